@@ -1,0 +1,149 @@
+"""Kubernetes objects as policyd needs them: only the fields that decide a verdict, frozen.
+
+Shapes are already defaulted and canonical: what `decode.py` could not understand never gets here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
+Operator: TypeAlias = Literal["In", "NotIn", "Exists", "DoesNotExist"]
+
+#: Sorted (key, value) pairs; hashable, so equal label sets can be shared.
+Labels: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an object was written. `line` counts from 1; objects from the API server have no Source."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One requirement of a label selector. `matchLabels` entries arrive as `In` with one value."""
+
+    key: str
+    operator: Operator
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """All requirements must hold; with none, everything matches (NP-002, NP-030)."""
+
+    requirements: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cidr:
+    """A canonical prefix: `network` is an integer with no host bits, `family` is 4 or 6."""
+
+    family: int
+    network: int
+    prefix: int
+
+
+@dataclass(frozen=True, slots=True)
+class IPBlock:
+    """Addresses in `cidr` and in none of `excepts` (NP-074: an except belongs to its own block only).
+
+    `cidr` is None when its text, or an except's, could not be parsed: the block matches nothing (NP-089).
+    """
+
+    cidr: Cidr | None
+    excepts: tuple[Cidr, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PodPeer:
+    """Pods by label. A missing namespace selector means the policy's own namespace (NP-036)."""
+
+    namespaces: LabelSelector | None
+    pods: LabelSelector
+
+
+Peer: TypeAlias = IPBlock | PodPeer
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPort:
+    """`port` is None for every port of the protocol (NP-018), a number, or a container port's name."""
+
+    protocol: Protocol
+    port: int | str | None = None
+    end_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRule:
+    """`peers` None: every source or destination (NP-014/015). `ports` None: every port and protocol (NP-016)."""
+
+    peers: tuple[Peer, ...] | None
+    ports: tuple[PolicyPort, ...] | None
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicy:
+    """`ingress`/`egress` None: the policy does not name that direction and does not isolate in it."""
+
+    namespace: str
+    name: str
+    pods: LabelSelector
+    ingress: tuple[PolicyRule, ...] | None
+    egress: tuple[PolicyRule, ...] | None
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPort:
+    """A container port with a name, of a container or a restartable init container (NP-062)."""
+
+    name: str
+    protocol: Protocol
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """`ips` are canonical addresses of both families; `terminal` is phase Succeeded or Failed (NP-100)."""
+
+    namespace: str
+    name: str
+    uid: str
+    labels: Labels
+    node: str | None
+    host_network: bool
+    terminal: bool
+    deleting: bool
+    started: str  # RFC 3339 startTime, else creationTimestamp, else ""
+    ips: tuple[str, ...]
+    ports: tuple[NamedPort, ...]
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """`labels` always hold `kubernetes.io/metadata.name` (NP-040)."""
+
+    name: str
+    labels: Labels
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """`addresses` are the canonical IP addresses of status.addresses."""
+
+    name: str
+    labels: Labels
+    addresses: tuple[str, ...]
+    source: Source | None = None
+
+
+KubeObject: TypeAlias = Pod | Namespace | NetworkPolicy | Node
