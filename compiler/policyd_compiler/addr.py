@@ -1,0 +1,147 @@
+"""Interval algebra on addresses and ports, and canonical address text. Pure integers, both families.
+
+An interval is an inclusive (low, high) pair; a `Ranges` value is sorted, disjoint and never adjacent, so
+equal sets of numbers are equal values and nft never sees an overlap (NP-074 to NP-076, semantics).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Literal, TypeAlias
+
+Family: TypeAlias = Literal[4, 6]
+Interval: TypeAlias = tuple[int, int]
+Ranges: TypeAlias = tuple[Interval, ...]
+
+BITS: dict[int, int] = {4: 32, 6: 128}
+
+
+def full(family: Family) -> Interval:
+    """Every address of a family."""
+    return (0, (1 << BITS[family]) - 1)
+
+
+def prefix_interval(family: Family, network: int, prefix: int) -> Interval:
+    """The addresses of a prefix. `network` must have no host bits."""
+    return (network, network | ((1 << (BITS[family] - prefix)) - 1))
+
+
+def union(intervals: Iterable[Interval]) -> Ranges:
+    """Merge any intervals into a canonical Ranges value."""
+    merged: list[Interval] = []
+    for low, high in sorted(intervals):
+        if merged and low <= merged[-1][1] + 1:
+            if high > merged[-1][1]:
+                merged[-1] = (merged[-1][0], high)
+        else:
+            merged.append((low, high))
+    return tuple(merged)
+
+
+def subtract(ranges: Ranges, holes: Ranges) -> Ranges:
+    """What of `ranges` is not in `holes`. Both canonical, and so is the result."""
+    left: list[Interval] = []
+    index = 0
+    for low, high in ranges:
+        start = low
+        while index and holes[index - 1][1] >= low:
+            index -= 1
+        while index < len(holes) and holes[index][0] <= high:
+            hole_low, hole_high = holes[index]
+            if hole_high >= start:
+                if hole_low > start:
+                    left.append((start, hole_low - 1))
+                start = hole_high + 1
+            index += 1
+        if start <= high:
+            left.append((start, high))
+    return tuple(left)
+
+
+def intersect(left: Ranges, right: Ranges) -> Ranges:
+    """What is in both."""
+    return subtract(left, subtract(left, right))
+
+
+def contains(ranges: Ranges, value: int) -> bool:
+    """Whether a number is in a canonical Ranges value."""
+    index = bisect_right(ranges, (value, 1 << 129))
+    return bool(index) and ranges[index - 1][1] >= value
+
+
+def print_v4(address: int) -> str:
+    """Dotted decimal."""
+    return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
+
+
+@lru_cache(maxsize=1 << 16)
+def print_v6(address: int) -> str:
+    """RFC 5952 text: lower case, the longest run of zero groups (of two or more) folded."""
+    groups = f"{address:032x}"
+    words = [groups[i : i + 4].lstrip("0") or "0" for i in range(0, 32, 4)]
+    best_start, best_length, start = 0, 1, 0
+    while start < 8:
+        end = start
+        while end < 8 and words[end] == "0":
+            end += 1
+        if end - start > best_length:
+            best_start, best_length = start, end - start
+        start = max(end, start + 1)
+    if best_length == 1:
+        return ":".join(words)
+    return ":".join(words[:best_start]) + "::" + ":".join(words[best_start + best_length :])
+
+
+def print_address(family: Family, address: int) -> str:
+    """Canonical text of an address."""
+    return print_v4(address) if family == 4 else print_v6(address)
+
+
+def parse_v4(text: str) -> int:
+    """Read canonical dotted decimal. Raises ValueError on anything else."""
+    parts = text.split(".")
+    if len(parts) != 4:
+        raise ValueError(f"not an IPv4 address: {text!r}")
+    value = 0
+    for part in parts:
+        number = int(part)
+        if not 0 <= number <= 255:
+            raise ValueError(f"not an IPv4 address: {text!r}")
+        value = value << 8 | number
+    return value
+
+
+def parse_v6(text: str) -> int:
+    """Read canonical IPv6 text, with a dotted tail as the C library prints it. Raises ValueError."""
+    if "." in text:
+        head, _, tail = text.rpartition(":")
+        last = parse_v4(tail)
+        text = f"{head}:{last >> 16:x}:{last & 0xFFFF:x}"
+    head, gap, tail = text.partition("::")
+    left = head.split(":") if head else []
+    right = tail.split(":") if tail else []
+    if len(left) + len(right) > 8 or (not gap and len(left) != 8):
+        raise ValueError(f"not an IPv6 address: {text!r}")
+    words = left + ["0"] * (8 - len(left) - len(right)) + right
+    value = 0
+    for word in words:
+        value = value << 16 | int(word, 16)
+    return value
+
+
+def parse_address(family: Family, text: str) -> int:
+    """Read canonical text of an address of this family. Raises ValueError."""
+    return parse_v4(text) if family == 4 else parse_v6(text)
+
+
+def cover_prefixes(family: Family, interval: Interval) -> tuple[tuple[int, int], ...]:
+    """The fewest (network, prefix length) pairs that cover an interval exactly."""
+    low, high = interval
+    out: list[tuple[int, int]] = []
+    while low <= high:
+        size = min(low & -low or 1 << BITS[family], 1 << ((high - low + 1).bit_length() - 1))
+        out.append((low, BITS[family] - size.bit_length() + 1))
+        low += size
+    return tuple(out)
