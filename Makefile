@@ -1,0 +1,69 @@
+# Every target sets itself up: a fresh clone needs nothing but make, git and Python 3.11.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+NETWORK := scripts/with-network
+# As many workers as processors, within reason: the kernel tests make their own network namespaces.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
+
+.PHONY: help
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+
+.PHONY: setup
+setup: ## install what is missing: system packages (as root), then .venv from the hashed lock
+	@scripts/bootstrap
+
+.PHONY: demo
+demo: setup ## show policyd at work: pods in network namespaces, policies, real packets
+	@$(NETWORK) $(BIN)/policyd demo
+
+.PHONY: test
+test: setup ## run every test, those on a real kernel included
+	@$(NETWORK) $(PYTEST) tests
+
+.PHONY: unit
+unit: setup ## run the tests that need no kernel and no privileges
+	@$(PYTEST) -m 'not kernel' tests
+
+.PHONY: kernel
+kernel: setup ## run only the tests on a real kernel
+	@$(NETWORK) $(PYTEST) -m kernel tests
+
+.PHONY: faults
+faults: setup ## run only the fault injection
+	@$(NETWORK) $(PYTEST) tests/faults
+
+.PHONY: check
+check: setup ## lint, format, types and import contracts; all of them, even after one fails
+	@failed=(); \
+	run() { echo "== $$*"; "$(BIN)/$$@" || failed+=("$$1 $${2-}"); }; \
+	run ruff check --quiet .; \
+	run ruff format --check --quiet .; \
+	run mypy $$(for source in policyd compiler tests bench; do find "$$source" -name '*.py' -printf "$$source\n" -quit 2>/dev/null || true; done); \
+	run lint-imports; \
+	if (($${#failed[@]})); then printf 'failed: %s\n' "$${failed[@]}"; exit 1; fi
+
+.PHONY: format
+format: setup ## rewrite the sources as the formatter wants them
+	@$(BIN)/ruff check --quiet --fix . || true
+	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: setup ## measure compile, apply and churn, and compare with the baseline
+	@$(NETWORK) $(BIN)/python -m bench
+
+.PHONY: fresh
+fresh: ## run the demonstration and the tests in a minimal Debian made for the purpose (root)
+	@scripts/fresh
+
+.PHONY: lock
+lock: setup ## pin the dependencies anew, with hashes (needs uv)
+	@scripts/lock
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
