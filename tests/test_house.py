@@ -1,0 +1,189 @@
+"""The house rules that a machine can hold: imports, sizes, empty packages, nothing of one machine."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("policyd", "compiler", "tests", "bench")
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 50
+
+# Import name -> distribution, where the two differ.
+DISTRIBUTIONS = {"yaml": "pyyaml", "kubernetes_asyncio": "kubernetes-asyncio"}
+
+# Where packages come from is each site's own configuration: what builds policyd names no address at all.
+BUILD_FILES = re.compile(
+    r"(?:pyproject\.toml|requirements.*|Makefile|scripts/.*|\.ci/.*|(?:.*/)?Dockerfile.*)"
+)
+# Absolute paths that exist on one machine: checkouts, homes, scratch directories of a build.
+MACHINE_PATH = re.compile(r"(?<![\w.$}/-])/(?:work|home/\w|Users/\w|root/[\w.])")
+
+
+def python_files(*roots: str) -> list[Path]:
+    return sorted(
+        path for root in roots for path in (ROOT / root).rglob("*.py") if "__pycache__" not in path.parts
+    )
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tracked_files() -> list[Path]:
+    """List what git tracks; in an exported tree, which has no git, everything that is not hidden."""
+    if (ROOT / ".git").exists():
+        # The clone may belong to another user than the one who tests, which git would otherwise refuse.
+        command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
+        listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        paths = [ROOT / name for name in listing.split("\0") if name]
+    else:
+        paths = [path for path in ROOT.rglob("*") if not any(p.startswith(".") for p in path.parts)]
+    return [path for path in paths if path.is_file()]
+
+
+def tracked_text() -> Iterator[tuple[Path, str]]:
+    for path in tracked_files():
+        try:
+            yield path, path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # a picture or a recording of a terminal
+
+
+def run_offline(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code] if code is not None else [sys.executable, "-m", "policyd"]
+    path = os.pathsep.join((str(ROOT), str(ROOT / "compiler")))
+    return subprocess.run(
+        [*command, *arguments],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_import_contracts_hold() -> None:
+    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    result = run_offline(code=code)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_files_are_short() -> None:
+    lengths = {relative(path): len(path.read_text().splitlines()) for path in python_files(*SOURCES)}
+    assert {name: length for name, length in lengths.items() if length > MAX_FILE_LINES} == {}
+
+
+def test_functions_are_short() -> None:
+    long = {
+        f"{relative(path)}:{node.name}": length
+        for path in python_files(*SOURCES)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or node.lineno) - node.lineno + 1) > MAX_FUNCTION_LINES
+    }
+    assert long == {}
+
+
+def test_packages_are_empty() -> None:
+    """An import of one module runs its package first, and the contracts do not see that."""
+    full = [
+        relative(path)
+        for path in python_files("policyd", "compiler", "tests")
+        if path.name == "__init__.py" and path.parent != ROOT / "tests" / "oracle"
+        if not all(is_docstring(node) for node in ast.parse(path.read_text()).body)
+    ]
+    assert full == []
+
+
+def is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def test_product_modules_say_what_they_are() -> None:
+    silent = [
+        relative(path)
+        for path in python_files("policyd", "compiler")
+        if path.name not in ("__init__.py", "__main__.py")
+        if ast.get_docstring(ast.parse(path.read_text())) is None
+    ]
+    assert silent == []
+
+
+def test_every_import_of_the_product_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[^\w-]", line)[0].lower() for line in project["dependencies"]}
+    # The binding comes from the distribution (see pyproject.toml), and only the worker process imports it.
+    known = set(sys.stdlib_module_names) | {"policyd", "policyd_compiler", "nftables"}
+    undeclared = {
+        f"{relative(path)} imports {name}"
+        for path in python_files("policyd", "compiler")
+        for name in imported_names(path) - known
+        if DISTRIBUTIONS.get(name, name) not in declared
+    }
+    assert undeclared == set()
+
+
+def imported_names(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_nothing_names_one_machine() -> None:
+    found = [
+        f"{relative(path)}:{number}: {line.strip()[:80]}"
+        for path, text in tracked_text()
+        if path != Path(__file__)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if MACHINE_PATH.search(line)
+    ]
+    assert found == []
+
+
+def test_the_build_names_no_address() -> None:
+    found = [
+        f"{relative(path)}:{number}: {line.strip()[:80]}"
+        for path, text in tracked_text()
+        if BUILD_FILES.fullmatch(relative(path))
+        for number, line in enumerate(text.splitlines(), start=1)
+        if "://" in line
+    ]
+    assert found == []
+
+
+def test_every_locked_package_has_a_hash() -> None:
+    lock = (ROOT / "requirements.lock").read_text().replace("\\\n", " ")
+    lines = [line for line in lock.splitlines() if line and not line.startswith("#")]
+    assert [line for line in lines if "==" not in line or "--hash=sha256:" not in line] == []
+
+
+@pytest.mark.parametrize("module", ["kubernetes_asyncio", "nftables", "watchfiles", "aiohttp"])
+def test_offline_compile_does_without(module: str, tmp_path: Path) -> None:
+    """The offline commands start fast, and run where neither a cluster nor libnftables is."""
+    if not (ROOT / "policyd" / "cli" / "compile.py").exists():
+        return
+    manifest = tmp_path / "policy.yaml"
+    manifest.write_text(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: deny, namespace: shop}\n"
+        "spec: {podSelector: {}, policyTypes: [Ingress]}\n"
+    )
+    # A module that is None in sys.modules cannot be imported: the command fails if it tries.
+    code = (
+        "import runpy, sys; sys.modules[sys.argv.pop(1)] = None; "
+        "runpy.run_module('policyd', run_name='__main__', alter_sys=True)"
+    )
+    result = run_offline(module, "compile", str(manifest), code=code)
+    assert (result.returncode, result.stdout != "") == (0, True), result.stderr
