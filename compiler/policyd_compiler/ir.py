@@ -1,0 +1,146 @@
+"""What one node must enforce, in addresses and ports. No Kubernetes object appears here.
+
+A Snapshot holds the node's endpoints. For each direction an endpoint is open (None) or has an Isolation: an
+ordered list of stages, one for each tier. Rules of a stage are tried in order; a packet that no rule of a
+stage matches gets the stage's `otherwise`. Behind the last stage the packet is accepted.
+
+Peers are bit masks over `Snapshot.hosts`: bit i stands for hosts[i], whatever families it has. One bit for a
+pod keeps both families on the same footing, and makes selector algebra a few machine words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from policyd_compiler.addr import Ranges
+from policyd_compiler.ports import PortSet
+
+Direction: TypeAlias = Literal["ingress", "egress"]
+
+
+class Action(Enum):
+    """What a rule or the end of a stage decides. PASS leaves the stage for the next one."""
+
+    ACCEPT = "accept"
+    DENY = "deny"
+    PASS = "pass"  # noqa: S105 an action, not a password
+
+
+class Tier(Enum):
+    """The tiers in the order in which they are asked. NetworkPolicy is the middle one."""
+
+    ADMIN = "admin"
+    NETWORK_POLICY = "networkpolicy"
+    BASELINE = "baseline"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """Where a rule was written: kind, namespace, name, `rule` such as `ingress[0]`, and file and line if any."""
+
+    kind: str
+    namespace: str
+    name: str
+    rule: str = ""
+    file: str = ""
+    line: int = 0
+
+    @property
+    def policy(self) -> str:
+        """The policy's name as people write it: `namespace/name`."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+    def __str__(self) -> str:
+        place = f" ({self.file}:{self.line})" if self.file else ""
+        return f"{self.policy}{' ' + self.rule if self.rule else ''}{place}"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The addresses of one pod, as integers; None where it has none of that family."""
+
+    v4: int | None
+    v6: int | None
+
+    def address(self, family: int) -> int | None:
+        """The address of a family."""
+        return self.v4 if family == 4 else self.v6
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The other side of a packet: anything, or these hosts and these address ranges (excepts taken out)."""
+
+    anything: bool = False
+    hosts: int = 0
+    v4: Ranges = ()
+    v6: Ranges = ()
+
+    def __bool__(self) -> bool:
+        return self.anything or bool(self.hosts or self.v4 or self.v6)
+
+    def ranges(self, family: int) -> Ranges:
+        """The address ranges of a family."""
+        return self.v4 if family == 4 else self.v6
+
+
+ANYTHING = Peers(anything=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """If the peer and the port match, `action`. `origins` name every rule that was merged into this one."""
+
+    action: Action
+    peers: Peers
+    ports: PortSet
+    origins: tuple[Origin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One tier of one direction: rules in order, then `otherwise`."""
+
+    tier: Tier
+    rules: tuple[Rule, ...]
+    otherwise: Action
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """What governs a direction of the endpoints that share it. `policies` are the policies that select them."""
+
+    direction: Direction
+    policies: tuple[Origin, ...]
+    stages: tuple[Stage, ...]
+
+    @cached_property
+    def hash(self) -> int:
+        """The value's hash, computed once: isolations are shared by many endpoints."""
+        return hash((self.direction, self.policies, self.stages))
+
+    def __hash__(self) -> int:
+        return self.hash
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A pod on this node. A direction without an Isolation is open: no policy selects the pod in it."""
+
+    key: str
+    host: Host
+    ingress: Isolation | None
+    egress: Isolation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the compiler needs to know about one node."""
+
+    node: str
+    hosts: tuple[Host, ...]
+    endpoints: tuple[Endpoint, ...]
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,226 @@
+"""Syntax tree → nft script text. One form for each value, so equal trees give equal bytes.
+
+Statements stand one to a line, so that an error's line number leads back to a chain or set. Numbers are
+printed as numbers except addresses; names of hooks' priorities are never used (decisions 13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import assert_never
+
+from policyd_compiler.addr import BITS, cover_prefixes, print_address
+from policyd_compiler.nft.ast import (
+    Accept,
+    Action,
+    AddrInPrefix,
+    AddrInSet,
+    AddrVmap,
+    Chain,
+    CtDnat,
+    CtState,
+    CtStateVmap,
+    DportIn,
+    Drop,
+    FibLocal,
+    Goto,
+    Icmpv6Types,
+    IfnameInSet,
+    Interval,
+    Jump,
+    Key,
+    KeyType,
+    L4Proto,
+    Match,
+    PairInSet,
+    Reject,
+    Return,
+    Rule,
+    Set,
+    Table,
+    TcpNotSyn,
+    Verdict,
+    VerdictMap,
+)
+
+#: Elements to a line: lines stay short enough to read and few enough to load fast.
+PER_LINE = 8
+
+_FIELD = {4: "ip", 6: "ip6"}
+_KEY_FAMILY: dict[KeyType, int] = {KeyType.V4: 4, KeyType.V6: 6, KeyType.V4_PAIR: 4, KeyType.V6_PAIR: 6}
+
+
+def print_replace(table: Table) -> str:
+    """The script that puts `table` in the place of whatever table of that name there is, or none."""
+    head = "".join(f"# {note}\n" for note in table.notes)
+    name = f"inet {table.name}"
+    return f"{head}add table {name}\ndelete table {name}\n{print_table(table)}"
+
+
+def print_table(table: Table) -> str:
+    """The table as one block, in nft's own syntax."""
+    lines = [f"table inet {table.name} {{"]
+    if table.comment:
+        lines.append(f"\tcomment {quote(table.comment)}")
+    for part in (*table.sets, *table.maps):
+        lines.extend(_set_lines(part))
+    # A chain must be known before a map element or a rule names it, so all are declared first.
+    lines.extend(f"\tchain {chain.name} {{ }}" for chain in table.chains if chain.hook is None)
+    for chain in table.chains:
+        lines.extend(_chain_lines(chain))
+    lines.append("}")
+    return "\n".join(lines) + "\n"
+
+
+def _set_lines(part: Set | VerdictMap) -> Iterator[str]:
+    word = "set" if isinstance(part, Set) else "map"
+    suffix = "" if isinstance(part, Set) else " : verdict"
+    yield from (f"\t# {note}" for note in part.notes)
+    yield f"\t{word} {part.name} {{"
+    yield f"\t\ttype {part.key.value}{suffix}"
+    if part.interval:
+        yield "\t\tflags interval"
+    if part.elements:
+        yield "\t\telements = {"
+        yield from (f"\t\t\t{line}," for line in element_lines(part))
+        yield "\t\t}"
+    yield "\t}"
+
+
+def _chain_lines(chain: Chain) -> Iterator[str]:
+    if chain.hook is None and not chain.rules and not chain.notes:
+        return
+    yield from (f"\t# {note}" for note in chain.notes)
+    yield f"\tchain {chain.name} {{"
+    if chain.hook is not None:
+        hook = chain.hook
+        yield f"\t\ttype filter hook {hook.hook} priority {hook.priority}; policy accept;"
+    yield from (f"\t\t{print_rule(rule)}" for rule in chain.rules)
+    yield "\t}"
+
+
+def element_lines(part: Set | VerdictMap) -> Iterator[str]:
+    """The elements as text, PER_LINE to a line, without the last comma."""
+    texts = list(print_elements(part))
+    for start in range(0, len(texts), PER_LINE):
+        yield ", ".join(texts[start : start + PER_LINE])
+
+
+def print_elements(part: Set | VerdictMap) -> Iterable[str]:
+    """Each element of a set or map as nft text."""
+    if isinstance(part, Set):
+        return (print_key(part.key, key) for key in part.elements)
+    return (f"{print_key(part.key, key)} : {print_verdict(verdict)}" for key, verdict in part.elements)
+
+
+def print_key(kind: KeyType, key: Key) -> str:
+    """One element's key. Raises KeyError for a key that does not fit its type: our bug."""
+    if isinstance(key, str):
+        return f'"{key}"'
+    family = _KEY_FAMILY[kind]
+    if isinstance(key, int):
+        return print_address(family, key)  # type: ignore[arg-type]
+    low, high = key
+    if kind in (KeyType.V4_PAIR, KeyType.V6_PAIR):
+        return f"{print_address(family, low)} . {print_address(family, high)}"  # type: ignore[arg-type]
+    return print_interval(family, (low, high))
+
+
+def print_interval(family: int, interval: Interval) -> str:
+    """An address, a prefix where the interval is one, or a range."""
+    low, high = interval
+    if low == high:
+        return print_address(family, low)  # type: ignore[arg-type]
+    prefixes = cover_prefixes(family, interval)  # type: ignore[arg-type]
+    if len(prefixes) == 1:
+        return f"{print_address(family, low)}/{prefixes[0][1]}"  # type: ignore[arg-type]
+    return f"{print_address(family, low)}-{print_address(family, high)}"  # type: ignore[arg-type]
+
+
+def print_rule(rule: Rule) -> str:
+    """One rule as it stands in a chain."""
+    parts = [print_match(match) for match in rule.matches]
+    parts.append(print_action(rule.action))
+    if rule.comment:
+        parts.append(f"comment {quote(rule.comment)}")
+    return " ".join(parts)
+
+
+def print_action(action: Action) -> str:
+    """A verdict, or the lookup that finds one."""
+    match action:
+        case AddrVmap(family, side, name):
+            return f"{_FIELD[family]} {side} vmap @{name}"
+        case CtStateVmap(verdicts):
+            inner = ", ".join(f"{state} : {print_verdict(verdict)}" for state, verdict in verdicts)
+            return f"ct state vmap {{ {inner} }}"
+        case _:
+            return print_verdict(action)
+
+
+def print_verdict(verdict: Verdict) -> str:
+    """A verdict in nft's words."""
+    match verdict:
+        case Accept():
+            return "accept"
+        case Drop():
+            return "drop"
+        case Reject():
+            return "reject with icmpx admin-prohibited"
+        case Return():
+            return "return"
+        case Jump(chain):
+            return f"jump {chain}"
+        case Goto(chain):
+            return f"goto {chain}"
+        case _:
+            assert_never(verdict)
+
+
+def print_match(match: Match) -> str:  # noqa: PLR0911 one line for each kind of match
+    """A match in nft's words."""
+    match match:
+        case CtState(state):
+            return f"ct state {state}"
+        case CtDnat():
+            return "ct status dnat"
+        case TcpNotSyn():
+            return "tcp flags & (fin | syn | rst | ack) != syn"
+        case FibLocal():
+            return "fib saddr type local"
+        case L4Proto(protocols, negated):
+            return f"meta l4proto {_not(negated)}{_choice(protocols)}"
+        case Icmpv6Types(types):
+            return f"icmpv6 type {_choice(_numbers(types))}"
+        case DportIn(protocol, ports):
+            return f"{protocol} dport {_choice(_numbers(ports))}"
+        case AddrInSet(family, side, name, negated):
+            return f"{_FIELD[family]} {side} {_not(negated)}@{name}"
+        case AddrInPrefix(family, side, network, prefix, negated):
+            text = print_address(family, network)
+            return f"{_FIELD[family]} {side} {_not(negated)}{text}{'' if prefix == BITS[family] else f'/{prefix}'}"
+        case PairInSet(family, name):
+            field = _FIELD[family]
+            return f"{field} saddr . {field} daddr @{name}"
+        case IfnameInSet(direction, name, negated):
+            return f"{direction} {_not(negated)}@{name}"
+        case _:
+            assert_never(match)
+
+
+def quote(text: str) -> str:
+    """A quoted string. nft knows no escapes: quotes and control characters become `'` and a space."""
+    clean = "".join(" " if ord(c) < 32 else "'" if c == '"' else c for c in text)
+    return f'"{clean}"'
+
+
+def _not(negated: bool) -> str:
+    return "!= " if negated else ""
+
+
+def _choice(values: tuple[str, ...]) -> str:
+    return values[0] if len(values) == 1 else f"{{ {', '.join(values)} }}"
+
+
+def _numbers(intervals: tuple[Interval, ...]) -> tuple[str, ...]:
+    return tuple(str(low) if low == high else f"{low}-{high}" for low, high in intervals)

@@ -1,0 +1,65 @@
+"""What must hold of a Snapshot. Run before and after every pass in tests, and once before lowering."""
+
+from __future__ import annotations
+
+from policyd_compiler.addr import BITS, Ranges
+from policyd_compiler.errors import CompilerBug
+from policyd_compiler.ir import Action, Isolation, Rule, Snapshot, Tier
+
+_TIER_ORDER = {tier: index for index, tier in enumerate(Tier)}
+
+
+def verify(snapshot: Snapshot) -> None:
+    """Raise CompilerBug with the first invariant that does not hold."""
+    owners: set[tuple[int, int]] = set()
+    for host in snapshot.hosts:
+        for family, address in ((4, host.v4), (6, host.v6)):
+            if address is None:
+                continue
+            _must(0 <= address < 1 << BITS[family], f"address {address} does not fit family {family}")
+            _must((family, address) not in owners, f"two hosts own address {address} of family {family}")
+            owners.add((family, address))
+    keys = [endpoint.key for endpoint in snapshot.endpoints]
+    _must(keys == sorted(set(keys)), "endpoints must be sorted by key, each once")
+    seen: set[int] = set()
+    for endpoint in snapshot.endpoints:
+        for direction, isolation in (("ingress", endpoint.ingress), ("egress", endpoint.egress)):
+            if isolation is None or id(isolation) in seen:
+                continue
+            seen.add(id(isolation))
+            _must(isolation.direction == direction, f"{endpoint.key}: {direction} holds {isolation.direction}")
+            _verify_isolation(isolation, len(snapshot.hosts))
+
+
+def _verify_isolation(isolation: Isolation, hosts: int) -> None:
+    order = [_TIER_ORDER[stage.tier] for stage in isolation.stages]
+    _must(bool(order) and order == sorted(set(order)), "stages must stand in the order of the tiers")
+    for stage in isolation.stages:
+        _must(stage.otherwise is not Action.ACCEPT, "a stage ends in deny or pass")
+        for rule in stage.rules:
+            _verify_rule(rule, hosts)
+
+
+def _verify_rule(rule: Rule, hosts: int) -> None:
+    peers = rule.peers
+    _must(bool(rule.origins), "a rule must say where it came from")
+    _must(0 <= peers.hosts < 1 << hosts, "a peer is not among the hosts")
+    _must(not (peers.anything and (peers.hosts or peers.v4 or peers.v6)), "anything needs no list beside it")
+    for ranges, top in ((peers.v4, 1 << 32), (peers.v6, 1 << 128)):
+        _must(_canonical(ranges, top), f"ranges are not canonical: {ranges[:4]}")
+    for ranges in (rule.ports.tcp, rule.ports.udp, rule.ports.sctp):
+        _must(_canonical(ranges, 1 << 16), f"ports are not canonical: {ranges[:4]}")
+
+
+def _canonical(ranges: Ranges, top: int) -> bool:
+    last = -2
+    for low, high in ranges:
+        if not last + 1 < low <= high < top:
+            return False
+        last = high
+    return True
+
+
+def _must(holds: bool, sentence: str) -> None:
+    if not holds:
+        raise CompilerBug(sentence)
