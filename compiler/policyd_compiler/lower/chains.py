@@ -1,0 +1,105 @@
+"""Isolations → chains. One chain for each isolation and family; endpoints with the same isolation share it."""
+
+from __future__ import annotations
+
+from policyd_compiler.ir import Isolation, Origin
+from policyd_compiler.lower.classes import Classes, HostIndex, classify
+from policyd_compiler.lower.objects import Objects
+from policyd_compiler.names import readable
+from policyd_compiler.nft.ast import (
+    AddrInSet,
+    AddrVmap,
+    ChainName,
+    Family,
+    Rule,
+    Side,
+    Verdict,
+)
+
+#: Up to so many classes of hosts are tried one set after another; more share one verdict map.
+#: Sets of equal contents are shared between chains, verdict maps seldom can be.
+FEW_CLASSES = 2
+#: Rules named in a chain's notes; the rest is counted.
+NOTED_RULES = 12
+#: The kernel keeps at most 128 bytes of a rule's comment, and a little of that is ours.
+COMMENT_BYTES = 120
+
+
+def lower_isolation(
+    isolation: Isolation, endpoints: list[str], index: HostIndex, family: Family, objects: Objects
+) -> ChainName:
+    """Add the chain that judges one direction of these endpoints, and all that it needs."""
+    side: Side = "saddr" if isolation.direction == "ingress" else "daddr"
+    classes = classify(isolation, index, family)
+    rules = (
+        *_host_rules(classes, side, index, family, objects),
+        *_range_rules(classes, side, family, objects),
+        Rule(objects.verdict(classes.default), comment=_comment(isolation)),
+    )
+    prefix = ("in" if isolation.direction == "ingress" else "out") + str(family)
+    hint = readable(tuple(sorted({origin.policy for origin in isolation.policies})))
+    return objects.add_chain(prefix, hint, rules, _notes(isolation, endpoints))
+
+
+def _host_rules(
+    classes: Classes, side: Side, index: HostIndex, family: Family, objects: Objects
+) -> tuple[Rule, ...]:
+    members = [
+        (addresses, objects.verdict(ports))
+        for ports, mask in classes.hosts
+        if (addresses := objects.addresses(index, family, mask))
+    ]
+    if not members:
+        return ()
+    members.sort(key=lambda member: member[0][0])
+    if len(members) <= FEW_CLASSES:
+        return tuple(
+            Rule(verdict, (AddrInSet(family, side, objects.add_host_set(family, addresses)),))
+            for addresses, verdict in members
+        )
+    elements = sorted(
+        ((address, verdict) for addresses, verdict in members for address in addresses),
+        key=lambda element: element[0],
+    )
+    return (Rule(AddrVmap(family, side, objects.add_host_map(family, tuple(elements)))),)
+
+
+def _range_rules(classes: Classes, side: Side, family: Family, objects: Objects) -> tuple[Rule, ...]:
+    if not classes.ranges:
+        return ()
+    if len({ports for _, ports in classes.ranges}) == 1:
+        verdict = objects.verdict(classes.ranges[0][1])
+        ranges = tuple(interval for interval, _ in classes.ranges)
+        return (Rule(verdict, (AddrInSet(family, side, objects.add_range_set(family, ranges)),)),)
+    elements: list[tuple[tuple[int, int], Verdict]] = [
+        (interval, objects.verdict(ports)) for interval, ports in classes.ranges
+    ]
+    return (Rule(AddrVmap(family, side, objects.add_range_map(family, tuple(elements)))),)
+
+
+def _comment(isolation: Isolation) -> str:
+    """What stands behind the last rule: which policies isolate, as many as fit."""
+    policies = sorted({origin.policy for origin in isolation.policies})
+    text = f"{isolation.direction} isolated by {policies[0]}"
+    for done, policy in enumerate(policies[1:], start=1):
+        longer = f"{text}, {policy}"
+        if len(longer.encode()) > COMMENT_BYTES - 12:
+            text = f"{text} and {len(policies) - done} more"
+            break
+        text = longer
+    return text.encode()[:COMMENT_BYTES].decode(errors="ignore")
+
+
+def _notes(isolation: Isolation, endpoints: list[str]) -> tuple[str, ...]:
+    shown = ", ".join(endpoints[:4])
+    more = f" and {len(endpoints) - 4} more" if len(endpoints) > 4 else ""
+    origins: list[Origin] = sorted(
+        {origin for stage in isolation.stages for rule in stage.rules for origin in rule.origins}
+    )
+    lines = [f"{isolation.direction} of {shown}{more}"]
+    silent = {origin.policy for origin in isolation.policies} - {origin.policy for origin in origins}
+    lines.extend(f"  {origin}: isolates" for origin in isolation.policies[:NOTED_RULES] if origin.policy in silent)
+    lines.extend(f"  {origin}" for origin in origins[:NOTED_RULES])
+    if len(origins) > NOTED_RULES:
+        lines.append(f"  and {len(origins) - NOTED_RULES} more rules")
+    return tuple(lines)
