@@ -1,0 +1,200 @@
+"""Rules of a NetworkPolicy → IR rules: peers as hosts and address ranges, ports as numbers.
+
+Named ports end here. For ingress a name means a port of the pod that the policy selects (NP-050); for egress
+a port of each destination pod (NP-051). A name that resolves nowhere matches nothing (NP-054).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from policyd_compiler.addr import Ranges, prefix_interval, subtract, union
+from policyd_compiler.ir import ANYTHING, Action, Host, Origin, Peers, Rule
+from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet, union_ports
+
+from policyd.cluster.index import PodIndex, bits_of, mask_of
+from policyd.kube.objects import (
+    Cidr,
+    IPBlock,
+    NamedPort,
+    NetworkPolicy,
+    Peer,
+    PodPeer,
+    PolicyPort,
+    PolicyRule,
+    Protocol,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectPorts:
+    """The named ports of a pod that a policy selects, as far as any policy's ingress rule can ask."""
+
+    ports: tuple[NamedPort, ...]
+
+    def numbers(self, name: str, protocol: Protocol) -> list[int]:
+        """Every number the pod gives this name in this protocol (NP-052, NP-053)."""
+        return [p.number for p in self.ports if p.name == name and p.protocol == protocol]
+
+
+class RuleResolver:
+    """Resolves the rules of policies against one set of pods. Remembers what it has resolved."""
+
+    def __init__(self, index: PodIndex, hosts: tuple[Host, ...]) -> None:
+        self._index = index
+        self._hosts = hosts
+        self._named: dict[tuple[str, str], dict[int, list[int]]] = {}
+        for bit, pod in enumerate(index.pods):
+            for port in pod.ports:
+                self._named.setdefault((port.name, port.protocol), {}).setdefault(port.number, []).append(bit)
+        self._egress: dict[int, tuple[Rule, ...]] = {}
+        self._ingress: dict[tuple[int, SubjectPorts | None], tuple[Rule, ...]] = {}
+        self._blocks: dict[IPBlock, Peers] = {}
+
+    def egress(self, policy: NetworkPolicy) -> tuple[Rule, ...]:
+        """The egress rules of a policy: the same for every pod that it selects."""
+        rules = self._egress.get(id(policy))
+        if rules is None:
+            found: list[Rule] = []
+            for number, rule in enumerate(policy.egress or ()):
+                found.extend(self._egress_rule(policy, rule, _origin(policy, f"egress[{number}]", rule)))
+            rules = self._egress[id(policy)] = tuple(found)
+        return rules
+
+    def ingress(self, policy: NetworkPolicy, subject: SubjectPorts) -> tuple[Rule, ...]:
+        """The ingress rules of a policy, for a pod with these named ports."""
+        key = (id(policy), subject if uses_names(policy) else None)
+        rules = self._ingress.get(key)
+        if rules is None:
+            found: list[Rule] = []
+            for number, rule in enumerate(policy.ingress or ()):
+                origin = _origin(policy, f"ingress[{number}]", rule)
+                ports = EVERYTHING if rule.ports is None else _subject_ports(rule.ports, subject)
+                found.append(Rule(Action.ACCEPT, self._peers(policy, rule.peers), ports, (origin,)))
+            rules = self._ingress[key] = tuple(found)
+        return rules
+
+    def _egress_rule(self, policy: NetworkPolicy, rule: PolicyRule, origin: Origin) -> list[Rule]:
+        peers = self._peers(policy, rule.peers)
+        if rule.ports is None:
+            return [Rule(Action.ACCEPT, peers, EVERYTHING, (origin,))]
+        out: list[Rule] = []
+        numbered = union_ports([*(_numbered(p) for p in rule.ports), NOTHING])
+        if numbered:
+            out.append(Rule(Action.ACCEPT, peers, numbered, (origin,)))
+        for port in rule.ports:
+            if not isinstance(port.port, str):
+                continue
+            for number, bits in sorted(self._named.get((port.port, port.protocol), {}).items()):
+                exposing = self._exposing(peers, mask_of(bits, len(self._hosts)))
+                out.append(Rule(Action.ACCEPT, exposing, _one(port.protocol, number, number), (origin,)))
+        return out
+
+    def _exposing(self, peers: Peers, exposing: int) -> Peers:
+        """Of these peers, the pods that expose a named port. A block gives single addresses of its own
+        family (NP-056), never an address outside the cluster."""
+        if peers.anything:
+            return Peers(hosts=exposing)
+        return Peers(
+            hosts=peers.hosts & exposing,
+            v4=self._addresses_in(exposing, 4, peers.v4),
+            v6=self._addresses_in(exposing, 6, peers.v6),
+        )
+
+    def _addresses_in(self, mask: int, family: int, ranges: Ranges) -> Ranges:
+        if not ranges:
+            return ()
+        found = (self._hosts[bit].address(family) for bit in bits_of(mask))
+        singles = union((a, a) for a in found if a is not None)
+        return subtract(singles, subtract(singles, ranges))
+
+    def _peers(self, policy: NetworkPolicy, peers: tuple[Peer, ...] | None) -> Peers:
+        if peers is None:
+            return ANYTHING
+        hosts = 0
+        v4: list[tuple[int, int]] = []
+        v6: list[tuple[int, int]] = []
+        for peer in peers:
+            match peer:
+                case PodPeer(namespaces, pods):
+                    where = (
+                        self._index.in_namespace(policy.namespace)
+                        if namespaces is None
+                        else self._index.in_namespaces(namespaces)
+                    )
+                    hosts |= where & self._index.select(pods)
+                case IPBlock():
+                    block = self._block(peer)
+                    v4.extend(block.v4)
+                    v6.extend(block.v6)
+                case _:
+                    assert_never(peer)
+        return Peers(hosts=hosts, v4=union(v4), v6=union(v6))
+
+    def _block(self, block: IPBlock) -> Peers:
+        known = self._blocks.get(block)
+        if known is None:
+            known = self._blocks[block] = block_ranges(block)
+        return known
+
+
+def block_ranges(block: IPBlock) -> Peers:
+    """The addresses of a block without those of its own excepts (NP-074 to NP-079)."""
+    if block.cidr is None:
+        return Peers()
+    family = block.cidr.family
+    holes = union(_interval(cidr) for cidr in block.excepts if cidr.family == family)
+    ranges = subtract((_interval(block.cidr),), holes)
+    return Peers(v4=ranges) if family == 4 else Peers(v6=ranges)
+
+
+def uses_names(policy: NetworkPolicy) -> bool:
+    """Whether an ingress rule names a port, so that its meaning depends on the selected pod."""
+    return any(isinstance(p.port, str) for rule in policy.ingress or () for p in rule.ports or ())
+
+
+def _interval(cidr: Cidr) -> tuple[int, int]:
+    return prefix_interval(cidr.family, cidr.network, cidr.prefix)  # type: ignore[arg-type]
+
+
+def _subject_ports(ports: tuple[PolicyPort, ...], subject: SubjectPorts) -> PortSet:
+    found = [_numbered(port) for port in ports]
+    for port in ports:
+        if isinstance(port.port, str):
+            found.extend(_one(port.protocol, n, n) for n in subject.numbers(port.port, port.protocol))
+    return union_ports([*found, NOTHING])
+
+
+def _numbered(port: PolicyPort) -> PortSet:
+    """A port entry without a name; nothing for one with a name."""
+    match port.port:
+        case None:
+            low, high = ALL_NUMBERS[0]
+        case int(number):
+            low, high = number, number if port.end_port is None else port.end_port
+        case _:
+            return NOTHING
+    return _one(port.protocol, low, high)
+
+
+def _one(protocol: Protocol, low: int, high: int) -> PortSet:
+    match protocol:
+        case "TCP":
+            return PortSet(tcp=((low, high),))
+        case "UDP":
+            return PortSet(udp=((low, high),))
+        case "SCTP":
+            return PortSet(sctp=((low, high),))
+
+
+def _origin(policy: NetworkPolicy, rule: str, written: PolicyRule) -> Origin:
+    source = written.source or policy.source
+    return Origin(
+        "NetworkPolicy",
+        policy.namespace,
+        policy.name,
+        rule,
+        source.file if source else "",
+        source.line if source else 0,
+    )

@@ -1,0 +1,47 @@
+"""The cluster as a value: the objects that count, by key. Sources make it; `resolve` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """Objects by key: `namespace/name`, or the name of what has no namespace."""
+
+    pods: Mapping[str, Pod] = field(default_factory=dict)
+    namespaces: Mapping[str, Namespace] = field(default_factory=dict)
+    policies: Mapping[str, NetworkPolicy] = field(default_factory=dict)
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, objects: Iterable[KubeObject]) -> ClusterState:
+        """A state with just these objects; of two with one key the later counts."""
+        state = cls({}, {}, {}, {})
+        pods: dict[str, Pod] = {}
+        namespaces: dict[str, Namespace] = {}
+        policies: dict[str, NetworkPolicy] = {}
+        nodes: dict[str, Node] = {}
+        for item in objects:
+            match item:
+                case Pod():
+                    pods[f"{item.namespace}/{item.name}"] = item
+                case Namespace():
+                    namespaces[item.name] = item
+                case NetworkPolicy():
+                    policies[f"{item.namespace}/{item.name}"] = item
+                case Node():
+                    nodes[item.name] = item
+                case _:
+                    assert_never(item)
+        state = cls(pods, namespaces, policies, nodes)
+        return state
+
+    def node_names(self) -> tuple[str, ...]:
+        """Every node that is named by a Node object, or by a pod that runs on it."""
+        named = {pod.node for pod in self.pods.values() if pod.node}
+        return tuple(sorted(named | set(self.nodes)))

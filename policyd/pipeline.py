@@ -1,0 +1,58 @@
+"""The one path from a cluster to a ruleset. The command line and the agent both come this way. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policyd_compiler.driver import compile_snapshot
+from policyd_compiler.ir import Snapshot
+from policyd_compiler.nft.ast import Table
+from policyd_compiler.options import Options
+
+from policyd.cluster.resolve import resolve
+from policyd.cluster.state import ClusterState
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How much a ruleset holds, counted in the kernel's terms, and what it stands for."""
+
+    pods: int
+    isolated: int
+    policies: int
+    chains: int
+    rules: int
+    sets: int
+    elements: int
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One node's ruleset, the snapshot it was compiled from, and what was odd in the cluster."""
+
+    snapshot: Snapshot
+    table: Table
+    warnings: tuple[str, ...]
+    stats: Stats
+
+
+def build(
+    state: ClusterState, node: str, options: Options, poisoned: frozenset[str] = frozenset()
+) -> Build:
+    """Compile a cluster for one node. `poisoned` policies isolate their pods and allow nothing (decisions 8)."""
+    resolved = resolve(state, node, poisoned)
+    table = compile_snapshot(resolved.snapshot, options)
+    return Build(resolved.snapshot, table, resolved.warnings, _count(resolved.snapshot, table))
+
+
+def _count(snapshot: Snapshot, table: Table) -> Stats:
+    isolations = [i for e in snapshot.endpoints for i in (e.ingress, e.egress) if i is not None]
+    return Stats(
+        pods=len(snapshot.endpoints),
+        isolated=sum(1 for e in snapshot.endpoints if e.ingress or e.egress),
+        policies=len({origin.policy for isolation in isolations for origin in isolation.policies}),
+        chains=len(table.chains),
+        rules=sum(len(chain.rules) for chain in table.chains),
+        sets=len(table.sets) + len(table.maps),
+        elements=sum(len(s.elements) for s in table.sets) + sum(len(m.elements) for m in table.maps),
+    )
