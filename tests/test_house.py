@@ -170,6 +170,14 @@ def test_every_locked_package_has_a_hash() -> None:
     assert [line for line in lines if "==" not in line or "--hash=sha256:" not in line] == []
 
 
+def test_the_lock_holds_every_declared_dependency() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lines = [*settings["project"]["dependencies"], *settings["dependency-groups"]["dev"]]
+    declared = {re.split(r"[^\w-]", line)[0].lower() for line in lines}
+    locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    assert declared - locked == set()
+
+
 @pytest.mark.parametrize("module", ["kubernetes_asyncio", "nftables", "watchfiles", "aiohttp"])
 def test_offline_compile_does_without(module: str, tmp_path: Path) -> None:
     """The offline commands start fast, and run where neither a cluster nor libnftables is."""
