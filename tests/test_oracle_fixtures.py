@@ -1,0 +1,36 @@
+"""The oracle against verdicts that somebody else wrote down."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.oracle import Oracle
+from tests.worlds import Case, recorded_cases, upstream_cases
+
+CASES = (*recorded_cases(), *upstream_cases())
+
+
+def disagreements(case: Case) -> list[str]:
+    """List the probes, cluster-wide and node by node, on which the oracle has another opinion."""
+    oracle = Oracle(case.objects)
+    found = []
+    for probe in case.probes:
+        expected = "ALLOW" if probe.allowed else "DENY"
+        if oracle.verdict(probe.connection) != probe.allowed:
+            found.append(f"{probe.text}: expected {expected}, got {oracle.explain(probe.connection)}")
+        if all(oracle.node_verdict(probe.connection, node) for node in probe.nodes) != probe.allowed:
+            opinions = [oracle.explain(probe.connection, node) for node in probe.nodes]
+            found.append(f"{probe.text}: expected {expected} from {probe.nodes}, got {opinions}")
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_oracle_agrees_with_the_recorded_verdicts(case: Case) -> None:
+    assert disagreements(case) == []
+
+
+def test_no_recorded_case_is_left_out() -> None:
+    counts = [sum(len(case.probes) for case in cases) for cases in (recorded_cases(), upstream_cases())]
+    assert len(recorded_cases()) == 56
+    assert len(upstream_cases()) == 65 * 2
+    assert min(counts) > 250
