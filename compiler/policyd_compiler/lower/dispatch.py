@@ -16,7 +16,6 @@ from policyd_compiler.nft.ast import (
     ChainName,
     CtDnat,
     CtState,
-    CtStateVmap,
     Drop,
     Family,
     FibLocal,
@@ -34,6 +33,7 @@ from policyd_compiler.nft.ast import (
     SetName,
     TcpNotSyn,
     Verdict,
+    VerdictMap,
 )
 from policyd_compiler.options import Options
 
@@ -52,20 +52,18 @@ def _jump(name: str) -> Jump:
     return Jump(ChainName(name))
 
 
-#: What becomes of a packet that does not open a connection. A new one has no element and goes on.
-_BY_CT_STATE = Rule(
-    CtStateVmap(
-        (
-            ("invalid", _jump("invalid")),
-            ("established", Accept()),
-            ("related", _jump("related")),
-            ("untracked", _jump("untracked")),
-        )
-    )
-)
+#: What every packet meets first, cheapest test first: a new flow pays for each rule that stands here.
+_ESTABLISHED = Rule(Accept(), (CtState("established"),))
+_NOT_NEW = Rule(_jump("not-new"), (CtState("new", negated=True),))
 #: A connection whose entry was removed must not come back by a packet from its middle (NP-122, NP-124).
-_NOT_OPENING = Rule(_jump("stray"), (CtState("new"), TcpNotSyn()))
-_JUDGE = (Rule(_jump("egress")), Rule(_jump("ingress")))
+_NOT_OPENING = Rule(_jump("stray"), (TcpNotSyn(), CtState("new")))
+_FROM_POD = tuple(Rule(AddrVmap(f, "saddr", SetName(f"egress{f}"))) for f in FAMILIES)
+#: By family in turn, so that an IPv4 packet is done before it meets a rule for IPv6.
+_JUDGE = tuple(
+    Rule(AddrVmap(f, side, SetName(f"{name}{f}")))
+    for f in FAMILIES
+    for side, name in (("saddr", "egress"), ("daddr", "ingress"))
+)
 
 
 def base_chains(options: Options) -> tuple[Chain, ...]:
@@ -75,19 +73,20 @@ def base_chains(options: Options) -> tuple[Chain, ...]:
     to_pod = Rule(_jump("to-unknown"), (IfnameInSet("oifname", SetName("pod-interfaces")),))
     spoofed = Rule(Drop(), (FibLocal(),), comment="a forwarded packet with an address of this node as source")
     guard = (from_pod, to_pod) if options.pod_interfaces else ()
-    forward = (_BY_CT_STATE, _NOT_OPENING, spoofed, *guard, *hairpin, *_JUDGE)
+    opening = (_NOT_NEW, _NOT_OPENING)
+    forward = (_ESTABLISHED, *opening, spoofed, *guard, *hairpin, *_JUDGE)
     own_node = Rule(Accept(), (FibLocal(),), comment="this node reaches its own pods")
     # Packets of pods pass `output` under IPVS only.
-    output = (Rule(Accept(), (CtState("established"),)), own_node, _BY_CT_STATE, _NOT_OPENING, *hairpin, *_JUDGE)
+    output = (_ESTABLISHED, own_node, *opening, *hairpin, *_JUDGE)
     chains = [
         _base("forward", -10, forward),
         _base("output", 10, output),
         *_fixed_chains(),
     ]
     if options.node_egress == "enforce" or guard:
-        judge = (Rule(_jump("egress")),) if options.node_egress == "enforce" else ()
+        judge = _FROM_POD if options.node_egress == "enforce" else ()
         # Behind IPVS, which takes its packets at 98 and 99.
-        chains.append(_base("input", 101, (_BY_CT_STATE, _NOT_OPENING, *guard[:1], *judge)))
+        chains.append(_base("input", 101, (_ESTABLISHED, *opening, *guard[:1], *judge)))
     if options.hairpin == "allow":
         rules = tuple(Rule(Accept(), (PairInSet(f, SetName(f"itself{f}")),)) for f in FAMILIES)
         chains.append(Chain(ChainName("hairpin"), rules, notes=("a pod that reaches itself through its Service",)))
@@ -107,13 +106,16 @@ def _fixed_chains() -> tuple[Chain, ...]:
     stray = tuple(
         Rule(Drop(), (AddrInSet(f, side, SetName(f"governed{f}")),)) for f in FAMILIES for side in ("saddr", "daddr")
     )
+    not_new = (
+        # Only ICMP errors: data flows that a conntrack helper announces are judged like any other (NP-086).
+        Rule(Accept(), (CtState("related"), L4Proto(("icmp", "ipv6-icmp")))),
+        # ND and MLD are untracked or, in part, invalid to conntrack.
+        Rule(Accept(), (LINK_ICMPV6,)),
+        Rule(_jump("stray"), (CtState("invalid"),)),
+    )
     return (
-        Chain(ChainName("invalid"), (link, Rule(_jump("stray")))),
-        Chain(ChainName("related"), (Rule(Accept(), (L4Proto(("icmp", "ipv6-icmp")),)),)),
-        Chain(ChainName("untracked"), (link,)),
+        Chain(ChainName("not-new"), not_new),
         Chain(ChainName("stray"), stray, notes=("belongs to no connection: dropped for pods under a policy",)),
-        Chain(ChainName("egress"), tuple(Rule(AddrVmap(f, "saddr", SetName(f"egress{f}"))) for f in FAMILIES)),
-        Chain(ChainName("ingress"), tuple(Rule(AddrVmap(f, "daddr", SetName(f"ingress{f}"))) for f in FAMILIES)),
     )
 
 
@@ -142,6 +144,18 @@ def _elsewhere(family: Family, side: str) -> tuple[AddrInPrefix, ...]:
     )
 
 
+def dispatch_map(name: str, elements: list[tuple[int, Verdict]]) -> VerdictMap:
+    """A map from this node's pod addresses to the chains that judge them; `name` ends in the family."""
+    key = KeyType.V4 if name.endswith("4") else KeyType.V6
+    ordered = tuple(sorted(elements, key=lambda element: element[0]))
+    return VerdictMap(SetName(name), key, ordered, size=_capacity(len(ordered)))
+
+
+def _capacity(count: int) -> int:
+    """Room for a node's pods in a hash table of fixed size; a power of two, so that it seldom changes."""
+    return max(1024, 1 << (2 * count).bit_length())
+
+
 def root_sets(snapshot: Snapshot, options: Options) -> tuple[Set, ...]:
     """The sets that base chains name; their names never change, only their elements."""
     sets: list[Set] = []
@@ -156,7 +170,7 @@ def root_sets(snapshot: Snapshot, options: Options) -> tuple[Set, ...]:
         if options.hairpin == "allow":
             sets.append(Set(SetName(f"itself{family}"), pair, tuple((a, a) for a in governed)))
         if options.pod_interfaces:
-            sets.append(Set(SetName(f"known{family}"), key, tuple(addresses)))
+            sets.append(Set(SetName(f"known{family}"), key, tuple(addresses), size=_capacity(len(addresses))))
     if options.pod_interfaces:
         names = tuple(sorted(set(options.pod_interfaces)))
         sets.append(Set(SetName("pod-interfaces"), KeyType.IFNAME, names, interval=True))

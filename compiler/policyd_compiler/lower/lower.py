@@ -5,9 +5,9 @@ from __future__ import annotations
 from policyd_compiler.ir import Endpoint, Isolation, Snapshot
 from policyd_compiler.lower.chains import lower_isolation
 from policyd_compiler.lower.classes import HostIndex
-from policyd_compiler.lower.dispatch import FAMILIES, base_chains, deny_verdict, root_sets
-from policyd_compiler.lower.objects import KEY, Objects
-from policyd_compiler.nft.ast import Goto, SetName, Table, Verdict, VerdictMap
+from policyd_compiler.lower.dispatch import FAMILIES, base_chains, deny_verdict, dispatch_map, root_sets
+from policyd_compiler.lower.objects import Objects
+from policyd_compiler.nft.ast import Goto, Jump, SetName, Table, Verdict
 from policyd_compiler.options import Options
 
 
@@ -25,12 +25,11 @@ def lower(snapshot: Snapshot, options: Options) -> Table:
             if not addresses:
                 continue
             chain = lower_isolation(isolation, keys, indexes[family], family, objects)
-            elements[f"{isolation.direction}{family}"].extend((a, Goto(chain)) for a in addresses)
+            # Egress comes back to the base chain, where the receiver's ingress is looked up; ingress is the end.
+            verdict = Jump(chain) if isolation.direction == "egress" else Goto(chain)
+            elements[f"{isolation.direction}{family}"].extend((a, verdict) for a in addresses)
     for name, found in elements.items():
-        key = KEY[int(name[-1])]
-        objects.maps[SetName(name)] = VerdictMap(
-            SetName(name), key, tuple(sorted(found, key=lambda element: element[0]))
-        )
+        objects.maps[SetName(name)] = dispatch_map(name, found)
     return Table(
         options.table,
         sets=tuple(sorted((*objects.sets.values(), *root_sets(snapshot, options)), key=lambda s: s.name)),

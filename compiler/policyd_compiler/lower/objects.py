@@ -67,7 +67,7 @@ class Objects:
         content = _bytes_of(family, addresses)
         name = SetName(f"peers{family}-{digest(content)}")
         if self._names.claim(name, content):
-            self.sets[name] = Set(name, KEY[family], addresses)
+            self.sets[name] = Set(name, KEY[family], addresses, size=len(addresses))
         return name
 
     def add_range_set(self, family: Family, ranges: tuple[Interval, ...]) -> SetName:
@@ -85,7 +85,7 @@ class Objects:
         content = _bytes_of(family, addresses) + "\n".join(verdicts[id(v)] for _, v in elements).encode()
         name = SetName(f"peer-ports{family}-{digest(content)}")
         if self._names.claim(name, content):
-            self.maps[name] = VerdictMap(name, KEY[family], elements)
+            self.maps[name] = VerdictMap(name, KEY[family], elements, size=len(elements))
         return name
 
     def add_range_map(self, family: Family, elements: tuple[tuple[Interval, Verdict], ...]) -> SetName:

@@ -19,7 +19,6 @@ from policyd_compiler.nft.ast import (
     Chain,
     CtDnat,
     CtState,
-    CtStateVmap,
     DportIn,
     Drop,
     FibLocal,
@@ -62,7 +61,8 @@ def print_table(table: Table) -> str:
     lines = [f"table inet {table.name} {{"]
     if table.comment:
         lines.append(f"\tcomment {quote(table.comment)}")
-    for part in (*table.sets, *table.maps):
+    parts: tuple[Set | VerdictMap, ...] = (*table.sets, *table.maps)
+    for part in parts:
         lines.extend(_set_lines(part))
     # A chain must be known before a map element or a rule names it, so all are declared first.
     lines.extend(f"\tchain {chain.name} {{ }}" for chain in table.chains if chain.hook is None)
@@ -78,6 +78,8 @@ def _set_lines(part: Set | VerdictMap) -> Iterator[str]:
     yield from (f"\t# {note}" for note in part.notes)
     yield f"\t{word} {part.name} {{"
     yield f"\t\ttype {part.key.value}{suffix}"
+    if part.size:
+        yield f"\t\tsize {part.size}"
     if part.interval:
         yield "\t\tflags interval"
     if part.elements:
@@ -151,9 +153,6 @@ def print_action(action: Action) -> str:
     match action:
         case AddrVmap(family, side, name):
             return f"{_FIELD[family]} {side} vmap @{name}"
-        case CtStateVmap(verdicts):
-            inner = ", ".join(f"{state} : {print_verdict(verdict)}" for state, verdict in verdicts)
-            return f"ct state vmap {{ {inner} }}"
         case _:
             return print_verdict(action)
 
@@ -180,8 +179,8 @@ def print_verdict(verdict: Verdict) -> str:
 def print_match(match: Match) -> str:  # noqa: PLR0911 one line for each kind of match
     """A match in nft's words."""
     match match:
-        case CtState(state):
-            return f"ct state {state}"
+        case CtState(state, negated):
+            return f"ct state {_not(negated)}{state}"
         case CtDnat():
             return "ct status dnat"
         case TcpNotSyn():
