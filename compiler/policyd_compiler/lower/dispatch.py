@@ -31,6 +31,7 @@ from policyd_compiler.nft.ast import (
     Rule,
     Set,
     SetName,
+    Side,
     TcpNotSyn,
     Verdict,
     VerdictMap,
@@ -59,10 +60,11 @@ _NOT_NEW = Rule(_jump("not-new"), (CtState("new", negated=True),))
 _NOT_OPENING = Rule(_jump("stray"), (TcpNotSyn(), CtState("new")))
 _FROM_POD = tuple(Rule(AddrVmap(f, "saddr", SetName(f"egress{f}"))) for f in FAMILIES)
 #: By family in turn, so that an IPv4 packet is done before it meets a rule for IPv6.
+_WAYS: tuple[tuple[Side, str], ...] = (("saddr", "egress"), ("daddr", "ingress"))
 _JUDGE = tuple(
     Rule(AddrVmap(f, side, SetName(f"{name}{f}")))
     for f in FAMILIES
-    for side, name in (("saddr", "egress"), ("daddr", "ingress"))
+    for side, name in _WAYS
 )
 
 
