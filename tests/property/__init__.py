@@ -1,0 +1,1 @@
+"""Properties: what must hold for all worlds and packets."""

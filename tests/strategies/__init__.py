@@ -1,0 +1,1 @@
+"""Generators of raw manifests and of packets at their edges; see tests/strategies/worlds.py."""
