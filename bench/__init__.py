@@ -1,0 +1,1 @@
+"""Benchmarks, printed as tables. `make bench` runs them; no test is timed."""
