@@ -1,13 +1,13 @@
-"""The oracle against verdicts that somebody else wrote down."""
+"""The oracle against verdicts written down by others, and by hand from the rules."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.oracle import Oracle
-from tests.worlds import Case, recorded_cases, upstream_cases
+from tests.worlds import Case, recorded_cases, upstream_cases, written_cases
 
-CASES = (*recorded_cases(), *upstream_cases())
+CASES = (*recorded_cases(), *upstream_cases(), *written_cases())
 
 
 def disagreements(case: Case) -> list[str]:
@@ -25,7 +25,7 @@ def disagreements(case: Case) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-def test_oracle_agrees_with_the_recorded_verdicts(case: Case) -> None:
+def test_oracle_agrees_with_every_verdict(case: Case) -> None:
     assert disagreements(case) == []
 
 

@@ -1,7 +1,7 @@
 """The recorded and hand-written verdict tables, resolved into manifests and connections.
 
 A `Case` is a world and the connections it must allow or deny: `recorded_cases` and `upstream_cases` come
-from tests/fixtures, others from tests/cases. Every case can be put to the oracle, a simulator or a kernel.
+from tests/fixtures, `written_cases` from tests/cases. Every case can be put to the oracle, a simulator or a kernel.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
+from tests.cases import places, rules, traffic
 from tests.oracle import Connection, Manifest
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -58,6 +59,16 @@ def recorded_world() -> tuple[Manifest, ...]:
 def recorded_cases() -> tuple[Case, ...]:
     """Give the NetworkPolicy cases of cases.json."""
     return tuple(resolve_case(case) for case in _read("cases.json")["cases"] if case["id"].startswith("NP-"))
+
+
+@cache
+def written_cases() -> tuple[Case, ...]:
+    """Give the cases of tests/cases: the rules that cases.json leaves out."""
+    tables = (
+        *(rules.SHAPES, rules.SELECTORS, traffic.NAMED_PORTS, traffic.PROTOCOLS, traffic.BLOCKS),
+        *(places.NODES, places.LIFECYCLE),
+    )
+    return tuple(resolve_case(case) for table in tables for case in table)
 
 
 def resolve_case(case: Manifest) -> Case:
