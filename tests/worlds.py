@@ -1,7 +1,7 @@
 """The recorded and hand-written verdict tables, resolved into manifests and connections.
 
 A `Case` is a world and the connections it must allow or deny: `recorded_cases` and `upstream_cases` come
-from tests/fixtures, `written_cases` from tests/cases. Every case can be put to the oracle, a simulator or a kernel.
+from tests/fixtures, `written_cases` from tests/cases. Each can be put to the oracle, a simulator or a kernel.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The short form in which cases are written: `case("NP-031", policy(...), allow=["x/b > x/a TCP/80"])`.
 
-A probe reads "SOURCE > DESTINATION PROTOCOL[/PORT] [v4|v6] [hairpin]"; without a family it is put in both, unless
-a CIDR in the case ties it to IPv4. The world is that of tests/fixtures/cases.json.
+A probe reads "SOURCE > DESTINATION PROTOCOL[/PORT] [v4|v6] [hairpin]"; without a family it is put in both,
+unless a CIDR in the case ties it to IPv4. The world is that of tests/fixtures/cases.json.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def namespace(name: str, **labels: str) -> Manifest:
 def pod(
     path: str, *addresses: str, node: str = "n1", ports: list[Manifest] | None = None, **more: Any
 ) -> Manifest:
-    """Write a running pod, labelled `pod=<name>`; `more` overrides single fields of metadata, spec or status."""
+    """Write a running pod, labelled `pod=<name>`; `more` overrides fields of metadata, spec or status."""
     place, _, name = path.partition("/")
     created = "2026-01-01T00:00:00Z"
     metadata = {

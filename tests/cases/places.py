@@ -59,7 +59,8 @@ NODES = (
     case(
         "NP-147",
         policy("z", "host", policyTypes=["Ingress", "Egress"]),
-        allow=["node:n1 > x/b TCP/80", "x/b > node:n1 TCP/22", "y/a > z/host ICMP", f"{OUTSIDE} > node:n1 TCP/22"],
+        allow=["node:n1 > x/b TCP/80", "x/b > node:n1 TCP/22", "y/a > z/host ICMP",
+               f"{OUTSIDE} > node:n1 TCP/22"],
     ),
     case(
         "NP-095-localhost",
@@ -72,7 +73,9 @@ NODES = (
 LIFECYCLE = (
     case(
         "NP-101-peer",
-        ingress("x", "a", {"from": [{**namespaces(), **pods(pod="done")}, {**namespaces(), **pods(pod="fail")}]}),
+        ingress("x", "a", {"from": [
+            {**namespaces(), **pods(pod="done")}, {**namespaces(), **pods(pod="fail")},
+        ]}),
         ingress("x", "b", {"from": [{**namespaces(), **pods(pod="new")}]}, name="q"),
         allow=["z/new > x/b TCP/80", "z/done > x/b TCP/80"],
         deny=["z/new > x/a TCP/80", "z/old > x/a TCP/80"],
@@ -107,7 +110,8 @@ LIFECYCLE = (
     disputed("NP-110-started", pod("y/lose", *SHARED), pod("y/win", *SHARED, node="n2", status=LATER)),
     disputed(
         "NP-110-created",
-        pod("y/win", *SHARED, metadata={"creationTimestamp": "2026-01-05T00:00:00Z"}, status={"startTime": None}),
+        pod("y/win", *SHARED, metadata={"creationTimestamp": "2026-01-05T00:00:00Z"},
+            status={"startTime": None}),
         pod("y/lose", *SHARED, status=LATER),
     ),
     disputed(

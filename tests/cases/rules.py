@@ -54,7 +54,8 @@ SHAPES = (
         "NP-016",
         ingress("x", "a", {"from": [pods(pod="b")], "ports": []}),
         allow=[
-            "x/b > x/a TCP/1", "x/b > x/a UDP/65535", "x/b > x/a SCTP/80", "x/b > x/a ICMP", "x/b > x/a OTHER",
+            "x/b > x/a TCP/1", "x/b > x/a UDP/65535", "x/b > x/a SCTP/80", "x/b > x/a ICMP",
+            "x/b > x/a OTHER",
         ],
         deny=["x/c > x/a TCP/1", "x/c > x/a ICMP"],
     ),
@@ -82,8 +83,8 @@ SHAPES = (
         "NP-025",
         ingress(
             "x", "a",
-            {"ports": [{"port": 80, "endPort": 80}, {"port": 100, "endPort": 200}, {"port": 150, "endPort": 250}]},
-            {"ports": [{"port": 80}, {"port": 80}]},
+            {"ports": [{"port": 100, "endPort": 200}, {"port": 150, "endPort": 250}]},
+            {"ports": [{"port": 80, "endPort": 80}, {"port": 80}, {"port": 80}]},
         ),
         allow=["x/b > x/a TCP/80", "x/b > x/a TCP/100", "x/b > x/a TCP/175", "x/b > x/a TCP/250"],
         deny=["x/b > x/a TCP/79", "x/b > x/a TCP/81", "x/b > x/a TCP/99", "x/b > x/a TCP/251"],
