@@ -1,0 +1,194 @@
+"""plan(actual, desired): the transactions that lead from what the kernel holds to what it should hold.
+
+A packet reads the kernel's generation at every look-up, so a swap that replaces what a packet is walking on
+can let it through (DESIGN, "How a ruleset replaces another"). A plan therefore *stages* what is new where no
+packet can reach it, *commits* the change of meaning in one transaction, and *sweeps* what is left over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, TypeVar
+
+from policyd_compiler.nft.ast import Chain, ChainName, Hook, Set, SetName, Table, VerdictMap
+from policyd_compiler.nft.commands import (
+    AddChain,
+    AddRule,
+    AddSet,
+    Command,
+    DeleteChain,
+    DeleteElements,
+    DeleteMap,
+    DeleteSet,
+    FlushChain,
+    FlushMap,
+    FlushSet,
+    print_commands,
+)
+from policyd_compiler.nft.printer import print_replace
+
+StepKind: TypeAlias = Literal["replace", "stage", "commit", "sweep"]
+Part = TypeVar("Part", Set, VerdictMap)
+Named = TypeVar("Named", Set, VerdictMap, Chain)
+Element = TypeVar("Element")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One nft transaction."""
+
+    kind: StepKind
+    script: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """Steps to run in order; if one is refused the rest must not run. Without steps nothing differs."""
+
+    steps: tuple[Step, ...]
+
+
+def plan(actual: Table | None, desired: Table) -> Transaction:
+    """The steps from `actual` to `desired`, both in canonical order.
+
+    `actual` is None where there is no table, or one that holds what is not ours: both mean one `replace`.
+    The table's comment does not count: nothing but a replacement changes it, and it has no effect on packets.
+    """
+    if actual is None or not _alike(actual, desired):
+        return Transaction((Step("replace", print_replace(desired)),))
+    emptied, removed = _sweep(actual, desired)
+    scripts: tuple[tuple[StepKind, list[Command]], ...] = (
+        ("stage", _stage(actual, desired)),
+        ("commit", _commit(actual, desired)),
+        ("sweep", emptied),
+        ("sweep", removed),
+    )
+    return Transaction(
+        tuple(Step(kind, print_commands(desired.name, commands)) for kind, commands in scripts if commands)
+    )
+
+
+def same_rules(actual: Table, desired: Table) -> bool:
+    """Whether two tables are the same to the kernel: notes and the table's comment do not count."""
+    return not plan(actual, desired).steps
+
+
+def _alike(actual: Table, desired: Table) -> bool:
+    """Whether a plan in steps is possible: base chains are the same, and what both have is declared alike."""
+    if actual.name != desired.name or _hooks(actual) != _hooks(desired):
+        return False
+    held, wanted = _declarations(actual), _declarations(desired)
+    return all(held.get(name, declaration) == declaration for name, declaration in wanted.items())
+
+
+def _hooks(table: Table) -> dict[ChainName, Hook]:
+    return {chain.name: chain.hook for chain in table.chains if chain.hook is not None}
+
+
+def _declarations(table: Table) -> dict[SetName, tuple[object, ...]]:
+    """What cannot be changed under the same name: sets and maps share their names."""
+    parts: tuple[Set | VerdictMap, ...] = (*table.sets, *table.maps)
+    return {part.name: (type(part), part.key, part.interval, part.size) for part in parts}
+
+
+def _stage(actual: Table, desired: Table) -> list[Command]:
+    """Add what is new. Chains are declared before anything that names them."""
+    chains = _new(actual.chains, desired.chains)
+    return [
+        *(AddChain(Chain(chain.name)) for chain in chains),
+        *(AddSet(_bare(part)) for part in _new(actual.sets, desired.sets)),
+        *(AddSet(_bare(part)) for part in _new(actual.maps, desired.maps)),
+        *(AddRule(chain.name, rule) for chain in chains for rule in chain.rules),
+    ]
+
+
+def _commit(actual: Table, desired: Table) -> list[Command]:
+    """Change what both have: elements, and the rules of chains (which a content in the name makes rare).
+
+    Old rules go before anything comes, so that no rule of one generation is judged with one of the other.
+    """
+    chains = [new for old, new in _both(actual.chains, desired.chains) if _rules_differ(old, new)]
+    commands: list[Command] = [FlushChain(chain.name) for chain in chains]
+    for old_set, new_set in _both(actual.sets, desired.sets):
+        commands.extend(_change_set(old_set, new_set))
+    for old_map, new_map in _both(actual.maps, desired.maps):
+        commands.extend(_change_map(old_map, new_map))
+    commands.extend(AddRule(chain.name, rule) for chain in chains for rule in chain.rules)
+    return commands
+
+
+def _rules_differ(old: Chain, new: Chain) -> bool:
+    return old.rules is not new.rules and old.rules != new.rules
+
+
+# Ranges that touch or overlap between generations are not taken apart one by one, because kernels differ in
+# what they allow within one transaction: an interval set is emptied and filled again.
+
+
+def _change_set(old: Set, new: Set) -> list[Command]:
+    if old.elements is new.elements or old.elements == new.elements:
+        return []
+    if old.interval:
+        return [FlushSet(new.name), *_fill(_bare(new))]
+    gone, come = _difference(old.elements, new.elements), _difference(new.elements, old.elements)
+    return [
+        *([DeleteElements(new.name, new.key, gone)] if gone else []),
+        *_fill(replace(_bare(new), elements=come)),
+    ]
+
+
+def _change_map(old: VerdictMap, new: VerdictMap) -> list[Command]:
+    if old.elements is new.elements or old.elements == new.elements:
+        return []
+    if old.interval:
+        return [FlushMap(new.name), *_fill(_bare(new))]
+    gone, come = _difference(old.elements, new.elements), _difference(new.elements, old.elements)
+    return [
+        *([DeleteElements(new.name, new.key, tuple(key for key, _ in gone))] if gone else []),
+        *_fill(replace(_bare(new), elements=come)),
+    ]
+
+
+def _fill(part: Set | VerdictMap) -> list[Command]:
+    return [AddSet(part)] if part.elements else []
+
+
+def _difference(left: tuple[Element, ...], right: tuple[Element, ...]) -> tuple[Element, ...]:
+    others = set(right)
+    return tuple(element for element in left if element not in others)
+
+
+def _sweep(actual: Table, desired: Table) -> tuple[list[Command], list[Command]]:
+    """Remove what is not wanted: first empty what refers, then remove what was referred to.
+
+    Kernels before 6.2 hold a chain a moment longer than the last map element that led to it, so these are two
+    transactions. Join them when 6.2 is the floor.
+    """
+    chains = _new(desired.chains, actual.chains)
+    maps = _new(desired.maps, actual.maps)
+    emptied: list[Command] = [
+        *(FlushChain(chain.name) for chain in chains if chain.rules),
+        *(FlushMap(part.name) for part in maps if part.elements),
+    ]
+    removed: list[Command] = [
+        *(DeleteChain(chain.name) for chain in chains),
+        *(DeleteMap(part.name) for part in maps),
+        *(DeleteSet(part.name) for part in _new(desired.sets, actual.sets)),
+    ]
+    return emptied, removed
+
+
+def _bare(part: Part) -> Part:
+    """Without notes: commands carry none."""
+    return replace(part, notes=()) if part.notes else part
+
+
+def _new(old: Iterable[Named], new: Iterable[Named]) -> list[Named]:
+    names = {item.name for item in old}
+    return [item for item in new if item.name not in names]
+
+
+def _both(old: Iterable[Named], new: Iterable[Named]) -> list[tuple[Named, Named]]:
+    known = {item.name: item for item in old}
+    return [(known[item.name], item) for item in new if item.name in known]
