@@ -1,0 +1,221 @@
+"""Manifest text → objects and diagnostics, for any bytes: nothing here raises.
+
+YAML and JSON, several documents, `List` and `*List`. Mistakes are told all at once, each with file, line and
+column, and an object with an error is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias, TypeGuard
+
+from policyd.errors import Diagnostic
+from policyd.kube.decode import Decoded, decode_manifest
+from policyd.kube.json_text import JsonDocument, NotJson, read_json
+from policyd.kube.objects import KubeObject, NetworkPolicy, Pod, Source
+from policyd.kube.places import Flaw, Place
+from policyd.kube.reading import Mistake, Options, Path, kind_of
+from policyd.kube.syntax import quote
+from policyd.kube.yaml_text import YamlDocument, read_yaml
+
+#: The longest text that is read.
+MAX_BYTES = 64 * 1024 * 1024
+TOO_LONG = f"the file is longer than {MAX_BYTES >> 20} MiB; split it"
+#: Up to here, text that begins with a brace and is no JSON is tried as YAML.
+MAX_FLOW_YAML = 4 * 1024 * 1024
+
+HELM = "this is a Helm template, not a manifest; pipe the output of `helm template` in"
+_TEMPLATE = re.compile(rb"\{\{-?\s*(?:[.$/(\"`]|[a-z]+[\s.(])")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+Document: TypeAlias = YamlDocument | JsonDocument
+Loaded: TypeAlias = tuple[tuple[KubeObject, ...], tuple[Diagnostic, ...]]
+
+
+def load_manifest(text: bytes, file: str, options: Options = Options()) -> Loaded:
+    """Read a manifest: the objects without errors, and everything to say about the others."""
+    text = text.removeprefix(b"\xef\xbb\xbf")
+    refusal = _refuse_bytes(text)
+    if refusal is not None:
+        return (), (_diagnostic(file, refusal),)
+    documents, flaws = _read_documents(text)
+    objects: list[KubeObject] = []
+    diagnostics: list[Diagnostic] = []
+    template = _TEMPLATE.search(text) if flaws else None
+    if template is not None:
+        flaws = [Flaw(_byte_place(text, template.start()), HELM)]
+        documents = []
+    diagnostics.extend(_diagnostic(file, flaw) for flaw in flaws)
+    for document in documents:
+        loaded, said = _load_document(document, file, options)
+        objects.extend(loaded)
+        diagnostics.extend(said)
+    return tuple(objects), tuple(sorted(diagnostics))
+
+
+def combine(objects: Iterable[KubeObject]) -> tuple[Diagnostic, ...]:
+    """An error for every object that another one with the same kind, namespace and name came before."""
+    first: dict[tuple[type[KubeObject], str, str], KubeObject] = {}
+    diagnostics: list[Diagnostic] = []
+    for item in objects:
+        namespace = item.namespace if isinstance(item, Pod | NetworkPolicy) else ""
+        other = first.setdefault((type(item), namespace, item.name), item)
+        if other is not item:
+            key = f"{namespace}/{item.name}" if namespace else item.name
+            text = (
+                f"{type(item).__name__} {key} is given twice; the first is at {_print_source(other.source)}"
+            )
+            source = item.source or Source("", 0)
+            diagnostics.append(Diagnostic(source.file, source.line, 1 if source.line else 0, "error", text))
+    return tuple(sorted(diagnostics))
+
+
+def _print_source(source: Source | None) -> str:
+    if source is None:
+        return "an unknown place"
+    return f"{source.file}:{source.line}" if source.line else source.file
+
+
+def _refuse_bytes(text: bytes) -> Flaw | None:
+    """What no reader should be given: too much, no text, or another encoding."""
+    if len(text) > MAX_BYTES:
+        return Flaw(Place(0, 0), TOO_LONG)
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return Flaw(Place(1, 1), "the file is UTF-16; save it as UTF-8")
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return Flaw(_byte_place(text, error.start), f"byte 0x{text[error.start]:02x} is not UTF-8 text")
+    control = _CONTROL.search(text)
+    if control is not None:
+        code = control.group()[0]
+        return Flaw(
+            _byte_place(text, control.start()), f"control character 0x{code:02x}: this is not a text file"
+        )
+    return None
+
+
+def _byte_place(text: bytes, offset: int) -> Place:
+    return Place(text.count(b"\n", 0, offset) + 1, offset - text.rfind(b"\n", 0, offset))
+
+
+def _read_documents(text: bytes) -> tuple[list[Document], list[Flaw]]:
+    """JSON where it looks like it, else YAML, of which JSON is nearly a part."""
+    if text.lstrip()[:1] not in (b"{", b"["):
+        documents, flaws = read_yaml(text)
+        return [*documents], flaws
+    decoded = text.decode()
+    try:
+        value, flaws = read_json(decoded)
+        return [JsonDocument(decoded, value)], flaws
+    except NotJson as error:
+        # Braces also begin YAML in flow style, and JSON documents with `---` between them.
+        if len(text) <= MAX_FLOW_YAML or b"\n---" in text:
+            documents, flaws = read_yaml(text)
+            if not flaws:
+                return [*documents], flaws
+        return [], [error.flaw]
+
+
+def _load_document(
+    document: Document, file: str, options: Options
+) -> tuple[list[KubeObject], list[Diagnostic]]:
+    objects: list[KubeObject] = []
+    diagnostics: list[Diagnostic] = []
+    for raw, prefix, mistakes in _expand(document.value):
+        decoded = Decoded(None, mistakes)
+        if not mistakes:
+            source = _Sources(document, file, prefix)
+            decoded = decode_manifest(raw, options, source)
+        if decoded.item is not None:
+            objects.append(decoded.item)
+        if decoded.mistakes:
+            diagnostics.extend(_tell(decoded.mistakes, raw, prefix, document, file))
+    return objects, diagnostics
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where parts of one object were written."""
+
+    document: Document
+    file: str
+    prefix: Path
+
+    def __call__(self, path: Path) -> Source:
+        return Source(self.file, self.document.line((*self.prefix, *path)))
+
+
+def _expand(value: object) -> Iterator[tuple[object, Path, tuple[Mistake, ...]]]:
+    """The objects of a document, with their paths: lists and lists of lists are taken apart (NP-011)."""
+    waiting: list[tuple[object, Path]] = [] if value is None else [(value, ())]
+    while waiting:
+        raw, path = waiting.pop()
+        if not _is_list(raw):
+            yield raw, path, ()
+            continue
+        items = raw.get("items")
+        if items is not None and not isinstance(items, list):
+            yield raw, path, (Mistake(("items",), f"must be a list, not {kind_of(items)}"),)
+            continue
+        typed = [_with_type(item, raw) for item in items or ()]
+        waiting.extend((item, (*path, "items", i)) for i, item in reversed(list(enumerate(typed))))
+
+
+def _is_list(raw: object) -> TypeGuard[Mapping[str, object]]:
+    return (
+        isinstance(raw, dict)
+        and isinstance(raw.get("kind"), str)
+        and raw["kind"].endswith("List")
+        and (raw["kind"] == "List" or "items" in raw)
+    )
+
+
+def _with_type(item: object, parent: Mapping[str, object]) -> object:
+    """An item of a PodList and the like does not say what it is."""
+    kind = str(parent["kind"]).removesuffix("List")
+    if not kind or not isinstance(item, dict) or "kind" in item:
+        return item
+    return {"apiVersion": parent.get("apiVersion"), "kind": kind, **item}
+
+
+def _tell(
+    mistakes: tuple[Mistake, ...], raw: object, prefix: Path, document: Document, file: str
+) -> Iterator[Diagnostic]:
+    """Give each mistake its place: that of the key or value, or of the nearest thing around that is there."""
+    paths = [(*prefix, *mistake.path) for mistake in mistakes]
+    wanted = frozenset(path[:length] for path in paths for length in range(len(path) + 1))
+    places = document.locate(wanted)
+    title = _title(raw)
+    for mistake, path in zip(mistakes, paths, strict=True):
+        found = places.get(path)
+        if found is not None:
+            place = found[0] if mistake.at == "key" else found[1]
+        else:
+            around = (path[:length] for length in range(len(path) - 1, -1, -1))
+            place = next((places[outer][0] for outer in around if outer in places), document.start)
+        text = f"{title}{mistake}{_quoting_hint(mistake, place)}"
+        yield Diagnostic(file, place.line, place.column, mistake.severity, text)
+
+
+def _quoting_hint(mistake: Mistake, place: Place) -> str:
+    if place.plain and mistake.text.startswith("must be a string, not the "):
+        return f"; YAML reads {quote(place.plain)[1:-1]} so: put it in quotes"
+    return ""
+
+
+def _title(raw: object) -> str:
+    """`NetworkPolicy shop/web: `, as far as the object says."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
+        return ""
+    metadata = raw.get("metadata")
+    names = [metadata.get(key) for key in ("namespace", "name")] if isinstance(metadata, dict) else []
+    key = "/".join(quote(name)[1:-1] for name in names if isinstance(name, str) and name)
+    kind = quote(raw["kind"])[1:-1]
+    return f"{kind} {key}: " if key else f"{kind}: "
+
+
+def _diagnostic(file: str, flaw: Flaw) -> Diagnostic:
+    return Diagnostic(file, flaw.place.line, flaw.place.column, flaw.severity, flaw.text)

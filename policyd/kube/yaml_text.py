@@ -1,0 +1,268 @@
+"""YAML text → values as kubectl would see them, with the place of each key and value.
+
+Built on parser events, not on PyYAML's constructors: those resolve scalars otherwise than kubectl does (it reads
+dates as strings and 1:30 too), let a second key win silently, and lose where things were written. Nesting is
+bounded because libyaml's composer recurses on the C stack; aliases are bounded because nine lines can mean a
+billion values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import yaml
+from yaml.cyaml import CParser
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    StreamEndEvent,
+)
+
+from policyd.kube.places import Flaw, Place
+from policyd.kube.reading import Path
+from policyd.kube.scalars import NOT_A_NUMBER, resolve_scalar
+from policyd.kube.syntax import quote
+
+MAX_DEPTH = 100
+MAX_ALIASED = 100_000
+_TAG = "tag:yaml.org,2002:"
+_MERGE = object()
+
+
+@dataclass(slots=True)
+class YamlDocument:
+    """One document: its value, and where each entry of each mapping and list in it was written."""
+
+    value: object = None
+    start: Place = Place(0, 0)
+    entries: dict[tuple[int, str | int], tuple[Place, Place]] = field(default_factory=dict)
+
+    def locate(self, wanted: frozenset[Path]) -> dict[Path, tuple[Place, Place]]:
+        """The places of the keys and values at some paths; a path that is not there is missing."""
+        found = {path: self._find(path) for path in wanted}
+        return {path: places for path, places in found.items() if places is not None}
+
+    def line(self, path: Path) -> int:
+        """The line of a value; 0 if there is none."""
+        places = self._find(path)
+        return places[1].line if places else 0
+
+    def _find(self, path: Path) -> tuple[Place, Place] | None:
+        places: tuple[Place, Place] | None = (self.start, self.start)
+        container: object = self.value
+        for step in path:
+            places = self.entries.get((id(container), step))
+            if places is None:
+                return None
+            container = container[step]  # type: ignore[index]  # an entry says that it is there
+        return places
+
+
+def read_yaml(text: bytes) -> tuple[list[YamlDocument], list[Flaw]]:
+    """Read all documents up to the first thing that is no YAML, and everything wrong on the way."""
+    reader = _Reader(text)
+    documents: list[YamlDocument] = []
+    try:
+        documents.extend(reader.documents())
+    except yaml.YAMLError as error:
+        reader.flaws.append(_syntax_flaw(error, text))
+    except _GiveUp as error:
+        reader.flaws.append(error.flaw)
+    return documents, reader.flaws
+
+
+class _GiveUp(Exception):
+    """Reading on makes no sense."""
+
+    def __init__(self, place: Place, text: str) -> None:
+        super().__init__(text)
+        self.flaw = Flaw(place, text)
+
+
+class _Reader:
+    """Turns events into values. `_aliased` counts values that stand in the text as an alias."""
+
+    def __init__(self, text: bytes) -> None:
+        self._parser = CParser(text)
+        self._document = YamlDocument()
+        self._anchors: dict[str, tuple[object, int] | None] = {}
+        self._aliased = 0
+        self._size = 0
+        self.flaws: list[Flaw] = []
+
+    def documents(self) -> Iterator[YamlDocument]:
+        while True:
+            event = self._parser.get_event()
+            if isinstance(event, StreamEndEvent):
+                return
+            if isinstance(event, DocumentStartEvent):
+                self._anchors = {}
+                first = self._parser.get_event()
+                self._document = YamlDocument(start=_place(first))
+                self._document.value = self._read(first, 0)
+                yield self._document
+
+    def _read(self, event: Event, depth: int) -> object:
+        if isinstance(event, ScalarEvent):
+            return self._scalar(event)
+        if isinstance(event, AliasEvent):
+            return self._alias(event)
+        if depth >= MAX_DEPTH:
+            raise _GiveUp(_place(event), f"nested deeper than {MAX_DEPTH} levels")
+        anchor = getattr(event, "anchor", None)
+        before = self._size
+        self._size += 1
+        if anchor is not None:
+            self._anchors[anchor] = None  # an alias inside would never end
+        if isinstance(event, MappingStartEvent):
+            self._check_tag(event, "map")
+            value: object = self._mapping(depth)
+        else:
+            self._check_tag(event, "seq")
+            value = self._list(depth)
+        if anchor is not None:
+            self._anchors[anchor] = (value, self._size - before)
+        return value
+
+    def _list(self, depth: int) -> list[object]:
+        out: list[object] = []
+        entries = self._document.entries
+        get_event = self._parser.get_event
+        while True:
+            event = get_event()
+            if isinstance(event, SequenceEndEvent):
+                return out
+            place = _place(event)
+            entries[(id(out), len(out))] = (place, place)
+            out.append(self._read(event, depth + 1))
+
+    def _mapping(self, depth: int) -> dict[str, object]:
+        out: dict[str, object] = {}
+        merged: list[object] = []
+        entries = self._document.entries
+        get_event = self._parser.get_event
+        while True:
+            event = get_event()
+            if isinstance(event, MappingEndEvent):
+                self._merge(out, merged)
+                return out
+            key_place = _place(event)
+            key = self._key(event)
+            event = get_event()
+            value_place = _place(event)
+            value = self._read(event, depth + 1)
+            if not isinstance(key, str):
+                merged.append((value, key_place))
+                continue
+            here = (id(out), key)
+            if key in out:
+                first = entries[here][0].line
+                self.flaws.append(
+                    Flaw(key_place, f"duplicate key {quote(key)}; the first is on line {first}")
+                )
+            out[key] = value
+            entries[here] = (key_place, value_place)
+
+    def _key(self, event: Event) -> object:
+        """A key as text, as kubectl makes it; `_MERGE` for `<<`."""
+        place = _place(event)
+        if not isinstance(event, ScalarEvent):
+            raise _GiveUp(place, "a key must be plain text, not a mapping, a list or an alias")
+        value = self._scalar(event)
+        if event.implicit[0] and event.value == "<<":
+            return _MERGE
+        if isinstance(value, str):
+            return value
+        if value is None:
+            self.flaws.append(Flaw(place, "a key must not be null"))
+            return event.value
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        if text != event.value:
+            hint = f"YAML reads the key {quote(event.value)[1:-1]} as {text}; if that is not meant, put it in quotes"
+            self.flaws.append(Flaw(place, hint, "warning"))
+        return text
+
+    def _merge(self, out: dict[str, object], merged: list[object]) -> None:
+        """Add what merge keys bring; a key that is written out counts, then the earlier one."""
+        entries = self._document.entries
+        for pair in merged:
+            value, place = pair  # type: ignore[misc]
+            sources = value if isinstance(value, list) else [value]
+            if not all(isinstance(source, dict) for source in sources):
+                self.flaws.append(Flaw(place, "a merge key << needs a mapping, or a list of mappings"))
+                continue
+            for source in sources:
+                for key, inherited in source.items():
+                    if key not in out:
+                        out[key] = inherited
+                        entries[(id(out), key)] = entries[(id(source), key)]
+
+    def _alias(self, event: AliasEvent) -> object:
+        place = _place(event)
+        anchor = event.anchor
+        if anchor not in self._anchors:
+            raise _GiveUp(place, f"there is no anchor {quote(anchor)} above this alias")
+        known = self._anchors[anchor]
+        if known is None:
+            raise _GiveUp(place, f"the alias {quote(anchor)} is inside of its own anchor")
+        value, size = known
+        self._aliased += size
+        self._size += size
+        if self._aliased > MAX_ALIASED:
+            raise _GiveUp(place, f"the aliases up to here stand for more than {MAX_ALIASED} values")
+        return value
+
+    def _scalar(self, event: ScalarEvent) -> object:
+        self._size += 1
+        text: str = event.value
+        tag = event.tag
+        if tag is None or tag in ("!", _TAG + "str"):
+            value = resolve_scalar(text) if tag is None and event.implicit[0] else text
+        elif tag in (_TAG + "int", _TAG + "float", _TAG + "bool", _TAG + "null"):
+            value = resolve_scalar(text)
+        else:
+            self.flaws.append(Flaw(_place(event), f"the tag {quote(tag)} has no meaning in a manifest"))
+            value = text
+        if value is NOT_A_NUMBER:
+            self.flaws.append(Flaw(_place(event), f"{text} is not a number that a manifest can hold"))
+            value = text
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (value, 1)
+        return value
+
+    def _check_tag(self, event: Event, kind: str) -> None:
+        tag = getattr(event, "tag", None)
+        if tag not in (None, "!", _TAG + kind):
+            self.flaws.append(Flaw(_place(event), f"the tag {quote(str(tag))} has no meaning in a manifest"))
+
+
+def _place(event: Event) -> Place:
+    mark = event.start_mark
+    plain = event.value if isinstance(event, ScalarEvent) and event.implicit[0] else ""
+    return Place(mark.line + 1, mark.column + 1, plain)
+
+
+def _syntax_flaw(error: yaml.YAMLError, text: bytes) -> Flaw:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
+    place = Place(mark.line + 1, mark.column + 1) if mark is not None else _offset_place(error, text)
+    lines = text.splitlines()
+    line = lines[place.line - 1] if 0 < place.line <= len(lines) else b""
+    if re.match(rb"[ ]*\t", line) or "\\t" in str(problem):
+        return Flaw(place, "there is a tab in the indentation; YAML allows only spaces")
+    return Flaw(place, f"not valid YAML: {problem}")
+
+
+def _offset_place(error: yaml.YAMLError, text: bytes) -> Place:
+    offset = getattr(error, "position", None)
+    if not isinstance(offset, int):
+        return Place(0, 0)
+    before = text[:offset]
+    return Place(before.count(b"\n") + 1, offset - before.rfind(b"\n"))
