@@ -1,0 +1,192 @@
+"""`nft -j list table` → the table, as the compiler would have written it; nft 1.0.6 to 1.1.
+
+Everything that has an effect must be understood or reported: a rule, an object or an attribute that our
+syntax tree cannot say raises ForeignContent. Comparing the result with the table wanted is then a complete
+verification. The only place in the compiler that handles untyped values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, cast
+
+from policyd_compiler.addr import parse_address, prefix_interval
+from policyd_compiler.nft.ast import (
+    Chain,
+    ChainName,
+    Family,
+    Hook,
+    HookName,
+    Key,
+    KeyType,
+    Rule,
+    Set,
+    SetName,
+    Table,
+    Verdict,
+    VerdictMap,
+)
+from policyd_compiler.nft.json_rules import NotOurs, only, read_rule, read_verdict
+
+_FAMILY: dict[KeyType, Family] = {KeyType.V4: 4, KeyType.V6: 6, KeyType.V4_PAIR: 4, KeyType.V6_PAIR: 6}
+_KEY_TYPES = {kind.value: kind for kind in KeyType}
+_PLACE = {"family", "table", "name", "handle"}
+#: `elem` apart. `count` is how many elements there are now; newer versions of nft say so.
+_SET_KEYS = _PLACE | {"type", "flags", "size", "elem", "count"}
+
+
+class ForeignContent(Exception):
+    """The table holds what policyd does not write. `things` are sentences, one for each."""
+
+    def __init__(self, things: tuple[str, ...]) -> None:
+        super().__init__("; ".join(things))
+        self.things = things
+
+
+def parse_listing(text: str, name: str) -> Table | None:
+    """The table `inet NAME` of a listing, sorted as the compiler sorts; None when it is not in there.
+
+    Raises ForeignContent when somebody else wrote in the table, ValueError when this is no listing.
+    """
+    objects: list[dict[str, Any]] = json.loads(text)["nftables"]
+    reader = _Reader(name)
+    for item in objects:
+        ((kind, value),) = item.items()
+        reader.read(kind, value)
+    return reader.table()
+
+
+class _Reader:
+    """Gathers the objects of one table."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._seen = False
+        self._comment = ""
+        self._sets: list[Set] = []
+        self._maps: list[VerdictMap] = []
+        self._hooks: dict[ChainName, Hook | None] = {}
+        self._rules: dict[ChainName, list[Rule]] = {}
+        self._foreign: list[str] = []
+
+    def read(self, kind: str, value: dict[str, Any]) -> None:
+        """Take one object of the listing; those of other tables are passed over."""
+        if kind == "metainfo":
+            return
+        table = value.get("name") if kind == "table" else value.get("table")
+        if value.get("family") != "inet" or table != self._name:
+            return
+        readers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "table": self._read_table,
+            "set": self._read_set,
+            "map": self._read_map,
+            "chain": self._read_chain,
+            "rule": self._read_rule,
+        }
+        try:
+            reader = readers.get(kind)
+            if reader is None:
+                raise NotOurs(f"a {kind}")
+            reader(value)
+        except (NotOurs, ValueError, KeyError, TypeError) as error:
+            place = value.get("chain") or value.get("name") or ""
+            self._foreign.append(f"{kind} {place} (handle {value.get('handle')}): {error}")
+
+    def table(self) -> Table | None:
+        """All of it, in canonical order."""
+        if self._foreign:
+            raise ForeignContent(tuple(self._foreign))
+        if not self._seen:
+            return None
+        chains = (Chain(name, tuple(self._rules[name]), hook) for name, hook in self._hooks.items())
+        return Table(
+            self._name,
+            sets=tuple(sorted(self._sets, key=lambda part: part.name)),
+            maps=tuple(sorted(self._maps, key=lambda part: part.name)),
+            chains=tuple(sorted(chains, key=lambda chain: chain.name)),
+            comment=self._comment,
+        )
+
+    def _read_table(self, value: dict[str, Any]) -> None:
+        only(value, {"family", "name", "handle", "comment"})  # not `flags`: a dormant table filters nothing
+        self._seen = True
+        self._comment = str(value.get("comment", ""))
+
+    def _read_chain(self, value: dict[str, Any]) -> None:
+        name = ChainName(value["name"])
+        self._rules.setdefault(name, [])
+        self._hooks[name] = None
+        if "hook" not in value:
+            only(value, _PLACE)
+            return
+        only(value, _PLACE | {"type", "hook", "prio", "policy"})
+        if (
+            value["type"] != "filter"
+            or value["policy"] != "accept"
+            or value["hook"] not in ("forward", "input", "output")
+        ):
+            raise NotOurs(f"{value['type']} hook {value['hook']} policy {value['policy']}")
+        self._hooks[name] = Hook(cast(HookName, value["hook"]), int(value["prio"]))
+
+    def _read_rule(self, value: dict[str, Any]) -> None:
+        only(value, {"family", "table", "chain", "handle", "comment", "expr"})
+        rule = read_rule(value["expr"], value.get("comment", ""))
+        self._rules.setdefault(ChainName(value["chain"]), []).append(rule)
+
+    def _read_set(self, value: dict[str, Any]) -> None:
+        only(value, _SET_KEYS)
+        kind, interval = _key_type(value), _interval(value)
+        elements = sorted(_read_key(kind, item, interval) for item in value.get("elem", ()))
+        self._sets.append(
+            Set(SetName(value["name"]), kind, tuple(elements), interval, int(value.get("size", 0)))
+        )
+
+    def _read_map(self, value: dict[str, Any]) -> None:
+        only(value, _SET_KEYS | {"map"})
+        if value["map"] != "verdict":
+            raise NotOurs(f"a map to {value['map']}")
+        kind, interval = _key_type(value), _interval(value)
+        elements: list[tuple[Key, Verdict]] = [
+            (_read_key(kind, key, interval), read_verdict(verdict)) for key, verdict in value.get("elem", ())
+        ]
+        elements.sort(key=lambda element: cast(int, element[0]))
+        self._maps.append(
+            VerdictMap(SetName(value["name"]), kind, tuple(elements), interval, int(value.get("size", 0)))
+        )
+
+
+def _key_type(value: dict[str, Any]) -> KeyType:
+    words = value["type"] if isinstance(value["type"], list) else [value["type"]]
+    kind = _KEY_TYPES.get(" . ".join(map(str, words)))
+    if kind is None:
+        raise NotOurs(f"elements of type {value['type']}")
+    return kind
+
+
+def _interval(value: dict[str, Any]) -> bool:
+    flags = value.get("flags", [])
+    flags = [flags] if isinstance(flags, str) else flags  # nft 1.1 writes a single flag without its list
+    if flags not in ([], ["interval"]):
+        raise NotOurs(f"flags {', '.join(map(str, flags))}")
+    return bool(flags)
+
+
+def _read_key(kind: KeyType, item: Any, interval: bool) -> Key:  # noqa: FBT001 JSON; a set's flag
+    if kind is KeyType.IFNAME:
+        if not isinstance(item, str):
+            raise NotOurs(f"element {item}")
+        return item
+    family = _FAMILY[kind]
+    match item:
+        case str() if kind in (KeyType.V4, KeyType.V6):
+            address = parse_address(family, item)
+            return (address, address) if interval else address
+        case {"prefix": {"addr": str(network), "len": int(length)}} if interval and len(item) == 1:
+            return prefix_interval(family, parse_address(family, network), length)
+        case {"range": [str(low), str(high)]} if interval and len(item) == 1:
+            return (parse_address(family, low), parse_address(family, high))
+        case {"concat": [str(saddr), str(daddr)]} if kind in (KeyType.V4_PAIR, KeyType.V6_PAIR):
+            return (parse_address(family, saddr), parse_address(family, daddr))
+        case _:
+            raise NotOurs(f"element {json.dumps(item)}")
