@@ -1,0 +1,348 @@
+"""nft script text → values, for exactly what our printers print: a table, a replacement, commands.
+
+`parse(print(x)) == x`, notes included, for every x in canonical order. `parse_script` reads all forms as the
+commands that nft makes of them, each with its line: that is what a fake kernel runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from policyd_compiler.addr import BITS, prefix_interval
+from policyd_compiler.nft.ast import (
+    Chain,
+    ChainName,
+    Family,
+    Hook,
+    HookName,
+    Key,
+    KeyType,
+    Rule,
+    Set,
+    SetName,
+    Table,
+    Verdict,
+    VerdictMap,
+)
+from policyd_compiler.nft.commands import (
+    AddChain,
+    AddRule,
+    AddSet,
+    AddTable,
+    Command,
+    DeleteChain,
+    DeleteElements,
+    DeleteMap,
+    DeleteSet,
+    DeleteTable,
+    FlushChain,
+    FlushMap,
+    FlushSet,
+)
+from policyd_compiler.nft.rule_parser import address, number, parse_rule, parse_verdict, unquote, word
+from policyd_compiler.nft.tokens import ParseError, Tokens
+
+__all__ = ["ParseError", "Statement", "parse_commands", "parse_replace", "parse_script", "parse_table"]
+
+_FAMILY: dict[KeyType, Family] = {KeyType.V4: 4, KeyType.V6: 6, KeyType.V4_PAIR: 4, KeyType.V6_PAIR: 6}
+_KEY_TYPES = {kind.value: kind for kind in KeyType}
+_DONE: dict[tuple[str, str], type[FlushSet | FlushMap | DeleteSet | DeleteMap]] = {
+    ("flush", "set"): FlushSet,
+    ("flush", "map"): FlushMap,
+    ("delete", "set"): DeleteSet,
+    ("delete", "map"): DeleteMap,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One command on the table `inet TABLE`, and the line where it stands."""
+
+    line: int
+    table: str
+    command: Command
+
+
+def parse_table(text: str) -> Table:
+    """Read what `print_table` printed."""
+    tokens = Tokens(text)
+    tokens.skip_space()
+    table = _block(tokens).table()
+    tokens.skip_space()
+    tokens.expect("")
+    return table
+
+
+def parse_replace(text: str) -> Table:
+    """Read what `print_replace` printed."""
+    tokens = Tokens(text)
+    tokens.skip_space()
+    notes = tokens.notes()
+    tokens.expect("add", "table", "inet")
+    name = word(tokens)
+    tokens.expect("\n", "delete", "table", "inet", name, "\n")
+    block = _block(tokens)
+    tokens.skip_space()
+    tokens.expect("")
+    return block.table(notes)
+
+
+def parse_commands(text: str) -> tuple[Command, ...]:
+    """Read what `print_commands` printed."""
+    return tuple(statement.command for statement in parse_script(text))
+
+
+def parse_script(text: str) -> tuple[Statement, ...]:
+    """Read any script of ours; a table's block becomes the commands that make it."""
+    tokens = Tokens(text)
+    statements: list[Statement] = []
+    tokens.skip_space()
+    while tokens.peek():
+        if tokens.peek() == "table":
+            statements.extend(_block(tokens).statements())
+        else:
+            statements.append(_statement(tokens))
+            tokens.end_statement()
+        tokens.skip_space()
+    return tuple(statements)
+
+
+def _statement(tokens: Tokens) -> Statement:
+    line, verb, what = tokens.line, tokens.take(), tokens.take()
+    tokens.expect("inet")
+    table = word(tokens)
+    return Statement(line, table, _command(tokens, verb, what))
+
+
+def _command(tokens: Tokens, verb: str, what: str) -> Command:
+    match verb, what:
+        case "add", "table":
+            return AddTable()
+        case "delete", "table":
+            return DeleteTable()
+        case "add", "chain":
+            name = ChainName(word(tokens))
+            hook = _hook_block(tokens) if tokens.peek() == "{" else None
+            return AddChain(Chain(name, hook=hook))
+        case "flush", "chain":
+            return FlushChain(ChainName(word(tokens)))
+        case "delete", "chain":
+            return DeleteChain(ChainName(word(tokens)))
+        case "add", "rule":
+            return AddRule(ChainName(word(tokens)), parse_rule(tokens))
+        case "add", ("set" | "map"):
+            return AddSet(_part(tokens, what, ()))
+        case "delete", "element":
+            return _delete_elements(tokens)
+        case _ if (verb, what) in _DONE:
+            return _DONE[verb, what](SetName(word(tokens)))
+        case _:
+            raise tokens.error(f"no command of ours: {verb} {what}")
+
+
+def _hook_block(tokens: Tokens) -> Hook:
+    tokens.expect("{")
+    tokens.skip_space()
+    hook = _hook(tokens)
+    tokens.skip_space()
+    tokens.expect("}")
+    return hook
+
+
+def _hook(tokens: Tokens) -> Hook:
+    tokens.expect("type", "filter", "hook")
+    if tokens.peek() not in ("forward", "input", "output"):
+        raise tokens.error(f"no hook of ours: {tokens.peek()!r}")
+    hook = cast(HookName, tokens.take())
+    tokens.expect("priority")
+    priority = number(tokens, word(tokens))
+    tokens.expect(";", "policy", "accept")
+    tokens.end_statement()
+    return Hook(hook, priority)
+
+
+# --- tables --------------------------------------------------------------------------------------------
+
+
+class _Block:
+    """A table as it is read, each part with the line where it begins."""
+
+    def __init__(self, line: int, name: str) -> None:
+        self.line = line
+        self.name = name
+        self.comment = ""
+        self.parts: list[tuple[int, Set | VerdictMap]] = []
+        self.chains: dict[ChainName, tuple[int, Chain]] = {}
+        self.rules: list[tuple[int, ChainName, Rule]] = []
+
+    def table(self, notes: tuple[str, ...] = ()) -> Table:
+        """The table; chains are in order of their names, as in every table."""
+        return Table(
+            self.name,
+            sets=tuple(part for _, part in self.parts if isinstance(part, Set)),
+            maps=tuple(part for _, part in self.parts if isinstance(part, VerdictMap)),
+            chains=tuple(chain for _, (_, chain) in sorted(self.chains.items())),
+            comment=self.comment,
+            notes=notes,
+        )
+
+    def statements(self) -> Iterator[Statement]:
+        """What nft makes of the block: chains first, so that elements and rules may name them."""
+        yield Statement(self.line, self.name, AddTable())
+        for line, chain in self.chains.values():
+            yield Statement(line, self.name, AddChain(Chain(chain.name, hook=chain.hook)))
+        for line, part in self.parts:
+            yield Statement(line, self.name, AddSet(part))
+        for line, chain_name, rule in self.rules:
+            yield Statement(line, self.name, AddRule(chain_name, rule))
+
+
+def _block(tokens: Tokens) -> _Block:
+    line = tokens.line
+    tokens.expect("table", "inet")
+    block = _Block(line, word(tokens))
+    tokens.expect("{")
+    tokens.skip_space()
+    while not tokens.accept("}"):
+        line, what = tokens.line, tokens.take()
+        match what:
+            case "comment":
+                block.comment = unquote(tokens)
+            case "set" | "map":
+                block.parts.append((line, _part(tokens, what, tokens.notes())))
+            case "chain":
+                _chain(tokens, line, block)
+            case _:
+                raise ParseError(line, f"unexpected {what!r}")
+        tokens.end_statement()
+        tokens.skip_space()
+    return block
+
+
+def _chain(tokens: Tokens, line: int, block: _Block) -> None:
+    notes, name = tokens.notes(), ChainName(word(tokens))
+    hook: Hook | None = None
+    rules: list[Rule] = []
+    tokens.expect("{")
+    tokens.skip_space()
+    while not tokens.accept("}"):
+        if tokens.peek() == "type":
+            hook = _hook(tokens)
+        else:
+            block.rules.append((tokens.line, name, rule := parse_rule(tokens)))
+            rules.append(rule)
+        tokens.skip_space()
+    block.chains[name] = (line, Chain(name, tuple(rules), hook, notes))
+
+
+# --- sets and maps -------------------------------------------------------------------------------------
+
+
+def _part(tokens: Tokens, what: str, notes: tuple[str, ...]) -> Set | VerdictMap:
+    name = SetName(word(tokens))
+    tokens.expect("{")
+    tokens.skip_space()
+    tokens.expect("type")
+    words = tokens.until(";", "\n", "}")
+    if what == "map":
+        if words[-2:] != [":", "verdict"]:
+            raise tokens.error("expected a map to verdicts")
+        words = words[:-2]
+    kind = _KEY_TYPES.get(" ".join(words))
+    if kind is None:
+        raise tokens.error(f"no type of ours: {' '.join(words)}")
+    size, interval = 0, False
+    elements: tuple[tuple[Key, Verdict | None], ...] = ()
+    tokens.skip_space()
+    while not tokens.accept("}"):
+        match tokens.take():
+            case "size":
+                size = number(tokens, word(tokens))
+            case "flags":
+                tokens.expect("interval")
+                interval = True
+            case "elements":
+                elements = tuple(_elements(tokens, kind, interval))
+            case other:
+                raise tokens.error(f"unexpected {other!r}")
+        tokens.end_statement()
+        tokens.skip_space()
+    if what == "set":
+        return Set(name, kind, tuple(key for key, _ in elements), interval, size, notes)
+    pairs = tuple((key, verdict) for key, verdict in elements if verdict is not None)
+    if len(pairs) != len(elements):
+        raise tokens.error("an element of a map without a verdict")
+    return VerdictMap(name, kind, pairs, interval, size, notes)
+
+
+def _elements(tokens: Tokens, kind: KeyType, interval: bool) -> Iterator[tuple[Key, Verdict | None]]:  # noqa: FBT001
+    tokens.expect("=", "{")
+    tokens.skip_space()
+    while not tokens.accept("}"):
+        words = _key_words(tokens)
+        verdict = parse_verdict(tokens) if tokens.accept(":") else None
+        yield _key(tokens, kind, words, interval), verdict
+        tokens.skip_space()
+        if tokens.peek() != "}":
+            tokens.expect(",")
+            tokens.skip_space()
+
+
+def _key_words(tokens: Tokens) -> list[str]:
+    words = [tokens.take()]
+    while tokens.accept("."):
+        words.append(tokens.take())
+    return words
+
+
+def _key(tokens: Tokens, kind: KeyType, words: list[str], interval: bool) -> Key:  # noqa: FBT001 a set's flag
+    text = words[0]
+    if kind is KeyType.IFNAME:
+        if len(words) != 1 or not text.startswith('"'):
+            raise tokens.error(f"no name of an interface: {text}")
+        return text[1:-1]
+    family = _FAMILY[kind]
+    if kind in (KeyType.V4_PAIR, KeyType.V6_PAIR):
+        if len(words) != 2:
+            raise tokens.error(f"no pair of addresses: {' . '.join(words)}")
+        return (address(tokens, family, text), address(tokens, family, words[1]))
+    if len(words) != 1:
+        raise tokens.error(f"no address: {' . '.join(words)}")
+    if "/" not in text and "-" not in text:
+        low = address(tokens, family, text)
+        return (low, low) if interval else low
+    if "/" in text:
+        network, _, length = text.partition("/")
+        bits = number(tokens, length)
+        if not 0 <= bits <= BITS[family]:
+            raise tokens.error(f"no prefix: {text}")
+        return prefix_interval(family, address(tokens, family, network), bits)
+    first, _, last = text.partition("-")
+    return (address(tokens, family, first), address(tokens, family, last))
+
+
+def _delete_elements(tokens: Tokens) -> DeleteElements:
+    name = SetName(word(tokens))
+    tokens.expect("{")
+    tokens.skip_space()
+    found: list[list[str]] = []
+    while not tokens.accept("}"):
+        found.append(_key_words(tokens))
+        tokens.skip_space()
+        if tokens.peek() != "}":
+            tokens.expect(",")
+            tokens.skip_space()
+    if not found:
+        raise tokens.error("no elements to delete")
+    kind = _kind_of(found[0])
+    return DeleteElements(name, kind, tuple(_key(tokens, kind, words, interval=False) for words in found))
+
+
+def _kind_of(words: list[str]) -> KeyType:
+    if words[0].startswith('"'):
+        return KeyType.IFNAME
+    if len(words) == 2:
+        return KeyType.V6_PAIR if ":" in words[0] else KeyType.V4_PAIR
+    return KeyType.V6 if ":" in words[0] else KeyType.V4
