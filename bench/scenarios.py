@@ -1,8 +1,8 @@
 """Seeded clusters as raw manifests, named by scale: pods, policies, pods on the node under test.
 
 The shape: 50 pods to a namespace, one application label in ten; each policy selects one application of its
-namespace, or, one in five, the whole namespace, and allows two peers on a few ports; one in ten has an ipBlock
-with an except, one in ten names a port.
+namespace, or, one in five, the whole namespace, and allows two peers on a few ports; one in ten has an
+ipBlock with an except, one in ten names a port.
 """
 
 from __future__ import annotations
@@ -112,7 +112,11 @@ def _policy(i: int, namespaces: int, rng: random.Random) -> Manifest:
     if i % 10 == 7:
         peers.append({"ipBlock": {"cidr": f"192.168.{rng.randrange(256)}.0/24", "except": []}})
         peers[-1]["ipBlock"]["except"] = [peers[-1]["ipBlock"]["cidr"].replace("0/24", "128/25")]
-    spec: Manifest = {"podSelector": selector, "policyTypes": ["Ingress"], "ingress": [{"from": peers, "ports": ports}]}
+    spec: Manifest = {
+        "podSelector": selector,
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": peers, "ports": ports}],
+    }
     if i % 3 == 0:
         spec["policyTypes"].append("Egress")
         spec["egress"] = [{"to": peers[:2]}, {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53}]}]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from policyd.cluster.resolve import resolve
+from policyd.cluster.state import ClusterState
 from policyd_compiler.driver import compile_snapshot
 from policyd_compiler.ir import Snapshot
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
-
-from policyd.cluster.resolve import resolve
-from policyd.cluster.state import ClusterState
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +35,8 @@ class Build:
     stats: Stats
 
 
-def build(
-    state: ClusterState, node: str, options: Options, poisoned: frozenset[str] = frozenset()
-) -> Build:
-    """Compile a cluster for one node. `poisoned` policies isolate their pods and allow nothing (decisions 8)."""
+def build(state: ClusterState, node: str, options: Options, poisoned: frozenset[str] = frozenset()) -> Build:
+    """Compile a cluster for one node. `poisoned` policies isolate their pods, allow nothing (decisions 8)."""
     resolved = resolve(state, node, poisoned)
     table = compile_snapshot(resolved.snapshot, options)
     return Build(resolved.snapshot, table, resolved.warnings, _count(resolved.snapshot, table))

@@ -6,24 +6,33 @@ import json
 from ipaddress import ip_address
 
 from policyd.cluster.state import ClusterState
+from policyd.kube.decode import decode_live
 from policyd.kube.manifests import load_manifest
 from policyd.pipeline import Build, build
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Packet
-
 from tests.oracle import Connection, Manifest
 
 #: What the simulator calls the protocols of the oracle; OTHER is one that has no ports and no name.
 PROTOCOLS: dict[str, str | int] = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp", "OTHER": 253}
 
 
-def compile_world(objects: list[Manifest], node: str, options: Options = Options()) -> Build:
+DEFAULTS = Options()
+
+
+def compile_world(objects: list[Manifest], node: str, options: Options = DEFAULTS) -> Build:
     """The ruleset of one node, by the way every manifest goes."""
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}).encode()
     loaded, diagnostics = load_manifest(text, "world.json")
     errors = [str(d) for d in diagnostics if d.severity == "error"]
     assert not errors, errors
     return build(ClusterState.of(loaded), node, options)
+
+
+def compile_stored(objects: list[Manifest], node: str, options: Options = DEFAULTS) -> Build:
+    """The same for objects as a server holds them, which may be older than its rules: nothing is refused."""
+    decoded = (decode_live(raw) for raw in objects)
+    return build(ClusterState.of(d.item for d in decoded if d.item is not None), node, options)
 
 
 def node_addresses(objects: list[Manifest]) -> dict[str, frozenset[str]]:
@@ -60,14 +69,18 @@ def packet(connection: Connection, node: str, addresses: dict[str, frozenset[str
     else:
         kind = PROTOCOLS[connection.proto]
     return Packet(
-        family=family,  # type: ignore[arg-type]
+        family=family,
         saddr=int(source),
         daddr=int(destination),
         protocol=kind,
         dport=connection.dport,
         hook=hook,  # type: ignore[arg-type]
         ct_state="untracked" if connection.proto == "ND" else "new",
-        icmp_type=135 if connection.proto == "ND" else (8 if family == 4 else 128) if kind in ("icmp", "icmpv6") else None,
+        icmp_type=135
+        if connection.proto == "ND"
+        else (8 if family == 4 else 128)
+        if kind in ("icmp", "icmpv6")
+        else None,
         dnat=connection.left_pod,
         fib_local=connection.local_node == node,
     )

@@ -39,7 +39,7 @@ class Tier(Enum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Origin:
-    """Where a rule was written: kind, namespace, name, `rule` such as `ingress[0]`, and file and line if any."""
+    """Where a rule was written: kind, namespace, name, `rule` such as `ingress[0]`; file and line if any."""
 
     kind: str
     namespace: str
@@ -111,7 +111,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Isolation:
-    """What governs a direction of the endpoints that share it. `policies` are the policies that select them."""
+    """What governs a direction of the endpoints that share it. `policies` are those that select them."""
 
     direction: Direction
     policies: tuple[Origin, ...]

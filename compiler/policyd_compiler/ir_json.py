@@ -16,6 +16,9 @@ Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | bool | None
 
 API_VERSION = "policyd/ir/v1"
 
+_TEXT: Json = {"type": "string"}
+_TEXTS: Json = {"type": "array", "items": _TEXT}
+
 
 def print_ir(snapshot: Snapshot) -> str:
     """The snapshot as indented JSON with sorted, stable contents and a last newline."""
@@ -127,58 +130,21 @@ def _ports(ports: PortSet) -> Json:
 
 def schema() -> Json:
     """The JSON Schema (2020-12) of `print_ir`'s output."""
-    ranges: Json = {
-        "type": "array",
-        "items": {
-            "type": "array",
-            "prefixItems": [{"type": "integer", "minimum": 0, "maximum": 65535}] * 2,
-            "minItems": 2,
-            "maxItems": 2,
-        },
-        "description": "inclusive [low, high] pairs, sorted and disjoint",
-    }
-    texts: Json = {"type": "array", "items": {"type": "string"}}
-    origin = _object(
-        {
-            "kind": {"type": "string"},
-            "namespace": {"type": "string"},
-            "name": {"type": "string"},
-            "rule": {"type": "string"},
-            "file": {"type": "string"},
-            "line": {"type": "integer", "minimum": 1},
-        },
-        required=["kind", "namespace", "name"],
-    )
-    peers: Json = {"anyOf": [{"const": "any"}, _object({"pods": texts, "cidrs": texts})]}
-    numbers: dict[str, Json] = {"tcp": ranges, "udp": ranges, "sctp": ranges, "other": {"const": True}}
-    ports: Json = {"anyOf": [{"const": "any"}, _object(numbers, required=[])]}
-    action: Json = {"enum": ["accept", "deny", "pass"]}
-    origins: Json = {"type": "array", "items": {"$ref": "#/$defs/origin"}, "minItems": 1}
-    rule = _object({"action": action, "peers": peers, "ports": ports, "origins": origins})
-    stage = _object(
-        {
-            "tier": {"enum": ["admin", "networkpolicy", "baseline"]},
-            "rules": {"type": "array", "items": rule},
-            "otherwise": {"enum": ["deny", "pass"]},
-        }
-    )
-    isolation = _object(
-        {
-            "direction": {"enum": ["ingress", "egress"]},
-            "policies": origins,
-            "stages": {"type": "array", "items": stage, "minItems": 1},
-        }
-    )
     number: Json = {"type": ["integer", "null"], "minimum": 0, "description": "into isolations; null: open"}
-    endpoint = _object({"pod": {"type": "string"}, "addresses": texts, "ingress": number, "egress": number})
+    endpoint = _object({"pod": _TEXT, "addresses": _TEXTS, "ingress": number, "egress": number})
     top = _object(
         {
             "apiVersion": {"const": API_VERSION},
             "kind": {"const": "Snapshot"},
-            "node": {"type": "string"},
+            "node": _TEXT,
             "endpoints": {"type": "array", "items": endpoint},
-            "isolations": {"type": "array", "items": isolation},
+            "isolations": {"type": "array", "items": _isolation_schema()},
         }
+    )
+    line: Json = {"type": "integer", "minimum": 0, "description": "0: not known"}
+    place: dict[str, Json] = {"rule": _TEXT, "file": _TEXT, "line": line}
+    origin = _object(
+        {"kind": _TEXT, "namespace": _TEXT, "name": _TEXT, **place}, required=["kind", "namespace", "name"]
     )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -186,6 +152,39 @@ def schema() -> Json:
         **top,
         "$defs": {"origin": origin},
     }
+
+
+def _isolation_schema() -> Json:
+    origins: Json = {"type": "array", "items": {"$ref": "#/$defs/origin"}, "minItems": 1}
+    peers: Json = {"anyOf": [{"const": "any"}, _object({"pods": _TEXTS, "cidrs": _TEXTS})]}
+    action: Json = {"enum": ["accept", "deny", "pass"]}
+    rule = _object({"action": action, "peers": peers, "ports": _ports_schema(), "origins": origins})
+    stage = _object(
+        {
+            "tier": {"enum": ["admin", "networkpolicy", "baseline"]},
+            "rules": {"type": "array", "items": rule},
+            "otherwise": {"enum": ["deny", "pass"]},
+        }
+    )
+    return _object(
+        {
+            "direction": {"enum": ["ingress", "egress"]},
+            "policies": origins,
+            "stages": {"type": "array", "items": stage, "minItems": 1},
+        }
+    )
+
+
+def _ports_schema() -> Json:
+    number: Json = {"type": "integer", "minimum": 0, "maximum": 65535}
+    pair: Json = {"type": "array", "prefixItems": [number, number], "minItems": 2, "maxItems": 2}
+    ranges: Json = {
+        "type": "array",
+        "items": pair,
+        "description": "inclusive [low, high] pairs, sorted and disjoint",
+    }
+    protocols: dict[str, Json] = {"tcp": ranges, "udp": ranges, "sctp": ranges, "other": {"const": True}}
+    return {"anyOf": [{"const": "any"}, _object(protocols, required=[])]}
 
 
 def _object(properties: dict[str, Json], required: list[str] | None = None) -> dict[str, Json]:

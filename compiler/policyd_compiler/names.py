@@ -32,7 +32,7 @@ class Names:
         self._contents: dict[str, bytes] = {}
 
     def claim(self, name: str, content: bytes) -> bool:
-        """Take a name for a content. True when it is new, False when it is already taken for the same content.
+        """Take a name for a content. True when it is new, False when it is taken for the same content.
 
         Raises CompilerBug when it is taken for another: a collision of the hash.
         """

@@ -13,7 +13,7 @@ ALL_NUMBERS: Ranges = ((0, 65535),)
 
 @dataclass(frozen=True, slots=True)
 class PortSet:
-    """Destination ports by protocol; `other` stands for every packet that is not TCP, UDP or SCTP (NP-060)."""
+    """Destination ports by protocol; `other` is every packet that is not TCP, UDP or SCTP (NP-060)."""
 
     tcp: Ranges = ()
     udp: Ranges = ()

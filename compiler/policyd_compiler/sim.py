@@ -190,9 +190,7 @@ class Simulator:
             case _:
                 return self._matches_set(match, packet)
 
-    def _matches_set(
-        self, match: AddrInSet | AddrInPrefix | PairInSet | IfnameInSet, packet: Packet
-    ) -> bool:
+    def _matches_set(self, match: AddrInSet | AddrInPrefix | PairInSet | IfnameInSet, packet: Packet) -> bool:
         match match:
             case IfnameInSet(direction, name, negated):
                 interface = packet.iifname if direction == "iifname" else packet.oifname
@@ -218,7 +216,9 @@ def _found(rule: Rule, verdict: Verdict) -> str:
 class _Elements:
     """The elements of a set."""
 
-    def __init__(self, keys: frozenset[int | Interval], ranges: tuple[Interval, ...], names: tuple[str, ...]) -> None:
+    def __init__(
+        self, keys: frozenset[int | Interval], ranges: tuple[Interval, ...], names: tuple[str, ...]
+    ) -> None:
         self._keys = keys
         self._lows = [low for low, _ in ranges]
         self._highs = [high for _, high in ranges]

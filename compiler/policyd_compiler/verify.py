@@ -27,7 +27,9 @@ def verify(snapshot: Snapshot) -> None:
             if isolation is None or id(isolation) in seen:
                 continue
             seen.add(id(isolation))
-            _must(isolation.direction == direction, f"{endpoint.key}: {direction} holds {isolation.direction}")
+            _must(
+                isolation.direction == direction, f"{endpoint.key}: {direction} holds {isolation.direction}"
+            )
             _verify_isolation(isolation, len(snapshot.hosts))
 
 
@@ -60,6 +62,6 @@ def _canonical(ranges: Ranges, top: int) -> bool:
     return True
 
 
-def _must(holds: bool, sentence: str) -> None:
+def _must(holds: bool, sentence: str) -> None:  # noqa: FBT001 an assertion
     if not holds:
         raise CompilerBug(sentence)

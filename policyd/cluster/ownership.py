@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from policyd_compiler.ir import Host
-
 from policyd.kube.cidr import parse_ip, print_ip
 from policyd.kube.objects import Pod
+from policyd_compiler.ir import Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ def own_addresses(pods: Iterable[Pod]) -> Owned:
     owners: dict[tuple[int, int], Pod] = {}
     conflicts: list[str] = []
     for pod in pods:
-        # Host-network pods share the node's addresses (NP-092, NP-093); a terminal pod's may be reused (NP-100).
+        # Host-network pods share the node's addresses (NP-092); a terminal pod's may be reused (NP-100).
         if pod.host_network or pod.terminal:
             continue
         for text in pod.ips:

@@ -9,10 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from policyd_compiler.addr import Ranges, prefix_interval, subtract, union
-from policyd_compiler.ir import ANYTHING, Action, Host, Origin, Peers, Rule
-from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet, union_ports
-
 from policyd.cluster.index import PodIndex, bits_of, mask_of
 from policyd.kube.objects import (
     Cidr,
@@ -25,6 +21,9 @@ from policyd.kube.objects import (
     PolicyRule,
     Protocol,
 )
+from policyd_compiler.addr import Ranges, prefix_interval, subtract, union
+from policyd_compiler.ir import ANYTHING, Action, Host, Origin, Peers, Rule
+from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet, union_ports
 
 
 @dataclass(frozen=True, slots=True)

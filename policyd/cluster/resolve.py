@@ -8,13 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from policyd_compiler.ir import Action, Direction, Endpoint, Host, Isolation, Origin, Rule, Snapshot, Stage, Tier
-
 from policyd.cluster.index import PodIndex, bits_of, mask_of
 from policyd.cluster.ownership import own_addresses
 from policyd.cluster.peers import RuleResolver, SubjectPorts, uses_names
 from policyd.cluster.state import ClusterState
 from policyd.kube.objects import Namespace, NetworkPolicy, Pod
+from policyd_compiler.ir import (
+    Action,
+    Direction,
+    Endpoint,
+    Host,
+    Isolation,
+    Origin,
+    Rule,
+    Snapshot,
+    Stage,
+    Tier,
+)
 
 #: The label that the API server gives every Namespace, and that cannot be changed (NP-040).
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -29,7 +39,7 @@ class Resolved:
 
 
 def resolve(state: ClusterState, node: str, poisoned: frozenset[str] = frozenset()) -> Resolved:
-    """What a node must enforce. `poisoned` policies (`namespace/name`) isolate but allow nothing (decisions 8)."""
+    """What a node must enforce. Policies in `poisoned` isolate and allow nothing (decisions 8)."""
     owned = own_addresses(state.pods[key] for key in sorted(state.pods))
     namespaces, missing = _with_missing_namespaces(state)
     index = PodIndex(owned.pods, namespaces)
@@ -81,7 +91,9 @@ def _endpoint(pod: Pod, host: Host, isolations: _Isolations, selecting: tuple[in
 class _Isolations:
     """Makes isolations, each once: pods with the same policies (and the same named ports) share one."""
 
-    def __init__(self, policies: list[NetworkPolicy], resolver: RuleResolver, poisoned: frozenset[str]) -> None:
+    def __init__(
+        self, policies: list[NetworkPolicy], resolver: RuleResolver, poisoned: frozenset[str]
+    ) -> None:
         self._policies = policies
         self._resolver = resolver
         self._poisoned = poisoned
@@ -108,7 +120,9 @@ class _Isolations:
             if f"{policy.namespace}/{policy.name}" in self._poisoned:
                 continue
             rules.extend(
-                self._resolver.egress(policy) if direction == "egress" else self._resolver.ingress(policy, subject)
+                self._resolver.egress(policy)
+                if direction == "egress"
+                else self._resolver.ingress(policy, subject)
             )
         # The NetworkPolicy tier is final for an isolated pod: what no rule allows is denied (NP-023, L11).
         stage = Stage(Tier.NETWORK_POLICY, tuple(rules), Action.DENY)

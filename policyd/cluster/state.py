@@ -21,7 +21,6 @@ class ClusterState:
     @classmethod
     def of(cls, objects: Iterable[KubeObject]) -> ClusterState:
         """A state with just these objects; of two with one key the later counts."""
-        state = cls({}, {}, {}, {})
         pods: dict[str, Pod] = {}
         namespaces: dict[str, Namespace] = {}
         policies: dict[str, NetworkPolicy] = {}
@@ -38,8 +37,7 @@ class ClusterState:
                     nodes[item.name] = item
                 case _:
                     assert_never(item)
-        state = cls(pods, namespaces, policies, nodes)
-        return state
+        return cls(pods, namespaces, policies, nodes)
 
     def node_names(self) -> tuple[str, ...]:
         """Every node that is named by a Node object, or by a pod that runs on it."""

@@ -44,14 +44,19 @@ def render(
         row = [cells.get((source, target)) for target in targets]
         expected = "".join(_mark(cell.expected if cell else None, width, paint, wrong=False) for cell in row)
         measured = "".join(
-            _mark(cell.measured if cell else None, width, paint, wrong=bool(cell and cell.measured != cell.expected))
+            _mark(
+                cell.measured if cell else None,
+                width,
+                paint,
+                wrong=bool(cell and cell.measured != cell.expected),
+            )
             for cell in row
         )
         lines.append(f"{source:{left}}{expected}{gap}{measured}")
     return "\n".join(lines)
 
 
-def _mark(reached: bool | None, width: int, paint: Paint, *, wrong: bool) -> str:
+def _mark(reached: bool | None, width: int, paint: Paint, *, wrong: bool) -> str:  # noqa: FBT001 a tri-state
     if reached is None:
         return paint("·".rjust(width), DIM)
     text = ("yes" if reached else "no") + ("!" if wrong else "")

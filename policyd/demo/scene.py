@@ -35,7 +35,9 @@ class Actor:
 
 ACTORS = (
     Actor("shop", "web", "10.244.1.10", "fd00:10:244:1::10", (("http", "TCP", 8080),)),
-    Actor("shop", "api", "10.244.1.11", "fd00:10:244:1::11", (("http", "TCP", 9000), ("metrics", "TCP", 9100))),
+    Actor(
+        "shop", "api", "10.244.1.11", "fd00:10:244:1::11", (("http", "TCP", 9000), ("metrics", "TCP", 9100))
+    ),
     Actor("shop", "db", "10.244.1.12", "fd00:10:244:1::12", (("sql", "TCP", 5432), ("gossip", "UDP", 7946))),
     Actor("ops", "prometheus", "10.244.1.20", "fd00:10:244:1::20"),
     Actor("guest", "shell", "10.244.1.30", "fd00:10:244:1::30"),
@@ -128,7 +130,10 @@ def _cluster() -> list[dict[str, Any]]:
 
 
 def _pod(actor: Actor) -> dict[str, Any]:
-    ports = [{"name": name, "protocol": protocol, "containerPort": number} for name, protocol, number in actor.ports]
+    ports = [
+        {"name": name, "protocol": protocol, "containerPort": number}
+        for name, protocol, number in actor.ports
+    ]
     return {
         "apiVersion": "v1",
         "kind": "Pod",

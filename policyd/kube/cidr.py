@@ -29,7 +29,7 @@ class Written:
 
 
 def parse_cidr(text: str) -> Cidr:
-    """Read a block; ValueError, with a sentence, for what the API server refuses in every version (NP-088)."""
+    """Read a block; ValueError, with a sentence, for what every API server refuses (NP-088)."""
     return read_cidr(text).cidr
 
 
@@ -202,7 +202,8 @@ def _no_slash(text: str) -> str:
         family, value = parse_ip(text)
     except ValueError:
         return f"{quote(text)} is not a CIDR block: it has no /prefix"
-    return f"{quote(text)} has no prefix length; for the one address write {print_ip(family, value)}/{BITS[family]}"
+    alone = f"{print_ip(family, value)}/{BITS[family]}"
+    return f"{quote(text)} has no prefix length; for the one address write {alone}"
 
 
 def _why_not(address: str) -> str:

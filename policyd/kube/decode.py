@@ -49,8 +49,8 @@ class Decoded:
 def decode_live(raw: object, kind: str | None = None) -> Decoded:
     """Decode what the API server stored. `kind` is for items of a list, which do not say it themselves.
 
-    Only an object without a usable name is None. A NetworkPolicy with mistakes is one that fails closed for what
-    is wrong in it (decisions 8); the mistakes are for the log, the metric and the condition.
+    Only an object without a usable name is None. A NetworkPolicy with mistakes is one that fails closed for
+    what is wrong in it (decisions 8); the mistakes are for the log, the metric and the condition.
     """
     reading = Reading()
     if not isinstance(raw, dict):
@@ -62,7 +62,7 @@ def decode_live(raw: object, kind: str | None = None) -> Decoded:
 def decode_manifest(
     raw: object, options: Options, source: Callable[[Path], Source | None] = no_source
 ) -> Decoded:
-    """Decode what somebody wrote; `item` is None if the API server would refuse it."""
+    """Decode what somebody wrote; `item` is None if a server would refuse it, unless the options keep it."""
     reading = Reading(options, source)
     if not isinstance(raw, dict):
         mistake = f"a manifest is a mapping with apiVersion, kind and metadata, not {kind_of(raw)}"
@@ -72,11 +72,11 @@ def decode_manifest(
         return Decoded(None, tuple(reading.mistakes))
     reading.fields(raw, (), TOP)
     decoded = Decoded(_decode_kind(kind, raw, reading), tuple(reading.mistakes))
-    return Decoded(None, decoded.mistakes) if decoded.refused else decoded
+    return Decoded(None, decoded.mistakes) if decoded.refused and options.refused == "drop" else decoded
 
 
 def _decode_type(raw: Mapping[str, object], reading: Reading) -> str | None:
-    """The kind, if it is one of ours. Other valid Kubernetes is not our business, except where silence would hurt."""
+    """The kind, if it is one of ours. Of others, only those are mentioned where silence would hurt."""
     kind, version = raw.get("kind"), raw.get("apiVersion")
     for key, value in (("apiVersion", version), ("kind", kind)):
         if not isinstance(value, str) or not value:
@@ -108,7 +108,7 @@ def _refuse_version(kind: str, version: str, reading: Reading) -> None:
         if kind == "NetworkPolicy":
             reading.error(
                 path,
-                f"a NetworkPolicy of {quote(version)} is not one of networking.k8s.io/v1: it means other things",
+                f"a NetworkPolicy of {quote(version)} means other things than one of networking.k8s.io/v1",
             )
     else:
         reading.error(path, f"{quote(version)} has no {kind}: use {VERSIONS[kind]}")

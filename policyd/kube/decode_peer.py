@@ -1,4 +1,4 @@
-"""Raw peers and selectors → objects. None means: not understood, so it matches nothing (NP-089, decisions 8)."""
+"""Raw peers and selectors → objects. None means: not understood, so it matches nothing (NP-089)."""
 
 from __future__ import annotations
 
@@ -86,10 +86,8 @@ def _decode_cidr(raw: object, path: Path, reading: Reading) -> Written | None:
     if text == canonical:
         return written
     if is_legacy_cidr(text):
-        reason = (
-            f"means {canonical}; servers with StrictIPCIDRValidation refuse this spelling: write {canonical}"
-        )
-        reading.mistakes.append(Mistake(path, f"{quote(text)} {reason}", reading.options.legacy_cidrs))
+        reason = f"write {canonical}, which it means: servers with StrictIPCIDRValidation refuse it"
+        reading.mistakes.append(Mistake(path, f"{quote(text)}: {reason}", reading.options.legacy_cidrs))
     else:
         reading.warn(path, f"{quote(text)} is not the canonical spelling: write {canonical}")
     return written

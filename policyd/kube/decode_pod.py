@@ -101,9 +101,7 @@ def _decode_container_ports(raw: object, path: Path, reading: Reading) -> list[N
         if not reading.error((*here, "name"), port_name_mistake(name)):
             continue
         if any(other.name == name for other in out):
-            reading.error(
-                (*here, "name"), f"{quote(name)} is already the name of another port of this container"
-            )
+            reading.error((*here, "name"), f"{quote(name)} is already a port of this container")
         if protocol is not None and number is not None:
             out.append(_named_port(name, protocol, number))
     return out

@@ -1,7 +1,7 @@
 """Raw NetworkPolicy → object: every default of semantics 1.1, every refusal of the API server.
 
-What cannot be understood matches nothing: a peer or a port entry is left out, an unreadable `podSelector` selects
-the whole namespace and allows nothing (decisions 8). It fails closed for just the pods and direction it is about.
+What cannot be understood matches nothing: a peer or a port entry is left out, an unreadable `podSelector`
+selects the whole namespace and allows nothing. Only what is concerned fails closed (decisions 8).
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def decode_policy(raw: Mapping[str, object], namespace: str, name: str, reading:
 def _decode_types(spec: Mapping[str, object], reading: Reading) -> frozenset[Direction] | None:
     """The directions the policy isolates in; None if that cannot be told.
 
-    "If no policyTypes are specified on a NetworkPolicy then by default Ingress will always be set and Egress will
-    be set if the NetworkPolicy has any egress rules." (NP-003, NP-004)
+    "If no policyTypes are specified on a NetworkPolicy then by default Ingress will always be set and Egress
+    will be set if the NetworkPolicy has any egress rules." (NP-003, NP-004)
     """
     path = ("spec", "policyTypes")
     written = reading.items(spec.get("policyTypes"), path)
@@ -88,7 +88,7 @@ def _decode_types(spec: Mapping[str, object], reading: Reading) -> frozenset[Dir
 def _warn_of_ignored(
     spec: Mapping[str, object], directions: frozenset[Direction] | None, reading: Reading
 ) -> None:
-    """Rules of a direction that policyTypes does not list are accepted and have no effect (NP-006, NP-007)."""
+    """Rules of a direction that policyTypes does not list are accepted, to no effect (NP-006, NP-007)."""
     for word, direction in TYPES.items():
         rules = spec.get(direction)
         if directions is not None and direction not in directions and isinstance(rules, list) and rules:
@@ -120,7 +120,7 @@ def _decode_rule(raw: object, direction: Direction, path: Path, reading: Reading
     if not known or written_peers is None or written_ports is None:
         return None
     return PolicyRule(
-        # An empty list is every peer, every port (NP-014 to NP-016); a list of which nothing was understood is none.
+        # An empty list is every peer, every port (NP-014 to NP-016); of which nothing was understood, none.
         _understood(peers) if written_peers else None,
         tuple(port for port in ports if port is not None) if written_ports else None,
         reading.source(path),

@@ -27,11 +27,12 @@ class NotJson(Exception):
 
 @dataclass(slots=True)
 class JsonDocument:
-    """A JSON text with its value. `lines` are those of the objects in short texts, found when first asked for."""
+    """A JSON text with its value. `_lines` are found when first asked for, in short texts."""
 
+    start: Place
     text: str
     value: object
-    start: Place = Place(1, 1)
+    flaws: list[Flaw]
     _lines: dict[Path, int] | None = None
 
     def locate(self, wanted: frozenset[Path]) -> dict[Path, tuple[Place, Place]]:
@@ -91,7 +92,7 @@ def _duplicates(text: str) -> Iterator[Flaw]:
     for path, key, _ in _walk(text):
         if path in first and isinstance(path[-1], str):
             line = _place(text, first[path]).line
-            yield Flaw(_place(text, key), f"duplicate key {quote(path[-1])}; the first is on line {line}")
+            yield Flaw(_place(text, key), f"duplicate key {quote(path[-1])}; see line {line}")
         first.setdefault(path, key)
 
 
@@ -102,28 +103,28 @@ def _walk(text: str) -> Iterator[tuple[Path, int, int]]:
     key_at: int | None = None
     expect_key = False
     for match in _TOKEN.finditer(text):
-        token, at = match.group(), match.start()
-        if token in "}]":
+        sign, at = match.group(), match.start()
+        if sign in "}]":
             kinds.pop()
             path.pop()
             expect_key = False
-        elif token == ",":
+        elif sign == ",":
             expect_key = kinds[-1] == "{"
             if not expect_key:
                 step = path[-1]
                 path[-1] = step + 1 if isinstance(step, int) else 0
-        elif token == ":":
+        elif sign == ":":
             expect_key = False
         elif expect_key:
-            path[-1] = json.loads(token)
+            path[-1] = json.loads(sign)
             key_at = at
         else:
             yield tuple(path), at if key_at is None else key_at, at
             key_at = None
-            if token in "{[":
-                kinds.append(token)
-                path.append(0 if token == "[" else "")
-                expect_key = token == "{"
+            if sign in "{[":
+                kinds.append(sign)
+                path.append(0 if sign == "[" else "")
+                expect_key = sign == "{"
 
 
 def _place(text: str, offset: int) -> Place:

@@ -30,11 +30,13 @@ HELM = "this is a Helm template, not a manifest; pipe the output of `helm templa
 _TEMPLATE = re.compile(rb"\{\{-?\s*(?:[.$/(\"`]|[a-z]+[\s.(])")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
+DEFAULTS = Options()
+
 Document: TypeAlias = YamlDocument | JsonDocument
 Loaded: TypeAlias = tuple[tuple[KubeObject, ...], tuple[Diagnostic, ...]]
 
 
-def load_manifest(text: bytes, file: str, options: Options = Options()) -> Loaded:
+def load_manifest(text: bytes, file: str, options: Options = DEFAULTS) -> Loaded:
     """Read a manifest: the objects without errors, and everything to say about the others."""
     text = text.removeprefix(b"\xef\xbb\xbf")
     refusal = _refuse_bytes(text)
@@ -43,10 +45,10 @@ def load_manifest(text: bytes, file: str, options: Options = Options()) -> Loade
     documents, flaws = _read_documents(text)
     objects: list[KubeObject] = []
     diagnostics: list[Diagnostic] = []
-    template = _TEMPLATE.search(text) if flaws else None
+    unsound = flaws or any(document.flaws for document in documents)
+    template = _TEMPLATE.search(text) if unsound else None
     if template is not None:
-        flaws = [Flaw(_byte_place(text, template.start()), HELM)]
-        documents = []
+        return (), (_diagnostic(file, Flaw(_byte_place(text, template.start()), HELM)),)
     diagnostics.extend(_diagnostic(file, flaw) for flaw in flaws)
     for document in documents:
         loaded, said = _load_document(document, file, options)
@@ -64,9 +66,8 @@ def combine(objects: Iterable[KubeObject]) -> tuple[Diagnostic, ...]:
         other = first.setdefault((type(item), namespace, item.name), item)
         if other is not item:
             key = f"{namespace}/{item.name}" if namespace else item.name
-            text = (
-                f"{type(item).__name__} {key} is given twice; the first is at {_print_source(other.source)}"
-            )
+            where = _print_source(other.source)
+            text = f"{type(item).__name__} {key} is given twice; the first is at {where}"
             source = item.source or Source("", 0)
             diagnostics.append(Diagnostic(source.file, source.line, 1 if source.line else 0, "error", text))
     return tuple(sorted(diagnostics))
@@ -88,13 +89,17 @@ def _refuse_bytes(text: bytes) -> Flaw | None:
         text.decode()
     except UnicodeDecodeError as error:
         return Flaw(_byte_place(text, error.start), f"byte 0x{text[error.start]:02x} is not UTF-8 text")
-    control = _CONTROL.search(text)
-    if control is not None:
-        code = control.group()[0]
-        return Flaw(
-            _byte_place(text, control.start()), f"control character 0x{code:02x}: this is not a text file"
-        )
     return None
+
+
+def _read_yaml(text: bytes) -> tuple[list[Document], list[Flaw]]:
+    control = _CONTROL.search(text)
+    if control is None:
+        documents, flaws = read_yaml(text)
+        return [*documents], flaws
+    code = control.group()[0]
+    place = _byte_place(text, control.start())
+    return [], [Flaw(place, f"control character 0x{code:02x}: this is not a text file")]
 
 
 def _byte_place(text: bytes, offset: int) -> Place:
@@ -104,18 +109,17 @@ def _byte_place(text: bytes, offset: int) -> Place:
 def _read_documents(text: bytes) -> tuple[list[Document], list[Flaw]]:
     """JSON where it looks like it, else YAML, of which JSON is nearly a part."""
     if text.lstrip()[:1] not in (b"{", b"["):
-        documents, flaws = read_yaml(text)
-        return [*documents], flaws
+        return _read_yaml(text)
     decoded = text.decode()
     try:
         value, flaws = read_json(decoded)
-        return [JsonDocument(decoded, value)], flaws
+        return [JsonDocument(Place(1, 1), decoded, value, flaws)], []
     except NotJson as error:
         # Braces also begin YAML in flow style, and JSON documents with `---` between them.
         if len(text) <= MAX_FLOW_YAML or b"\n---" in text:
-            documents, flaws = read_yaml(text)
+            documents, flaws = _read_yaml(text)
             if not flaws:
-                return [*documents], flaws
+                return documents, []
         return [], [error.flaw]
 
 
@@ -123,13 +127,14 @@ def _load_document(
     document: Document, file: str, options: Options
 ) -> tuple[list[KubeObject], list[Diagnostic]]:
     objects: list[KubeObject] = []
-    diagnostics: list[Diagnostic] = []
+    diagnostics = [_diagnostic(file, flaw) for flaw in document.flaws]
+    sound = all(flaw.severity == "warning" for flaw in document.flaws)
     for raw, prefix, mistakes in _expand(document.value):
         decoded = Decoded(None, mistakes)
         if not mistakes:
             source = _Sources(document, file, prefix)
             decoded = decode_manifest(raw, options, source)
-        if decoded.item is not None:
+        if decoded.item is not None and sound:
             objects.append(decoded.item)
         if decoded.mistakes:
             diagnostics.extend(_tell(decoded.mistakes, raw, prefix, document, file))

@@ -137,7 +137,7 @@ def _good_labels(items: tuple[tuple[str, object], ...]) -> Labels:
 
 
 def decode_time(raw: object, path: Path, reading: Reading) -> str:
-    """A time in UTC and whole seconds, as the API server stores it, so that texts sort by time; "" if there is none."""
+    """A time in UTC and whole seconds, as the API server stores it, so that texts sort by time; or ""."""
     text = reading.text(raw, path)
     if not text or _UTC_SECONDS.fullmatch(text):
         return text or ""

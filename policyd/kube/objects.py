@@ -81,7 +81,10 @@ class PolicyPort:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRule:
-    """`peers` None: every source or destination (NP-014/015). `ports` None: every port and protocol (NP-016)."""
+    """`peers` None: every source or destination (NP-014/015). `ports` None: every port and protocol (NP-016).
+
+    An empty tuple is none: every entry was one that cannot be understood (decisions 8).
+    """
 
     peers: tuple[Peer, ...] | None
     ports: tuple[PolicyPort, ...] | None

@@ -10,7 +10,7 @@ PROTOCOLS: dict[str, Protocol] = {"TCP": "TCP", "UDP": "UDP", "SCTP": "SCTP"}
 
 
 def decode_protocol(raw: object, path: Path, reading: Reading) -> Protocol | None:
-    """A protocol; missing is TCP (NP-019). None, and a mistake, if it is none that Kubernetes knows (NP-028)."""
+    """A protocol; missing is TCP (NP-019). None, and a mistake, if it is no known one (NP-028)."""
     if raw is None:
         return "TCP"
     protocol = PROTOCOLS.get(raw) if isinstance(raw, str) else None

@@ -32,14 +32,17 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How manifests are read: where an object without a namespace belongs, what unknown fields and legacy CIDRs are.
+    """How manifests are read: the namespace of objects that name none, and matters of taste.
 
     `unknown_fields` is for NP-041. `legacy_cidrs` "error" is a server with StrictIPCIDRValidation (NP-077).
+    `refused` "close" is for who must enforce nevertheless: an object with errors is kept as far as it is
+    understood, and a policy fails closed for what is not (decisions 8).
     """
 
     namespace: str = "default"
     unknown_fields: Severity = "error"
     legacy_cidrs: Severity = "warning"
+    refused: Literal["drop", "close"] = "drop"
 
 
 def no_source(_path: Path) -> Source | None:

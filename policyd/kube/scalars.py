@@ -1,4 +1,4 @@
-"""What a plain YAML scalar means to kubectl (sigs.k8s.io/yaml, a fork of go-yaml 2): not quite YAML 1.1 or 1.2."""
+"""What a plain YAML scalar means to kubectl (sigs.k8s.io/yaml, a fork of go-yaml 2): nearly YAML 1.1."""
 
 from __future__ import annotations
 

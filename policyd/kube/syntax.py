@@ -61,9 +61,10 @@ def label_value_mistake(text: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def port_name_mistake(text: str) -> str | None:
-    """A port name (IANA_SVC_NAME): 1 to 15 of [a-z0-9-], a letter, no dash at an end nor two together (NP-028)."""
+    """A port name (IANA_SVC_NAME): 1 to 15 of [a-z0-9-], a letter, dashes only single and inside (NP-028)."""
     if text.isascii() and text.isdecimal():
-        return f"{quote(text)} in quotes is the name of a port, and a name needs a letter; for the number write {text}"
+        shown = quote(text)
+        return f"{shown} in quotes is a name, which needs a letter; for the number write {shown[1:-1]}"
     if not 1 <= len(text) <= 15:
         return f"{quote(text)} is not a valid port name: it must have 1 to 15 characters"
     if not _PORT_NAME.fullmatch(text):

@@ -1,9 +1,9 @@
 """YAML text → values as kubectl would see them, with the place of each key and value.
 
-Built on parser events, not on PyYAML's constructors: those resolve scalars otherwise than kubectl does (it reads
-dates as strings and 1:30 too), let a second key win silently, and lose where things were written. Nesting is
-bounded because libyaml's composer recurses on the C stack; aliases are bounded because nine lines can mean a
-billion values.
+Built on parser events, not on PyYAML's constructors: those resolve scalars otherwise than kubectl does (it
+reads dates as strings and 1:30 too), let a second key win silently, and lose where things were written.
+Nesting is bounded because libyaml's composer recurses on the C stack; aliases are bounded because nine lines
+can mean a billion values.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import yaml
-from yaml.cyaml import CParser
+from yaml.cyaml import CParser  # type: ignore[attr-defined]  # the stubs do not export it
 from yaml.events import (
     AliasEvent,
     DocumentStartEvent,
@@ -40,8 +40,9 @@ _MERGE = object()
 class YamlDocument:
     """One document: its value, and where each entry of each mapping and list in it was written."""
 
+    start: Place
     value: object = None
-    start: Place = Place(0, 0)
+    flaws: list[Flaw] = field(default_factory=list)
     entries: dict[tuple[int, str | int], tuple[Place, Place]] = field(default_factory=dict)
 
     def locate(self, wanted: frozenset[Path]) -> dict[Path, tuple[Place, Place]]:
@@ -66,16 +67,18 @@ class YamlDocument:
 
 
 def read_yaml(text: bytes) -> tuple[list[YamlDocument], list[Flaw]]:
-    """Read all documents up to the first thing that is no YAML, and everything wrong on the way."""
+    """Read the documents up to the first thing that is no YAML, and that thing."""
     reader = _Reader(text)
     documents: list[YamlDocument] = []
+    flaws: list[Flaw] = []
     try:
-        documents.extend(reader.documents())
+        for document in reader.documents():
+            documents.append(document)  # noqa: PERF402 (those before an error are kept)
     except yaml.YAMLError as error:
-        reader.flaws.append(_syntax_flaw(error, text))
+        flaws.append(_syntax_flaw(error, text))
     except _GiveUp as error:
-        reader.flaws.append(error.flaw)
-    return documents, reader.flaws
+        flaws.append(error.flaw)
+    return documents, flaws
 
 
 class _GiveUp(Exception):
@@ -91,21 +94,29 @@ class _Reader:
 
     def __init__(self, text: bytes) -> None:
         self._parser = CParser(text)
-        self._document = YamlDocument()
+        self._document = YamlDocument(Place(0, 0))
         self._anchors: dict[str, tuple[object, int] | None] = {}
         self._aliased = 0
         self._size = 0
-        self.flaws: list[Flaw] = []
+
+    def _note(self, place: Place, text: str) -> None:
+        self._document.flaws.append(Flaw(place, text))
+
+    def _next(self) -> Event:
+        event = self._parser.get_event()
+        if event is None:  # only after the end of the stream, which is the last that is asked for
+            raise _GiveUp(Place(0, 0), "the text ends too early")
+        return event
 
     def documents(self) -> Iterator[YamlDocument]:
         while True:
-            event = self._parser.get_event()
+            event = self._next()
             if isinstance(event, StreamEndEvent):
                 return
             if isinstance(event, DocumentStartEvent):
                 self._anchors = {}
-                first = self._parser.get_event()
-                self._document = YamlDocument(start=_place(first))
+                first = self._next()
+                self._document = YamlDocument(_place(first))
                 self._document.value = self._read(first, 0)
                 yield self._document
 
@@ -134,7 +145,7 @@ class _Reader:
     def _list(self, depth: int) -> list[object]:
         out: list[object] = []
         entries = self._document.entries
-        get_event = self._parser.get_event
+        get_event = self._next
         while True:
             event = get_event()
             if isinstance(event, SequenceEndEvent):
@@ -145,9 +156,9 @@ class _Reader:
 
     def _mapping(self, depth: int) -> dict[str, object]:
         out: dict[str, object] = {}
-        merged: list[object] = []
+        merged: list[tuple[object, Place]] = []
         entries = self._document.entries
-        get_event = self._parser.get_event
+        get_event = self._next
         while True:
             event = get_event()
             if isinstance(event, MappingEndEvent):
@@ -164,9 +175,7 @@ class _Reader:
             here = (id(out), key)
             if key in out:
                 first = entries[here][0].line
-                self.flaws.append(
-                    Flaw(key_place, f"duplicate key {quote(key)}; the first is on line {first}")
-                )
+                self._note(key_place, f"duplicate key {quote(key)}; see line {first}")
             out[key] = value
             entries[here] = (key_place, value_place)
 
@@ -181,24 +190,25 @@ class _Reader:
         if isinstance(value, str):
             return value
         if value is None:
-            self.flaws.append(Flaw(place, "a key must not be null"))
+            self._note(place, "a key must not be null")
             return event.value
         text = str(value).lower() if isinstance(value, bool) else str(value)
         if text != event.value:
-            hint = f"YAML reads the key {quote(event.value)[1:-1]} as {text}; if that is not meant, put it in quotes"
-            self.flaws.append(Flaw(place, hint, "warning"))
+            hint = f"YAML reads the key {quote(event.value)[1:-1]} as {text}; put it in quotes"
+            self._document.flaws.append(Flaw(place, hint, "warning"))
         return text
 
-    def _merge(self, out: dict[str, object], merged: list[object]) -> None:
+    def _merge(self, out: dict[str, object], merged: list[tuple[object, Place]]) -> None:
         """Add what merge keys bring; a key that is written out counts, then the earlier one."""
         entries = self._document.entries
-        for pair in merged:
-            value, place = pair  # type: ignore[misc]
+        for value, place in merged:
             sources = value if isinstance(value, list) else [value]
-            if not all(isinstance(source, dict) for source in sources):
-                self.flaws.append(Flaw(place, "a merge key << needs a mapping, or a list of mappings"))
-                continue
             for source in sources:
+                if not isinstance(source, dict):
+                    self._document.flaws.append(
+                        Flaw(place, "a merge key << needs a mapping, or a list of mappings")
+                    )
+                    continue
                 for key, inherited in source.items():
                     if key not in out:
                         out[key] = inherited
@@ -206,7 +216,7 @@ class _Reader:
 
     def _alias(self, event: AliasEvent) -> object:
         place = _place(event)
-        anchor = event.anchor
+        anchor = event.anchor or ""
         if anchor not in self._anchors:
             raise _GiveUp(place, f"there is no anchor {quote(anchor)} above this alias")
         known = self._anchors[anchor]
@@ -228,10 +238,14 @@ class _Reader:
         elif tag in (_TAG + "int", _TAG + "float", _TAG + "bool", _TAG + "null"):
             value = resolve_scalar(text)
         else:
-            self.flaws.append(Flaw(_place(event), f"the tag {quote(tag)} has no meaning in a manifest"))
+            self._document.flaws.append(
+                Flaw(_place(event), f"the tag {quote(tag)} has no meaning in a manifest")
+            )
             value = text
         if value is NOT_A_NUMBER:
-            self.flaws.append(Flaw(_place(event), f"{text} is not a number that a manifest can hold"))
+            self._document.flaws.append(
+                Flaw(_place(event), f"{text} is not a number that a manifest can hold")
+            )
             value = text
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, 1)
@@ -240,11 +254,15 @@ class _Reader:
     def _check_tag(self, event: Event, kind: str) -> None:
         tag = getattr(event, "tag", None)
         if tag not in (None, "!", _TAG + kind):
-            self.flaws.append(Flaw(_place(event), f"the tag {quote(str(tag))} has no meaning in a manifest"))
+            self._document.flaws.append(
+                Flaw(_place(event), f"the tag {quote(str(tag))} has no meaning in a manifest")
+            )
 
 
 def _place(event: Event) -> Place:
     mark = event.start_mark
+    if mark is None:  # events of libyaml always have one
+        return Place(0, 0)
     plain = event.value if isinstance(event, ScalarEvent) and event.implicit[0] else ""
     return Place(mark.line + 1, mark.column + 1, plain)
 

@@ -1,6 +1,6 @@
 """Policies that the API server refuses: what reads manifests must refuse them too, not guess a meaning.
 
-`LEGACY` is accepted by servers without StrictIPCIDRValidation (off before Kubernetes 1.36), refused by others.
+`LEGACY` is accepted by servers without StrictIPCIDRValidation (off before Kubernetes 1.36), not by others.
 The oracle does not validate; these are for the offline reader.
 """
 

@@ -121,5 +121,5 @@ def test_what_has_no_meaning_has_no_verdict(refused: Manifest) -> None:
     ],
 )
 def test_an_impossible_connection_is_a_mistake(source: str, proto: str, port: int | None) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError):  # noqa: PT011 its own sentence for each
         Connection(source, B, proto, port)

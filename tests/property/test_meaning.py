@@ -1,17 +1,17 @@
-"""The law that matters most: simulator(compile(manifests), packet) = oracle(manifests, packet), on every node."""
+"""The law that matters most: simulator(compile(manifests), packet) = oracle(manifests, packet)."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Simulator
-
 from tests.oracle import Oracle
-from tests.routes import compile_world, node_addresses, packet
-from tests.strategies import connections, worlds
-from tests.worlds import Case, extra_cases, recorded_cases, upstream_cases
+from tests.routes import compile_stored, compile_world, node_addresses, packet
+from tests.strategies.worlds import connections, worlds
+from tests.worlds import Case, recorded_cases, upstream_cases, written_cases
 
 NODES = ("n1", "n2", "n3")
 
@@ -44,7 +44,7 @@ def test_every_node_does_what_the_oracle_says(data: st.DataObject) -> None:
             )
 
 
-CASES = (*recorded_cases(), *upstream_cases(), *extra_cases())
+CASES = (*recorded_cases(), *upstream_cases(), *written_cases())
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -56,9 +56,8 @@ def test_case(case: Case) -> None:
         passed = True
         for node in probe.nodes:
             if node not in simulators:
-                simulators[node] = Simulator(compile_world(case.objects, node).table)
+                simulators[node] = Simulator(compile_stored(case.objects, node).table)
             seen = packet(probe.connection, node, own)
             if seen is not None:
                 passed &= simulators[node].evaluate(seen).verdict == "accept"
         assert passed == probe.allowed, f"{case.id}: {probe.text}"
-

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from policyd_compiler.ir import Isolation, Snapshot
 from policyd_compiler.lower.classes import HostIndex, classify
 from policyd_compiler.passes.order import PASSES
 from policyd_compiler.passes.rewrite import Pass
 from policyd_compiler.verify import verify
-
 from tests.strategies.snapshots import SPAN, V4, V6, allows, snapshots
 
 packets = st.tuples(

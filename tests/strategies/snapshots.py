@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
+
 from policyd_compiler.addr import contains, union
 from policyd_compiler.ir import (
     ANYTHING,
@@ -92,7 +93,9 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     return Snapshot("n1", hosts, endpoints)
 
 
-def allows(isolation: Isolation | None, snapshot: Snapshot, family: int, peer: int, protocol: str, port: int) -> bool:
+def allows(
+    isolation: Isolation | None, snapshot: Snapshot, family: int, peer: int, protocol: str, port: int
+) -> bool:
     """Whether one direction lets a packet pass, read from the IR rule by rule."""
     if isolation is None:
         return True

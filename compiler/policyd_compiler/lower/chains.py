@@ -1,4 +1,4 @@
-"""Isolations → chains. One chain for each isolation and family; endpoints with the same isolation share it."""
+"""Isolations → chains. One for each isolation and family; endpoints with the same isolation share it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ def _notes(isolation: Isolation, endpoints: list[str]) -> tuple[str, ...]:
     )
     lines = [f"{isolation.direction} of {shown}{more}"]
     silent = {origin.policy for origin in isolation.policies} - {origin.policy for origin in origins}
-    lines.extend(f"  {origin}: isolates" for origin in isolation.policies[:NOTED_RULES] if origin.policy in silent)
+    lines.extend(
+        f"  {origin}: isolates" for origin in isolation.policies[:NOTED_RULES] if origin.policy in silent
+    )
     lines.extend(f"  {origin}" for origin in origins[:NOTED_RULES])
     if len(origins) > NOTED_RULES:
         lines.append(f"  and {len(origins) - NOTED_RULES} more rules")

@@ -74,7 +74,7 @@ def _decider(isolation: Isolation) -> Callable[[int], PortSet]:
 
 
 def allowed_ports(isolation: Isolation, matching: int) -> PortSet:
-    """Walk the tiers with the rules whose peer matches; bit i of `matching` is the i-th rule of all stages."""
+    """Walk the tiers with the rules whose peer matches; bit i of `matching` is the i-th of all rules."""
     open_ports, allowed, bit = EVERYTHING, NOTHING, 0
     for stage in isolation.stages:
         passed = NOTHING

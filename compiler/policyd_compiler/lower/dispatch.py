@@ -61,11 +61,7 @@ _NOT_OPENING = Rule(_jump("stray"), (TcpNotSyn(), CtState("new")))
 _FROM_POD = tuple(Rule(AddrVmap(f, "saddr", SetName(f"egress{f}"))) for f in FAMILIES)
 #: By family in turn, so that an IPv4 packet is done before it meets a rule for IPv6.
 _WAYS: tuple[tuple[Side, str], ...] = (("saddr", "egress"), ("daddr", "ingress"))
-_JUDGE = tuple(
-    Rule(AddrVmap(f, side, SetName(f"{name}{f}")))
-    for f in FAMILIES
-    for side, name in _WAYS
-)
+_JUDGE = tuple(Rule(AddrVmap(f, side, SetName(f"{name}{f}"))) for f in FAMILIES for side, name in _WAYS)
 
 
 def base_chains(options: Options) -> tuple[Chain, ...]:
@@ -91,7 +87,9 @@ def base_chains(options: Options) -> tuple[Chain, ...]:
         chains.append(_base("input", 101, (_ESTABLISHED, *opening, *guard[:1], *judge)))
     if options.hairpin == "allow":
         rules = tuple(Rule(Accept(), (PairInSet(f, SetName(f"itself{f}")),)) for f in FAMILIES)
-        chains.append(Chain(ChainName("hairpin"), rules, notes=("a pod that reaches itself through its Service",)))
+        chains.append(
+            Chain(ChainName("hairpin"), rules, notes=("a pod that reaches itself through its Service",))
+        )
     if guard:
         chains.extend(_guard_chains())
     if options.deny == "reject":
@@ -104,9 +102,10 @@ def _base(hook: str, priority: int, rules: tuple[Rule, ...]) -> Chain:
 
 
 def _fixed_chains() -> tuple[Chain, ...]:
-    link = Rule(Accept(), (LINK_ICMPV6,))
     stray = tuple(
-        Rule(Drop(), (AddrInSet(f, side, SetName(f"governed{f}")),)) for f in FAMILIES for side in ("saddr", "daddr")
+        Rule(Drop(), (AddrInSet(f, side, SetName(f"governed{f}")),))
+        for f in FAMILIES
+        for side in ("saddr", "daddr")
     )
     not_new = (
         # Only ICMP errors: data flows that a conntrack helper announces are judged like any other (NP-086).
@@ -117,7 +116,9 @@ def _fixed_chains() -> tuple[Chain, ...]:
     )
     return (
         Chain(ChainName("not-new"), not_new),
-        Chain(ChainName("stray"), stray, notes=("belongs to no connection: dropped for pods under a policy",)),
+        Chain(
+            ChainName("stray"), stray, notes=("belongs to no connection: dropped for pods under a policy",)
+        ),
     )
 
 

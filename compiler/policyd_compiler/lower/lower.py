@@ -25,7 +25,7 @@ def lower(snapshot: Snapshot, options: Options) -> Table:
             if not addresses:
                 continue
             chain = lower_isolation(isolation, keys, indexes[family], family, objects)
-            # Egress comes back to the base chain, where the receiver's ingress is looked up; ingress is the end.
+            # Egress comes back to the base chain, where the receiver's ingress is asked; ingress is the end.
             verdict = Jump(chain) if isolation.direction == "egress" else Goto(chain)
             elements[f"{isolation.direction}{family}"].extend((a, verdict) for a in addresses)
     for name, found in elements.items():

@@ -54,7 +54,9 @@ class Objects:
             self._addresses[(family, mask)] = known
         return known
 
-    def add_chain(self, prefix: str, suffix: str, rules: tuple[Rule, ...], notes: tuple[str, ...]) -> ChainName:
+    def add_chain(
+        self, prefix: str, suffix: str, rules: tuple[Rule, ...], notes: tuple[str, ...]
+    ) -> ChainName:
         """Add a chain `prefix-HASH-suffix` with these rules, or find the one there is."""
         content = "\n".join(map(print_rule, rules)).encode()
         name = ChainName("-".join(part for part in (prefix, digest(content), suffix) if part))

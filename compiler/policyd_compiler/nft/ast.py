@@ -107,7 +107,7 @@ class FibLocal:
 
 @dataclass(frozen=True, slots=True)
 class L4Proto:
-    """`meta l4proto { … }`, or `!=` of it. `protocols` are IP protocol names or numbers as nft prints them."""
+    """`meta l4proto { … }`, or `!=` of it. `protocols` are names or numbers, as nft prints them."""
 
     protocols: tuple[str, ...]
     negated: bool = False
@@ -215,7 +215,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain; `hook` makes it a base chain (policy accept). `notes` are script comments, not kept in the kernel."""
+    """A chain; `hook` makes it a base chain (policy accept). `notes` are script comments only."""
 
     name: ChainName
     rules: tuple[Rule, ...] = ()
