@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policyd.cluster.resolve import resolve
@@ -27,10 +28,14 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One node's ruleset, the snapshot it was compiled from, and what was odd in the cluster."""
+    """One node's ruleset, the snapshot it was compiled from, and what was odd in the cluster.
+
+    `owners`: for each chain, set and map, the policies (`namespace/name`) that it serves.
+    """
 
     snapshot: Snapshot
     table: Table
+    owners: Mapping[str, frozenset[str]]
     warnings: tuple[str, ...]
     stats: Stats
 
@@ -38,8 +43,11 @@ class Build:
 def build(state: ClusterState, node: str, options: Options, poisoned: frozenset[str] = frozenset()) -> Build:
     """Compile a cluster for one node. `poisoned` policies isolate their pods, allow nothing (decisions 8)."""
     resolved = resolve(state, node, poisoned)
-    table = compile_snapshot(resolved.snapshot, options)
-    return Build(resolved.snapshot, table, resolved.warnings, _count(resolved.snapshot, table))
+    lowered = compile_snapshot(resolved.snapshot, options)
+    table = lowered.table
+    return Build(
+        resolved.snapshot, table, lowered.owners, resolved.warnings, _count(resolved.snapshot, table)
+    )
 
 
 def _count(snapshot: Snapshot, table: Table) -> Stats:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from policyd_compiler.ir import Snapshot
-from policyd_compiler.lower.lower import lower
-from policyd_compiler.nft.ast import Table
+from policyd_compiler.lower.lower import Lowered, lower
 from policyd_compiler.options import Options
 from policyd_compiler.passes.order import PASSES
 from policyd_compiler.verify import verify
 
 
-def compile_snapshot(snapshot: Snapshot, options: Options) -> Table:
+def compile_snapshot(snapshot: Snapshot, options: Options) -> Lowered:
     """The nft table for one node. Raises CompilerBug if the snapshot breaks an invariant."""
     verify(snapshot)
     for rewrite in PASSES:

@@ -1,8 +1,9 @@
 """plan(actual, desired): the transactions that lead from what the kernel holds to what it should hold.
 
-A packet reads the kernel's generation at every look-up, so a swap that replaces what a packet is walking on
-can let it through (DESIGN, "How a ruleset replaces another"). A plan therefore *stages* what is new where no
-packet can reach it, *commits* the change of meaning in one transaction, and *sweeps* what is left over.
+A packet reads the rules of one generation from the base chain on, but asks the kernel for the generation
+again at every look-up in a set (DESIGN, "How a ruleset replaces another"). So what a packet may be walking on
+is never changed: a plan *stages* what is new beside it, *commits* by giving the base chains other rules, in
+one transaction, and *sweeps* what is left over once no packet can be in it.
 """
 
 from __future__ import annotations
@@ -104,9 +105,9 @@ def _stage(actual: Table, desired: Table) -> list[Command]:
 
 
 def _commit(actual: Table, desired: Table) -> list[Command]:
-    """Change what both have: elements, and the rules of chains (which a content in the name makes rare).
+    """Change what has a fixed name: the rules of base chains.
 
-    Old rules go before anything comes, so that no rule of one generation is judged with one of the other.
+    All else is named by its content, and differs under the same name only where somebody tampered with it.
     """
     chains = [new for old, new in _both(actual.chains, desired.chains) if _rules_differ(old, new)]
     commands: list[Command] = [FlushChain(chain.name) for chain in chains]
@@ -182,6 +183,22 @@ def _sweep(actual: Table, desired: Table) -> tuple[list[Command], list[Command]]
 def _bare(part: Part) -> Part:
     """Without notes: commands carry none."""
     return replace(part, notes=()) if part.notes else part
+
+
+def committed(actual: Table | None, desired: Table) -> Table:
+    """What the kernel holds once `plan(actual, desired)` is committed, and not swept yet."""
+    if actual is None or not _alike(actual, desired):
+        return desired
+    return replace(
+        desired,
+        sets=_beside(actual.sets, desired.sets),
+        maps=_beside(actual.maps, desired.maps),
+        chains=_beside(actual.chains, desired.chains),
+    )
+
+
+def _beside(old: tuple[Named, ...], new: tuple[Named, ...]) -> tuple[Named, ...]:
+    return tuple(sorted((*new, *_new(new, old)), key=lambda item: item.name))
 
 
 def _new(old: Iterable[Named], new: Iterable[Named]) -> list[Named]:

@@ -39,7 +39,7 @@ def test_forwarded_packet_meets_egress_then_ingress(
         name,
         port,
     ) and allows(receiver.ingress if receiver else None, snapshot, family, source, name, port)
-    simulator = Simulator(compile_snapshot(snapshot, Options()))
+    simulator = Simulator(compile_snapshot(snapshot, Options()).table)
     packet = Packet(family, source, destination, protocol, port)  # type: ignore[arg-type]
     trace = simulator.evaluate(packet)
     assert (trace.verdict == "accept") == expected, "\n".join(trace.steps)

@@ -54,14 +54,18 @@ def _host_rules(
     members.sort(key=lambda member: member[0][0])
     if len(members) <= FEW_CLASSES:
         return tuple(
-            Rule(verdict, (AddrInSet(family, side, objects.add_host_set(family, addresses)),))
+            Rule(
+                verdict, (AddrInSet(family, side, objects.add_host_set(f"peers{family}", family, addresses)),)
+            )
             for addresses, verdict in members
         )
     elements = sorted(
         ((address, verdict) for addresses, verdict in members for address in addresses),
         key=lambda element: element[0],
     )
-    return (Rule(AddrVmap(family, side, objects.add_host_map(family, tuple(elements)))),)
+    return (
+        Rule(AddrVmap(family, side, objects.add_host_map(f"peer-ports{family}", family, tuple(elements)))),
+    )
 
 
 def _range_rules(classes: Classes, side: Side, family: Family, objects: Objects) -> tuple[Rule, ...]:
@@ -70,11 +74,17 @@ def _range_rules(classes: Classes, side: Side, family: Family, objects: Objects)
     if len({ports for _, ports in classes.ranges}) == 1:
         verdict = objects.verdict(classes.ranges[0][1])
         ranges = tuple(interval for interval, _ in classes.ranges)
-        return (Rule(verdict, (AddrInSet(family, side, objects.add_range_set(family, ranges)),)),)
+        return (
+            Rule(
+                verdict, (AddrInSet(family, side, objects.add_range_set(f"ranges{family}", family, ranges)),)
+            ),
+        )
     elements: list[tuple[tuple[int, int], Verdict]] = [
         (interval, objects.verdict(ports)) for interval, ports in classes.ranges
     ]
-    return (Rule(AddrVmap(family, side, objects.add_range_map(family, tuple(elements)))),)
+    return (
+        Rule(AddrVmap(family, side, objects.add_range_map(f"range-ports{family}", family, tuple(elements)))),
+    )
 
 
 def _comment(isolation: Isolation) -> str:

@@ -1,12 +1,15 @@
-"""The base chains, as a table of data, and the maps through which a packet finds its endpoint's chain.
+"""The base chains: what every packet meets, cheapest question first.
 
-Base chains and dispatch maps depend on the options only, not on policies, so that a change of policy never
-touches a rule that every packet meets.
+They are the only chains with fixed names, and the only ones whose rules ever change: all else is named by its
+content. A question whose set would be empty is not asked.
 """
 
 from __future__ import annotations
 
-from policyd_compiler.ir import Snapshot
+from collections.abc import Mapping
+
+from policyd_compiler.lower.objects import Objects
+from policyd_compiler.lower.roots import FAMILIES, Roots
 from policyd_compiler.nft.ast import (
     Accept,
     AddrInPrefix,
@@ -19,167 +22,125 @@ from policyd_compiler.nft.ast import (
     Drop,
     Family,
     FibLocal,
-    Goto,
     Hook,
+    HookName,
     Icmpv6Types,
     IfnameInSet,
     Jump,
-    KeyType,
     L4Proto,
     PairInSet,
-    Reject,
     Rule,
-    Set,
     SetName,
     Side,
     TcpNotSyn,
-    Verdict,
-    VerdictMap,
 )
 from policyd_compiler.options import Options
 
-FAMILIES: tuple[Family, ...] = (4, 6)
-
 #: MLD queries, reports and done (130-132), ND (133-137) and MLDv2 reports (143): a pod's own link (NP-083).
 LINK_ICMPV6 = Icmpv6Types(((130, 137), (143, 143)))
-#: Multicast and link-local destinations are never a local pod's address.
-_NOT_A_POD: dict[int, tuple[tuple[int, int], ...]] = {
+#: Multicast and link-local addresses are never a local pod's address.
+NOT_A_POD: Mapping[Family, tuple[tuple[int, int], ...]] = {
     4: ((0xE0000000, 4),),
     6: ((0xFE80 << 112, 10), (0xFF00 << 112, 8)),
 }
 
-
-def _jump(name: str) -> Jump:
-    return Jump(ChainName(name))
-
-
-#: What every packet meets first, cheapest test first: a new flow pays for each rule that stands here.
 _ESTABLISHED = Rule(Accept(), (CtState("established"),))
-_NOT_NEW = Rule(_jump("not-new"), (CtState("new", negated=True),))
-#: A connection whose entry was removed must not come back by a packet from its middle (NP-122, NP-124).
-_NOT_OPENING = Rule(_jump("stray"), (TcpNotSyn(), CtState("new")))
-_FROM_POD = tuple(Rule(AddrVmap(f, "saddr", SetName(f"egress{f}"))) for f in FAMILIES)
-#: By family in turn, so that an IPv4 packet is done before it meets a rule for IPv6.
-_WAYS: tuple[tuple[Side, str], ...] = (("saddr", "egress"), ("daddr", "ingress"))
-_JUDGE = tuple(Rule(AddrVmap(f, side, SetName(f"{name}{f}"))) for f in FAMILIES for side, name in _WAYS)
+_SPOOFED = Rule(Drop(), (FibLocal(),), comment="a forwarded packet with an address of this node as source")
+_OWN_NODE = Rule(Accept(), (FibLocal(),), comment="this node reaches its own pods")
 
 
-def base_chains(options: Options) -> tuple[Chain, ...]:
-    """Every chain that depends on the options alone (hooks and priorities: decisions 13)."""
-    hairpin = (Rule(_jump("hairpin"), (CtDnat(),)),) if options.hairpin == "allow" else ()
-    from_pod = Rule(_jump("from-unknown"), (IfnameInSet("iifname", SetName("pod-interfaces")),))
-    to_pod = Rule(_jump("to-unknown"), (IfnameInSet("oifname", SetName("pod-interfaces")),))
-    spoofed = Rule(Drop(), (FibLocal(),), comment="a forwarded packet with an address of this node as source")
-    guard = (from_pod, to_pod) if options.pod_interfaces else ()
-    opening = (_NOT_NEW, _NOT_OPENING)
-    forward = (_ESTABLISHED, *opening, spoofed, *guard, *hairpin, *_JUDGE)
-    own_node = Rule(Accept(), (FibLocal(),), comment="this node reaches its own pods")
-    # Packets of pods pass `output` under IPVS only.
-    output = (_ESTABLISHED, own_node, *opening, *hairpin, *_JUDGE)
-    chains = [
-        _base("forward", -10, forward),
-        _base("output", 10, output),
-        *_fixed_chains(),
-    ]
-    if options.node_egress == "enforce" or guard:
-        judge = _FROM_POD if options.node_egress == "enforce" else ()
-        # Behind IPVS, which takes its packets at 98 and 99.
-        chains.append(_base("input", 101, (_ESTABLISHED, *opening, *guard[:1], *judge)))
-    if options.hairpin == "allow":
-        rules = tuple(Rule(Accept(), (PairInSet(f, SetName(f"itself{f}")),)) for f in FAMILIES)
-        chains.append(
-            Chain(ChainName("hairpin"), rules, notes=("a pod that reaches itself through its Service",))
+def base_chains(roots: Roots, options: Options, objects: Objects) -> tuple[Chain, ...]:
+    """The chains at the hooks (decisions 13), always all three; and, in `objects`, what they jump to."""
+    opening = _opening(roots, objects)
+    sends, receives = _guard(roots, objects)
+    hairpin = _hairpin(roots, objects)
+    # By family in turn, so that an IPv4 packet is done before it meets a rule for IPv6.
+    judge = tuple(
+        rule
+        for family in FAMILIES
+        for rule in (
+            *_dispatch(family, "saddr", roots.egress),
+            *_dispatch(family, "daddr", roots.ingress),
         )
-    if guard:
-        chains.extend(_guard_chains())
-    if options.deny == "reject":
-        chains.append(Chain(ChainName("deny"), (Rule(Reject()),)))
-    return tuple(chains)
-
-
-def _base(hook: str, priority: int, rules: tuple[Rule, ...]) -> Chain:
-    return Chain(ChainName(hook), rules, Hook(hook, priority))  # type: ignore[arg-type]
-
-
-def _fixed_chains() -> tuple[Chain, ...]:
-    stray = tuple(
-        Rule(Drop(), (AddrInSet(f, side, SetName(f"governed{f}")),))
-        for f in FAMILIES
-        for side in ("saddr", "daddr")
     )
-    not_new = (
+    from_pod = tuple(rule for family in FAMILIES for rule in _dispatch(family, "saddr", roots.egress))
+    to_node = (*sends, *(from_pod if options.node_egress == "enforce" else ()))
+    return (
+        _base("forward", -10, (_ESTABLISHED, *opening, _SPOOFED, *sends, *receives, *hairpin, *judge)),
+        # Behind IPVS, which takes its packets at 98 and 99.
+        _base("input", 101, (_ESTABLISHED, *opening, *to_node) if to_node else ()),
+        # Packets of pods pass `output` under IPVS only.
+        _base("output", 10, (_ESTABLISHED, _OWN_NODE, *opening, *hairpin, *judge) if judge else ()),
+    )
+
+
+def _base(hook: HookName, priority: int, rules: tuple[Rule, ...]) -> Chain:
+    return Chain(ChainName(hook), rules, Hook(hook, priority))
+
+
+def _dispatch(family: Family, side: Side, maps: Mapping[Family, SetName]) -> tuple[Rule, ...]:
+    return (Rule(AddrVmap(family, side, maps[family])),) if family in maps else ()
+
+
+def _opening(roots: Roots, objects: Objects) -> tuple[Rule, ...]:
+    """What opens no connection: errors and the link's own traffic pass, strays of governed pods drop."""
+    if not roots.governed and not roots.known:
+        return ()
+    not_new = [
         # Only ICMP errors: data flows that a conntrack helper announces are judged like any other (NP-086).
         Rule(Accept(), (CtState("related"), L4Proto(("icmp", "ipv6-icmp")))),
         # ND and MLD are untracked or, in part, invalid to conntrack.
         Rule(Accept(), (LINK_ICMPV6,)),
-        Rule(_jump("stray"), (CtState("invalid"),)),
-    )
+    ]
+    opening = []
+    if roots.governed:
+        strays = tuple(
+            Rule(Drop(), (AddrInSet(family, side, roots.governed[family]),))
+            for family in roots.governed
+            for side in ("saddr", "daddr")
+        )
+        note = "belongs to no connection: dropped for pods under a policy"
+        stray = Jump(objects.add_chain("stray", "", strays, (note,)))
+        not_new.append(Rule(stray, (CtState("invalid"),)))
+        # A connection whose entry was removed must not come back by a packet from its middle (NP-122).
+        opening.append(Rule(stray, (TcpNotSyn(), CtState("new"))))
     return (
-        Chain(ChainName("not-new"), not_new),
-        Chain(
-            ChainName("stray"), stray, notes=("belongs to no connection: dropped for pods under a policy",)
-        ),
+        Rule(Jump(objects.add_chain("not-new", "", tuple(not_new), ())), (CtState("new", negated=True),)),
+        *opening,
     )
 
 
-def _guard_chains() -> tuple[Chain, ...]:
-    """Pods of this node that are not known yet neither send nor receive (NP-107, decisions 4)."""
-    sends = tuple(
-        Rule(Drop(), (AddrInSet(f, "saddr", SetName(f"known{f}"), negated=True), *_elsewhere(f, "saddr")))
-        for f in FAMILIES
-    )
-    receives = tuple(
-        Rule(Drop(), (AddrInSet(f, "daddr", SetName(f"known{f}"), negated=True), *_elsewhere(f, "daddr")))
-        for f in FAMILIES
-    )
-    return (
-        Chain(ChainName("from-unknown"), sends, notes=("from an interface of a pod, not from a known pod",)),
-        Chain(ChainName("to-unknown"), receives, notes=("to an interface of a pod, not to a known pod",)),
-    )
-
-
-def _elsewhere(family: Family, side: str) -> tuple[AddrInPrefix, ...]:
-    if side == "saddr" and family == 4:
+def _hairpin(roots: Roots, objects: Objects) -> tuple[Rule, ...]:
+    if not roots.itself:
         return ()
-    return tuple(
-        AddrInPrefix(family, side, network, prefix, negated=True)  # type: ignore[arg-type]
-        for network, prefix in _NOT_A_POD[family]
+    rules = tuple(Rule(Accept(), (PairInSet(family, name),)) for family, name in roots.itself.items())
+    chain = objects.add_chain("hairpin", "", rules, ("a pod that reaches itself through its Service",))
+    return (Rule(Jump(chain), (CtDnat(),)),)
+
+
+def _guard(roots: Roots, objects: Objects) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """Pods of this node that are not known yet neither send nor receive (NP-107, decisions 4)."""
+    if roots.interfaces is None:
+        return (), ()
+    sends = objects.add_chain(
+        "from-unknown",
+        "",
+        tuple(_unknown(family, "saddr", name) for family, name in roots.known.items()),
+        ("from an interface of a pod, not from a known pod",),
+    )
+    receives = objects.add_chain(
+        "to-unknown",
+        "",
+        tuple(_unknown(family, "daddr", name) for family, name in roots.known.items()),
+        ("to an interface of a pod, not to a known pod",),
+    )
+    return (
+        (Rule(Jump(sends), (IfnameInSet("iifname", roots.interfaces),)),),
+        (Rule(Jump(receives), (IfnameInSet("oifname", roots.interfaces),)),),
     )
 
 
-def dispatch_map(name: str, elements: list[tuple[int, Verdict]]) -> VerdictMap:
-    """A map from this node's pod addresses to the chains that judge them; `name` ends in the family."""
-    key = KeyType.V4 if name.endswith("4") else KeyType.V6
-    ordered = tuple(sorted(elements, key=lambda element: element[0]))
-    return VerdictMap(SetName(name), key, ordered, size=_capacity(len(ordered)))
-
-
-def _capacity(count: int) -> int:
-    """Room for a node's pods in a hash table of fixed size; a power of two, so that it seldom changes."""
-    return max(1024, 1 << (2 * count).bit_length())
-
-
-def root_sets(snapshot: Snapshot, options: Options) -> tuple[Set, ...]:
-    """The sets that base chains name; their names never change, only their elements."""
-    sets: list[Set] = []
-    for family in FAMILIES:
-        key = KeyType.V4 if family == 4 else KeyType.V6
-        pair = KeyType.V4_PAIR if family == 4 else KeyType.V6_PAIR
-        known = {e.host.address(family): e for e in snapshot.endpoints}
-        known.pop(None, None)
-        addresses = sorted(a for a in known if a is not None)
-        governed = tuple(a for a in addresses if known[a].ingress or known[a].egress)
-        sets.append(Set(SetName(f"governed{family}"), key, governed))
-        if options.hairpin == "allow":
-            sets.append(Set(SetName(f"itself{family}"), pair, tuple((a, a) for a in governed)))
-        if options.pod_interfaces:
-            sets.append(Set(SetName(f"known{family}"), key, tuple(addresses), size=_capacity(len(addresses))))
-    if options.pod_interfaces:
-        names = tuple(sorted(set(options.pod_interfaces)))
-        sets.append(Set(SetName("pod-interfaces"), KeyType.IFNAME, names, interval=True))
-    return tuple(sets)
-
-
-def deny_verdict(options: Options) -> Verdict:
-    """How a packet that policy forbids is refused."""
-    return Drop() if options.deny == "drop" else Goto(ChainName("deny"))
+def _unknown(family: Family, side: Side, known: SetName) -> Rule:
+    prefixes = () if (family, side) == (4, "saddr") else NOT_A_POD[family]
+    elsewhere = (AddrInPrefix(family, side, network, length, negated=True) for network, length in prefixes)
+    return Rule(Drop(), (AddrInSet(family, side, known, negated=True), *elsewhere))

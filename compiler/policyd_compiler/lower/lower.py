@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from policyd_compiler.ir import Endpoint, Isolation, Snapshot
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from policyd_compiler.ir import Direction, Endpoint, Isolation, Snapshot
 from policyd_compiler.lower.chains import lower_isolation
 from policyd_compiler.lower.classes import HostIndex
-from policyd_compiler.lower.dispatch import FAMILIES, base_chains, deny_verdict, dispatch_map, root_sets
+from policyd_compiler.lower.dispatch import base_chains
 from policyd_compiler.lower.objects import Objects
-from policyd_compiler.nft.ast import Goto, Jump, SetName, Table, Verdict
+from policyd_compiler.lower.roots import FAMILIES, lower_roots
+from policyd_compiler.nft.ast import Family, Goto, Jump, Table, Verdict
 from policyd_compiler.options import Options
 
 
-def lower(snapshot: Snapshot, options: Options) -> Table:
-    """The table that enforces a snapshot. Equal snapshots and options give equal tables."""
-    objects = Objects(deny_verdict(options))
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """The table that enforces a snapshot; for each chain, set and map in it, the policies that it serves."""
+
+    table: Table
+    owners: Mapping[str, frozenset[str]]
+
+
+def lower(snapshot: Snapshot, options: Options) -> Lowered:
+    """Lower a snapshot. Equal snapshots and options give equal tables."""
+    objects = Objects(options.deny)
     indexes = {family: HostIndex(snapshot.hosts, family) for family in FAMILIES}
-    elements: dict[str, list[tuple[int, Verdict]]] = {
-        f"{direction}{family}": [] for direction in ("ingress", "egress") for family in FAMILIES
-    }
+    dispatch: dict[tuple[Direction, Family], list[tuple[int, Verdict]]] = {}
     for isolation, endpoints in _shared(snapshot.endpoints):
         keys = [endpoint.key for endpoint in endpoints]
         for family in FAMILIES:
             addresses = [a for e in endpoints if (a := e.host.address(family)) is not None]
             if not addresses:
                 continue
+            objects.serve(origin.policy for origin in isolation.policies)
             chain = lower_isolation(isolation, keys, indexes[family], family, objects)
             # Egress comes back to the base chain, where the receiver's ingress is asked; ingress is the end.
             verdict = Jump(chain) if isolation.direction == "egress" else Goto(chain)
-            elements[f"{isolation.direction}{family}"].extend((a, verdict) for a in addresses)
-    for name, found in elements.items():
-        objects.maps[SetName(name)] = dispatch_map(name, found)
-    return Table(
+            dispatch.setdefault((isolation.direction, family), []).extend((a, verdict) for a in addresses)
+    objects.serve(())
+    roots = lower_roots(snapshot, dispatch, options, objects)
+    chains = base_chains(roots, options, objects)
+    table = Table(
         options.table,
-        sets=tuple(sorted((*objects.sets.values(), *root_sets(snapshot, options)), key=lambda s: s.name)),
+        sets=tuple(sorted(objects.sets.values(), key=lambda s: s.name)),
         maps=tuple(sorted(objects.maps.values(), key=lambda m: m.name)),
-        chains=tuple(sorted((*objects.chains.values(), *base_chains(options)), key=lambda c: c.name)),
+        chains=tuple(sorted((*objects.chains.values(), *chains), key=lambda c: c.name)),
         notes=snapshot.notes,
+    )
+    return Lowered(
+        table, {name: frozenset(policies) for name, policies in objects.owners.items() if policies}
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import compress
+from typing import Literal
 
 from policyd_compiler.addr import Interval
 from policyd_compiler.lower.classes import HostIndex
@@ -11,11 +14,14 @@ from policyd_compiler.nft.ast import (
     Chain,
     ChainName,
     DportIn,
+    Drop,
     Family,
     Goto,
+    Key,
     KeyType,
     L4Proto,
     Match,
+    Reject,
     Return,
     Rule,
     Set,
@@ -27,23 +33,39 @@ from policyd_compiler.nft.printer import print_rule, print_verdict
 from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet
 
 KEY: dict[int, KeyType] = {4: KeyType.V4, 6: KeyType.V6}
+PAIR: dict[int, KeyType] = {4: KeyType.V4_PAIR, 6: KeyType.V6_PAIR}
+UNNAMED = SetName("")
 _BITS_OF_TEXT = bytes.maketrans(b"01", b"\x00\x01")
 #: Past this a name made of port numbers is no longer readable.
 _LONGEST_PORTS = 48
 
 
 class Objects:
-    """Collects sets, maps and chains while a snapshot is lowered."""
+    """Collects sets, maps and chains while a snapshot is lowered.
 
-    def __init__(self, deny: Verdict) -> None:
-        self.deny = deny
+    `owners` names, for each object, the policies it serves: where the kernel refuses an object, they are to
+    blame. What serves all pods, such as the dispatch maps, has none.
+    """
+
+    def __init__(self, deny: Literal["drop", "reject"]) -> None:
         self.sets: dict[SetName, Set] = {}
         self.maps: dict[SetName, VerdictMap] = {}
         self.chains: dict[ChainName, Chain] = {}
+        self.owners: dict[str, set[str]] = {}
+        self._serving: frozenset[str] = frozenset()
         self._names = Names()
+        self._deny = deny
         self._verdicts: dict[PortSet, Verdict] = {}
         self._host_sets: dict[tuple[int, int], SetName] = {}
         self._addresses: dict[tuple[int, int], tuple[int, ...]] = {}
+
+    def serve(self, policies: Iterable[str]) -> None:
+        """What is added from now on serves these policies (`namespace/name`)."""
+        self._serving = frozenset(policies)
+
+    def _claim(self, name: str, content: bytes) -> bool:
+        self.owners.setdefault(name, set()).update(self._serving)
+        return self._names.claim(name, content)
 
     def addresses(self, index: HostIndex, family: Family, mask: int) -> tuple[int, ...]:
         """The addresses of a family behind a mask of hosts, sorted."""
@@ -60,61 +82,78 @@ class Objects:
         """Add a chain `prefix-HASH-suffix` with these rules, or find the one there is."""
         content = "\n".join(map(print_rule, rules)).encode()
         name = ChainName("-".join(part for part in (prefix, digest(content), suffix) if part))
-        if self._names.claim(name, content):
+        if self._claim(name, content):
             self.chains[name] = Chain(name, rules, notes=notes)
         return name
 
-    def add_host_set(self, family: Family, addresses: tuple[int, ...]) -> SetName:
+    def add_host_set(self, prefix: str, family: Family, addresses: tuple[int, ...]) -> SetName:
         """Add a hash set of single addresses, or find the one there is."""
-        content = _bytes_of(family, addresses)
-        name = SetName(f"peers{family}-{digest(content)}")
-        if self._names.claim(name, content):
-            self.sets[name] = Set(name, KEY[family], addresses, size=len(addresses))
-        return name
+        return self._add_set(prefix, Set(UNNAMED, KEY[family], addresses, size=len(addresses)))
 
-    def add_range_set(self, family: Family, ranges: tuple[Interval, ...]) -> SetName:
+    def add_pair_set(self, prefix: str, family: Family, pairs: tuple[tuple[int, int], ...]) -> SetName:
+        """Add a hash set of (source, destination), or find the one there is."""
+        return self._add_set(prefix, Set(UNNAMED, PAIR[family], pairs, size=len(pairs)))
+
+    def add_range_set(self, prefix: str, family: Family, ranges: tuple[Interval, ...]) -> SetName:
         """Add an interval set, or find the one there is."""
-        content = repr(ranges).encode()
-        name = SetName(f"ranges{family}-{digest(content)}")
-        if self._names.claim(name, content):
-            self.sets[name] = Set(name, KEY[family], ranges, interval=True)
+        return self._add_set(prefix, Set(UNNAMED, KEY[family], ranges, interval=True))
+
+    def add_interface_set(self, prefix: str, names: tuple[str, ...]) -> SetName:
+        """Add a set of interface names, each with a `*` behind it or not, or find the one there is."""
+        return self._add_set(prefix, Set(UNNAMED, KeyType.IFNAME, names, interval=True))
+
+    def _add_set(self, prefix: str, part: Set) -> SetName:
+        content = _bytes_of(part.elements)
+        name = SetName(f"{prefix}-{digest(content)}")
+        if self._claim(name, content):
+            self.sets[name] = replace(part, name=name)
         return name
 
-    def add_host_map(self, family: Family, elements: tuple[tuple[int, Verdict], ...]) -> SetName:
+    def add_host_map(self, prefix: str, family: Family, elements: tuple[tuple[int, Verdict], ...]) -> SetName:
         """Add a verdict map of single addresses, or find the one there is."""
-        addresses = tuple(address for address, _ in elements)
-        verdicts = {id(v): print_verdict(v) for _, v in elements}
-        content = _bytes_of(family, addresses) + "\n".join(verdicts[id(v)] for _, v in elements).encode()
-        name = SetName(f"peer-ports{family}-{digest(content)}")
-        if self._names.claim(name, content):
-            self.maps[name] = VerdictMap(name, KEY[family], elements, size=len(elements))
+        return self._add_map(prefix, VerdictMap(UNNAMED, KEY[family], elements, size=len(elements)))
+
+    def add_range_map(
+        self, prefix: str, family: Family, elements: tuple[tuple[Interval, Verdict], ...]
+    ) -> SetName:
+        """Add a verdict map of address ranges, or find the one there is."""
+        return self._add_map(prefix, VerdictMap(UNNAMED, KEY[family], elements, interval=True))
+
+    def _add_map(self, prefix: str, part: VerdictMap) -> SetName:
+        texts = {id(verdict): print_verdict(verdict) for _, verdict in part.elements}
+        verdicts = "\n".join(texts[id(verdict)] for _, verdict in part.elements)
+        content = _bytes_of(tuple(key for key, _ in part.elements)) + verdicts.encode()
+        name = SetName(f"{prefix}-{digest(content)}")
+        if self._claim(name, content):
+            self.maps[name] = replace(part, name=name)
         return name
 
-    def add_range_map(self, family: Family, elements: tuple[tuple[Interval, Verdict], ...]) -> SetName:
-        """Add a verdict map of address ranges, or find the one there is."""
-        content = repr([(low, high, print_verdict(v)) for (low, high), v in elements]).encode()
-        name = SetName(f"range-ports{family}-{digest(content)}")
-        if self._names.claim(name, content):
-            self.maps[name] = VerdictMap(name, KEY[family], elements, interval=True)
-        return name
+    def deny(self) -> Verdict:
+        """How a packet that policy forbids is refused (decisions 5)."""
+        if self._deny == "drop":
+            return Drop()
+        # A verdict map cannot hold `reject`, so it stands in a chain.
+        return Goto(self.add_chain("reject", "", (Rule(Reject()),), ()))
 
     def verdict(self, ports: PortSet) -> Verdict:
         """Where a packet goes whose peer may use `ports`: on, away, or to a chain that looks at its port."""
         known = self._verdicts.get(ports)
         if known is None:
             known = self._verdicts[ports] = self._make_verdict(ports)
+        elif isinstance(known, Goto):
+            self.owners[known.chain].update(self._serving)
         return known
 
     def _make_verdict(self, ports: PortSet) -> Verdict:
         if ports == EVERYTHING:
             return Return()
         if ports == NOTHING:
-            return self.deny
-        rules = (*(Rule(Return(), (match,)) for match in port_matches(ports)), Rule(self.deny))
+            return self.deny()
+        rules = (*(Rule(Return(), (match,)) for match in port_matches(ports)), Rule(self.deny()))
         content = "\n".join(map(print_rule, rules)).encode()
-        text = _ports_name(ports)
+        text = _ports_name(ports) + ("" if self._deny == "drop" else f"-{self._deny}")
         name = ChainName(f"ports-{text}" if len(text) <= _LONGEST_PORTS else f"ports-x{digest(content)}")
-        self._names.claim(name, content)
+        self._claim(name, content)
         self.chains[name] = Chain(name, rules)
         return Goto(name)
 
@@ -145,6 +184,8 @@ def _ports_name(ports: PortSet) -> str:
     return "-".join(parts)
 
 
-def _bytes_of(family: Family, addresses: tuple[int, ...]) -> bytes:
-    width = 4 if family == 4 else 16
-    return b"".join([address.to_bytes(width) for address in addresses])
+def _bytes_of(keys: tuple[Key, ...]) -> bytes:
+    """Bytes that differ for different keys of one type; the type is in the name before the hash."""
+    if keys and isinstance(keys[0], int):
+        return b"".join([key.to_bytes(16) for key in keys if isinstance(key, int)])
+    return repr(keys).encode()
