@@ -198,7 +198,8 @@ def committed(actual: Table | None, desired: Table) -> Table:
 
 
 def _beside(old: tuple[Named, ...], new: tuple[Named, ...]) -> tuple[Named, ...]:
-    return tuple(sorted((*new, *_new(new, old)), key=lambda item: item.name))
+    left = _new(new, old)
+    return tuple(sorted(new + tuple(left), key=lambda item: item.name))
 
 
 def _new(old: Iterable[Named], new: Iterable[Named]) -> list[Named]:
