@@ -1,7 +1,115 @@
-"""Settings. What is compiled is set by the compiler's own Options; the rest is here."""
+"""Settings of the agent: one model, filled from a file, the environment and flags, in that order.
+
+The only reader of configuration. Knows for each value where it came from, so that `policyd config show
+--origin` can tell.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from policyd.errors import BadInput, Diagnostic
 from policyd_compiler.options import Options
 
-__all__ = ["Options"]
+PREFIX = "POLICYD_"
+
+
+def _split(value: object) -> object:
+    """Lists are comma-separated text in the environment and in flags."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseModel):
+    """How an agent runs. Each field is a key of the file, a variable `POLICYD_FIELD` and a flag `--field`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    node: str = Field("", description="name of this node, as the API server knows it")
+    manifests: Path | None = Field(None, description="enforce the manifests of this directory, no API server")
+    recursive: bool = Field(default=False, description="read the directory's folders, too")
+    kubeconfig: str = Field("", description="path of a kubeconfig; without one, the pod's service account")
+    context: str = Field("", description="context of the kubeconfig; without one, the current context")
+    table: str = Field("policyd", pattern=r"^[A-Za-z][\w.-]{0,63}$", description="nft table")
+    pod_interfaces: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+        (), description="interfaces of pods, such as cni0 or veth*: unknown pods behind them are closed"
+    )
+    node_egress: Literal["enforce", "exempt"] = Field(
+        "enforce", description="whether egress policies judge traffic of a pod to its own node"
+    )
+    hairpin: Literal["allow", "evaluate"] = Field(
+        "allow", description="whether policies judge a pod that reaches itself through its Service"
+    )
+    deny: Literal["drop", "reject"] = Field(
+        "drop", description="how packets are denied; reject is for debugging"
+    )
+    backend: Literal["auto", "library", "program"] = Field(
+        "auto", description="how nft is reached: libnftables in a worker process, or the nft program"
+    )
+    listen: str = Field("127.0.0.1:9471", description="address of the HTTP server; empty for none")
+    verify_interval: float = Field(
+        30.0, ge=0.1, description="seconds between full verifications of the kernel"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
+    log_format: Literal["auto", "human", "json"] = Field(
+        "auto", description="auto: for people on a terminal, JSON lines elsewhere"
+    )
+
+    def options(self) -> Options:
+        """The part of the settings that decides what is compiled."""
+        return Options(self.table, self.pod_interfaces, self.node_egress, self.hairpin, self.deny)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and for each field where its value is from: `default`, a file, a variable or a flag."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load_settings(
+    flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ, file: Path | None = None
+) -> Loaded:
+    """Read the settings; flags win over variables, variables over the file. Raises BadInput."""
+    path = file or (Path(environment[PREFIX + "CONFIG"]) if environment.get(PREFIX + "CONFIG") else None)
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    layers: list[tuple[Mapping[str, Any], str]] = []
+    if path is not None:
+        layers.append((_read_file(path), str(path)))
+    known = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    layers.append(({known[key]: text for key, text in environment.items() if key in known}, "environment"))
+    layers.append(({name: value for name, value in flags.items() if value is not None}, "flag"))
+    for layer, origin in layers:
+        values.update(layer)
+        origins.update(dict.fromkeys(layer, origin))
+    try:
+        return Loaded(Settings(**values), origins)
+    except ValidationError as error:
+        raise BadInput(tuple(_tell(problem, origins) for problem in error.errors())) from None
+
+
+def _read_file(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInput((Diagnostic(str(path), 0, 0, "error", f"cannot be read: {error}"),)) from error
+    if not isinstance(content, dict | None):
+        raise BadInput((Diagnostic(str(path), 0, 0, "error", "settings are a mapping of names to values"),))
+    return {str(key).replace("-", "_"): value for key, value in (content or {}).items()}
+
+
+def _tell(problem: Mapping[str, Any], origins: Mapping[str, str]) -> Diagnostic:
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    origin = origins.get(name, "settings")
+    if problem["type"] == "extra_forbidden":
+        return Diagnostic(origin, 0, 0, "error", f"there is no setting {name}")
+    place = {"environment": PREFIX + name.upper(), "flag": "--" + name.replace("_", "-")}.get(origin, origin)
+    return Diagnostic(place, 0, 0, "error", f"{name}: {problem['msg']}, not {problem['input']!r}")

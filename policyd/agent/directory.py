@@ -1,0 +1,190 @@
+"""Manifests in a directory as a source of objects, in the place of an API server. Follows edits.
+
+A file that cannot be read, or holds what the API server would refuse, keeps counting as it was when it was
+last good; a file that was never good counts as far as it is understood, and closes the rest (decisions 8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import watchfiles
+
+from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert
+from policyd.errors import Diagnostic, EnvironmentRefused
+from policyd.kube.manifests import combine, load_manifest
+from policyd.kube.objects import KubeObject, NetworkPolicy, Pod
+from policyd.kube.reading import Options
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".yaml", ".yml", ".json")
+#: Notifications can be lost, or fall between looking and listening; so one looks again after so long.
+RESCAN_MILLISECONDS = 1000
+#: How long a burst of writes may be quiet before it counts as over.
+DEBOUNCE_MILLISECONDS = 40
+STEP_MILLISECONDS = 10
+
+Fingerprint = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What one file holds; `good` is the last text without errors, if there was one."""
+
+    fingerprint: Fingerprint
+    objects: tuple[KubeObject, ...]
+    good: bool
+    broken: bool = False
+
+
+class DirectorySource:
+    """Tells `sink` what the manifests of a directory say, and what changes."""
+
+    def __init__(
+        self,
+        directory: Path,
+        sink: Callable[[Sequence[Event]], None],
+        *,
+        recursive: bool = False,
+        keep_until_good: bool = False,
+    ) -> None:
+        """`keep_until_good`: say nothing before every file is good; a ruleset from before is in force."""
+        self._directory = directory
+        self._sink = sink
+        self._recursive = recursive
+        self._keep_until_good = keep_until_good
+        self._files: dict[Path, _File] = {}
+        self._said: dict[tuple[Kind, str], KubeObject] = {}
+        self._synced = False
+        #: The files that are not in force as they stand, for readiness.
+        self.broken: tuple[str, ...] = ()
+
+    async def run(self) -> None:
+        """Read the directory, then follow it until cancelled. Raises EnvironmentRefused if there is none."""
+        if not self._directory.is_dir():
+            raise EnvironmentRefused(f"{self._directory} is not a directory; --manifests names one")
+        while True:
+            await self._look()
+            try:
+                async for _ in watchfiles.awatch(
+                    self._directory,
+                    watch_filter=None,
+                    recursive=self._recursive,
+                    debounce=DEBOUNCE_MILLISECONDS,
+                    step=STEP_MILLISECONDS,
+                    rust_timeout=RESCAN_MILLISECONDS,
+                    yield_on_timeout=True,
+                    raise_interrupt=False,
+                ):
+                    await self._look()
+            except (FileNotFoundError, PermissionError, OSError) as error:
+                log.error("the directory cannot be watched", extra={"reason": str(error)})
+            await asyncio.sleep(RESCAN_MILLISECONDS / 1000)
+
+    async def _look(self) -> None:
+        changed = await asyncio.to_thread(self._load)
+        if changed or not self._synced:
+            self._tell()
+
+    def _load(self) -> bool:
+        """Read the files that changed. True if there were any."""
+        try:
+            found = {path: _fingerprint(path) for path in self._paths()}
+        except OSError as error:  # the directory itself is gone: what it said last still counts
+            self._complain(self._directory, str(error))
+            return False
+        gone = self._files.keys() - found.keys()
+        for path in gone:
+            del self._files[path]
+        changed = [path for path, mark in found.items() if self._is_new(path, mark)]
+        for path in changed:
+            self._files[path] = self._read(path, found[path])
+        self.broken = tuple(sorted(str(path) for path, file in self._files.items() if file.broken))
+        return bool(gone or changed)
+
+    def _paths(self) -> list[Path]:
+        if not self._recursive:
+            names = os.listdir(self._directory)  # noqa: PTH208 iterdir makes a Path of each name first
+            paths = [self._directory / name for name in names]
+        else:
+            paths = [Path(place) / name for place, _, names in os.walk(self._directory) for name in names]
+        return sorted(p for p in paths if p.suffix in SUFFIXES and not p.name.startswith("."))
+
+    def _is_new(self, path: Path, mark: Fingerprint) -> bool:
+        known = self._files.get(path)
+        return known is None or known.fingerprint != mark
+
+    def _read(self, path: Path, mark: Fingerprint) -> _File:
+        before = self._files.get(path)
+        name = str(path.relative_to(self._directory))
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            self._complain(path, error.strerror or str(error))
+            objects, good = (before.objects, before.good) if before else ((), False)
+            return _File(mark, objects, good, broken=True)
+        objects, diagnostics = load_manifest(text, name)
+        errors = [d for d in diagnostics if d.severity == "error"]
+        for diagnostic in diagnostics:
+            _report(diagnostic)
+        if not errors:
+            return _File(mark, objects, good=True)
+        if before is not None and before.good:
+            log.error("a broken file is kept as it was when it was good", extra={"file": name})
+            return _File(mark, before.objects, good=True, broken=True)
+        closed, _ = load_manifest(text, name, Options(refused="close"))
+        log.error("a broken file counts only as far as it is understood", extra={"file": name})
+        return _File(mark, closed, good=False, broken=True)
+
+    def _complain(self, path: Path, reason: str) -> None:
+        log.error("a file cannot be read", extra={"file": str(path), "reason": reason})
+
+    def _tell(self) -> None:
+        """Say what differs from what was said before."""
+        if self._keep_until_good and not self._synced and self.broken:
+            log.error(
+                "the ruleset from before stays in force until these files are mended",
+                extra={"files": self.broken},
+            )
+            return
+        objects = [item for _, file in sorted(self._files.items()) for item in file.objects]
+        for diagnostic in combine(objects):
+            _report(diagnostic)
+        now: dict[tuple[Kind, str], KubeObject] = {}
+        for item in objects:
+            now.setdefault(_key(item), item)
+        events: list[Event] = [
+            Upsert(key, item) for (kind, key), item in now.items() if self._said.get((kind, key)) != item
+        ]
+        events.extend(Delete(kind, key) for kind, key in self._said.keys() - now.keys())
+        self._said = now
+        if not self._synced:
+            events.extend(Synced(kind) for kind in KINDS)
+            self._synced = True
+        self._sink(events)
+
+
+def _fingerprint(path: Path) -> Fingerprint:
+    """What changes when a file does; zeros for one that is not there, such as a broken link."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def _key(item: KubeObject) -> tuple[Kind, str]:
+    kind: Kind = type(item).__name__  # type: ignore[assignment]  # the classes are named after the kinds
+    return kind, f"{item.namespace}/{item.name}" if isinstance(item, Pod | NetworkPolicy) else item.name
+
+
+def _report(diagnostic: Diagnostic) -> None:
+    level = logging.ERROR if diagnostic.severity == "error" else logging.WARNING
+    place = f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"
+    log.log(level, "a manifest: %s", diagnostic.text, extra={"place": place})

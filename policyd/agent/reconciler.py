@@ -1,0 +1,202 @@
+"""The loop: what the objects say is brought into force, and kept there.
+
+Owns the only mutable state beside the store: what is enforced, what was refused, when to try again. Compiles
+wholesale from the current state, so the ruleset never depends on the events that led there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from policyd.agent.blame import suspects
+from policyd.agent.pacing import Burst, Pacing, backoff, due
+from policyd.agent.status import Enforced, Status
+from policyd.agent.store import ObjectStore
+from policyd.applier.apply import Applied, Applier
+from policyd.applier.backend import NftRefused
+from policyd.applier.monitor import TableMonitor
+from policyd.cluster.state import ClusterState
+from policyd.errors import EnvironmentRefused
+from policyd.kube.objects import NetworkPolicy
+from policyd.pipeline import Build, build
+from policyd_compiler.options import Options
+
+log = logging.getLogger(__name__)
+
+#: A refused ruleset is tried without one suspect after another; of more than so many, all are closed at once.
+MOST_SUSPECTS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds. `sweep_after`: how long nothing must have changed before leftovers are removed."""
+
+    pacing: Pacing = field(default_factory=Pacing)
+    verify_every: float = 30.0
+    sweep_after: float = 0.2
+
+
+class Reconciler:
+    """Brings one node's ruleset into force. `run` is its only task, and everything else happens in it."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        applier: Applier,
+        monitor: TableMonitor,
+        node: str,
+        options: Options,
+        timing: Timing,
+    ) -> None:
+        self.status = Status()
+        self._store, self._applier, self._monitor = store, applier, monitor
+        self._node, self._options, self._timing = node, options, timing
+        self._burst: Burst | None = None
+        self._ended, self._took, self._retry_at = 0.0, 0.0, 0.0
+        self._verify_at = time.monotonic() + timing.verify_every
+        self._refused: dict[str, NetworkPolicy] = {}
+        self._stopping = False
+
+    def stop(self, wake: asyncio.Event) -> None:
+        """Let `run` end after what it is doing now, so that no transaction is cut off in the middle."""
+        self._stopping = True
+        wake.set()
+
+    async def run(self, wake: asyncio.Event) -> None:
+        """Work until stopped; `wake` is set by the store and the monitor.
+
+        Nothing is written before every kind has been complete once (NP-048).
+        """
+        while self._store.waiting_for and not self._stopping:
+            await wake.wait()
+            wake.clear()
+        while not self._stopping:
+            wake.clear()
+            self._note_changes()
+            at, action = self._next()
+            if at <= time.monotonic():
+                await action()
+                continue
+            try:
+                async with asyncio.timeout(at - time.monotonic()):
+                    await wake.wait()
+            except TimeoutError:
+                pass
+
+    def _note_changes(self) -> None:
+        now = time.monotonic()
+        if self._store.take_changed():
+            first = self._burst.first if self._burst else now
+            waiting = self._burst.urgent if self._burst else False
+            urgent = self._store.take_urgent() or waiting
+            self._burst = Burst(first, now, urgent)
+        if self._monitor.suspicious:
+            self._verify_at = min(self._verify_at, max(now, self._retry_at))
+
+    def _next(self) -> tuple[float, Callable[[], Awaitable[None]]]:
+        """What is to be done next, and when."""
+        actions: list[tuple[float, Callable[[], Awaitable[None]]]] = [(self._verify_at, self._verify)]
+        if self._burst is not None:
+            at = due(self._burst, self._timing.pacing, self._ended, self._took)
+            actions.append((max(at, self._retry_at), self._converge))
+        if self._applier.holds_leftovers:
+            actions.append((max(self._ended + self._timing.sweep_after, self._retry_at), self._sweep))
+        return min(actions, key=lambda item: item[0])
+
+    async def _converge(self) -> None:
+        """Compile the cluster as it is now, and bring it into force."""
+        burst, self._burst = self._burst, None
+        began = time.monotonic()
+        try:
+            built, applied = await self._compile_and_apply(self._store.state())
+        except EnvironmentRefused as error:
+            self._fail("the ruleset could not be applied", error)
+            now = time.monotonic()
+            self._burst = burst or Burst(now, now)
+        else:
+            self._succeed(built, applied)
+        self._ended = time.monotonic()
+        self._took = self._ended - began
+
+    async def _compile_and_apply(self, state: ClusterState) -> tuple[Build, Applied]:
+        # A policy that was refused gets another chance when it has changed.
+        self._refused = {k: p for k, p in self._refused.items() if state.policies.get(k) == p}
+        built = await self._build(state, frozenset(self._refused))
+        try:
+            return built, await self._applier.apply(built.table)
+        except NftRefused as refusal:
+            guilty = await self._find_guilty(state, built, refusal)
+            if not guilty:
+                raise
+            self._refused |= {key: state.policies[key] for key in guilty}
+            log.error(
+                "the kernel refused a policy: its pods are isolated, and it allows nothing",
+                extra={"policies": sorted(guilty), "reason": str(refusal)},
+            )
+            built = await self._build(state, frozenset(self._refused))
+            return built, await self._applier.apply(built.table)
+
+    async def _build(self, state: ClusterState, poisoned: frozenset[str]) -> Build:
+        # In a thread, so that the loop goes on reading what comes.
+        return await asyncio.to_thread(build, state, self._node, self._options, poisoned)
+
+    async def _find_guilty(self, state: ClusterState, built: Build, refusal: NftRefused) -> frozenset[str]:
+        """The policies without which the kernel takes the ruleset: one if that is enough."""
+        candidates = [key for key in suspects(refusal.statement, built.owners) if key in state.policies]
+        for key in candidates[:MOST_SUSPECTS]:
+            without = await self._build(state, frozenset({*self._refused, key}))
+            try:
+                await self._applier.check(without.table)
+            except NftRefused:
+                continue
+            return frozenset({key})
+        return frozenset(candidates)
+
+    def _succeed(self, built: Build, applied: Applied) -> None:
+        status = self.status
+        status.trouble, status.failures = "", 0
+        status.refused = tuple(sorted(self._refused))
+        self._retry_at = 0.0
+        for warning in sorted(set(built.warnings) - set(status.enforced.warnings if status.enforced else ())):
+            log.warning(warning)
+        since = time.time() if applied.steps or status.enforced is None else status.enforced.since
+        status.enforced = Enforced(applied.generation, since, built.stats, built.warnings)
+        if applied.steps:
+            status.applies += 1
+            fields = {"generation": applied.generation, "pods": built.stats.pods, "rules": built.stats.rules}
+            log.info("ruleset in force", extra={**fields, "policies": built.stats.policies})
+
+    def _fail(self, sentence: str, error: Exception) -> None:
+        self.status.trouble = f"{sentence}: {error}"
+        self._retry_at = time.monotonic() + backoff(self.status.failures, random.random())  # noqa: S311 jitter
+        self.status.failures += 1
+        log.error(sentence, extra={"reason": str(error), "failures": self.status.failures})
+
+    async def _verify(self) -> None:
+        """Compare the kernel with what was applied; what differs is repaired at once."""
+        self._monitor.suspicious = False
+        self._verify_at = time.monotonic() + self._timing.verify_every
+        try:
+            found = await self._applier.verify()
+        except EnvironmentRefused as error:
+            self._fail("the ruleset could not be verified", error)
+            return
+        self.status.verified, self.status.differences = time.time(), found
+        if found:
+            self.status.repairs += 1
+            log.warning("somebody changed the ruleset: repairing it", extra={"differences": found[:8]})
+            now = time.monotonic()
+            self._burst = Burst(now - self._timing.pacing.patience, now, urgent=True)
+
+    async def _sweep(self) -> None:
+        try:
+            await self._applier.sweep()
+        except EnvironmentRefused as error:
+            self._fail("what is left of the last ruleset could not be removed", error)
+            now = time.monotonic()
+            self._burst = self._burst or Burst(now, now)

@@ -1,0 +1,33 @@
+"""What the agent knows of itself, as values: for its log, its readiness, and whoever asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from policyd.pipeline import Stats
+
+
+@dataclass(frozen=True, slots=True)
+class Enforced:
+    """The ruleset in force: its generation, since when (wall clock, seconds), and what it holds."""
+
+    generation: int
+    since: float
+    stats: Stats
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Status:
+    """Changes as the agent goes; read by others, written by the reconciler only."""
+
+    enforced: Enforced | None = None
+    #: What keeps the ruleset from being what the objects say; empty when all is well.
+    trouble: str = ""
+    #: Policies that the kernel refused: they isolate their pods and allow nothing.
+    refused: tuple[str, ...] = ()
+    failures: int = 0
+    applies: int = 0
+    repairs: int = 0
+    verified: float = 0.0
+    differences: tuple[str, ...] = field(default=())

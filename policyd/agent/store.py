@@ -1,0 +1,89 @@
+"""The agent's picture of the cluster: what sources have said so far. Single writer, no I/O."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import assert_never
+
+from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert
+from policyd.cluster.state import ClusterState
+from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
+
+
+class ObjectStore:
+    """Objects by kind and key. Sets `wake` whenever something was said."""
+
+    def __init__(self, node: str, wake: asyncio.Event) -> None:
+        self._node = node
+        self._wake = wake
+        self._changed = False
+        self._pods: dict[str, Pod] = {}
+        self._namespaces: dict[str, Namespace] = {}
+        self._policies: dict[str, NetworkPolicy] = {}
+        self._nodes: dict[str, Node] = {}
+        self._synced: set[Kind] = set()
+        self._urgent = False
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Take what a source says; cheap, so that a source may call it for every chunk that it reads."""
+        for event in events:
+            match event:
+                case Upsert(key, item):
+                    self._put(key, item)
+                case Delete(kind, key):
+                    self._of(kind).pop(key, None)
+                case Synced(kind):
+                    self._synced.add(kind)
+                case _:
+                    assert_never(event)
+        if events:
+            self._changed = True
+            self._wake.set()
+
+    @property
+    def waiting_for(self) -> tuple[Kind, ...]:
+        """The kinds that are not complete yet. Nothing is enforced before there are none (NP-048)."""
+        return tuple(kind for kind in KINDS if kind not in self._synced)
+
+    def take_changed(self) -> bool:
+        """Whether anything was said since the last call."""
+        changed, self._changed = self._changed, False
+        return changed
+
+    def take_urgent(self) -> bool:
+        """Whether a pod of this node has come since the last call: it is closed until it is compiled."""
+        urgent, self._urgent = self._urgent, False
+        return urgent
+
+    def state(self) -> ClusterState:
+        """The cluster now, as a value: later events do not change it."""
+        return ClusterState(dict(self._pods), dict(self._namespaces), dict(self._policies), dict(self._nodes))
+
+    def _of(
+        self, kind: Kind
+    ) -> dict[str, Pod] | dict[str, Namespace] | dict[str, NetworkPolicy] | dict[str, Node]:
+        match kind:
+            case "Pod":
+                return self._pods
+            case "Namespace":
+                return self._namespaces
+            case "NetworkPolicy":
+                return self._policies
+            case "Node":
+                return self._nodes
+
+    def _put(self, key: str, item: KubeObject) -> None:
+        match item:
+            case Pod():
+                if item.node == self._node and key not in self._pods:
+                    self._urgent = True
+                self._pods[key] = item
+            case Namespace():
+                self._namespaces[key] = item
+            case NetworkPolicy():
+                self._policies[key] = item
+            case Node():
+                self._nodes[key] = item
+            case _:
+                assert_never(item)

@@ -1,0 +1,141 @@
+"""Puts a table into the kernel, knows what the kernel holds, and finds out when that is not so.
+
+One Applier owns one table. Its methods are called one after another, never at the same time. Whatever goes
+wrong on the way, it reads back before it writes again; nothing that was in force is lost by a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from policyd.applier.backend import Nft
+from policyd.applier.grace import wait_for_packets
+from policyd.applier.monitor import TableMonitor
+from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
+from policyd_compiler.nft.stamp import stamp, unstamp
+from policyd_compiler.plan import Step, StepKind, Transaction, committed, differences, plan
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply did: the generation now in force, and the steps it took; none if nothing differed."""
+
+    generation: int
+    steps: tuple[StepKind, ...]
+
+
+class Applier:
+    """The table of one name in one network namespace."""
+
+    def __init__(self, nft: Nft, table: str, monitor: TableMonitor | None = None) -> None:
+        self._nft = nft
+        self._monitor = monitor
+        self._table = table
+        self._certain = False
+        self._held: Table | None = None  # with its stamp, and with what is not swept yet
+        self._wanted: Table | None = None
+        #: The generation of the last ruleset in force; goes on from what the kernel holds.
+        self.generation = 0
+
+    @property
+    def holds_leftovers(self) -> bool:
+        """Whether there is something to sweep."""
+        return self._certain and self._held is not self._wanted
+
+    async def read_back(self) -> bool:
+        """Learn what the kernel holds. True if there is a table, whoever wrote into it."""
+        text = await self._nft.list_table(self._table)
+        try:
+            self._held = None if text is None else await asyncio.to_thread(parse_listing, text, self._table)
+        except ForeignContent:
+            self._held = None  # what cannot be understood is replaced as a whole
+        self._wanted = self._held
+        self._certain = True
+        if self._held is not None:
+            self.generation = max(self.generation, unstamp(self._held)[1])
+        return text is not None
+
+    async def apply(self, desired: Table) -> Applied:
+        """Bring `desired` into force, in one transaction that changes meaning.
+
+        Raises NftRefused if the kernel refuses it; then what was in force still is.
+        """
+        if not self._certain:
+            await self.read_back()
+        if self._held is not None and not _changes(plan(self._held, stamp(desired, self.generation))):
+            self._wanted = stamp(desired, self.generation)
+            return Applied(self.generation, ())
+        wanted = stamp(desired, self.generation + 1)
+        transaction = plan(self._held, wanted)
+        self._certain = False  # until all has gone well
+        for step in transaction.steps:
+            if step.kind != "sweep":
+                await self._run(step.script)
+        self._held, self._wanted = committed(self._held, wanted), wanted
+        self._certain = True
+        self.generation += 1
+        return Applied(self.generation, tuple(step.kind for step in _changes(transaction)))
+
+    async def _run(self, script: str) -> None:
+        if self._monitor is None:
+            await self._nft.run(script)
+            return
+        self._monitor.pause()
+        taken = 0
+        try:
+            await self._nft.run(script)
+            taken = 1
+        finally:
+            self._monitor.resume(taken)
+
+    async def check(self, desired: Table) -> None:
+        """Ask the kernel whether it would take `desired`, changing nothing. Raises NftRefused."""
+        for step in plan(None, desired).steps:
+            await self._nft.check(step.script)
+
+    async def sweep(self) -> None:
+        """Remove what nothing refers to any more, once no packet can be in it."""
+        if not self.holds_leftovers or self._held is None or self._wanted is None:
+            return
+        await asyncio.to_thread(wait_for_packets)
+        self._certain = False
+        for step in plan(self._held, self._wanted).steps:
+            await self._run(step.script)
+        self._held = self._wanted
+        self._certain = True
+
+    async def verify(self) -> tuple[str, ...]:
+        """Compare the kernel with what was applied, elements included: what differs, in sentences.
+
+        After a difference the next apply starts from what the kernel really holds, and so repairs it.
+        """
+        if not self._certain or self._wanted is None:
+            return ()
+        text = await self._nft.list_table(self._table)
+        if text is None:
+            found: tuple[str, ...] = (f"table inet {self._table} is gone",)
+            self._held = None
+            return found
+        try:
+            actual = await asyncio.to_thread(parse_listing, text, self._table)
+        except ForeignContent as error:
+            self._held = None
+            return error.things
+        if actual is None or self._held is None:
+            return ()
+        found = differences(actual, self._held)
+        if found:
+            self._held = actual
+        return found
+
+    async def remove(self) -> None:
+        """Remove the table; without one, nothing."""
+        await self._run(f"add table inet {self._table}\ndelete table inet {self._table}\n")
+        self._held = self._wanted = None
+        self._certain = True
+
+
+def _changes(transaction: Transaction) -> tuple[Step, ...]:
+    return tuple(step for step in transaction.steps if step.kind != "sweep")

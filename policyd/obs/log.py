@@ -1,0 +1,72 @@
+"""Logging: lines for people on a terminal, JSON lines elsewhere. Nothing else decides how a line looks.
+
+A message is a constant sentence, the name of the event; what varies is in the fields (`extra=`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Literal, TextIO
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_COLOURS = {"WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
+
+
+def set_up(level: str, form: Literal["auto", "human", "json"], stream: TextIO = sys.stderr) -> None:
+    """Send everything from `level` on to a stream, in one of the two forms."""
+    human = form == "human" or (form == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(HumanFormatter(colour=stream.isatty()) if human else JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # The client libraries print whole response bodies below this.
+    for name in ("kubernetes_asyncio", "aiohttp", "asyncio", "watchfiles"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def fields(record: logging.LogRecord) -> dict[str, object]:
+    """What the caller added to a record."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object to a line: ts (UTC), level, msg, and the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, object] = {
+            "ts": f"{moment}.{int(record.msecs):03}Z",
+            "level": record.levelname.lower(),
+            "msg": record.getMessage(),
+            **fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class HumanFormatter(logging.Formatter):
+    """Time, level and sentence, then the fields as key=value."""
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line, and a traceback if there is one."""
+        extra = "".join(f" {key}={_value(value)}" for key, value in fields(record).items())
+        level = record.levelname
+        if self._colour and level in _COLOURS:
+            level = f"\x1b[{_COLOURS[level]}m{level}\x1b[0m"
+        line = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {level:7} {record.getMessage()}"
+        if record.exc_info:
+            extra += "\n" + self.formatException(record.exc_info)
+        return f"{line}{extra}"
+
+
+def _value(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False) if isinstance(value, str) and " " in text else text
