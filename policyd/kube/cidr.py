@@ -17,6 +17,10 @@ MAPPED = 0xFFFF  # the 96 bits under which IPv6 text writes IPv4 addresses, ::ff
 
 _DECIMAL = re.compile(r"[0-9]+")
 _GROUP = re.compile(r"[0-9a-fA-F]+")
+#: Canonical IPv6 text, of the form that pods have: `::` between groups of which none is zero.
+_PLAIN_IPV6 = re.compile(
+    r"[1-9a-f][0-9a-f]{0,3}(?::[1-9a-f][0-9a-f]{0,3}){0,3}:(?::[1-9a-f][0-9a-f]{0,3}){1,2}"
+)
 _PLAIN_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
 
 
@@ -111,8 +115,10 @@ def parse_ip(text: str) -> tuple[int, int]:
 
 def canonical_ip(text: str) -> str:
     """The canonical text of an address; ValueError with a sentence if it is none."""
-    # Nearly every address arrives in canonical IPv4 form already.
-    return text if _PLAIN_IPV4.fullmatch(text) else print_ip(*parse_ip(text))
+    # Nearly every address arrives in canonical form already.
+    if _PLAIN_IPV4.fullmatch(text) or _PLAIN_IPV6.fullmatch(text):
+        return text
+    return print_ip(*parse_ip(text))
 
 
 def print_ip(family: int, value: int) -> str:

@@ -10,10 +10,10 @@ from functools import lru_cache
 
 from policyd.kube.cidr import canonical_ip
 from policyd.kube.metadata import Metadata, decode_time
-from policyd.kube.objects import NamedPort, Pod, Protocol
+from policyd.kube.objects import NamedPort, Pod
 from policyd.kube.ports import decode_number, decode_protocol
 from policyd.kube.reading import Path, Reading, kind_of
-from policyd.kube.syntax import port_name_mistake, quote
+from policyd.kube.syntax import port_name_mistake, quote, subdomain_mistake
 
 TERMINAL = ("Succeeded", "Failed")
 
@@ -28,7 +28,7 @@ def decode_pod(raw: Mapping[str, object], metadata: Metadata, reading: Reading) 
         metadata.name,
         metadata.uid,
         metadata.labels,
-        reading.text(spec.get("nodeName"), ("spec", "nodeName")) or None,
+        _decode_node_name(spec.get("nodeName"), reading),
         _decode_flag(spec.get("hostNetwork"), ("spec", "hostNetwork"), reading),
         reading.text(status.get("phase"), ("status", "phase")) in TERMINAL,
         metadata.deleting,
@@ -37,6 +37,13 @@ def decode_pod(raw: Mapping[str, object], metadata: Metadata, reading: Reading) 
         tuple(_decode_ports(spec, reading)),
         reading.source(()),
     )
+
+
+def _decode_node_name(raw: object, reading: Reading) -> str | None:
+    name = reading.text(raw, ("spec", "nodeName"))
+    if name:
+        reading.error(("spec", "nodeName"), subdomain_mistake(name))
+    return name or None
 
 
 def _decode_flag(raw: object, path: Path, reading: Reading) -> bool:
@@ -90,23 +97,36 @@ def _decode_container_ports(raw: object, path: Path, reading: Reading) -> list[N
     """The named ports of one container; the names must differ even between protocols (semantics 1.10)."""
     out: list[NamedPort] = []
     for index, entry in enumerate(reading.items(raw, path) or ()):
-        here = (*path, index)
-        port = reading.mapping(entry, here) or {}
-        protocol = decode_protocol(port.get("protocol"), (*here, "protocol"), reading)
-        # The number that counts is the container's, not the host's (NP-064).
-        number = decode_number(port.get("containerPort"), (*here, "containerPort"), reading)
-        name = reading.text(port.get("name"), (*here, "name"))
-        if not name:
+        port = reading.mapping(entry, (*path, index)) or {}
+        try:
+            named = _good_port(port.get("name"), port.get("protocol"), port.get("containerPort"))
+        except (TypeError, ValueError):  # something is wrong with it: look again and say what
+            named = _decode_port(port, (*path, index), reading)
+        if named is None:
             continue
-        if not reading.error((*here, "name"), port_name_mistake(name)):
-            continue
-        if any(other.name == name for other in out):
-            reading.error((*here, "name"), f"{quote(name)} is already a port of this container")
-        if protocol is not None and number is not None:
-            out.append(_named_port(name, protocol, number))
+        if any(other.name == named.name for other in out):
+            text = f"{quote(named.name)} is already a port of this container"
+            reading.error((*path, index, "name"), text)
+        out.append(named)
     return out
 
 
-@lru_cache(maxsize=4096)
-def _named_port(name: str, protocol: Protocol, number: int) -> NamedPort:
-    return NamedPort(name, protocol, number)
+def _decode_port(port: Mapping[str, object], path: Path, reading: Reading) -> NamedPort | None:
+    protocol = decode_protocol(port.get("protocol"), (*path, "protocol"), reading)
+    # The number that counts is the container's, not the host's (NP-064).
+    number = decode_number(port.get("containerPort"), (*path, "containerPort"), reading)
+    name = reading.text(port.get("name"), (*path, "name"))
+    if not name or not reading.error((*path, "name"), port_name_mistake(name)):
+        return None
+    return None if protocol is None or number is None else NamedPort(name, protocol, number)
+
+
+# Pods of one template have the same ports, so most have been seen before. Typed, as True equals 1.
+@lru_cache(maxsize=4096, typed=True)
+def _good_port(name: object, protocol: object, number: object) -> NamedPort | None:
+    """A port with nothing wrong in it, None if it has no name; ValueError or TypeError otherwise."""
+    reading = Reading()
+    port = _decode_port({"name": name, "protocol": protocol, "containerPort": number}, (), reading)
+    if reading.mistakes:
+        raise ValueError(name)
+    return port

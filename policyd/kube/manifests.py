@@ -7,22 +7,24 @@ column, and an object with an error is left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeAlias, TypeGuard
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 from policyd.errors import Diagnostic
 from policyd.kube.decode import Decoded, decode_manifest
-from policyd.kube.json_text import JsonDocument, NotJson, read_json
+from policyd.kube.json_text import Items, JsonDocument, NotJson, Unsound, read_items, read_json
 from policyd.kube.objects import KubeObject, NetworkPolicy, Pod, Source
 from policyd.kube.places import Flaw, Place
 from policyd.kube.reading import Mistake, Options, Path, kind_of
-from policyd.kube.syntax import quote
+from policyd.kube.syntax import printable, quote
 from policyd.kube.yaml_text import YamlDocument, read_yaml
 
-#: The longest text that is read.
-MAX_BYTES = 64 * 1024 * 1024
-TOO_LONG = f"the file is longer than {MAX_BYTES >> 20} MiB; split it"
+#: The longest texts that are read. JSON is what a large cluster comes in: with 10 000 pods, some 70 MB.
+MAX_JSON = 512 * 1024 * 1024
+#: YAML is read at 2 MB a second.
+MAX_YAML = 32 * 1024 * 1024
 #: Up to here, text that begins with a brace and is no JSON is tried as YAML.
 MAX_FLOW_YAML = 4 * 1024 * 1024
 
@@ -31,6 +33,9 @@ _TEMPLATE = re.compile(rb"\{\{-?\s*(?:[.$/(\"`]|[a-z]+[\s.(])")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 DEFAULTS = Options()
+_END = object()
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Document: TypeAlias = YamlDocument | JsonDocument
 Loaded: TypeAlias = tuple[tuple[KubeObject, ...], tuple[Diagnostic, ...]]
@@ -38,23 +43,44 @@ Loaded: TypeAlias = tuple[tuple[KubeObject, ...], tuple[Diagnostic, ...]]
 
 def load_manifest(text: bytes, file: str, options: Options = DEFAULTS) -> Loaded:
     """Read a manifest: the objects without errors, and everything to say about the others."""
-    text = text.removeprefix(b"\xef\xbb\xbf")
+    file = printable(file)
+    text = text.removeprefix(_BYTE_ORDER_MARK)
     refusal = _refuse_bytes(text)
     if refusal is not None:
         return (), (_diagnostic(file, refusal),)
-    documents, flaws = _read_documents(text)
-    objects: list[KubeObject] = []
-    diagnostics: list[Diagnostic] = []
+    decoded = text.decode() if _begins_as_json(text) else ""
+    one_list = read_items(decoded)
+    if one_list is not None:
+        with suppress(Unsound):
+            return _load_document(one_list, file, options)
+    documents, flaws = _read_documents(text, decoded)
     unsound = flaws or any(document.flaws for document in documents)
     template = _TEMPLATE.search(text) if unsound else None
     if template is not None:
         return (), (_diagnostic(file, Flaw(_byte_place(text, template.start()), HELM)),)
-    diagnostics.extend(_diagnostic(file, flaw) for flaw in flaws)
+    objects: list[KubeObject] = []
+    diagnostics = [_diagnostic(file, flaw) for flaw in flaws]
     for document in documents:
         loaded, said = _load_document(document, file, options)
         objects.extend(loaded)
         diagnostics.extend(said)
     return tuple(objects), tuple(sorted(diagnostics))
+
+
+def size_mistake(head: bytes, size: int) -> str | None:
+    """Say why a text of so many bytes that begins like this is not read, or None if it is."""
+    if _begins_as_json(head.removeprefix(_BYTE_ORDER_MARK)):
+        return f"longer than {MAX_JSON >> 20} MiB: split it" if size > MAX_JSON else None
+    if size <= MAX_YAML:
+        return None
+    return (
+        f"longer than {MAX_YAML >> 20} MiB, which is too much YAML: give it as JSON "
+        f"(`kubectl get -o json`), of which up to {MAX_JSON >> 20} MiB are read"
+    )
+
+
+def _begins_as_json(text: bytes) -> bool:
+    return text[:4096].lstrip()[:1] in (b"{", b"[")
 
 
 def combine(objects: Iterable[KubeObject]) -> tuple[Diagnostic, ...]:
@@ -81,8 +107,9 @@ def _print_source(source: Source | None) -> str:
 
 def _refuse_bytes(text: bytes) -> Flaw | None:
     """What no reader should be given: too much, no text, or another encoding."""
-    if len(text) > MAX_BYTES:
-        return Flaw(Place(0, 0), TOO_LONG)
+    too_long = size_mistake(text[:4096], len(text))
+    if too_long is not None:
+        return Flaw(Place(0, 0), too_long)
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):
         return Flaw(Place(1, 1), "the file is UTF-16; save it as UTF-8")
     try:
@@ -106,39 +133,35 @@ def _byte_place(text: bytes, offset: int) -> Place:
     return Place(text.count(b"\n", 0, offset) + 1, offset - text.rfind(b"\n", 0, offset))
 
 
-def _read_documents(text: bytes) -> tuple[list[Document], list[Flaw]]:
+def _read_documents(text: bytes, decoded: str) -> tuple[Sequence[Document], list[Flaw]]:
     """JSON where it looks like it, else YAML, of which JSON is nearly a part."""
-    if text.lstrip()[:1] not in (b"{", b"["):
+    if not decoded:
         return _read_yaml(text)
-    decoded = text.decode()
     try:
-        value, flaws = read_json(decoded)
-        return [JsonDocument(Place(1, 1), decoded, value, flaws)], []
+        return read_json(decoded), []
     except NotJson as error:
-        # Braces also begin YAML in flow style, and JSON documents with `---` between them.
-        if len(text) <= MAX_FLOW_YAML or b"\n---" in text:
+        if len(text) <= MAX_FLOW_YAML:  # braces also begin YAML in flow style
             documents, flaws = _read_yaml(text)
             if not flaws:
                 return documents, []
         return [], [error.flaw]
 
 
-def _load_document(
-    document: Document, file: str, options: Options
-) -> tuple[list[KubeObject], list[Diagnostic]]:
+def _load_document(document: Document, file: str, options: Options) -> Loaded:
     objects: list[KubeObject] = []
-    diagnostics = [_diagnostic(file, flaw) for flaw in document.flaws]
+    told: list[_Told] = []
     sound = all(flaw.severity == "warning" for flaw in document.flaws)
     for raw, prefix, mistakes in _expand(document.value):
         decoded = Decoded(None, mistakes)
         if not mistakes:
-            source = _Sources(document, file, prefix)
-            decoded = decode_manifest(raw, options, source)
+            decoded = decode_manifest(raw, options, _Sources(document, file, prefix))
         if decoded.item is not None and sound:
             objects.append(decoded.item)
         if decoded.mistakes:
-            diagnostics.extend(_tell(decoded.mistakes, raw, prefix, document, file))
-    return objects, diagnostics
+            title = _title(raw)
+            told.extend(_Told((*prefix, *mistake.path), title, mistake) for mistake in decoded.mistakes)
+    flaws = (_diagnostic(file, flaw) for flaw in document.flaws)
+    return tuple(objects), tuple(sorted((*flaws, *_tell(told, document, file))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,18 +178,26 @@ class _Sources:
 
 def _expand(value: object) -> Iterator[tuple[object, Path, tuple[Mistake, ...]]]:
     """The objects of a document, with their paths: lists and lists of lists are taken apart (NP-011)."""
-    waiting: list[tuple[object, Path]] = [] if value is None else [(value, ())]
+    waiting: list[Iterator[tuple[object, Path]]] = [iter(() if value is None else ((value, ()),))]
     while waiting:
-        raw, path = waiting.pop()
-        if not _is_list(raw):
+        raw, path = next(waiting[-1], (_END, ()))
+        if raw is _END:
+            waiting.pop()
+        elif not _is_list(raw):
             yield raw, path, ()
+        elif (items := raw.get("items")) is None:
             continue
-        items = raw.get("items")
-        if items is not None and not isinstance(items, list):
+        elif isinstance(items, list | Items):
+            waiting.append(_items(raw, items, path))
+        else:
             yield raw, path, (Mistake(("items",), f"must be a list, not {kind_of(items)}"),)
-            continue
-        typed = [_with_type(item, raw) for item in items or ()]
-        waiting.extend((item, (*path, "items", i)) for i, item in reversed(list(enumerate(typed))))
+
+
+def _items(
+    parent: Mapping[str, object], items: Iterable[object], path: Path
+) -> Iterator[tuple[object, Path]]:
+    for index, item in enumerate(items):
+        yield _with_type(item, parent), (*path, "items", index)
 
 
 def _is_list(raw: object) -> TypeGuard[Mapping[str, object]]:
@@ -186,15 +217,19 @@ def _with_type(item: object, parent: Mapping[str, object]) -> object:
     return {"apiVersion": parent.get("apiVersion"), "kind": kind, **item}
 
 
-def _tell(
-    mistakes: tuple[Mistake, ...], raw: object, prefix: Path, document: Document, file: str
-) -> Iterator[Diagnostic]:
+class _Told(NamedTuple):
+    """A mistake with the path from the document's root, and what it says first."""
+
+    path: Path
+    title: str
+    mistake: Mistake
+
+
+def _tell(told: list[_Told], document: Document, file: str) -> Iterator[Diagnostic]:
     """Give each mistake its place: that of the key or value, or of the nearest thing around that is there."""
-    paths = [(*prefix, *mistake.path) for mistake in mistakes]
-    wanted = frozenset(path[:length] for path in paths for length in range(len(path) + 1))
-    places = document.locate(wanted)
-    title = _title(raw)
-    for mistake, path in zip(mistakes, paths, strict=True):
+    wanted = frozenset(path[:length] for path, _, _ in told for length in range(len(path) + 1))
+    places = document.locate(wanted) if wanted else {}
+    for path, title, mistake in told:
         found = places.get(path)
         if found is not None:
             place = found[0] if mistake.at == "key" else found[1]

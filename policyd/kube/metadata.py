@@ -10,7 +10,13 @@ from functools import lru_cache
 
 from policyd.kube.objects import Labels
 from policyd.kube.reading import Mistake, Path, Reading
-from policyd.kube.syntax import dns_label_mistake, label_key_mistake, label_value_mistake, subdomain_mistake
+from policyd.kube.syntax import (
+    dns_label_mistake,
+    label_key_mistake,
+    label_value_mistake,
+    legal_name,
+    subdomain_mistake,
+)
 
 NAMESPACED = frozenset(("Pod", "NetworkPolicy"))
 FIELDS = (
@@ -81,7 +87,8 @@ def _decode_name(kind: str, metadata: Mapping[str, object], reading: Reading) ->
         reading.error(("metadata", "name"), f"required{why}")
     elif name is not None:
         check = dns_label_mistake if kind == "Namespace" else subdomain_mistake
-        reading.error(("metadata", "name"), check(name))
+        if not reading.error(("metadata", "name"), check(name)):
+            return legal_name(name)
     return name
 
 
@@ -90,8 +97,8 @@ def _decode_namespace(kind: str, metadata: Mapping[str, object], reading: Readin
     namespace = metadata.get("namespace")
     if kind in NAMESPACED and namespace is not None and namespace != "":
         text = reading.text(namespace, ("metadata", "namespace"))
-        if text is not None and (mistake := dns_label_mistake(text)) is not None:
-            reading.error(("metadata", "namespace"), mistake)
+        if text is not None and not reading.error(("metadata", "namespace"), dns_label_mistake(text)):
+            return legal_name(text)
         return text
     if kind not in NAMESPACED:
         if namespace is not None and namespace != "":

@@ -16,6 +16,9 @@ from policyd.kube.syntax import did_you_mean, quote
 Path: TypeAlias = tuple[str | int, ...]
 Severity: TypeAlias = Literal["error", "warning"]
 
+#: Unknown fields of one mapping for which it is asked what was meant.
+MAX_HINTS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
@@ -97,8 +100,9 @@ class Reading:
         The API server prunes an unknown field with a warning at most, which mostly makes a rule wider.
         """
         unknown = [key for key in raw if key not in known]
-        for key in unknown:
-            text = f"unknown field{did_you_mean(str(key), known)}"
+        for number, key in enumerate(unknown):
+            hint = did_you_mean(key, known) if number < MAX_HINTS else ""  # each takes a while to find
+            text = f"unknown field{hint}"
             self.mistakes.append(Mistake((*path, key), text, self.options.unknown_fields, "key"))
         return not unknown or self.options.unknown_fields == "warning"
 

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from hashlib import blake2b
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _DNS_LABEL = re.compile(_LABEL)
@@ -74,6 +75,23 @@ def port_name_mistake(text: str) -> str | None:
     if "--" in text or text.startswith("-") or text.endswith("-"):
         return f"{quote(text)} is not a valid port name: no '-' at an end, and never two together"
     return None
+
+
+def legal_name(text: str) -> str:
+    """A name as it is, or one that is legal in its place.
+
+    Names become names of chains and stand in comments, where another character could mean anything.
+    """
+    if subdomain_mistake(text) is None:
+        return text
+    return f"illegal-{blake2b(text.encode(errors='surrogatepass'), digest_size=8).hexdigest()}"
+
+
+def printable(text: str) -> str:
+    """Text on one line, with what no terminal should be sent written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def quote(text: str) -> str:
