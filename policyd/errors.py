@@ -51,3 +51,9 @@ class BadInput(PolicydError):
 
 class EnvironmentRefused(PolicydError):
     """The kernel, a missing program or a missing permission said no."""
+
+
+class WrongUsage(PolicydError):
+    """The flags given make no sense together, or with what was read."""
+
+    exit_code = Exit.USAGE

@@ -1,0 +1,143 @@
+"""`policyd compile`: manifests in, the ruleset of one node or of all nodes out. Applies nothing."""
+
+from __future__ import annotations
+
+import sys
+from argparse import SUPPRESS, Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from policyd.cli import terminal
+from policyd.cli.files import write_file
+from policyd.cli.flags import (
+    add_color_flag,
+    add_compiler_flags,
+    add_manifest_flags,
+    compiler_options,
+)
+from policyd.cli.kernel_check import check
+from policyd.cli.loading import load_cluster
+from policyd.cli.parsing import Subparsers, add_command
+from policyd.cli.summary import print_summary
+from policyd.cluster.state import ClusterState
+from policyd.errors import Diagnostic, Exit, WrongUsage
+from policyd.kube.syntax import did_you_mean, printable, quote
+from policyd.pipeline import Build, build
+from policyd_compiler.ir_json import print_ir
+from policyd_compiler.nft.json_printer import print_replace_json
+from policyd_compiler.nft.printer import print_replace
+
+#: Format → the end of a file's name, and what prints it.
+FORMATS: dict[str, tuple[str, Callable[[ClusterState, Build], str]]] = {
+    "nft": (".nft", lambda _, built: print_replace(built.table)),
+    "json": (".json", lambda _, built: print_replace_json(built.table)),
+    "ir": (".ir.json", lambda _, built: print_ir(built.snapshot)),
+    "summary": (".txt", print_summary),
+}
+#: Nodes named in a message; a cluster may have thousands.
+_NAMED = 10
+
+USAGE = "-f PATH [--node NAME] [OPTIONS]"
+TEXT = """\
+Turn Namespaces, Nodes, Pods and NetworkPolicies, as YAML or JSON, into the nftables ruleset of a node.
+The ruleset goes to standard output and is applied by nobody; `nft -f -` would, as one transaction."""
+EXAMPLES = """\
+policyd compile -f manifests/ --node n1
+kubectl get namespaces,nodes,pods,networkpolicies -A -o json | policyd compile -f - --node n1 --check
+policyd compile -f cluster.json --all-nodes --output-dir rulesets/"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the parser of the command."""
+    parser = add_command(subparsers, "compile", TEXT, EXAMPLES, usage=USAGE)
+    parser.add_argument("files", nargs="*", help=SUPPRESS)
+    add_manifest_flags(parser)
+    nodes = parser.add_argument_group("for which node")
+    choice = nodes.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--node", metavar="NAME", help="not needed when only one node is named in what is read"
+    )
+    choice.add_argument("--all-nodes", action="store_true", help="one file for each node, in --output-dir")
+    nodes.add_argument(
+        "--output-dir", metavar="DIR", help="where the files of --all-nodes go; made if not there"
+    )
+    add_compiler_flags(parser)
+    group = parser.add_argument_group("what comes out")
+    group.add_argument(
+        "-o",
+        "--output",
+        choices=tuple(FORMATS),
+        default="nft",
+        help="nft: a script; json: the same for `nft -j -f -`; ir: what is enforced, in addresses and ports; "
+        "summary: for people (%(default)s)",
+    )
+    group.add_argument(
+        "--check", action="store_true", help="ask the kernel whether it would take the ruleset, apply nothing"
+    )
+    add_color_flag(group)
+
+
+def main(args: Namespace) -> int:
+    """Compile what the arguments name."""
+    _check_usage(args)
+    loaded = load_cluster(args)
+    told = list(loaded.warnings)
+    refused = False
+    text = ""
+    suffix, print_build = FORMATS[args.output]
+    for node in _choose_nodes(args, loaded.state):
+        built = build(loaded.state, node, compiler_options(args))
+        told.extend(_warn(built, args))
+        if args.check:
+            refusals = check(node, print_replace(built.table), built.owners)
+            told.extend(refusals)
+            if refusals:
+                refused = True
+                continue
+            terminal.say(f"{node}: ok, the kernel takes the ruleset")
+        text = print_build(loaded.state, built)
+        if args.output_dir is not None:
+            terminal.say(f"wrote {write_file(Path(args.output_dir), node + suffix, text)}")
+    terminal.tell(tuple(dict.fromkeys(told)), colored=terminal.uses_color(args.color, sys.stderr))
+    if args.output_dir is None:
+        terminal.write(text)
+    return Exit.FINDING if refused else Exit.OK
+
+
+def _check_usage(args: Namespace) -> None:
+    if args.files:
+        files = " ".join(printable(name) for name in args.files)
+        raise WrongUsage(f"files are named with -f, each with its own: -f {files.replace(' ', ' -f ')}")
+    if args.all_nodes and args.output_dir is None:
+        raise WrongUsage("--all-nodes makes a file for each node: say where with --output-dir")
+    if args.output_dir is not None and not args.all_nodes:
+        raise WrongUsage("--output-dir is for --all-nodes; the ruleset of one node goes to standard output")
+
+
+def _choose_nodes(args: Namespace, state: ClusterState) -> tuple[str, ...]:
+    """The nodes to compile for. A name that nobody knows is an accident that would open everything."""
+    known = state.node_names()
+    if args.node is not None:
+        if known and args.node not in known:
+            hint = did_you_mean(args.node, known)
+            raise WrongUsage(f"there is no node {quote(args.node)}{hint or _list(known)}")
+        return (args.node,)
+    if not known:
+        raise WrongUsage(
+            "no node is named in what was read: read Nodes or Pods, too, or name a node with --node"
+        )
+    if args.all_nodes or len(known) == 1:
+        return known
+    raise WrongUsage(f"which node? name one with --node, or take --all-nodes{_list(known)}")
+
+
+def _list(nodes: tuple[str, ...]) -> str:
+    more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
+    return f"; there are {', '.join(nodes[:_NAMED])}{more}"
+
+
+def _warn(built: Build, args: Namespace) -> Iterator[Diagnostic]:
+    warnings = list(built.warnings)
+    if not built.stats.pods and not args.all_nodes:
+        warnings.append(f"no pod of node {args.node} has an address: the ruleset lets everything pass")
+    yield from (Diagnostic("policyd", 0, 0, "warning", text) for text in warnings)

@@ -1,0 +1,45 @@
+"""What went wrong → sentences on stderr and an exit code. Imported only when something did."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from argparse import Namespace
+
+from policyd.cli import terminal
+from policyd.errors import BadInput, Exit, PolicydError
+
+DEBUG = "POLICYD_DEBUG"
+
+
+def tell(error: Exception, args: Namespace) -> int:
+    """Say what went wrong and what to do; the exit code. With POLICYD_DEBUG set, also where."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    code, text = _explain(error)
+    if code is Exit.BUG or os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    if isinstance(error, BadInput):
+        colored = terminal.uses_color(getattr(args, "color", "auto"), sys.stderr)
+        terminal.tell(error.diagnostics, colored=colored)
+    else:
+        terminal.say(text)
+    return code
+
+
+def _explain(error: Exception) -> tuple[Exit, str]:
+    match error:
+        case PolicydError():
+            return error.exit_code, f"error: {error}"
+        case MemoryError():
+            return Exit.ENVIRONMENT, "error: there is not enough memory"
+        case OSError():
+            place = f"{error.filename}: " if error.filename else ""
+            return Exit.ENVIRONMENT, f"error: {place}{error.strerror or error}"
+        case _:
+            what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            return Exit.BUG, (
+                f"this is a bug of policyd, not a mistake of yours: {what} "
+                "(please report it, with the lines above, the command and `policyd --version`)"
+            )

@@ -1,0 +1,96 @@
+"""The command line's frame: finds the command, runs it, and makes an exit code of whatever happens.
+
+Imports next to nothing, and of the commands only the one that is run: `policyd --version` must be quick.
+README.md beside this file says how to add a command.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
+from typing import Any, NoReturn, Protocol, cast
+
+from policyd.cli.parsing import Parser, Subparsers
+from policyd.cli.version import VERSION
+
+#: Command → what `policyd --help` says of it. Its module has the same name, with `_` for `-`.
+COMMANDS = {
+    "compile": "turn manifests into the ruleset of a node",
+    "run": "enforce policies on this node: the agent",
+    "cleanup": "remove what policyd has put into the kernel",
+    "schema": "print the JSON schema of an output",
+}
+CLOSED_PIPE = 141  # as shells say it: 128 and the number of SIGPIPE
+
+
+class Command(Protocol):
+    """What the module of a command has."""
+
+    def add_parser(self, subparsers: Subparsers) -> None:
+        """Add the parser of the command."""
+
+    def main(self, args: Namespace) -> int | Coroutine[Any, Any, int]:
+        """Run the command; its exit code."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; the exit code. Only Ctrl-C, and argparse's way to end, leave as exceptions."""
+    args = Namespace()
+    try:
+        try:
+            command, args = _parse(arguments)
+            return _finish(command.main(args))
+        finally:
+            _flush()
+    except BrokenPipeError:
+        # Who reads our output has seen enough. What is left in the buffer must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    except Exception as error:  # noqa: BLE001 the last resort, which says that it is our bug
+        return cast(Callable[..., int], import_module("policyd.cli.failures").tell)(error, args)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # it was closed before we came
+        sys.stdout.flush()
+
+
+def _finish(result: int | Coroutine[Any, Any, int]) -> int:
+    if isinstance(result, int):
+        return result
+    return cast(int, import_module("asyncio").run(result))
+
+
+def _parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
+    parser = _parser()
+    name = arguments[0] if arguments else ""
+    if not name or name.startswith("-"):
+        parser.parse_args(arguments)
+        parser.error("a command is needed")
+    if name not in COMMANDS:
+        _refuse_command(parser, name)
+    command = cast(Command, import_module(f"policyd.cli.{name.replace('-', '_')}"))
+    command.add_parser(parser.add_subparsers(prog="policyd", parser_class=Parser))
+    return command, parser.parse_args(arguments)
+
+
+def _refuse_command(parser: Parser, name: str) -> NoReturn:
+    close = import_module("difflib").get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+    hint = f"did you mean `policyd {close[0]}`?" if close else f"there are {', '.join(COMMANDS)}"
+    parser.error(f"there is no command {name!r}; {hint}")
+
+
+def _parser() -> Parser:
+    width = max(map(len, COMMANDS)) + 2
+    commands = "".join(f"  {name:{width}}{text}\n" for name, text in COMMANDS.items())
+    parser = Parser(
+        prog="policyd",
+        usage="policyd COMMAND [ARGUMENTS]",
+        description="A Kubernetes NetworkPolicy engine on nftables.",
+        epilog=f"commands:\n{commands}\n`policyd COMMAND --help` says more about one of them.",
+    )
+    parser.add_argument("--version", action="version", version=f"policyd {VERSION}", help="print the version")
+    return parser

@@ -1,0 +1,73 @@
+"""What `-f` names → the cluster as a value, or every mistake in it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from policyd.cli.flags import reading_options
+from policyd.cli.inputs import STDIN, Text, read_inputs
+from policyd.cluster.state import ClusterState
+from policyd.errors import BadInput, Diagnostic, WrongUsage
+from policyd.kube.manifests import combine, load_manifest
+from policyd.kube.objects import KubeObject
+from policyd.kube.syntax import printable
+
+KINDS = "Namespace, Node, Pod or NetworkPolicy"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A cluster without mistakes, and what should be said about it nevertheless."""
+
+    state: ClusterState
+    warnings: tuple[Diagnostic, ...]
+
+
+def load_cluster(args: Namespace) -> Loaded:
+    """Read all that the flags of `add_manifest_flags` name. Raises BadInput, WrongUsage."""
+    if not args.filename:
+        raise WrongUsage("nothing to read: name files or directories with -f (- is standard input)")
+    if args.filename.count("-") > 1:
+        raise WrongUsage("standard input can be read once: give `-f -` once")
+    objects: list[KubeObject] = []
+    told: list[Diagnostic] = []
+    for argument in args.filename:
+        found, said = _load_argument(argument, args)
+        if not found and not _has_errors(said):
+            name = STDIN if argument == "-" else printable(argument)
+            said.append(Diagnostic(name, 0, 0, "warning", f"holds no {KINDS}"))
+        objects.extend(found)
+        told.extend(said)
+    told.extend(combine(objects))
+    if not objects and not _has_errors(told):
+        # An empty ruleset would open everything, and an empty input mostly is an accident.
+        told.append(
+            Diagnostic("policyd", 0, 0, "error", f"no {KINDS} was given: there is nothing to compile")
+        )
+    if _has_errors(told):
+        raise BadInput(tuple(sorted(told)))
+    return Loaded(ClusterState.of(objects), tuple(sorted(told)))
+
+
+def _load_argument(argument: str, args: Namespace) -> tuple[list[KubeObject], list[Diagnostic]]:
+    options = reading_options(args)
+    objects: list[KubeObject] = []
+    told: list[Diagnostic] = []
+    for item in read_inputs(argument, recursive=args.recursive):
+        match item:
+            case Diagnostic():
+                told.append(item)
+            case Text(name, content):
+                loaded, said = load_manifest(content, name, options)
+                objects.extend(loaded)
+                told.extend(said)
+            case _:
+                assert_never(item)
+    return objects, told
+
+
+def _has_errors(told: Iterable[Diagnostic]) -> bool:
+    return any(diagnostic.severity == "error" for diagnostic in told)

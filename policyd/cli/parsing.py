@@ -1,0 +1,30 @@
+"""Argument parsers that look alike. Imports nothing but argparse, as every command line passes here."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn, TypeAlias
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 (it has no other name)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser without abbreviations, that answers a wrong command line with two lines."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        super().__init__(**kwargs, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """End with the exit code of wrong usage."""
+        self.exit(2, f"{self.prog}: error: {message}\n(`{self.prog} --help` says what there is)\n")
+
+
+def add_command(
+    subparsers: Subparsers, name: str, text: str, examples: str, *, usage: str = "[OPTIONS]"
+) -> argparse.ArgumentParser:
+    """Add the parser of a command: what it does, command lines that do it, and its arguments in short."""
+    lines = "\n".join(f"  {line}" for line in examples.splitlines())
+    return subparsers.add_parser(
+        name, usage=f"policyd {name} {usage}", description=text, epilog=f"examples:\n{lines}"
+    )

@@ -1,0 +1,52 @@
+"""What goes to stdout, which is data alone, and to stderr, which is for people."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Literal, TextIO, TypeAlias
+
+from policyd.errors import Diagnostic, EnvironmentRefused
+
+Color: TypeAlias = Literal["auto", "always", "never"]
+
+_COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m"}
+_PLAIN = "\x1b[0m"
+
+
+def write(text: str) -> None:
+    """Write data to standard output, all of it, as UTF-8 whatever the locale."""
+    if sys.stdout is None:
+        raise EnvironmentRefused("standard output is closed")
+    sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+def say(text: str) -> None:
+    """Tell a person a line."""
+    print(f"policyd: {text}", file=sys.stderr)
+
+
+def uses_color(choice: Color, stream: TextIO) -> bool:
+    """Whether to colour what goes to a stream: `--color`, else as NO_COLOR and the terminal have it."""
+    if choice != "auto":
+        return choice == "always"
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def tell(diagnostics: Sequence[Diagnostic], *, colored: bool) -> None:
+    """Tell a person all diagnostics, and how many there are."""
+    for diagnostic in diagnostics:
+        print(_paint(diagnostic) if colored else diagnostic, file=sys.stderr)
+    counts = {
+        word: sum(diagnostic.severity == word for diagnostic in diagnostics) for word in ("error", "warning")
+    }
+    parts = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count]
+    if parts:
+        say(" and ".join(parts))
+
+
+def _paint(diagnostic: Diagnostic) -> str:
+    before, word, after = str(diagnostic).partition(f" {diagnostic.severity}: ")
+    return f"{before} {_COLORS[diagnostic.severity]}{word.strip()}{_PLAIN} {after}"
