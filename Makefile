@@ -32,6 +32,10 @@ unit: setup ## run the tests that need no kernel and no privileges
 kernel: setup ## run only the tests on a real kernel
 	@$(NETWORK) $(PYTEST) -m kernel tests
 
+.PHONY: cluster-build
+cluster-build: setup ## build the programs of a real Kubernetes, for the tests on a cluster (root, Go; minutes, once)
+	@$(BIN)/python -m tests.cluster build $(or $(PARTS),control-plane nodes flannel)
+
 .PHONY: faults
 faults: setup ## run only the fault injection
 	@$(NETWORK) $(PYTEST) tests/faults

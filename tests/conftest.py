@@ -4,6 +4,8 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.cluster.plugin"]
+
 # No deadlines: a slow machine is not a finding. Compilation of a large example is slow by design.
 settings.register_profile("dev", max_examples=50, deadline=None)
 # Derandomised, so that a red run stays red until somebody fixes it, and a green one means the same tomorrow.

@@ -1,0 +1,146 @@
+"""The folder of one run: its files, the lock that says it lives, and the removal of what dead runs left.
+
+Everything else of a run is held by its processes: namespaces, mounts and interfaces go with them. So what a
+killed run can leave is a folder, and control groups that bear the folder's name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from tests.cluster.failures import ClusterFailed
+from tests.cluster.machine import is_first_process
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+class RunFolder:
+    """A folder that belongs to this process, as long as it lives: the kernel drops the lock with it."""
+
+    def __init__(self, path: Path, lock: TextIO) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def create(cls) -> RunFolder:
+        """Make the folder of a new run, after removing what dead runs left."""
+        sweep()
+        home = _home()
+        with _exclusively(home):
+            path = Path(tempfile.mkdtemp(prefix="run-", dir=home))
+            path.chmod(0o755)
+            lock = (path / "lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        return cls(path, lock)
+
+    @property
+    def cgroup(self) -> str:
+        """Name the control group, in every hierarchy, below which this run's pods live."""
+        return cgroup_name(self.path)
+
+    def remove(self) -> None:
+        """Remove the folder; the processes of the run must have ended."""
+        _remove(self.path)
+        self._lock.close()
+
+
+def runs() -> list[Path]:
+    """List the folders of all runs, living and dead."""
+    return sorted(_home().glob("run-*"))
+
+
+def sweep() -> list[Path]:
+    """Remove what runs left whose process is dead, and only that; give the folders that were removed."""
+    removed = []
+    with _exclusively(_home()):
+        for path in runs():
+            with (path / "lock").open("a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                _remove(path)
+                removed.append(path)
+    return removed
+
+
+def cgroup_name(path: Path) -> str:
+    """Name the control group of the run with this folder."""
+    return f"policyd-cluster-{path.name}"
+
+
+def remove_cgroup(name: str) -> None:
+    """Remove a control group and those below it; their processes must have ended."""
+    for top in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")):
+        for directory, _, _ in os.walk(top, topdown=False):
+            _remove_directory(Path(directory))
+
+
+def _remove_directory(cgroup: Path) -> None:
+    # The kernel counts a process as a member until it has been reaped, a moment after it was killed.
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return cgroup.rmdir()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise ClusterFailed(
+                    f"the control group {cgroup} cannot be removed: {error.strerror}"
+                ) from error
+        time.sleep(0.02)
+
+
+def _home() -> Path:
+    home = Path(tempfile.gettempdir()) / "policyd-cluster"
+    home.mkdir(exist_ok=True)
+    return home
+
+
+@contextmanager
+def _exclusively(home: Path) -> Iterator[None]:
+    """Let no other process create or sweep: between its making and its locking a folder looks dead."""
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remove(path: Path) -> None:
+    _kill_remaining(path)
+    remove_cgroup(cgroup_name(path))
+    shutil.rmtree(path)
+
+
+def _kill_remaining(path: Path) -> None:
+    """End the machines of a run that outlived it, as when a fork of the test process held their pipe open."""
+    deadline = time.monotonic() + 10
+    while pids := [pid for pid in _processes() if is_first_process(_command_line(pid), path)]:
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        if time.monotonic() > deadline:
+            raise ClusterFailed(f"processes of {path} do not end: {pids}")
+        time.sleep(0.02)
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
+def _command_line(pid: int) -> list[str]:
+    try:
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")[:-1]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
