@@ -30,6 +30,7 @@ from policyd_compiler.nft.commands import (
 from policyd_compiler.nft.printer import print_replace
 
 StepKind: TypeAlias = Literal["replace", "stage", "commit", "sweep"]
+Item: TypeAlias = Set | VerdictMap | Chain
 Part = TypeVar("Part", Set, VerdictMap)
 Named = TypeVar("Named", Set, VerdictMap, Chain)
 Element = TypeVar("Element")
@@ -195,6 +196,27 @@ def committed(actual: Table | None, desired: Table) -> Table:
         maps=_beside(actual.maps, desired.maps),
         chains=_beside(actual.chains, desired.chains),
     )
+
+
+def differences(actual: Table, wanted: Table) -> tuple[str, ...]:
+    """What somebody changed in a table, one sentence for each set, map and chain."""
+    found: list[str] = []
+    pairs: tuple[tuple[str, tuple[Item, ...], tuple[Item, ...]], ...] = (
+        ("set", actual.sets, wanted.sets),
+        ("map", actual.maps, wanted.maps),
+        ("chain", actual.chains, wanted.chains),
+    )
+    for kind, held, right in pairs:
+        by_name = {item.name: item for item in held}
+        found.extend(f"{kind} {item.name} is gone" for item in right if item.name not in by_name)
+        names = {item.name for item in right}
+        found.extend(f"{kind} {item.name} is not ours" for item in held if item.name not in names)
+        found.extend(
+            f"{kind} {item.name} was changed"
+            for item in right
+            if item.name in by_name and replace(by_name[item.name], notes=()) != replace(item, notes=())
+        )
+    return tuple(found)
 
 
 def _beside(old: tuple[Named, ...], new: tuple[Named, ...]) -> tuple[Named, ...]:

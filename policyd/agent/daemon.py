@@ -10,7 +10,6 @@ import logging
 import signal
 import socket
 import struct
-from pathlib import Path
 
 from policyd.agent.directory import DirectorySource
 from policyd.agent.reconciler import Reconciler, Timing
@@ -18,8 +17,8 @@ from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applier
 from policyd.applier.choose import open_backend
 from policyd.applier.monitor import TableMonitor
+from policyd.config import Settings
 from policyd.errors import EnvironmentRefused, PolicydError
-from policyd_compiler.options import Options
 
 log = logging.getLogger(__name__)
 
@@ -27,31 +26,37 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 20.0
 
 
-async def run_on_directory(directory: Path, node: str, options: Options, *, recursive: bool) -> None:
-    """Enforce the manifests of a directory on this node until SIGTERM or SIGINT.
+async def run_agent(settings: Settings) -> None:
+    """Enforce what the settings name on this node until SIGTERM or SIGINT.
 
     Raises EnvironmentRefused for what the machine lacks, and when another agent is at work here.
     """
+    options = settings.options()
     with claim_node(options.table):
-        nft = await open_backend("auto")
+        nft = await open_backend(settings.backend)
         try:
             wake = asyncio.Event()
-            store = ObjectStore(node, wake)
+            store = ObjectStore(settings.node, wake)
             monitor = TableMonitor(options.table, wake.set)
             monitor.start()
             applier = Applier(nft, options.table, monitor)
             was_there = await applier.read_back()
-            source = DirectorySource(directory, store.apply, recursive=recursive, keep_until_good=was_there)
-            reconciler = Reconciler(store, applier, monitor, node, options, Timing())
-            log.info(
-                "agent started",
-                extra={"node": node, "manifests": str(directory), "backend": nft.describe()},
-            )
+            source = _source(settings, store, was_there=was_there)
+            timing = Timing(verify_every=settings.verify_interval)
+            reconciler = Reconciler(store, applier, monitor, settings.node, options, timing)
+            log.info("agent started", extra={"node": settings.node, "backend": nft.describe()})
             await _until_told(source, reconciler, wake)
             monitor.close()
         finally:
             await nft.close()
-    log.info("agent stopped; the ruleset stays in force", extra={"node": node})
+    log.info("agent stopped; the ruleset stays in force", extra={"node": settings.node})
+
+
+def _source(settings: Settings, store: ObjectStore, *, was_there: bool) -> DirectorySource:
+    assert settings.manifests is not None  # noqa: S101 the command line has made sure
+    return DirectorySource(
+        settings.manifests, store.apply, recursive=settings.recursive, keep_until_good=was_there
+    )
 
 
 async def _until_told(source: DirectorySource, reconciler: Reconciler, wake: asyncio.Event) -> None:

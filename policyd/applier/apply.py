@@ -33,16 +33,17 @@ class Applier:
         self._nft = nft
         self._monitor = monitor
         self._table = table
-        self._certain = False
+        self._certain = False  # whether the kernel holds `_held`
         self._held: Table | None = None  # with its stamp, and with what is not swept yet
         self._wanted: Table | None = None
+        self._leftovers = False
         #: The generation of the last ruleset in force; goes on from what the kernel holds.
         self.generation = 0
 
     @property
     def holds_leftovers(self) -> bool:
         """Whether there is something to sweep."""
-        return self._certain and self._held is not self._wanted
+        return self._leftovers
 
     async def read_back(self) -> bool:
         """Learn what the kernel holds. True if there is a table, whoever wrote into it."""
@@ -51,8 +52,8 @@ class Applier:
             self._held = None if text is None else await asyncio.to_thread(parse_listing, text, self._table)
         except ForeignContent:
             self._held = None  # what cannot be understood is replaced as a whole
-        self._wanted = self._held
         self._certain = True
+        self._leftovers = False
         if self._held is not None:
             self.generation = max(self.generation, unstamp(self._held)[1])
         return text is not None
@@ -64,18 +65,18 @@ class Applier:
         """
         if not self._certain:
             await self.read_back()
-        if self._held is not None and not _changes(plan(self._held, stamp(desired, self.generation))):
-            self._wanted = stamp(desired, self.generation)
-            return Applied(self.generation, ())
-        wanted = stamp(desired, self.generation + 1)
-        transaction = plan(self._held, wanted)
-        self._certain = False  # until all has gone well
-        for step in transaction.steps:
-            if step.kind != "sweep":
+        self._wanted = stamp(desired, self.generation)
+        transaction = plan(self._held, self._wanted)
+        if _changes(transaction):
+            self._wanted = stamp(desired, self.generation + 1)
+            transaction = plan(self._held, self._wanted)
+            self._certain = False  # until all has gone well
+            for step in _changes(transaction):
                 await self._run(step.script)
-        self._held, self._wanted = committed(self._held, wanted), wanted
-        self._certain = True
-        self.generation += 1
+            self._held = committed(self._held, self._wanted)
+            self._certain = True
+            self.generation += 1
+        self._leftovers = any(step.kind == "sweep" for step in transaction.steps)
         return Applied(self.generation, tuple(step.kind for step in _changes(transaction)))
 
     async def _run(self, script: str) -> None:
@@ -97,44 +98,38 @@ class Applier:
 
     async def sweep(self) -> None:
         """Remove what nothing refers to any more, once no packet can be in it."""
-        if not self.holds_leftovers or self._held is None or self._wanted is None:
+        if not self._leftovers or self._wanted is None:
             return
         await asyncio.to_thread(wait_for_packets)
-        self._certain = False
+        self._certain = self._leftovers = False
         for step in plan(self._held, self._wanted).steps:
             await self._run(step.script)
-        self._held = self._wanted
-        self._certain = True
+        self._held, self._certain = self._wanted, True
 
     async def verify(self) -> tuple[str, ...]:
         """Compare the kernel with what was applied, elements included: what differs, in sentences.
 
         After a difference the next apply starts from what the kernel really holds, and so repairs it.
         """
-        if not self._certain or self._wanted is None:
+        if not self._certain or self._held is None:
             return ()
+        held = self._held
         text = await self._nft.list_table(self._table)
-        if text is None:
-            found: tuple[str, ...] = (f"table inet {self._table} is gone",)
-            self._held = None
-            return found
         try:
-            actual = await asyncio.to_thread(parse_listing, text, self._table)
+            actual = None if text is None else await asyncio.to_thread(parse_listing, text, self._table)
         except ForeignContent as error:
-            self._held = None
-            return error.things
-        if actual is None or self._held is None:
-            return ()
-        found = differences(actual, self._held)
+            actual, found = None, error.things
+        else:
+            gone = (f"table inet {self._table} is gone",)
+            found = gone if actual is None else differences(actual, held)
         if found:
-            self._held = actual
+            self._held, self._leftovers = actual, False
         return found
 
     async def remove(self) -> None:
         """Remove the table; without one, nothing."""
         await self._run(f"add table inet {self._table}\ndelete table inet {self._table}\n")
-        self._held = self._wanted = None
-        self._certain = True
+        self._held, self._certain, self._leftovers = None, True, False
 
 
 def _changes(transaction: Transaction) -> tuple[Step, ...]:

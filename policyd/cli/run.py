@@ -1,0 +1,40 @@
+"""`policyd run`: the agent."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Coroutine
+from typing import Any
+
+from policyd.agent.daemon import run_agent
+from policyd.cli.parsing import Subparsers, add_command
+from policyd.cli.setting_flags import add_setting_flags, settings_of
+from policyd.errors import Exit, WrongUsage
+from policyd.obs.log import set_up
+
+TEXT = """\
+Enforce NetworkPolicies on this node, until SIGTERM. The ruleset stays in force afterwards; `policyd cleanup`
+removes it. With --manifests the objects come from a directory, whose edits are followed."""
+EXAMPLES = "policyd run --manifests /etc/policyd/manifests --node worker-1"
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command's parser."""
+    add_setting_flags(add_command(subparsers, "run", TEXT, EXAMPLES))
+
+
+def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
+    """Run until told to stop."""
+    return _main(args)
+
+
+async def _main(args: argparse.Namespace) -> int:
+    settings = settings_of(args).settings
+    set_up(settings.log_level, settings.log_format)
+    if not settings.node:
+        raise WrongUsage(f"--node is needed: the name of this node, perhaps {os.uname().nodename}")
+    if settings.manifests is None:
+        raise WrongUsage("--manifests is needed: a directory of manifests")
+    await run_agent(settings)
+    return Exit.OK
