@@ -164,10 +164,11 @@ class Reconciler:
         self._retry_at = 0.0
         for warning in sorted(set(built.warnings) - set(status.enforced.warnings if status.enforced else ())):
             log.warning(warning)
+        first = status.enforced is None
         since = time.time() if applied.steps or status.enforced is None else status.enforced.since
         status.enforced = Enforced(applied.generation, since, built.stats, built.warnings)
-        if applied.steps:
-            status.applies += 1
+        if applied.steps or first:
+            status.applies += bool(applied.steps)
             fields = {"generation": applied.generation, "pods": built.stats.pods, "rules": built.stats.rules}
             log.info("ruleset in force", extra={**fields, "policies": built.stats.policies})
 
