@@ -7,9 +7,9 @@ depends on the last word about each key and on nothing that went before.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, assert_never
 
-from policyd.kube.objects import KubeObject
+from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
 
 Kind: TypeAlias = Literal["Pod", "Namespace", "NetworkPolicy", "Node"]
 
@@ -40,3 +40,14 @@ class Synced:
 
 
 Event: TypeAlias = Upsert | Delete | Synced
+
+
+def key_of(item: KubeObject) -> str:
+    """The key of an object: `namespace/name`, or the name of what has no namespace."""
+    match item:
+        case Pod() | NetworkPolicy():
+            return f"{item.namespace}/{item.name}"
+        case Namespace() | Node():
+            return item.name
+        case _:
+            assert_never(item)

@@ -1,0 +1,45 @@
+"""How long to wait before asking the API server again. Pure: chance comes in as a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """Seconds. `first` and `most` bound the backoff, `slow` is for what only a person can mend.
+
+    `longest_wish` bounds a Retry-After: a proxy's idea of an hour must not make policyd blind for one.
+    """
+
+    first: float = 0.2
+    most: float = 30.0
+    slow: float = 30.0
+    longest_wish: float = 60.0
+
+
+DEFAULT_PAUSES = Pauses()
+
+
+class Backoff:
+    """Full jitter: a random part of a bound that doubles with each failure, lest nodes march in step."""
+
+    def __init__(self, pauses: Pauses, random: Callable[[], float]) -> None:
+        self._pauses = pauses
+        self._random = random
+        self._failures = 0
+
+    def succeed(self) -> None:
+        """The server talks to us again."""
+        self._failures = 0
+
+    def fail(self, wish: float | None = None) -> float:
+        """The pause after one more failure: never less than what the server wishes."""
+        bound = min(self._pauses.most, self._pauses.first * 2.0 ** min(self._failures, 16))
+        self._failures += 1
+        return min(wish or 0.0, self._pauses.longest_wish) + self._random() * bound
+
+    def slow(self) -> float:
+        """The pause where a quick retry cannot help: between one half and all of it."""
+        return self._pauses.slow * (0.5 + 0.5 * self._random())

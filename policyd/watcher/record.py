@@ -1,0 +1,112 @@
+"""What one reflector has done and met: counts for metrics, lines for the log. Decides nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from policyd.cluster.events import Kind
+from policyd.watcher.failure import Reason, WatchError
+from policyd.watcher.status import Status, Trouble
+from policyd.watcher.store import Mistakes, Store
+
+LOG = logging.getLogger("policyd.watcher")
+
+#: What is no warning: the course of things, or something that only a person can mend.
+LEVELS: Mapping[Reason, int] = {
+    "ended": logging.DEBUG,
+    "expired": logging.INFO,
+    "unsupported": logging.INFO,
+    "unauthorized": logging.ERROR,
+    "untrusted": logging.ERROR,
+    "forbidden": logging.ERROR,
+    "malformed": logging.ERROR,
+    "refused": logging.ERROR,
+}
+
+
+class Record:
+    """Written by the reflector as it goes; `status` is for everybody else."""
+
+    def __init__(self, kind: Kind, clock: Callable[[], float]) -> None:
+        self._kind: Kind = kind
+        self._clock = clock
+        self._synced = False
+        self._lists = 0
+        self._nameless = 0
+        self._restarts: Counter[Reason] = Counter()
+        self._trouble: Trouble | None = None
+        self._last_event: float | None = None
+        self._current_at: float | None = None
+
+    def status(self, store: Store) -> Status:
+        """How things are now."""
+        return Status(
+            kind=self._kind,
+            synced=self._synced,
+            objects=len(store.objects),
+            mistaken=len(store.mistakes),
+            nameless=self._nameless,
+            trouble=self._trouble,
+            last_event=self._last_event,
+            stale_seconds=None if self._current_at is None else self._clock() - self._current_at,
+            lists=self._lists,
+            restarts=dict(self._restarts),
+        )
+
+    def admit(self) -> None:
+        """The server answers our question."""
+        self._trouble = None
+
+    def hear(self) -> None:
+        """The store is complete and current at this moment."""
+        self._current_at = self._clock()
+
+    def list(self, objects: int) -> bool:
+        """A list is complete; True if it is the first."""
+        first, self._synced = not self._synced, True
+        self._lists += 1
+        self.hear()
+        LOG.log(
+            logging.INFO if first else logging.DEBUG,
+            "%s: %d objects listed",
+            self._kind,
+            objects,
+            extra={"event": "watch.listed", "kind": self._kind, "objects": objects},
+        )
+        return first
+
+    def emit(self) -> None:
+        """Something changed."""
+        self._last_event = self._clock()
+
+    def restart(self, error: WatchError, pause: float) -> None:
+        """A list or a watch is over. What is tried again at once is no trouble yet."""
+        self._restarts[error.reason] += 1
+        if pause > 0 and error.reason != "ended":
+            self._trouble = Trouble(error.reason, error.text)
+        LOG.log(
+            LEVELS.get(error.reason, logging.WARNING) if pause > 0 else logging.DEBUG,
+            "%s: %s; next try in %.1f s",
+            self._kind,
+            error.text,
+            pause,
+            extra={"event": "watch.restarted", "kind": self._kind, "reason": error.reason, "pause": pause},
+        )
+
+    def mistake(self, key: str, mistakes: Mistakes) -> None:
+        """An object is not as it should be. Without a key, it has no usable name and cannot be kept."""
+        self._nameless += not key
+        LOG.warning(
+            "%s %s: %s",
+            self._kind,
+            key or "without a usable name",
+            "; ".join(map(str, mistakes)),
+            extra={
+                "event": "object.mistakes",
+                "kind": self._kind,
+                "key": key,
+                "mistakes": [str(mistake) for mistake in mistakes],
+            },
+        )

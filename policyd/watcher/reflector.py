@@ -1,0 +1,276 @@
+"""List, watch, and never lose count: one kind of objects of the API server, as events for a sink.
+
+The store that was complete last keeps serving through everything that goes wrong. Time, chance and the
+connection come in as parameters. A reflector is one coroutine, `run`, and starts nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, TypeAlias, assert_never
+
+from policyd.cluster.events import Event, Synced, key_of
+from policyd.kube.decode import Decoded
+from policyd.kube.objects import KubeObject
+from policyd.watcher.failure import Reason, WatchError
+from policyd.watcher.lines import LineBuffer
+from policyd.watcher.message import (
+    Bookmark,
+    Exists,
+    Gone,
+    Message,
+    Page,
+    read_message,
+    read_page,
+    read_refusal,
+)
+from policyd.watcher.pauses import DEFAULT_PAUSES, Backoff, Pauses
+from policyd.watcher.record import Record
+from policyd.watcher.resource import Resource, page_query, watch_query
+from policyd.watcher.status import Status
+from policyd.watcher.store import Mistakes, Store
+from policyd.watcher.transport import Answer, Transport
+
+#: Takes what one chunk said; synchronous and cheap. What it raises ends `run`.
+Sink: TypeAlias = Callable[[Sequence[Event]], None]
+
+#: How long a watch may live, in seconds: client-go's habit, so that load spreads over servers again.
+LIVES = (300, 600)
+#: How much longer than it was asked to take is a server waited for.
+GRACE = 30.0
+#: A page of 500 objects takes seconds at the worst of times.
+PAGE_SECONDS = 120.0
+#: What of an error's body can be of interest.
+ERROR_BYTES = 64 * 1024
+
+#: What may mean that the server will never go on from our version, although it does not say 410. An API
+#: server whose etcd was restored from a backup, for one, keeps a watch from its future open and silent.
+STUCK: frozenset[Reason] = frozenset(("silent", "ahead", "malformed", "refused"))
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Time and chance."""
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    random: Callable[[], float] = random.random
+    pauses: Pauses = DEFAULT_PAUSES
+
+
+DEFAULT_TIMING = Timing()
+
+
+class Reflector:
+    """One kind of objects: what exists, what is wrong with it, and how the watch fares."""
+
+    def __init__(
+        self, resource: Resource, transport: Transport, sink: Sink, timing: Timing = DEFAULT_TIMING
+    ) -> None:
+        self._resource = resource
+        self._transport = transport
+        self._sink = sink
+        self._timing = timing
+        self._store = Store(resource.kind)
+        self._record = Record(resource.kind, timing.clock)
+        self._backoff = Backoff(timing.pauses, timing.random)
+        self._version = ""  # where a watch goes on; "": list first
+        self._streaming = True  # whether the server can stream a list, as far as is known
+        self._pages_next = False  # whether the next list is paged nevertheless
+        self._stuck = 0  # failures that may be due to the version, in a row
+        self._renewed = False  # whether credentials were read anew since the last success
+        self._progress = False  # whether the current watch has told us anything
+
+    @property
+    def objects(self) -> Mapping[str, KubeObject]:
+        """What exists, by key: the last complete list, and what was heard since."""
+        return self._store.objects
+
+    @property
+    def mistakes(self) -> Mapping[str, Mistakes]:
+        """What is wrong with objects, by key; those with nothing wrong are not there."""
+        return self._store.mistakes
+
+    def status(self) -> Status:
+        """How it fares now."""
+        return self._record.status(self._store)
+
+    async def run(self) -> NoReturn:
+        """List and watch until cancelled."""
+        while True:
+            began = self._timing.clock()
+            self._progress = False
+            try:
+                if self._version:
+                    await self._watch(None)
+                elif self._streaming and not self._pages_next:
+                    await self._watch(self._store.listing())
+                else:
+                    await self._list()
+                    continue
+                error = WatchError("ended", "the server ended the watch")
+            except WatchError as failure:
+                error = failure
+            if self._timing.clock() - began >= self._timing.pauses.most:
+                self._progress = True  # it was open for so long that to ask again is no hurry
+            pause = await self._react(error)
+            self._record.restart(error, pause)
+            if pause > 0:
+                await self._timing.sleep(pause)
+
+    async def _react(self, error: WatchError) -> float:
+        """Decide what is done next, and after what pause."""
+        if error.reason in STUCK:
+            self._stuck += 1
+        if error.reason == "expired" or self._stuck > 1:
+            self._stuck = 0
+            self._version = ""
+        match error.reason:
+            case "ended" if self._progress and self._version:
+                return 0.0
+            case "ended" | "silent" | "overdue" if not self._version:
+                self._pages_next = not self._pages_next  # perhaps the other way brings a list
+            case "unsupported":
+                self._streaming = False
+                return 0.0
+            case "unauthorized" | "untrusted" if not self._renewed:
+                self._renewed = True
+                return await self._renew()
+            case "forbidden" | "missing":
+                self._streaming = True  # what was forbidden was not the stream
+                return self._backoff.slow()
+            case _:
+                pass
+        return self._backoff.fail(error.retry_after)
+
+    async def _renew(self) -> float:
+        """Read the credentials anew, to go on at once."""
+        try:
+            await self._transport.renew()
+        except WatchError as error:
+            return await self._react(error)
+        return 0.0
+
+    async def _watch(self, listing: Store | None) -> None:
+        """Hear changes until the response ends. With a listing, it begins with the whole list."""
+        seconds = LIVES[0] + int(self._timing.random() * (LIVES[1] - LIVES[0]))
+        query = watch_query(self._version, seconds)
+        lines = LineBuffer()
+        async with self._transport.get(
+            self._resource.path, query, self._resource.accept(""), seconds + GRACE
+        ) as answer:
+            if listing is not None and answer.status in (400, 403, 422):
+                # 403, too: if it was not the parameter that is forbidden, the paged list will be told so.
+                raise WatchError("unsupported", (await _refusal(answer)).text)
+            await self._admit(answer)
+            async for chunk in answer.chunks:
+                events: list[Event] = []
+                try:
+                    for line in lines.feed(chunk):
+                        message = read_message(line, self._resource.kind)
+                        if listing is None:
+                            events.extend(self._take(message))
+                        elif (completed := self._take_listed(message, listing)) is not None:
+                            listing = None
+                            events.extend(completed)
+                finally:
+                    self._emit(events)  # also what came before a bad line: the store has it
+
+    def _take(self, message: Message) -> Sequence[Event]:
+        """Do what a message of a watch says."""
+        match message:
+            case Exists(decoded, version):
+                events = self._put(self._store, decoded)
+            case Gone(decoded, version):
+                events = self._drop(self._store, decoded)
+            case Bookmark(version):
+                events = []
+            case _:
+                assert_never(message)
+        self._version = version or self._version
+        self._progress = True
+        self._stuck = 0
+        self._backoff.succeed()
+        self._record.hear()
+        return events
+
+    def _take_listed(self, message: Message, listing: Store) -> Sequence[Event] | None:
+        """Do what a message says while a list is streamed; what the list changes, once it is complete.
+
+        The versions of its objects are in no order: only the bookmark at its end says where to go on.
+        """
+        match message:
+            case Exists(decoded):
+                self._put(listing, decoded)
+            case Gone(decoded):
+                self._drop(listing, decoded)
+            case Bookmark(version):
+                if not message.ends_list:
+                    raise WatchError("unsupported", "a bookmark came before the end of the list")
+                return self._complete(listing, version)
+            case _:
+                assert_never(message)
+        return None
+
+    async def _list(self) -> None:
+        """List page by page, for a server that cannot stream a list."""
+        listing = self._store.listing()
+        token, version = "", ""
+        while not version or token:
+            page = await self._page(token)
+            for decoded in page.items:
+                self._put(listing, decoded)
+            token, version = page.token, version or page.version
+        self._pages_next = False
+        self._emit(self._complete(listing, version))
+
+    async def _page(self, token: str) -> Page:
+        async with self._transport.get(
+            self._resource.path, page_query(token), self._resource.accept("List"), PAGE_SECONDS
+        ) as answer:
+            await self._admit(answer)
+            body = b"".join([chunk async for chunk in answer.chunks])
+        return read_page(body, self._resource.kind)
+
+    async def _admit(self, answer: Answer) -> None:
+        """Raise for what is no success."""
+        if answer.status != 200:
+            raise await _refusal(answer)
+        self._renewed = False
+        self._record.admit()
+
+    def _put(self, store: Store, decoded: Decoded) -> list[Event]:
+        key = key_of(decoded.item) if decoded.item is not None else ""
+        if decoded.mistakes and self._store.mistakes.get(key) != decoded.mistakes:
+            self._record.mistake(key, decoded.mistakes)
+        return store.put(key, decoded.item, decoded.mistakes) if decoded.item is not None else []
+
+    def _drop(self, store: Store, decoded: Decoded) -> list[Event]:
+        return store.drop(key_of(decoded.item)) if decoded.item is not None else []
+
+    def _complete(self, listing: Store, version: str) -> list[Event]:
+        """Swap the listing in: from now on it is what exists."""
+        events = self._store.replace(listing)
+        self._version = version
+        if self._record.list(len(self._store.objects)):
+            events.append(Synced(self._resource.kind))
+        return events
+
+    def _emit(self, events: Sequence[Event]) -> None:
+        if events:
+            self._record.emit()
+            self._sink(events)
+
+
+async def _refusal(answer: Answer) -> WatchError:
+    """What an answer without success says."""
+    body = b""
+    async for chunk in answer.chunks:
+        body += chunk
+        if len(body) > ERROR_BYTES:
+            break
+    return read_refusal(answer.status, body[:ERROR_BYTES], answer.retry_after)

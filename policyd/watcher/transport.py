@@ -1,0 +1,344 @@
+"""The seam to the client library: raw bytes of lists and watches, whoever carries them.
+
+kubernetes-asyncio finds the server, reads credentials, sets up TLS and proxies, and holds the HTTP session.
+Its Watch and its models are not used. It is imported when a connection is made, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias, assert_never
+
+import yaml
+
+from policyd.errors import EnvironmentRefused
+from policyd.watcher.failure import WatchError
+from policyd.watcher.resource import Query
+
+if TYPE_CHECKING:
+    import aiohttp
+    from kubernetes_asyncio.client import ApiClient, Configuration
+    from kubernetes_asyncio.config.kube_config import KubeConfigLoader
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+#: Tokens of service accounts are replaced on disk long before they end; exec plugins say when theirs do.
+CREDENTIAL_SECONDS = 60.0
+#: Four reflectors may be refused at once, but to read credentials may cost a person a second factor.
+RENEWAL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response whose body is still to come. `retry_after` is in seconds."""
+
+    status: int
+    retry_after: float | None
+    chunks: AsyncIterator[bytes]
+
+
+class Transport(Protocol):
+    """What a reflector needs of a client library."""
+
+    def get(
+        self, path: str, query: Query, accept: str, seconds: float
+    ) -> AbstractAsyncContextManager[Answer]:
+        """Ask, for at most so many seconds in all. WatchError, here or from the chunks, if that fails."""
+        ...
+
+    async def renew(self) -> None:
+        """Read the credentials anew, as the server did not like them; WatchError if there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InCluster:
+    """The service account of the pod that we are."""
+
+    host: str
+    port: str
+    directory: Path = SERVICE_ACCOUNT
+
+
+@dataclass(frozen=True, slots=True)
+class Kubeconfig:
+    """One file, or several as in $KUBECONFIG; `context` None is the current one."""
+
+    files: str
+    context: str | None = None
+
+
+Access: TypeAlias = InCluster | Kubeconfig
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. Bookmarks come every 60 s, so a connection on which nothing comes for longer is dead."""
+
+    connect: float = 10.0
+    read: float = 70.0
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+
+def find_access(kubeconfig: str | None, context: str | None, environ: Mapping[str, str]) -> Access:
+    """What was asked for; else $KUBECONFIG; else the service account, in a pod; else ~/.kube/config."""
+    files = kubeconfig or environ.get("KUBECONFIG")
+    host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
+    if not files and not context and host and port:
+        return InCluster(host, port)
+    return Kubeconfig(files or str(Path(environ.get("HOME", "/")) / ".kube" / "config"), context)
+
+
+async def connect(
+    access: Access, timeouts: Timeouts = DEFAULT_TIMEOUTS, clock: Callable[[], float] = time.monotonic
+) -> Connection:
+    """Make a connection; EnvironmentRefused if there is no usable configuration. No request is made yet."""
+    return Connection(access, timeouts, clock, await _open(access, clock()))
+
+
+class Connection:
+    """A Transport by kubernetes-asyncio. Several reflectors may share it."""
+
+    def __init__(
+        self, access: Access, timeouts: Timeouts, clock: Callable[[], float], session: _Session
+    ) -> None:
+        self._access = access
+        self._timeouts = timeouts
+        self._clock = clock
+        self._session = session
+
+    @asynccontextmanager
+    async def get(self, path: str, query: Query, accept: str, seconds: float) -> AsyncIterator[Answer]:
+        """See Transport."""
+        session = self._session
+        session.users += 1
+        try:
+            await self._refresh(session)
+            response = await self._ask(session.client, path, query, accept, seconds)
+            wish = _seconds(response.headers.get("Retry-After"))
+            try:
+                yield Answer(response.status, wish, _Chunks(response))
+            finally:
+                _leave(response)
+        finally:
+            session.users -= 1
+            await session.close_if_unused()
+
+    async def renew(self) -> None:
+        """See Transport. Also reads certificates anew: the server's authorities and our own."""
+        now = self._clock()
+        if now - self._session.read_at < RENEWAL_SECONDS:
+            return
+        try:
+            session = await _open(self._access, now)
+        except EnvironmentRefused as error:
+            raise WatchError("unauthorized", str(error)) from error
+        old, self._session = self._session, session
+        old.retired = True  # watches of other kinds may still run on it
+        await old.close_if_unused()
+
+    async def close(self) -> None:
+        """Close the session. Whoever is still reading gets a WatchError."""
+        self._session.retired = True
+        await self._session.client.close()
+
+    async def _refresh(self, session: _Session) -> None:
+        """Read what credentials may have become since, but not with every request."""
+        now = self._clock()
+        if now - session.read_at < CREDENTIAL_SECONDS:
+            return
+        session.read_at = now
+        try:
+            await _load(session.source, session.client.configuration)
+        except EnvironmentRefused as error:
+            raise WatchError("unauthorized", str(error)) from error
+
+    async def _ask(
+        self, client: ApiClient, path: str, query: Query, accept: str, seconds: float
+    ) -> aiohttp.ClientResponse:
+        from aiohttp import ClientError, ClientResponse, ClientTimeout  # noqa: PLC0415 (see the module)
+
+        timeout = ClientTimeout(
+            total=seconds, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
+        )
+        try:
+            response: ClientResponse = await client.call_api(
+                path,
+                "GET",
+                query_params=list(query),
+                header_params={"Accept": accept},
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _request_timeout=timeout,
+            )
+        except (ClientError, OSError, TimeoutError, ValueError) as error:
+            raise _failure(error) from error
+        return response
+
+
+@dataclass(slots=True, eq=False)
+class _Session:
+    """A client, where its credentials come from, when they were read, and how many responses it carries."""
+
+    client: ApiClient
+    source: _Source
+    read_at: float
+    users: int = 0
+    retired: bool = False
+
+    async def close_if_unused(self) -> None:
+        if self.retired and self.users == 0:
+            await self.client.close()
+
+
+class _Chunks:
+    """The body of a response as it comes; its errors as ours."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._content = response.content
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        from aiohttp import ClientError  # noqa: PLC0415 (see the module)
+
+        try:
+            chunk = await self._content.readany()
+        except (ClientError, OSError, TimeoutError) as error:
+            raise _failure(error) from error
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+
+class _Source(Protocol):
+    """Where a configuration comes from. To read it again brings what has become of the credentials."""
+
+    async def load(self, configuration: Configuration) -> None: ...
+
+    def __str__(self) -> str: ...
+
+
+class _ServiceAccount:
+    def __init__(self, access: InCluster) -> None:
+        self._access = access
+
+    async def load(self, configuration: Configuration) -> None:
+        from kubernetes_asyncio.config import load_incluster_config  # noqa: PLC0415 (see the module)
+
+        load_incluster_config(  # type: ignore[no-untyped-call]  # the library has no types for it
+            configuration,
+            try_refresh_token=False,  # that is our business, and so are its errors
+            token_filename=str(self._access.directory / "token"),
+            cert_filename=str(self._access.directory / "ca.crt"),
+            environ={
+                "KUBERNETES_SERVICE_HOST": self._access.host,
+                "KUBERNETES_SERVICE_PORT": self._access.port,
+            },
+        )
+        # The library keeps a newline at the end of the file, which a header cannot hold.
+        configuration.api_key["BearerToken"] = configuration.api_key["BearerToken"].strip()
+
+    def __str__(self) -> str:
+        return f"the service account in {self._access.directory}"
+
+
+class _Files:
+    def __init__(self, access: Kubeconfig) -> None:
+        self._access = access
+        self._loader: KubeConfigLoader | None = None
+
+    async def load(self, configuration: Configuration) -> None:
+        from kubernetes_asyncio.config import load_kube_config  # noqa: PLC0415 (see the module)
+
+        if self._loader is not None:
+            # Runs an exec plugin only if its last credentials are about to end, and reads token files.
+            await self._loader.load_and_set(configuration)
+            return
+        if not any(map(os.path.exists, self._access.files.split(os.pathsep))):
+            raise FileNotFoundError("there is no such file; name one that there is with --kubeconfig")
+        self._loader = await load_kube_config(
+            self._access.files, self._access.context, configuration, persist_config=False
+        )
+
+    def __str__(self) -> str:
+        context = f", context {self._access.context}" if self._access.context else ""
+        return f"the kubeconfig {self._access.files}{context}"
+
+
+def _source(access: Access) -> _Source:
+    match access:
+        case InCluster():
+            return _ServiceAccount(access)
+        case Kubeconfig():
+            return _Files(access)
+        case _:
+            assert_never(access)
+
+
+async def _open(access: Access, now: float) -> _Session:
+    from kubernetes_asyncio.client import ApiClient, Configuration  # noqa: PLC0415 (see the module)
+
+    source = _source(access)
+    configuration = Configuration()
+    await _load(source, configuration)
+    try:
+        client = ApiClient(configuration)
+    except OSError as error:  # certificates and keys are read here; ssl.SSLError is an OSError
+        raise EnvironmentRefused(f"{source}: a certificate or key cannot be used: {error}") from error
+    client.user_agent = "policyd"
+    return _Session(client, source, now)
+
+
+async def _load(source: _Source, configuration: Configuration) -> None:
+    from kubernetes_asyncio.config import ConfigException  # noqa: PLC0415 (see the module)
+
+    try:
+        await source.load(configuration)
+    except (ConfigException, OSError, yaml.YAMLError) as error:
+        raise EnvironmentRefused(f"{source}: {error}") from error
+    except (AssertionError, AttributeError, ImportError, LookupError, TypeError, ValueError) as error:
+        # The library has no better words for files of an odd shape.
+        raise EnvironmentRefused(f"{source} cannot be read: {type(error).__name__} {error}") from error
+
+
+def _leave(response: aiohttp.ClientResponse) -> None:
+    """Be done with a response. If it was read to its end, its connection already serves others."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        # To take leave as TLS has it would mean to wait for the answer of a peer that may be long gone.
+        connection.transport.abort()
+    response.close()
+
+
+def _failure(error: Exception) -> WatchError:
+    """What an exception of the library means."""
+    import aiohttp  # noqa: PLC0415 (see the module)
+
+    text = str(error) or type(error).__name__
+    match error:
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return WatchError("untrusted", text)
+        case aiohttp.SocketTimeoutError():
+            return WatchError("silent", "nothing came for longer than bookmarks are apart")
+        case (
+            aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError()
+        ):
+            return WatchError("unreachable", text)
+        case TimeoutError():
+            return WatchError("overdue", "the response did not end in time")
+        case _:
+            return WatchError("broken", text)
+
+
+def _seconds(header: str | None) -> float | None:
+    """Retry-After in seconds. Its other form, a date, would need a clock that agrees with the server's."""
+    return float(header) if header is not None and header.isascii() and header.isdecimal() else None
