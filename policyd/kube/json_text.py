@@ -102,12 +102,12 @@ class JsonDocument:
     @property
     def start(self) -> Place:
         """Where the value begins."""
-        return self._place(_skip_space(self.text, self.begin))
+        return self.place(_skip_space(self.text, self.begin))
 
     def locate(self, wanted: frozenset[Path]) -> dict[Path, tuple[Place, Place]]:
         """The places of the keys and values at some paths; a path that is not there is missing."""
         return {
-            path: (self._place(key), self._place(value))
+            path: (self.place(key), self.place(value))
             for path, key, value in self._walk(wanted)
             if path in wanted
         }
@@ -117,11 +117,11 @@ class JsonDocument:
         if len(self.text) <= MAX_WITH_LINES:
             if path not in self._lines:
                 for here, _, value in self._walk((path,)):
-                    self._lines[here] = self._place(value).line
+                    self._lines[here] = self.place(value).line
             return self._lines.get(path, self.start.line)
         if self.items is None or len(path) < 2 or not isinstance(path[1], int):
             return self.start.line
-        return self._place(self.items.offsets[path[1]]).line
+        return self.place(self.items.offsets[path[1]]).line
 
     def _walk(self, wanted: Iterable[Path]) -> Iterator[tuple[Path, int, int]]:
         """The document, or those of its items in which something is wanted."""
@@ -132,7 +132,8 @@ class JsonDocument:
             for path, key, value in _walk(self.text, self.items.offsets[number]):
                 yield ("items", number, *path), key, value
 
-    def _place(self, offset: int) -> Place:
+    def place(self, offset: int) -> Place:
+        """The line and column of an offset."""
         known, line, begin = self._known if self._known[0] <= offset else (0, 1, 0)
         newlines = self.text.count("\n", known, offset)
         if newlines:
@@ -205,12 +206,12 @@ def _read_value(text: str, begin: int) -> tuple[JsonDocument, int]:
 
 
 def _duplicates(document: JsonDocument) -> Iterator[Flaw]:
-    first: dict[Path, int] = {}
+    first: dict[Path, int] = {}  # its line
     for path, key, _ in _walk(document.text, document.begin):
+        place = document.place(key)
         if path in first and isinstance(path[-1], str):
-            line = document._place(first[path]).line  # noqa: SLF001 (of this module)
-            yield Flaw(document._place(key), f"duplicate key {quote(path[-1])}; see line {line}")  # noqa: SLF001
-        first.setdefault(path, key)
+            yield Flaw(place, f"duplicate key {quote(path[-1])}; see line {first[path]}")
+        first.setdefault(path, place.line)
 
 
 def _walk(text: str, begin: int) -> Iterator[tuple[Path, int, int]]:

@@ -50,7 +50,7 @@ def load_manifest(text: bytes, file: str, options: Options = DEFAULTS) -> Loaded
         return (), (_diagnostic(file, refusal),)
     decoded = text.decode() if _begins_as_json(text) else ""
     one_list = read_items(decoded)
-    if one_list is not None:
+    if one_list is not None and _is_list(one_list.value):
         with suppress(Unsound):
             return _load_document(one_list, file, options)
     documents, flaws = _read_documents(text, decoded)

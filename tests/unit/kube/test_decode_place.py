@@ -1,0 +1,181 @@
+"""Namespaces, Nodes and metadata: what the API server adds, and what names may be."""
+
+from __future__ import annotations
+
+import pytest
+
+from policyd.kube.decode import VERSIONS, decode_live, decode_manifest
+from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
+from policyd.kube.reading import Mistake, Options
+from tests.cases.form import namespace, policy
+from tests.oracle import Manifest
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+
+
+def accept(raw: Manifest, options: Options = Options()) -> KubeObject:  # noqa: B008 a value
+    decoded = decode_manifest(raw, options)
+    assert not decoded.refused, decoded.mistakes
+    assert decoded.item is not None
+    return decoded.item
+
+
+def refuse(raw: Manifest) -> Mistake:
+    [mistake] = [m for m in decode_manifest(raw, Options()).mistakes if m.severity == "error"]
+    return mistake
+
+
+def test_a_namespace_has_the_label_of_its_name() -> None:
+    """NP-040."""
+    assert accept(namespace("x")) == Namespace("x", ((NAME_LABEL, "x"),))
+    assert accept(namespace("x", team="a")) == Namespace("x", ((NAME_LABEL, "x"), ("team", "a")))
+
+
+def test_the_label_of_the_name_cannot_be_set_to_something_else() -> None:
+    """NP-040: a server resets it."""
+    decoded = decode_manifest(namespace("x", **{NAME_LABEL: "y"}), Options())
+    assert decoded.item == Namespace("x", ((NAME_LABEL, "x"),))
+    assert [m.severity for m in decoded.mistakes] == ["warning"]
+
+
+def test_a_node_has_the_addresses_that_are_addresses() -> None:
+    addresses = [
+        {"type": "InternalIP", "address": "192.0.2.1"},
+        {"type": "ExternalIP", "address": "2001:DB8::1"},
+        {"type": "Hostname", "address": "n1"},
+        {"type": "Hostname", "address": "192.0.2.1"},
+    ]
+    raw = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "status": {"addresses": addresses}}
+    assert accept(raw) == Node("n1", (), ("192.0.2.1", "2001:db8::1"))
+    addresses[0]["address"] = "n1"
+    assert refuse(raw).path == ("status", "addresses", 0, "address")
+
+
+def test_what_names_no_namespace_is_in_the_default_one() -> None:
+    """NP-011."""
+    raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": ""}}
+    unnamed = accept(raw)
+    named = accept(raw, Options(namespace="shop"))
+    assert isinstance(unnamed, Pod)
+    assert isinstance(named, Pod)
+    assert (unnamed.namespace, named.namespace) == ("default", "shop")
+
+
+@pytest.mark.parametrize("kind", ["Namespace", "Node"])
+def test_kinds_without_a_namespace_must_not_name_one(kind: str) -> None:
+    raw = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a", "namespace": "x"}}
+    assert refuse(raw).text == f"a {kind} has no namespace"
+
+
+LONG = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])  # 253 characters
+
+
+@pytest.mark.parametrize("name", [LONG, "a", "0", "a-b.c"])
+def test_long_names_and_dots_are_legal(name: str) -> None:
+    """NP-042."""
+    item = accept({**policy("x"), "metadata": {"name": name}})
+    assert isinstance(item, NetworkPolicy)
+    assert item.name == name
+
+
+HOSTILE = [
+    "A",
+    "a_b",
+    "-a",
+    "a.",
+    "",
+    LONG + "a",
+    "a\n}\ndelete table inet x",
+    "a b",
+    "ä",
+    "a/b",
+    "a;b",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_that_is_not_legal_is_refused_and_never_passed_on(name: str) -> None:
+    """It would become a chain's name and a comment; kept closed, the policy has another name instead."""
+    raw = {**policy("x"), "metadata": {"name": name, "namespace": "x"}}
+    assert refuse(raw).path == ("metadata", "name")
+    for decoded in (decode_live(raw), decode_manifest(raw, Options(refused="close"))):
+        assert decoded.item is None or decoded.item.name.startswith("illegal-")
+
+
+def test_names_that_are_not_legal_stay_apart() -> None:
+    items = [decode_live({**policy("x"), "metadata": {"name": name}}).item for name in HOSTILE if name]
+    assert len({item.name for item in items if item is not None}) == len(items)
+
+
+def test_a_namespace_that_is_not_legal_is_never_passed_on() -> None:
+    item = decode_live(policy("a\n}")).item
+    assert isinstance(item, NetworkPolicy)
+    assert item.namespace.startswith("illegal-")
+
+
+def test_generate_name_is_no_name() -> None:
+    raw = {**policy("x"), "metadata": {"generateName": "web-"}}
+    assert "generateName is for the API server" in refuse(raw).text
+
+
+TYPES: list[tuple[str | None, str | None, str | None]] = [
+    ("v1", "Pod", None),
+    (None, "Pod", "apiVersion is required"),
+    ("v1", None, "kind is required"),
+    ("v1", "", "kind is required"),
+    ("v1", "NetworkPolicy", '"v1" has no NetworkPolicy: use networking.k8s.io/v1'),
+    ("networking.k8s.io/v1beta1", "NetworkPolicy", "use networking.k8s.io/v1"),
+    ("extensions/v1beta1", "NetworkPolicy", "extensions/v1beta1 no longer exists: use networking.k8s.io/v1"),
+    ("networking.k8s.io/v1", "Pod", '"networking.k8s.io/v1" has no Pod: use v1'),
+    ("v1", "pods", 'no such kind "pods"; did you mean "Pod"?'),
+    ("networking.k8s.io/v1", "NetworkPolcy", 'did you mean "NetworkPolicy"?'),
+    ("crd.projectcalico.org/v1", "NetworkPolicy", "means other things"),
+    # Nobody's business here.
+    ("apps/v1", "Deployment", ""),
+    ("v1", "Service", ""),
+    ("networking.k8s.io/v1", "Ingress", ""),
+    ("example.org/v1", "Node", ""),
+]
+
+
+@pytest.mark.parametrize(("version", "kind", "mistake"), TYPES)
+def test_kinds_and_versions(version: str | None, kind: str | None, mistake: str | None) -> None:
+    decoded = decode_manifest({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}}, Options())
+    if mistake is None:
+        assert decoded.item is not None
+    elif not mistake:
+        assert (decoded.item, decoded.mistakes) == (None, ())
+    else:
+        assert mistake in decoded.mistakes[0].text
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        ("projectcalico.org/v3", "GlobalNetworkPolicy"),
+        ("cilium.io/v2", "CiliumNetworkPolicy"),
+        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy"),
+    ],
+)
+def test_policies_of_others_are_not_ignored_in_silence(version: str, kind: str) -> None:
+    decoded = decode_manifest({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}}, Options())
+    [mistake] = decoded.mistakes
+    assert (decoded.item, mistake.severity) == (None, "warning")
+    assert "NOT enforced" in mistake.text
+
+
+@pytest.mark.parametrize("kind", VERSIONS)
+@pytest.mark.parametrize(
+    "labels", [{"k": 1}, {"k": True}, {"k": ["v"]}, {"-k": "v"}, {"k": "v " * 40}, ["k"]]
+)
+def test_bad_labels_are_refused_everywhere(kind: str, labels: object) -> None:
+    raw = {"apiVersion": VERSIONS[kind], "kind": kind, "metadata": {"name": "a", "labels": labels}}
+    assert refuse(raw).path[:2] == ("metadata", "labels")
+
+
+@pytest.mark.parametrize("metadata", [None, [], "a", {}, {"name": None}, {"name": 7}])
+def test_without_a_name_there_is_nothing(metadata: object) -> None:
+    raw = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+    assert decode_live(raw).item is None
+    assert refuse(raw).path[0] == "metadata"
