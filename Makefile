@@ -6,6 +6,9 @@ SHELL := /bin/bash
 BIN := .venv/bin
 NETWORK := scripts/with-network
 # As many workers as processors, within reason: the kernel tests make their own network namespaces.
+# What the cluster targets build. Cilium takes 4 minutes and clang; e2e are upstream's own tests.
+CLUSTER_PARTS := control-plane nodes flannel
+test-cluster: CLUSTER_PARTS += cilium e2e
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: help
@@ -34,7 +37,20 @@ kernel: setup ## run only the tests on a real kernel
 
 .PHONY: cluster-build
 cluster-build: setup ## build the programs of a real Kubernetes, for the tests on a cluster (root, Go; minutes, once)
-	@$(BIN)/python -m tests.cluster build $(or $(PARTS),control-plane nodes flannel)
+	@$(BIN)/python -m tests.cluster build $(CLUSTER_PARTS)
+
+.PHONY: cluster
+cluster: cluster-build ## bring up a real Kubernetes of two nodes to play with, until Ctrl-C
+	@$(BIN)/python -m tests.cluster up $(CLUSTER_ARGS)
+
+# One process: the clusters are large, and each test that needs one of its own brings it up.
+.PHONY: test-cluster
+test-cluster: cluster-build ## run the tests on real clusters, or on the one that KUBECONFIG names
+	@$(BIN)/python -m pytest -m cluster $(PYTEST_ARGS) tests
+
+.PHONY: test-cluster-smoke
+test-cluster-smoke: cluster-build ## run only the first of them: are a cluster and its network sound?
+	@$(BIN)/python -m pytest -m cluster -k flannel $(PYTEST_ARGS) tests/cluster/test_connections.py
 
 .PHONY: faults
 faults: setup ## run only the fault injection

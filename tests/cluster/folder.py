@@ -17,10 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from tests.cluster.cgroups import cgroup_name, remove_cgroup
 from tests.cluster.failures import ClusterFailed
 from tests.cluster.machine import is_first_process
-
-CGROUPS = Path("/sys/fs/cgroup")
 
 
 class RunFolder:
@@ -41,11 +40,6 @@ class RunFolder:
             lock = (path / "lock").open("w")
             fcntl.flock(lock, fcntl.LOCK_EX)
         return cls(path, lock)
-
-    @property
-    def cgroup(self) -> str:
-        """Name the control group, in every hierarchy, below which this run's pods live."""
-        return cgroup_name(self.path)
 
     def remove(self) -> None:
         """Remove the folder; the processes of the run must have ended."""
@@ -71,34 +65,6 @@ def sweep() -> list[Path]:
                 _remove(path)
                 removed.append(path)
     return removed
-
-
-def cgroup_name(path: Path) -> str:
-    """Name the control group of the run with this folder."""
-    return f"policyd-cluster-{path.name}"
-
-
-def remove_cgroup(name: str) -> None:
-    """Remove a control group and those below it; their processes must have ended."""
-    for top in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")):
-        for directory, _, _ in os.walk(top, topdown=False):
-            _remove_directory(Path(directory))
-
-
-def _remove_directory(cgroup: Path) -> None:
-    # The kernel counts a process as a member until it has been reaped, a moment after it was killed.
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            return cgroup.rmdir()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise ClusterFailed(
-                    f"the control group {cgroup} cannot be removed: {error.strerror}"
-                ) from error
-        time.sleep(0.02)
 
 
 def _home() -> Path:

@@ -25,7 +25,7 @@ Result: TypeAlias = subprocess.CompletedProcess[str]
 # bash, because it collects the orphans of the machine while it reads. The path is there to be found by.
 FIRST_PROCESS = """
 set -eu
-echo "$1" >/proc/sys/kernel/hostname
+echo "$2" >/proc/sys/kernel/hostname
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
@@ -49,10 +49,12 @@ class Machine:
     def start(self) -> None:
         """Make the namespaces and prepare them."""
         self.path.mkdir(exist_ok=True)
+        script = self.path / "machine.sh"
+        script.write_text(self._script)
         command = ["unshare", "--net", "--mount", "--pid", "--uts", "--fork", "--mount-proc"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "bash", "-c", self._script, MARKER, self.name, str(self.path)],
+                [*command, "bash", str(script), MARKER, self.name, str(self.path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -6,13 +6,20 @@ to build. Session fixtures are shared, so a test that breaks its cluster brings 
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import pytest
 
+from tests.cluster.client import Client
+from tests.cluster.cluster import Cluster
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.network import Name
+
+DEFAULT: Name = "flannel"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -48,3 +55,45 @@ def own_control_plane(_orderly_end: None) -> Iterator[ControlPlane]:
     """Give a control plane that the test may stop, break and restore."""
     with ControlPlane.up() as plane:
         yield plane
+
+
+@pytest.fixture(scope="session")
+def client(request: pytest.FixtureRequest, _orderly_end: None) -> Iterator[Client]:
+    """Give a cluster to be used through its API only: the one that KUBECONFIG names, or one of our own.
+
+    The network of our own is an indirect parameter. One at a time lives: pytest sorts tests by parameter.
+    """
+    network: Name = getattr(request, "param", DEFAULT)
+    kubeconfig = os.environ.get("KUBECONFIG")
+    if kubeconfig:
+        if network != DEFAULT:
+            pytest.skip(f"KUBECONFIG names a cluster, and whether it runs {network} is not ours to choose")
+        yield _foreign_cluster(Path(kubeconfig))
+        return
+    with Cluster.up(network=network) as own:
+        yield own
+        own.check()
+
+
+@pytest.fixture(scope="session")
+def cluster(client: Client) -> Cluster:
+    """Give the same cluster to a test that needs its nodes and components in its hands."""
+    if not isinstance(client, Cluster):
+        pytest.skip("KUBECONFIG names another cluster, and this test needs the nodes in its hands")
+    return client
+
+
+@pytest.fixture
+def own_cluster(_orderly_end: None) -> Iterator[Cluster]:
+    """Give a cluster that the test may stop, break and restore."""
+    if os.environ.get("KUBECONFIG"):
+        pytest.skip("KUBECONFIG names another cluster, and this test breaks its own")
+    with Cluster.up(network=DEFAULT) as found:
+        yield found
+
+
+def _foreign_cluster(kubeconfig: Path) -> Client:
+    image = os.environ.get("POLICYD_AGNHOST")
+    if not image:
+        pytest.skip("KUBECONFIG is set; set POLICYD_AGNHOST to an agnhost image that its nodes can pull")
+    return Client(kubeconfig.absolute(), agnhost=image)

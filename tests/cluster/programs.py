@@ -76,8 +76,14 @@ def folder(part: Part) -> Path:
     """Give the folder of a part's programs, or refuse in one sentence if they were not built."""
     found = _folder(part)
     if not found.is_dir():
-        raise EnvironmentRefused(f"the programs of the part {part} are not built; run `make cluster-build`")
+        command = f"make cluster-build CLUSTER_PARTS={part}"
+        raise EnvironmentRefused(f"programs of the test cluster are not built; run `{command}`")
     return found
+
+
+def built(part: Part) -> bool:
+    """Tell whether a part's programs are in the cache."""
+    return _folder(part).is_dir()
 
 
 def program(name: str) -> str:

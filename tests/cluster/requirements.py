@@ -91,7 +91,11 @@ def _apt_get(command: str, *packages: str) -> bool:
     result = subprocess.run(
         ["apt-get", *quiet, command, *wanted],
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        stdout=sys.stderr,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         check=False,
     )
+    if result.returncode != 0:
+        sys.stderr.write(result.stdout)
     return result.returncode == 0

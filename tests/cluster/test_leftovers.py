@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import folder
+from tests.cluster import cgroups, folder
+from tests.cluster.client import Client
 from tests.cluster.failures import wait_until
 from tests.cluster.machine import Machine
 
@@ -46,15 +47,27 @@ def other_run() -> Iterator[tuple[subprocess.Popen[str], Path, int]]:
             process.kill()
 
 
-def processes_of(path: Path, namespace: Path) -> list[str]:
-    """List the processes whose command line names this folder, or that are in this PID namespace."""
-    found = []
+def processes_of(path: Path, namespaces: frozenset[Path] = frozenset()) -> set[Path]:
+    """List the processes of a run: by command line, by control group, by PID namespace."""
+    found = set()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # ended in the meantime, or the kernel does not tell
-            named = os.fsencode(path) in (process / "cmdline").read_bytes()
-            if named or (process / "ns/pid").readlink() == namespace:
-                found.append(process.name)
+            command = os.fsencode(path) in (process / "cmdline").read_bytes()
+            group = cgroups.cgroup_name(path) in (process / "cgroup").read_text()
+            if command or group or (process / "ns/pid").readlink() in namespaces:
+                found.add(process)
     return found
+
+
+def namespaces_of(path: Path) -> frozenset[Path]:
+    """List the PID namespaces of a run; those of its pods are below them, and end with them."""
+    own = Path("/proc/self/ns/pid").readlink()
+    return frozenset({(process / "ns/pid").readlink() for process in processes_of(path)} - {own})
+
+
+def groups_of(path: Path) -> list[Path]:
+    """List the topmost control groups of a run."""
+    return [*cgroups.TOP.glob(f"*{path.name}*"), *cgroups.TOP.glob(f"*/*{path.name}*")]
 
 
 def nothing() -> None:
@@ -62,13 +75,13 @@ def nothing() -> None:
 
 
 def test_a_killed_run_leaves_only_a_folder_and_the_next_run_removes_it() -> None:
-    with other_run() as (process, path, pid):
-        namespace = Path(f"/proc/{pid}/ns/pid").readlink()
-        assert len(processes_of(path, namespace)) >= 3  # unshare, its shell, the daemon
+    with other_run() as (process, path, _):
+        namespaces = namespaces_of(path)
+        assert len(processes_of(path, namespaces)) >= 3  # unshare, its shell, the daemon
         process.send_signal(signal.SIGKILL)
         process.wait()
         ended = "the run's processes did not end"
-        wait_until(lambda: processes_of(path, namespace) == [], ended, seconds=10, check=nothing)
+        wait_until(lambda: processes_of(path, namespaces) == set(), ended, seconds=10, check=nothing)
         assert path.is_dir()
         folder.RunFolder.create().remove()
         assert not path.exists()
@@ -95,12 +108,14 @@ def test_a_machine_that_outlived_its_run_is_found_and_ended() -> None:
 
 def test_control_groups_of_a_run_are_removed() -> None:
     run = folder.RunFolder.create()
-    tops = [top for top in (folder.CGROUPS, *folder.CGROUPS.iterdir()) if (top / "cgroup.procs").exists()]
-    inner = [top / run.cgroup / "n1" / "pod" for top in tops]
-    for group in inner:
-        group.mkdir(parents=True)
+    name = cgroups.cgroup_name(run.path)
+    cgroups.make_cgroup(f"{name}/n1")
+    made = groups_of(run.path)
+    assert made
+    for group in made:
+        (group / "n1" / "pod").mkdir()
     run.remove()
-    assert [group for group in inner if group.parents[1].exists()] == []
+    assert groups_of(run.path) == []
 
 
 def test_a_machine_hands_on_exit_status_and_output() -> None:
@@ -114,3 +129,34 @@ def test_a_machine_hands_on_exit_status_and_output() -> None:
     finally:
         machine.end()
         run.remove()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_of_a_cluster_with_pods_outlives_it(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "tests.cluster", "up", "--network", "ptp"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            path = start_a_pod(process)
+            namespaces = namespaces_of(path)
+            assert len(namespaces) >= 5  # three machines, a pod and its pause
+            process.send_signal(number)
+            process.wait(30)
+        finally:
+            process.kill()
+    ended = "the cluster's processes did not end"
+    wait_until(lambda: processes_of(path, namespaces) == set(), ended, seconds=10, check=nothing)
+    assert path.exists() is (number == signal.SIGKILL)
+    folder.sweep()
+    assert not path.exists()
+    assert groups_of(path) == []
+
+
+def start_a_pod(process: subprocess.Popen[str]) -> Path:
+    """Read what `up` says, start a pod in that cluster, and give the cluster's folder."""
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "Ctrl-C removes everything.\n")
+    said = dict(word.split("=", 1) for line in lines for word in line.split() if "=" in word)
+    client = Client(Path(said["KUBECONFIG"]), agnhost=said["POLICYD_AGNHOST"])
+    client.kubectl("run", "pod", f"--image={client.agnhost}", "--", "netexec")
+    client.wait("pod/pod")
+    return client.kubeconfig.parent
