@@ -119,7 +119,7 @@ def _choose_nodes(args: Namespace, state: ClusterState) -> tuple[str, ...]:
     known = state.node_names()
     if args.node is not None:
         if known and args.node not in known:
-            hint = did_you_mean(args.node, known)
+            hint = did_you_mean(args.node, known) if len(known) > _NAMED else ""
             raise WrongUsage(f"there is no node {quote(args.node)}{hint or _list(known)}")
         return (args.node,)
     if not known:

@@ -19,7 +19,9 @@ def write(text: str) -> None:
     """Write data to standard output, all of it, as UTF-8 whatever the locale."""
     if sys.stdout is None:
         raise EnvironmentRefused("standard output is closed")
-    sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+    rest = memoryview(text.encode(errors="surrogateescape"))
+    while rest:  # with PYTHONUNBUFFERED there is no buffer, and less may be taken than is given
+        rest = rest[sys.stdout.buffer.write(rest) :]
     sys.stdout.buffer.flush()
 
 
