@@ -1,0 +1,1 @@
+"""A throw-away node: pods as network namespaces, real servers, real packets."""
