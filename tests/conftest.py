@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.cluster.plugin"]
@@ -18,3 +19,11 @@ settings.register_profile(
 )
 settings.register_profile("nightly", max_examples=20_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many packets the kernel tests sent; a count of tests does not tell."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    ends = [report for report in reports if getattr(report, "when", "") == "teardown"]
+    if sent := sum(n for report in ends for name, n in report.user_properties if name == "packets"):
+        terminalreporter.write_line(f"{sent} packets judged by rulesets in the kernel")

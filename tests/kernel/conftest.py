@@ -1,0 +1,32 @@
+"""The labs that tests on packets share, one of each kind in a worker, and the proof that nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.kernel.ground import Ground
+from tests.lab.leftovers import leftovers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """At the end this process has no namespace and no child that it did not have at the beginning."""
+    before = leftovers()
+    yield
+    assert leftovers() == before
+
+
+@pytest.fixture(scope="session", params=["routed", "bridged"])
+def ground(request: pytest.FixtureRequest, nothing_left: None) -> Iterator[Ground]:
+    with Ground(request.param) as ground:
+        yield ground
+
+
+@pytest.fixture
+def packets_counted(ground: Ground, record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """Tell the report how many packets a test had judged; the summary adds them up."""
+    before = ground.judged
+    yield
+    record_property("packets", ground.judged - before)

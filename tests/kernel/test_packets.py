@@ -1,0 +1,136 @@
+"""The simulator is true: what it says of a packet, and what the oracle says, is what the kernel does.
+
+Before a packet is judged, one of its kind was sent the same way without rules and did arrive: so an absence
+means a verdict.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import pytest
+
+from policyd.pipeline import Build
+from policyd_compiler.options import Options
+from policyd_compiler.sim import Simulator
+from tests.kernel.ground import NODES, Ground, places
+from tests.oracle import Connection, Manifest, Oracle
+from tests.routes import compile_stored, compile_world, node_addresses, packet
+from tests.strategies.clusters import Shape
+from tests.strategies.worlds import random_connections, random_world
+from tests.worlds import Case, recorded_cases, upstream_cases, written_cases
+
+pytestmark = pytest.mark.kernel
+
+SHAPE = Shape(conflicts=False)  # one address is in one namespace
+WORLDS = 8  # in each test
+CONNECTIONS = 120  # in each world
+
+
+def random_options(rng: random.Random) -> Options:
+    """Choose among the settings that change a verdict, the plain ones as often as all others."""
+    if rng.random() < 0.5:
+        return Options()
+    return Options(
+        node_egress=rng.choice(("enforce", "exempt")),
+        hairpin=rng.choice(("allow", "evaluate")),
+        deny=rng.choice(("drop", "reject")),
+    )
+
+
+def oracle_of(objects: list[Manifest], options: Options) -> Oracle:
+    return Oracle(
+        objects,
+        node_egress_exempt=options.node_egress == "exempt",
+        evaluate_hairpin=options.hairpin == "evaluate",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """What the simulator of every node says."""
+
+    simulators: dict[str, Simulator]
+    own: dict[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, objects: list[Manifest], builds: dict[str, Build]) -> Judges:
+        return cls({n: Simulator(b.table) for n, b in builds.items()}, node_addresses(objects))
+
+    def allow(self, connection: Connection) -> bool:
+        """Whether every node on the way lets the connection pass."""
+        seen = (
+            (simulator, packet(connection, node, self.own)) for node, simulator in self.simulators.items()
+        )
+        return all(s.evaluate(p).verdict == "accept" for s, p in seen if p is not None)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_kernel_does_what_simulator_and_oracle_say(ground: Ground, seed: int, packets_counted: None) -> None:
+    """For any world and packet, over all nodes on the way."""
+    rng = random.Random(f"packets {seed} {ground.wiring}")
+    for number in range(WORLDS):
+        world = random_world(rng, SHAPE)
+        options = random_options(rng)
+        connections = [c for c in random_connections(rng, world, CONNECTIONS) if leaves(c)]
+        builds = {node: compile_world(world, node, options) for node in NODES}
+        oracle = oracle_of(world, options)
+        arrived = judge(ground, world, builds, connections)
+        simulators = Judges.of(world, builds)
+        expected = [(oracle.verdict(c), simulators.allow(c)) for c in connections]
+        wrong = [
+            f"kernel {'passes' if came else 'drops'}, simulator {simulated}: {oracle.explain(connection)}"
+            for connection, came, (meant, simulated) in zip(connections, arrived, expected, strict=True)
+            if not came == meant == simulated
+        ]
+        assert wrong == [], f"world {number} of seed {seed}, {options}"
+
+
+def leaves(connection: Connection) -> bool:
+    """Whether the packet leaves its pod: others meet nobody who could judge them."""
+    return connection.left_pod or connection.src != connection.dst
+
+
+def judge(
+    ground: Ground, objects: list[Manifest], builds: dict[str, Build], connections: list[Connection]
+) -> list[bool]:
+    """Say which packets arrive under these rulesets."""
+    ground.arrange(objects)
+    ground.check_ways(connections)
+    ground.load({node: build.table for node, build in builds.items()})
+    return ground.fly(connections)
+
+
+CASES = (*recorded_cases(), *upstream_cases(), *written_cases())
+BATCHES = 16
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_cases(ground: Ground, batch: int, packets_counted: None) -> None:
+    """Every recorded, upstream and hand-written case, through the rulesets of all nodes on the way."""
+    wrong: list[str] = []
+    for case in sorted(CASES, key=layout)[
+        batch * len(CASES) // BATCHES : (batch + 1) * len(CASES) // BATCHES
+    ]:
+        probes = [p for p in case.probes if leaves(p.connection) and can_arrive(p.connection, ground)]
+        builds = {node: compile_stored(case.objects, node) for node in NODES}
+        arrived = judge(ground, case.objects, builds, [p.connection for p in probes])
+        wrong += [
+            f"{case.id}: {'passes' if came else 'drops'} {probe.text}"
+            for probe, came in zip(probes, arrived, strict=True)
+            if came != probe.allowed
+        ]
+    assert wrong == []
+
+
+def layout(case: Case) -> str:
+    """Cases that put pods in the same places come one after another."""
+    return str(sorted(places(case.objects).items()))
+
+
+def can_arrive(connection: Connection, ground: Ground) -> bool:
+    """Whether anybody gets such a packet: routers pass no multicast on, bridges do."""
+    address = ip_address(connection.dst)
+    return ground.wiring == "bridged" or not (address.is_multicast or connection.dst == "255.255.255.255")
