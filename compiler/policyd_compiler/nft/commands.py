@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from policyd_compiler.nft.ast import Chain, ChainName, Key, KeyType, Rule, Set, SetName, VerdictMap
-from policyd_compiler.nft.printer import PER_LINE, element_lines, print_key, print_rule
+from policyd_compiler.nft.printer import PER_LINE, element_lines, print_key, print_rule, quote
 
 
 @dataclass(frozen=True, slots=True)
 class AddTable:
-    """Add the table; an existing one is left as it is."""
+    """Add the table; an existing one is left as it is, with its comment."""
+
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +148,8 @@ def _line(  # noqa: C901, PLR0912 one line for each kind of command
     | DeleteMap,
 ) -> str:
     match command:
-        case AddTable():
-            return f"add table {table}"
+        case AddTable(comment):
+            return f"add table {table}" + (f" {{ comment {quote(comment)}; }}" if comment else "")
         case DeleteTable():
             return f"delete table {table}"
         case AddChain(chain):

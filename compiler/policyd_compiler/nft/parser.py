@@ -119,7 +119,7 @@ def _statement(tokens: Tokens) -> Statement:
 def _command(tokens: Tokens, verb: str, what: str) -> Command:
     match verb, what:
         case "add", "table":
-            return AddTable()
+            return AddTable(_table_comment(tokens))
         case "delete", "table":
             return DeleteTable()
         case "add", "chain":
@@ -140,6 +140,16 @@ def _command(tokens: Tokens, verb: str, what: str) -> Command:
             return _DONE[verb, what](SetName(word(tokens)))
         case _:
             raise tokens.error(f"no command of ours: {verb} {what}")
+
+
+def _table_comment(tokens: Tokens) -> str:
+    if not tokens.accept("{"):
+        return ""
+    tokens.expect("comment")
+    comment = unquote(tokens)
+    tokens.end_statement()
+    tokens.expect("}")
+    return comment
 
 
 def _hook_block(tokens: Tokens) -> Hook:
@@ -190,7 +200,7 @@ class _Block:
 
     def statements(self) -> Iterator[Statement]:
         """What nft makes of the block: chains first, so that elements and rules may name them."""
-        yield Statement(self.line, self.name, AddTable())
+        yield Statement(self.line, self.name, AddTable(self.comment))
         for line, chain in self.chains.values():
             yield Statement(line, self.name, AddChain(Chain(chain.name, hook=chain.hook)))
         for line, part in self.parts:
@@ -233,6 +243,7 @@ def _chain(tokens: Tokens, line: int, block: _Block) -> None:
         else:
             block.rules.append((tokens.line, name, rule := parse_rule(tokens)))
             rules.append(rule)
+            tokens.end_statement()
         tokens.skip_space()
     block.chains[name] = (line, Chain(name, tuple(rules), hook, notes))
 

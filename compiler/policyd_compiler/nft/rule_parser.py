@@ -45,7 +45,7 @@ _STATES = ("established", "related", "new", "invalid", "untracked")
 
 
 def parse_rule(tokens: Tokens) -> Rule:
-    """Read a rule up to the end of its statement."""
+    """Read a rule; the end of its statement stays."""
     matches: list[Match] = []
     action: Action | None = None
     while action is None:
@@ -55,7 +55,6 @@ def parse_rule(tokens: Tokens) -> Rule:
         else:
             matches.append(part)
     comment = unquote(tokens) if tokens.accept("comment") else ""
-    tokens.end_statement()
     return Rule(action, tuple(matches), comment)
 
 

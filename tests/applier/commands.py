@@ -1,0 +1,216 @@
+"""Random commands on a small table: few names and few keys, so that they meet, clash and refer to others."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from policyd_compiler.nft.ast import (
+    Accept,
+    AddrInPrefix,
+    AddrInSet,
+    AddrVmap,
+    Chain,
+    ChainName,
+    CtDnat,
+    CtState,
+    DportIn,
+    Drop,
+    Family,
+    FibLocal,
+    Goto,
+    Hook,
+    Icmpv6Types,
+    IfnameInSet,
+    Jump,
+    Key,
+    KeyType,
+    L4Proto,
+    Match,
+    PairInSet,
+    Reject,
+    Return,
+    Rule,
+    Set,
+    SetName,
+    TcpNotSyn,
+    Verdict,
+    VerdictMap,
+)
+from policyd_compiler.nft.commands import (
+    AddChain,
+    AddRule,
+    AddSet,
+    AddTable,
+    Command,
+    DeleteChain,
+    DeleteElements,
+    DeleteMap,
+    DeleteSet,
+    DeleteTable,
+    FlushChain,
+    FlushMap,
+    FlushSet,
+)
+
+V4 = 10 << 24
+V6 = 0xFD << 120
+
+chain_names = st.sampled_from([ChainName(name) for name in ("forward", "input", "a", "b", "c")])
+#: A name tells the type where nothing went wrong; any type may come with any name.
+_TYPES: dict[str, tuple[type[Set | VerdictMap], KeyType, bool]] = {
+    "s4": (Set, KeyType.V4, False),
+    "s6": (Set, KeyType.V6, False),
+    "r4": (Set, KeyType.V4, True),
+    "p4": (Set, KeyType.V4_PAIR, False),
+    "if": (Set, KeyType.IFNAME, True),
+    "m4": (VerdictMap, KeyType.V4, False),
+    "m6": (VerdictMap, KeyType.V6, True),
+}
+set_names = st.sampled_from([SetName(name) for name in _TYPES])
+hooks = st.sampled_from([Hook("forward", -10), Hook("forward", -10), Hook("input", 101)])
+offsets = st.integers(0, 7)
+interfaces = st.sampled_from(["eth0", "eth1", "eth*", "veth12", "ve*", "v*"])
+ends: st.SearchStrategy[Verdict] = st.sampled_from([Accept(), Drop(), Return()])
+moves: st.SearchStrategy[Verdict] = st.one_of(st.builds(Jump, chain_names), st.builds(Goto, chain_names))
+verdicts = st.one_of(ends, moves)
+families: st.SearchStrategy[Family] = st.sampled_from([4, 6])
+sides = st.sampled_from(["saddr", "daddr"])
+intervals = st.tuples(offsets, offsets).map(lambda pair: (min(pair), max(pair)))
+lengths = st.sampled_from([8, 24, 32])
+states = st.sampled_from(["established", "related", "new", "invalid", "untracked"])
+ports = st.sampled_from([((80, 80),), ((80, 90), (443, 443)), ((0, 65535),)])
+
+
+def keys(kind: KeyType, *, interval: bool) -> st.SearchStrategy[Key]:
+    """Keys of one type."""
+    match kind:
+        case KeyType.V4 | KeyType.V6:
+            base = V4 if kind is KeyType.V4 else V6
+            if interval:
+                return intervals.map(lambda pair: (base + pair[0], base + pair[1]))
+            return offsets.map(lambda offset: base + offset)
+        case KeyType.V4_PAIR | KeyType.V6_PAIR:
+            base = V4 if kind is KeyType.V4_PAIR else V6
+            return st.tuples(offsets, offsets).map(lambda pair: (base + pair[0], base + pair[1]))
+        case KeyType.IFNAME:
+            return interfaces if interval else interfaces.map(lambda name: name.rstrip("*"))
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> Set | VerdictMap:
+    """A set or map to add: mostly of the type that its name tells."""
+    name = draw(set_names)
+    told = name if draw(st.integers(0, 9)) else draw(set_names)
+    kind, key, interval = _TYPES[told]
+    size = draw(st.sampled_from([0, 0, 0, 2, 4])) if not interval else 0
+    unique = draw(st.booleans())
+    if kind is Set:
+        some = st.lists(keys(key, interval=interval), max_size=4, unique=unique)
+        return Set(name, key, tuple(draw(some)), interval, size)
+    pairs = st.tuples(keys(key, interval=interval), verdicts)
+    elements = draw(st.lists(pairs, max_size=4, unique_by=(lambda pair: pair[0]) if unique else None))
+    return VerdictMap(name, key, tuple(elements), interval, size)
+
+
+def matches(family: Family) -> st.SearchStrategy[Match]:
+    """Matches of a rule about one family: nft refuses what contradicts itself, and the fake does not look."""
+    network = V4 if family == 4 else V6
+    about: tuple[Match, ...] = (
+        CtDnat(),
+        FibLocal(),
+        TcpNotSyn(),
+        *((Icmpv6Types(((130, 137), (143, 143))), Icmpv6Types(((128, 128),))) if family == 6 else ()),
+    )
+    return st.one_of(
+        st.sampled_from(about),
+        st.builds(CtState, states, st.booleans()),
+        st.builds(L4Proto, st.sampled_from([("tcp",), ("icmp", "ipv6-icmp"), ("udp", "200")]), st.booleans()),
+        st.builds(DportIn, st.sampled_from(["tcp", "udp", "sctp"]), ports),
+        st.builds(AddrInSet, st.just(family), sides, set_names, st.booleans()),
+        st.builds(AddrInPrefix, st.just(family), sides, st.just(network), lengths, st.booleans()),
+        st.builds(PairInSet, st.just(family), set_names),
+        st.builds(IfnameInSet, st.sampled_from(["iifname", "oifname"]), set_names, st.booleans()),
+    )
+
+
+comments = st.sampled_from(["", "", "generation 7", "a note: with 'quotes', commas; and braces {}"])
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rule:
+    """A rule with one match at most."""
+    family = draw(families)
+    some = draw(st.lists(matches(family), max_size=1))
+    vmaps = st.builds(AddrVmap, st.just(family), sides, set_names)
+    return Rule(draw(st.one_of(verdicts, st.just(Reject()), vmaps)), tuple(some), draw(comments))
+
+
+@st.composite
+def deletions(draw: st.DrawFn) -> DeleteElements:
+    """A deletion of up to two elements."""
+    name = draw(set_names)
+    _, key, interval = _TYPES[name if draw(st.integers(0, 9)) else draw(set_names)]
+    some = draw(st.lists(keys(key, interval=interval), min_size=1, max_size=2))
+    return DeleteElements(name, key, tuple(_as_read(item) for item in some) if interval else tuple(some))
+
+
+def _as_read(key: Key) -> Key:
+    """One address is an integer in a deletion, also where the set has intervals."""
+    return key[0] if isinstance(key, tuple) and key[0] == key[1] else key
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> Chain:
+    """A chain to add: base chains are at their own hooks, mostly."""
+    name = draw(chain_names)
+    if name in ("forward", "input") or not draw(st.integers(0, 9)):
+        return Chain(name, hook=draw(st.none() | hooks))
+    return Chain(name)
+
+
+def some_chain() -> st.SearchStrategy[Command]:
+    """A change to a chain."""
+    return st.one_of(
+        st.builds(AddChain, chains()),
+        st.builds(AddRule, chain_names, rules()),
+        st.builds(AddRule, chain_names, rules()),
+        st.builds(FlushChain, chain_names),
+        st.builds(DeleteChain, chain_names),
+    )
+
+
+def some_set() -> st.SearchStrategy[Command]:
+    """A change to a set or map: a map is flushed and deleted as such, mostly."""
+    flush, delete = st.builds(FlushSet, set_names), st.builds(DeleteSet, set_names)
+    flush_map, delete_map = st.builds(FlushMap, set_names), st.builds(DeleteMap, set_names)
+    return st.one_of(
+        st.builds(AddSet, parts()),
+        st.builds(AddSet, parts()),
+        deletions(),
+        st.one_of(flush, flush_map),
+        st.one_of(delete, delete_map),
+    )
+
+
+some_table: st.SearchStrategy[Command] = st.one_of(
+    st.builds(AddTable, st.sampled_from(["", "a comment"])), st.just(DeleteTable())
+)
+commands = st.integers(0, 19).flatmap(
+    lambda dice: some_table if dice == 0 else some_chain() if dice < 10 else some_set()
+)
+scripts = st.lists(commands, min_size=1, max_size=3)
+
+#: What the commands meet first: something to add to, to refer to, to delete, and to be held by.
+FOUNDATION: tuple[Command, ...] = (
+    AddTable(),
+    AddChain(Chain(ChainName("forward"), hook=Hook("forward", -10))),
+    *(AddChain(Chain(ChainName(name))) for name in ("a", "b", "c")),
+    *(
+        AddSet(kind(SetName(name), key, interval=interval))
+        for name, (kind, key, interval) in _TYPES.items()
+        if name != "s6"
+    ),
+    AddSet(VerdictMap(SetName("m4"), KeyType.V4, ((V4, Goto(ChainName("a"))),))),
+    AddRule(ChainName("forward"), Rule(AddrVmap(4, "saddr", SetName("m4")))),
+    AddRule(ChainName("forward"), Rule(Jump(ChainName("b")), (AddrInSet(4, "saddr", SetName("s4")),))),
+)

@@ -1,0 +1,63 @@
+"""Text: what is printed is read back as the same value, notes included."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policyd_compiler.driver import compile_snapshot
+from policyd_compiler.ir import Snapshot
+from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.commands import AddTable, Command, DeleteTable, print_commands
+from policyd_compiler.nft.parser import parse_commands, parse_replace, parse_table
+from policyd_compiler.nft.printer import print_replace, print_table
+from policyd_compiler.nft.stamp import stamp
+from policyd_compiler.options import Options
+from policyd_compiler.plan import plan
+from tests.applier.commands import FOUNDATION, commands
+from tests.oracle import Manifest
+from tests.routes import compile_world
+from tests.strategies.snapshots import snapshots
+from tests.strategies.worlds import worlds
+
+options = st.builds(
+    Options,
+    pod_interfaces=st.sampled_from([(), ("veth*",), ("cali*", "eth1")]),
+    node_egress=st.sampled_from(["enforce", "exempt"]),
+    hairpin=st.sampled_from(["allow", "evaluate"]),
+    deny=st.sampled_from(["drop", "reject"]),
+)
+nodes = st.sampled_from(["n1", "n2", "n3"])
+
+
+def hold(table: Table) -> None:
+    assert parse_replace(print_replace(table)) == table
+    without_notes = Table(table.name, table.sets, table.maps, table.chains, table.comment)
+    assert parse_table(print_table(table)) == without_notes
+
+
+@given(worlds(), nodes, options)
+def test_tables_of_worlds_are_read_back(world: list[Manifest], node: str, how: Options) -> None:
+    hold(stamp(compile_world(world, node, how).table, 7))
+
+
+@given(snapshots(), options)
+def test_tables_of_all_tiers_are_read_back(snapshot: Snapshot, how: Options) -> None:
+    hold(compile_snapshot(snapshot, how).table)
+
+
+@given(st.lists(commands))
+def test_commands_are_read_back(some: list[Command]) -> None:
+    for script in (tuple(some), (*FOUNDATION, *some, AddTable("a comment"), DeleteTable())):
+        assert parse_commands(print_commands("t", script)) == script
+
+
+@given(worlds(), worlds(), nodes, options)
+def test_plans_are_read_back(before: list[Manifest], after: list[Manifest], node: str, how: Options) -> None:
+    """The steps from any table to any other are commands that print as the same text again."""
+    old, new = (compile_world(world, node, how).table for world in (before, after))
+    for step in plan(old, new).steps:
+        if step.kind == "replace":
+            assert print_replace(parse_replace(step.script)) == step.script
+        else:
+            assert print_commands(new.name, parse_commands(step.script)) == step.script
