@@ -82,8 +82,12 @@ class Ground:
         if self._added != wanted - self._built:
             self._ways.clear()
         self._added = wanted - self._built
+        self.place_pods(places(objects))
+
+    def place_pods(self, addresses: Mapping[str, str]) -> None:
+        """Put each address on its node, in a namespace of its own."""
         for node in NODES:
-            here = [a for a, place in places(objects).items() if place == node]
+            here = [address for address, place in addresses.items() if place == node]
             for address in here:
                 if (pod := self.lab.pods.get(address)) is not None and pod.node != node:
                     self._wire.forget(pod.namespace)

@@ -9,16 +9,23 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import permutations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from policyd.pipeline import Build
+from policyd_compiler.driver import compile_snapshot
+from policyd_compiler.ir import Snapshot
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Simulator
 from tests.kernel.ground import NODES, Ground, places
 from tests.oracle import Connection, Manifest, Oracle
+from tests.oracle.judge import WITH_PORTS
 from tests.routes import compile_stored, compile_world, node_addresses, packet
 from tests.strategies.clusters import Shape
+from tests.strategies.snapshots import SPAN, V4, V6, allows, snapshots
 from tests.strategies.worlds import random_connections, random_world
 from tests.worlds import Case, recorded_cases, upstream_cases, written_cases
 
@@ -134,3 +141,51 @@ def can_arrive(connection: Connection, ground: Ground) -> bool:
     """Whether anybody gets such a packet: routers pass no multicast on, bridges do."""
     address = ip_address(connection.dst)
     return ground.wiring == "bridged" or not (address.is_multicast or connection.dst == "255.255.255.255")
+
+
+PORTS = (1, 79, 80, 81, 82, 443, 450, 451, 65534, 65535)
+ADDRESSES = {
+    4: [str(ip_address(V4 + offset)) for offset in range(SPAN)],
+    6: [str(ip_address(V6 + offset)) for offset in range(SPAN)],
+}
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(snapshot=snapshots(), rng=st.randoms(use_true_random=False))
+def test_every_tier_between_all_pods_of_a_node(
+    ground: Ground, packets_counted: None, snapshot: Snapshot, rng: random.Random
+) -> None:
+    """With the tiers that the oracle does not know: the kernel against the IR and the simulator."""
+    ground.place_pods({address: "n1" for addresses in ADDRESSES.values() for address in addresses})
+    connections = [
+        Connection(a, b, proto, rng.choice(PORTS) if proto in WITH_PORTS else None)
+        for addresses in ADDRESSES.values()
+        for a, b in permutations(addresses, 2)
+        for proto in ("TCP", "UDP", "SCTP", "ICMP", "OTHER")
+    ]
+    table = compile_snapshot(snapshot, Options()).table
+    simulator = Simulator(table)
+    ground.check_ways(connections)
+    ground.load({"n1": table})
+    wrong = []
+    for connection, came in zip(connections, ground.fly(connections), strict=True):
+        met = packet(connection, "n1", {})
+        assert met is not None
+        trace = simulator.evaluate(met)
+        if not came == (trace.verdict == "accept") == meant(snapshot, connection):
+            wrong.append(f"kernel {'passes' if came else 'drops'} {connection}, simulator: {trace}")
+    assert wrong == []
+
+
+def meant(snapshot: Snapshot, connection: Connection) -> bool:
+    """What the IR says, read rule by rule: the sender's egress and the receiver's ingress."""
+    source, destination = ip_address(connection.src), ip_address(connection.dst)
+    family = source.version
+    local = {e.host.address(family): e for e in snapshot.endpoints}
+    sender, receiver = local.get(int(source)), local.get(int(destination))
+    flow = connection.proto.lower(), connection.dport or 0
+    egress = sender.egress if sender else None
+    ingress = receiver.ingress if receiver else None
+    return allows(egress, snapshot, family, int(destination), *flow) and allows(
+        ingress, snapshot, family, int(source), *flow
+    )
