@@ -14,6 +14,7 @@ from policyd.cli.flags import (
     add_compiler_flags,
     add_manifest_flags,
     compiler_options,
+    node_name,
 )
 from policyd.cli.kernel_check import check
 from policyd.cli.loading import load_cluster
@@ -55,7 +56,10 @@ def add_parser(subparsers: Subparsers) -> None:
     nodes = parser.add_argument_group("for which node")
     choice = nodes.add_mutually_exclusive_group()
     choice.add_argument(
-        "--node", metavar="NAME", help="not needed when only one node is named in what is read"
+        "--node",
+        type=node_name,
+        metavar="NAME",
+        help="not needed when only one node is named in what is read",
     )
     choice.add_argument("--all-nodes", action="store_true", help="one file for each node, in --output-dir")
     nodes.add_argument(
@@ -97,17 +101,20 @@ def main(args: Namespace) -> int:
             terminal.say(f"{node}: ok, the kernel takes the ruleset")
         text = print_build(loaded.state, built)
         if args.output_dir is not None:
-            terminal.say(f"wrote {write_file(Path(args.output_dir), node + suffix, text)}")
+            path = write_file(Path(args.output_dir), node + suffix, text)
+            terminal.say(f"wrote {printable(str(path))}")
     terminal.tell(tuple(dict.fromkeys(told)), colored=terminal.uses_color(args.color, sys.stderr))
+    if refused:
+        return Exit.FINDING
     if args.output_dir is None:
         terminal.write(text)
-    return Exit.FINDING if refused else Exit.OK
+    return Exit.OK
 
 
 def _check_usage(args: Namespace) -> None:
     if args.files:
-        files = " ".join(printable(name) for name in args.files)
-        raise WrongUsage(f"files are named with -f, each with its own: -f {files.replace(' ', ' -f ')}")
+        files = "".join(f" -f {printable(name)}" for name in args.files)
+        raise WrongUsage(f"files are named with -f, each with its own:{files}")
     if args.all_nodes and args.output_dir is None:
         raise WrongUsage("--all-nodes makes a file for each node: say where with --output-dir")
     if args.output_dir is not None and not args.all_nodes:
@@ -139,5 +146,7 @@ def _list(nodes: tuple[str, ...]) -> str:
 def _warn(built: Build, args: Namespace) -> Iterator[Diagnostic]:
     warnings = list(built.warnings)
     if not built.stats.pods and not args.all_nodes:
-        warnings.append(f"no pod of node {args.node} has an address: the ruleset lets everything pass")
+        warnings.append(
+            f"no pod of node {built.snapshot.node} has an address: the ruleset lets everything pass"
+        )
     yield from (Diagnostic("policyd", 0, 0, "warning", text) for text in warnings)

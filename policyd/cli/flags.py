@@ -7,7 +7,7 @@ import re
 
 from policyd.kube.reading import Options as ReadingOptions
 from policyd.kube.reading import Severity
-from policyd.kube.syntax import dns_label_mistake
+from policyd.kube.syntax import dns_label_mistake, subdomain_mistake
 from policyd_compiler.options import Options
 
 _TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -105,6 +105,14 @@ def add_color_flag(parser: argparse._ActionsContainer) -> None:
         default="auto",
         help="colour messages; auto: on a terminal, unless NO_COLOR is set (%(default)s)",
     )
+
+
+def node_name(text: str) -> str:
+    """The name of a node, for `type` of a flag."""
+    mistake = subdomain_mistake(text)
+    if mistake is not None:
+        raise argparse.ArgumentTypeError(mistake)
+    return text
 
 
 def _namespace(text: str) -> str:

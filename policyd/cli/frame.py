@@ -24,6 +24,7 @@ COMMANDS = {
     "schema": "print the JSON schema of an output",
 }
 CLOSED_PIPE = 141  # as shells say it: 128 and the number of SIGPIPE
+UNTOLD = 4  # policyd.errors.Exit.ENVIRONMENT, which takes too long to import
 
 
 class Command(Protocol):
@@ -38,6 +39,17 @@ class Command(Protocol):
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; the exit code. Only Ctrl-C, and argparse's way to end, leave as exceptions."""
+    try:
+        return _run(arguments)
+    except BrokenPipeError:  # who reads our output has seen enough
+        _silence()
+        return CLOSED_PIPE
+    except OSError:  # standard error cannot be written either, so nobody can be told
+        _silence()
+        return UNTOLD
+
+
+def _run(arguments: Sequence[str]) -> int:
     args = Namespace()
     try:
         try:
@@ -46,9 +58,7 @@ def run(arguments: Sequence[str]) -> int:
         finally:
             _flush()
     except BrokenPipeError:
-        # Who reads our output has seen enough. What is left in the buffer must not be tried again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
+        raise
     except Exception as error:  # noqa: BLE001 the last resort, which says that it is our bug
         return cast(Callable[..., int], import_module("policyd.cli.failures").tell)(error, args)
 
@@ -56,6 +66,14 @@ def run(arguments: Sequence[str]) -> int:
 def _flush() -> None:
     if sys.stdout is not None:  # it was closed before we came
         sys.stdout.flush()
+
+
+def _silence() -> None:
+    """Let what is left in buffers go nowhere; at exit it would be tried again, and told."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            os.dup2(nowhere, stream.fileno())
 
 
 def _finish(result: int | Coroutine[Any, Any, int]) -> int:

@@ -50,7 +50,14 @@ def _ask(script: str) -> str | None:
     said = ""
     for command in _commands(nft):
         try:
-            result = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+            result = subprocess.run(
+                command,
+                input=script,
+                capture_output=True,
+                encoding="utf-8",  # whatever the locale: names of files stand in comments
+                errors="replace",
+                check=False,
+            )
         except FileNotFoundError:  # no unshare
             continue
         if result.returncode == 0:

@@ -27,26 +27,33 @@ def write(text: str) -> None:
 
 def say(text: str) -> None:
     """Tell a person a line."""
-    print(f"policyd: {text}", file=sys.stderr)
+    _print(f"policyd: {text}")
 
 
-def uses_color(choice: Color, stream: TextIO) -> bool:
+def uses_color(choice: Color, stream: TextIO | None) -> bool:
     """Whether to colour what goes to a stream: `--color`, else as NO_COLOR and the terminal have it."""
     if choice != "auto":
         return choice == "always"
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    if stream is None or not stream.isatty():
+        return False
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def tell(diagnostics: Sequence[Diagnostic], *, colored: bool) -> None:
     """Tell a person all diagnostics, and how many there are."""
     for diagnostic in diagnostics:
-        print(_paint(diagnostic) if colored else diagnostic, file=sys.stderr)
+        _print(_paint(diagnostic) if colored else str(diagnostic))
     counts = {
         word: sum(diagnostic.severity == word for diagnostic in diagnostics) for word in ("error", "warning")
     }
     parts = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count]
     if parts:
         say(" and ".join(parts))
+
+
+def _print(line: str) -> None:
+    if sys.stderr is not None:  # else `print` would take standard output, which is for data
+        print(line, file=sys.stderr)
 
 
 def _paint(diagnostic: Diagnostic) -> str:

@@ -88,6 +88,7 @@ def test_the_flags_are_those_of_the_options() -> None:
         (["--pod-interfaces", "*"], "'*' is not an interface"),
         (["--pod-interfaces", "sixteen-letters-"], "'sixteen-letters-' is not an interface"),
         (["--pod-interfaces", ""], "'' is not an interface"),
+        (["--node", "n1\n"], 'argument --node: "n1\\n" is not a valid name'),
         (["-n", "Shop"], "is not a valid namespace name"),
         (["--deny", "no"], "invalid choice: 'no'"),
         (["--node", "n1", "--all-nodes"], "not allowed with argument"),
@@ -125,15 +126,17 @@ def test_where_no_node_is_named_one_must_be(call: Call) -> None:
     named = call("compile", "-f", "-", "--node", "anything", stdin=text)
     assert named.code == 0
     assert "no pod of node anything has an address: the ruleset lets everything pass" in named.err
+    alone = call("compile", "-f", "-", stdin=as_list(node("n7")))
+    assert "no pod of node n7 has an address" in alone.err
 
 
 def test_a_long_list_of_nodes_is_cut_short(call: Call) -> None:
     text = as_list(*(node(f"n{number:03}") for number in range(500)))
     result = call("compile", "-f", "-", stdin=text)
     assert "n009 and 490 more" in result.err
-    misspelt = call("compile", "-f", "-", "--node", "n47I", stdin=text)
+    misspelt = call("compile", "-f", "-", "--node", "n47o", stdin=text)
     assert misspelt.code == 2
-    assert 'there is no node "n47I"; did you mean "n4' in misspelt.err
+    assert 'there is no node "n47o"; did you mean "n4' in misspelt.err
 
 
 def test_all_nodes_have_their_files(shop: Path, tmp_path: Path, call: Call) -> None:
