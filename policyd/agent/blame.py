@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_NAME = re.compile(r"[@\s]((?:in|out|ports|peers|peer-ports|ranges|range-ports)[^\s{};,]*)")
+_NAME = re.compile(r"[@\s]((?:in|out|ports|peers|peer-ports|ranges|range-ports)[^\s{};,:]*)")
 
 
 def suspects(statement: str, owners: Mapping[str, frozenset[str]]) -> tuple[str, ...]:

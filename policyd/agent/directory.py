@@ -15,11 +15,13 @@ from pathlib import Path
 
 import watchfiles
 
-from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert
+from policyd.agent.conditions import Condition
+from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert, key_of
 from policyd.errors import Diagnostic, EnvironmentRefused
 from policyd.kube.manifests import combine, load_manifest
-from policyd.kube.objects import KubeObject, NetworkPolicy, Pod
+from policyd.kube.objects import KubeObject
 from policyd.kube.reading import Options
+from policyd.obs.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,19 @@ class DirectorySource:
         #: The files that are not in force as they stand, for readiness.
         self.broken: tuple[str, ...] = ()
 
+    def conditions(self) -> tuple[Condition, ...]:
+        """What keeps the files from being in force as they stand."""
+        return tuple(
+            Condition("file-broken", f"{name} is not in force as it stands; the log says why")
+            for name in self.broken
+        )
+
+    def report(self, metrics: Metrics) -> None:
+        """Bring the metrics up to date."""
+        for kind in KINDS:
+            metrics.objects.labels(kind).set(sum(1 for said, _ in self._said if said == kind))
+        metrics.mistaken.labels("NetworkPolicy").set(len(self.broken))
+
     async def run(self) -> None:
         """Read the directory, then follow it until cancelled. Raises EnvironmentRefused if there is none."""
         if not self._directory.is_dir():
@@ -84,7 +99,10 @@ class DirectorySource:
                 ):
                     await self._look()
             except (FileNotFoundError, PermissionError, OSError) as error:
-                log.error("the directory cannot be watched", extra={"reason": str(error)})
+                log.error(
+                    "the directory cannot be watched",
+                    extra={"event": "directory.unwatched", "reason": str(error)},
+                )
             await asyncio.sleep(RESCAN_MILLISECONDS / 1000)
 
     async def _look(self) -> None:
@@ -136,21 +154,25 @@ class DirectorySource:
         if not errors:
             return _File(mark, objects, good=True)
         if before is not None and before.good:
-            log.error("a broken file is kept as it was when it was good", extra={"file": name})
+            fields = {"event": "file.kept", "file": name}
+            log.error("a broken file is kept as it was when it was good", extra=fields)
             return _File(mark, before.objects, good=True, broken=True)
         closed, _ = load_manifest(text, name, Options(refused="close"))
-        log.error("a broken file counts only as far as it is understood", extra={"file": name})
+        fields = {"event": "file.closed", "file": name}
+        log.error("a broken file counts only as far as it is understood", extra=fields)
         return _File(mark, closed, good=False, broken=True)
 
     def _complain(self, path: Path, reason: str) -> None:
-        log.error("a file cannot be read", extra={"file": str(path), "reason": reason})
+        log.error(
+            "a file cannot be read", extra={"event": "file.unreadable", "file": str(path), "reason": reason}
+        )
 
     def _tell(self) -> None:
         """Say what differs from what was said before."""
         if self._keep_until_good and not self._synced and self.broken:
             log.error(
                 "the ruleset from before stays in force until these files are mended",
-                extra={"files": self.broken},
+                extra={"event": "directory.waiting", "files": self.broken},
             )
             return
         objects = [item for _, file in sorted(self._files.items()) for item in file.objects]
@@ -181,10 +203,10 @@ def _fingerprint(path: Path) -> Fingerprint:
 
 def _key(item: KubeObject) -> tuple[Kind, str]:
     kind: Kind = type(item).__name__  # type: ignore[assignment]  # the classes are named after the kinds
-    return kind, f"{item.namespace}/{item.name}" if isinstance(item, Pod | NetworkPolicy) else item.name
+    return kind, key_of(item)
 
 
 def _report(diagnostic: Diagnostic) -> None:
     level = logging.ERROR if diagnostic.severity == "error" else logging.WARNING
     place = f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"
-    log.log(level, "a manifest: %s", diagnostic.text, extra={"place": place})
+    log.log(level, "a manifest: %s", diagnostic.text, extra={"event": "file.mistake", "place": place})

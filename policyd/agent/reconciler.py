@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from policyd.agent.blame import suspects
 from policyd.agent.pacing import Burst, Pacing, backoff, due
@@ -19,10 +20,10 @@ from policyd.agent.status import Enforced, Status
 from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applied, Applier
 from policyd.applier.backend import NftRefused
-from policyd.applier.monitor import TableMonitor
 from policyd.cluster.state import ClusterState
 from policyd.errors import EnvironmentRefused
 from policyd.kube.objects import NetworkPolicy
+from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, build
 from policyd_compiler.options import Options
 
@@ -41,6 +42,20 @@ class Timing:
     sweep_after: float = 0.2
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is enforced where."""
+
+    node: str
+    options: Options
+
+
+class Suspicious(Protocol):
+    """Who notices that somebody else may have written into the table: TableMonitor."""
+
+    suspicious: bool
+
+
 class Reconciler:
     """Brings one node's ruleset into force. `run` is its only task, and everything else happens in it."""
 
@@ -48,18 +63,20 @@ class Reconciler:
         self,
         store: ObjectStore,
         applier: Applier,
-        monitor: TableMonitor,
-        node: str,
-        options: Options,
+        monitor: Suspicious,
+        target: Target,
         timing: Timing,
+        metrics: Metrics | None = None,
     ) -> None:
         self.status = Status()
+        self._metrics = metrics or Metrics()
         self._store, self._applier, self._monitor = store, applier, monitor
-        self._node, self._options, self._timing = node, options, timing
+        self._target, self._timing = target, timing
         self._burst: Burst | None = None
         self._ended, self._took, self._retry_at = 0.0, 0.0, 0.0
         self._verify_at = time.monotonic() + timing.verify_every
         self._refused: dict[str, NetworkPolicy] = {}
+        self._policy_times: dict[str, float] = {}
         self._stopping = False
 
     def stop(self, wake: asyncio.Event) -> None:
@@ -110,25 +127,34 @@ class Reconciler:
 
     async def _converge(self) -> None:
         """Compile the cluster as it is now, and bring it into force."""
-        burst, self._burst = self._burst, None
         began = time.monotonic()
+        burst, self._burst = self._burst or Burst(began, began), None
+        self._policy_times = {**self._store.take_policy_times(), **self._policy_times}
         try:
             built, applied = await self._compile_and_apply(self._store.state())
         except EnvironmentRefused as error:
-            self._fail("the ruleset could not be applied", error)
-            now = time.monotonic()
-            self._burst = burst or Burst(now, now)
+            self._metrics.applies.labels("failed").inc()
+            self._fail("the ruleset could not be applied", "apply.failed", error)
+            self._burst = burst
         else:
+            self._measure(burst)
             self._succeed(built, applied)
         self._ended = time.monotonic()
         self._took = self._ended - began
+
+    def _measure(self, burst: Burst) -> None:
+        now = time.monotonic()
+        self._metrics.programming_seconds.observe(now - burst.first)
+        for first in self._policy_times.values():
+            self._metrics.policy_seconds.observe(now - first)
+        self._policy_times = {}
 
     async def _compile_and_apply(self, state: ClusterState) -> tuple[Build, Applied]:
         # A policy that was refused gets another chance when it has changed.
         self._refused = {k: p for k, p in self._refused.items() if state.policies.get(k) == p}
         built = await self._build(state, frozenset(self._refused))
         try:
-            return built, await self._applier.apply(built.table)
+            return built, await self._apply(built)
         except NftRefused as refusal:
             guilty = await self._find_guilty(state, built, refusal)
             if not guilty:
@@ -136,14 +162,19 @@ class Reconciler:
             self._refused |= {key: state.policies[key] for key in guilty}
             log.error(
                 "the kernel refused a policy: its pods are isolated, and it allows nothing",
-                extra={"policies": sorted(guilty), "reason": str(refusal)},
+                extra={"event": "policy.refused", "policies": sorted(guilty), "reason": str(refusal)},
             )
             built = await self._build(state, frozenset(self._refused))
-            return built, await self._applier.apply(built.table)
+            return built, await self._apply(built)
+
+    async def _apply(self, built: Build) -> Applied:
+        with self._metrics.apply_seconds.time():
+            return await self._applier.apply(built.table)
 
     async def _build(self, state: ClusterState, poisoned: frozenset[str]) -> Build:
-        # In a thread, so that the loop goes on reading what comes.
-        return await asyncio.to_thread(build, state, self._node, self._options, poisoned)
+        with self._metrics.compile_seconds.time():
+            # In a thread, so that the loop goes on reading what comes.
+            return await asyncio.to_thread(build, state, self._target.node, self._target.options, poisoned)
 
     async def _find_guilty(self, state: ClusterState, built: Build, refusal: NftRefused) -> frozenset[str]:
         """The policies without which the kernel takes the ruleset: one if that is enough."""
@@ -163,20 +194,21 @@ class Reconciler:
         status.refused = tuple(sorted(self._refused))
         self._retry_at = 0.0
         for warning in sorted(set(built.warnings) - set(status.enforced.warnings if status.enforced else ())):
-            log.warning(warning)
+            log.warning(warning, extra={"event": "cluster.odd"})
         first = status.enforced is None
         since = time.time() if applied.steps or status.enforced is None else status.enforced.since
         status.enforced = Enforced(applied.generation, since, built.stats, built.warnings)
         if applied.steps or first:
             status.applies += bool(applied.steps)
+            self._metrics.applies.labels("applied").inc(bool(applied.steps))
             fields = {"generation": applied.generation, "pods": built.stats.pods, "rules": built.stats.rules}
-            log.info("ruleset in force", extra={**fields, "policies": built.stats.policies})
+            log.info("ruleset in force", extra={"event": "ruleset.applied", **fields})
 
-    def _fail(self, sentence: str, error: Exception) -> None:
+    def _fail(self, sentence: str, event: str, error: Exception) -> None:
         self.status.trouble = f"{sentence}: {error}"
         self._retry_at = time.monotonic() + backoff(self.status.failures, random.random())  # noqa: S311 jitter
         self.status.failures += 1
-        log.error(sentence, extra={"reason": str(error), "failures": self.status.failures})
+        log.error(sentence, extra={"event": event, "reason": str(error), "failures": self.status.failures})
 
     async def _verify(self) -> None:
         """Compare the kernel with what was applied; what differs is repaired at once."""
@@ -185,12 +217,16 @@ class Reconciler:
         try:
             found = await self._applier.verify()
         except EnvironmentRefused as error:
-            self._fail("the ruleset could not be verified", error)
+            self._fail("the ruleset could not be verified", "verify.failed", error)
             return
         self.status.verified, self.status.differences = time.time(), found
         if found:
             self.status.repairs += 1
-            log.warning("somebody changed the ruleset: repairing it", extra={"differences": found[:8]})
+            self._metrics.drift.inc()
+            log.warning(
+                "somebody changed the ruleset: repairing it",
+                extra={"event": "ruleset.drift", "differences": found[:8]},
+            )
             now = time.monotonic()
             self._burst = Burst(now - self._timing.pacing.patience, now, urgent=True)
 
@@ -198,6 +234,6 @@ class Reconciler:
         try:
             await self._applier.sweep()
         except EnvironmentRefused as error:
-            self._fail("what is left of the last ruleset could not be removed", error)
+            self._fail("what is left of the last ruleset could not be removed", "sweep.failed", error)
             now = time.monotonic()
             self._burst = self._burst or Burst(now, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from policyd.obs.metrics import Metrics
 from policyd.pipeline import Stats
 
 
@@ -31,3 +32,17 @@ class Status:
     repairs: int = 0
     verified: float = 0.0
     differences: tuple[str, ...] = field(default=())
+
+    def report(self, metrics: Metrics) -> None:
+        """Bring the metrics up to date."""
+        metrics.verified.set(self.verified)
+        metrics.policies.labels("refused").set(len(self.refused))
+        if self.enforced is None:
+            return
+        stats = self.enforced.stats
+        metrics.generation.set(self.enforced.generation)
+        metrics.pods.set(stats.pods)
+        metrics.isolated.set(stats.isolated)
+        metrics.policies.labels("enforced").set(stats.policies - len(self.refused))
+        for part in ("chains", "rules", "sets", "elements"):
+            metrics.size.labels(part).set(getattr(stats, part))

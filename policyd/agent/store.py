@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import assert_never
 
@@ -24,6 +25,7 @@ class ObjectStore:
         self._nodes: dict[str, Node] = {}
         self._synced: set[Kind] = set()
         self._urgent = False
+        self._policy_times: dict[str, float] = {}
 
     def apply(self, events: Sequence[Event]) -> None:
         """Take what a source says; cheap, so that a source may call it for every chunk that it reads."""
@@ -33,6 +35,8 @@ class ObjectStore:
                     self._put(key, item)
                 case Delete(kind, key):
                     self._of(kind).pop(key, None)
+                    if kind == "NetworkPolicy":
+                        self._policy_times.setdefault(key, time.monotonic())
                 case Synced(kind):
                     self._synced.add(kind)
                 case _:
@@ -50,6 +54,11 @@ class ObjectStore:
         """Whether anything was said since the last call."""
         changed, self._changed = self._changed, False
         return changed
+
+    def take_policy_times(self) -> dict[str, float]:
+        """When each policy that has changed since the last call first did so, by the monotonic clock."""
+        times, self._policy_times = self._policy_times, {}
+        return times
 
     def take_urgent(self) -> bool:
         """Whether a pod of this node has come since the last call: it is closed until it is compiled."""
@@ -83,6 +92,7 @@ class ObjectStore:
                 self._namespaces[key] = item
             case NetworkPolicy():
                 self._policies[key] = item
+                self._policy_times.setdefault(key, time.monotonic())
             case Node():
                 self._nodes[key] = item
             case _:

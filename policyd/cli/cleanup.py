@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Coroutine
 from typing import Any
 
-from policyd.agent.daemon import claim_node
+from policyd.agent.claim import claim_node
 from policyd.applier.backend import delete_table
 from policyd.applier.choose import open_backend
 from policyd.cli import terminal

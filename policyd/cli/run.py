@@ -10,6 +10,7 @@ from typing import Any
 from policyd.agent.daemon import run_agent
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
+from policyd.cli.version import VERSION
 from policyd.errors import Exit, WrongUsage
 from policyd.obs.log import set_up
 
@@ -34,7 +35,5 @@ async def _main(args: argparse.Namespace) -> int:
     set_up(settings.log_level, settings.log_format)
     if not settings.node:
         raise WrongUsage(f"--node is needed: the name of this node, perhaps {os.uname().nodename}")
-    if settings.manifests is None:
-        raise WrongUsage("--manifests is needed: a directory of manifests")
-    await run_agent(settings)
+    await run_agent(settings, VERSION)
     return Exit.OK

@@ -1,0 +1,71 @@
+"""What may make enforcement untrue, as values: for readiness, metrics, Events and `policyd status`. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policyd.agent.status import Status
+from policyd.watcher.status import Status as WatchStatus
+
+#: Bookmarks come once a minute and say that nothing is missing; after three without one something is wrong.
+STALE_SECONDS = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that is not as it should be. `untrue`: policies may not be enforced as they stand.
+
+    `name` is a constant word for metrics and alerts, `text` a sentence for a person, with what to do.
+    """
+
+    name: str
+    text: str
+    untrue: bool = True
+
+
+#: Every condition by name, so that a metric can be 0 before it was ever 1, and the docs can list them.
+NAMES = (
+    "syncing",
+    "apply-failing",
+    "policy-refused",
+    "watch-forbidden",
+    "watch-failing",
+    "watch-stale",
+    "file-broken",
+    "bridge-netfilter-off",
+    "kernel-unfit",
+)
+
+
+def of_reconciler(status: Status, waiting_for: tuple[str, ...]) -> tuple[Condition, ...]:
+    """What keeps the ruleset from being in force."""
+    found: list[Condition] = []
+    if waiting_for:
+        found.append(Condition("syncing", f"not everything has been listed yet: {', '.join(waiting_for)}"))
+    elif status.enforced is None and not status.trouble:
+        found.append(Condition("syncing", "the first ruleset is being compiled"))
+    if status.trouble:
+        found.append(Condition("apply-failing", status.trouble))
+    if status.refused:
+        names = ", ".join(status.refused)
+        text = f"the kernel refused these policies, whose pods are closed now: {names}"
+        found.append(Condition("policy-refused", text, untrue=False))
+    return tuple(found)
+
+
+def of_watches(statuses: tuple[WatchStatus, ...]) -> tuple[Condition, ...]:
+    """What keeps us from hearing of changes."""
+    found: list[Condition] = []
+    for status in statuses:
+        stale = status.stale_seconds or 0.0
+        if status.forbidden:
+            text = f"{status.kind}: the API server forbids it; the ClusterRole must allow list and watch"
+            found.append(Condition("watch-forbidden", text))
+        elif stale > STALE_SECONDS:
+            found.append(Condition("watch-stale", f"{status.kind}: nothing was heard for {stale:.0f} s"))
+        elif status.trouble is not None:
+            # What is in force stays in force; that it lags is certain only after a while.
+            found.append(
+                Condition("watch-failing", f"{status.kind}: {status.trouble.text}", untrue=not status.synced)
+            )
+    return tuple(found)

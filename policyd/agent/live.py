@@ -1,0 +1,57 @@
+"""The API server as a source of objects: one reflector for each kind, on one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+
+from policyd.agent.conditions import Condition, of_watches
+from policyd.cluster.events import Event
+from policyd.config import Settings
+from policyd.obs.metrics import Metrics
+from policyd.watcher.reflector import Reflector
+from policyd.watcher.resource import RESOURCES
+from policyd.watcher.status import Status
+from policyd.watcher.transport import Connection, connect, find_access
+
+
+class LiveSource:
+    """Tells a sink what the API server says."""
+
+    def __init__(self, connection: Connection, sink: Callable[[Sequence[Event]], None]) -> None:
+        self._connection = connection
+        self._reflectors = tuple(Reflector(resource, connection, sink) for resource in RESOURCES)
+
+    @classmethod
+    async def open(cls, settings: Settings, sink: Callable[[Sequence[Event]], None]) -> LiveSource:
+        """Find the configuration. Raises EnvironmentRefused if there is none that can be used."""
+        access = find_access(settings.kubeconfig or None, settings.context or None, os.environ)
+        return cls(await connect(access), sink)
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for reflector in self._reflectors:
+                    group.create_task(reflector.run())
+        finally:
+            await self._connection.close()
+
+    def statuses(self) -> tuple[Status, ...]:
+        """How each watch fares."""
+        return tuple(reflector.status() for reflector in self._reflectors)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What keeps us from hearing of changes."""
+        return of_watches(self.statuses())
+
+    def report(self, metrics: Metrics) -> None:
+        """Bring the metrics up to date."""
+        for status in self.statuses():
+            metrics.objects.labels(status.kind).set(status.objects)
+            metrics.mistaken.labels(status.kind).set(status.mistaken)
+            if status.stale_seconds is not None:
+                metrics.staleness.labels(status.kind).set(status.stale_seconds)
+            for reason, count in status.restarts.items():
+                metrics.restarts.labels(status.kind, reason).set(count)

@@ -1,0 +1,207 @@
+"""The loop on a fake kernel: one bad policy costs its own pods, failures are retried, nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from policyd.agent.blame import suspects
+from policyd.agent.pacing import Burst, Pacing, backoff, due
+from policyd.agent.reconciler import Reconciler, Target, Timing
+from policyd.agent.store import ObjectStore
+from policyd.applier.apply import Applier
+from policyd.applier.backend import NftRefused, statement_at
+from policyd.applier.fake import FakeNft
+from policyd.cluster.events import KINDS, Delete, Event, Synced, Upsert
+from policyd.kube.manifests import load_manifest
+from policyd.kube.objects import NetworkPolicy, Pod
+from policyd_compiler.nft.json_parser import parse_listing
+from policyd_compiler.nft.printer import print_table
+from policyd_compiler.options import Options
+from tests.agent.agents import DEADLINE, WORLD, policy
+
+
+class Picky(FakeNft):
+    """A kernel that does not like a word, wherever it stands."""
+
+    def __init__(self, dislikes: str) -> None:
+        super().__init__()
+        self.dislikes = dislikes
+
+    def _judge(self, script: str) -> None:
+        for number, line in enumerate(script.splitlines(), start=1):
+            if self.dislikes and self.dislikes in line:
+                raise NftRefused("Invalid argument", number, statement_at(script, number))
+
+    async def run(self, script: str) -> None:
+        self._judge(script)
+        await super().run(script)
+
+    async def check(self, script: str) -> None:
+        self._judge(script)
+        await super().check(script)
+
+
+@asynccontextmanager
+async def loop(nft: FakeNft, node: str = "n1") -> AsyncIterator[tuple[ObjectStore, Reconciler]]:
+    """A reconciler at work; stopped at the end."""
+    wake = asyncio.Event()
+    store = ObjectStore(node, wake)
+    monitor = SimpleNamespace(suspicious=False)
+    timing = Timing(Pacing(settle=0.0, patience=0.01, rest=0.0), verify_every=600.0, sweep_after=0.01)
+    reconciler = Reconciler(store, Applier(nft, "policyd"), monitor, Target(node, Options()), timing)
+    task = asyncio.create_task(reconciler.run(wake))
+    try:
+        yield store, reconciler
+    finally:
+        reconciler.stop(wake)
+        await task
+
+
+async def until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        await asyncio.sleep(0.001)
+
+
+def events(text: str) -> list[Event]:
+    objects, diagnostics = load_manifest(text.encode(), "test.yaml")
+    assert not diagnostics
+    return [
+        Upsert(f"{o.namespace}/{o.name}" if isinstance(o, Pod | NetworkPolicy) else o.name, o)
+        for o in objects
+    ]
+
+
+ALL_SYNCED: list[Event] = [Synced(kind) for kind in KINDS]
+
+
+def scenario(steps: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(steps(), DEADLINE))
+
+
+def test_nothing_is_written_before_every_kind_is_complete() -> None:
+    async def steps() -> None:
+        nft = FakeNft()
+        async with loop(nft) as (store, reconciler):
+            store.apply(events(WORLD))
+            for kind in KINDS[:-1]:
+                store.apply([Synced(kind)])
+                await asyncio.sleep(0.02)
+            assert (nft.scripts, store.waiting_for) == ([], (KINDS[-1],))
+            store.apply([Synced(KINDS[-1])])
+            await until(lambda: reconciler.status.enforced)
+            assert len(nft.scripts) == 1
+
+    scenario(steps)
+
+
+def test_one_bad_policy_costs_only_its_own_pods() -> None:
+    """Its pods are isolated and it allows nothing; the other policy is in force; it gets another chance."""
+
+    async def steps() -> None:
+        nft = Picky("dport 666")
+        async with loop(nft) as (store, reconciler):
+            good, bad = policy("good", "db", 5432), policy("bad", "web", 666)
+            store.apply([*events(f"{WORLD}---\n{good}---\n{bad}"), *ALL_SYNCED])
+            await until(lambda: reconciler.status.enforced)
+            assert reconciler.status.refused == ("shop/bad",)
+            assert "5432" in held(nft)
+            assert "ingress isolated by shop/bad" in held(nft)
+            store.apply(events(policy("bad", "web", 667)))
+            await until(lambda: reconciler.status.refused == ())
+            assert "667" in held(nft)
+
+    scenario(steps)
+
+
+def test_of_two_policies_in_one_chain_only_the_guilty_is_closed() -> None:
+    async def steps() -> None:
+        nft = Picky("dport { 80, 666")
+        async with loop(nft) as (store, reconciler):
+            both = f"{policy('one', 'web', 80)}---\n{policy('two', 'web', 666)}"
+            store.apply([*events(f"{WORLD}---\n{both}"), *ALL_SYNCED])
+            await until(lambda: reconciler.status.enforced)
+            assert reconciler.status.refused == ("shop/one",)  # without either of them the kernel is content
+            assert "666" in held(nft)
+
+    scenario(steps)
+
+
+@pytest.mark.parametrize("fault", ["refuse", "vanish", "vanish-after"])
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_after_a_failure_the_same_ruleset_is_reached(fault: str, number: int) -> None:
+    """Whichever transaction fails, and however: what was in force stays, and it is tried again."""
+
+    async def steps() -> None:
+        nft = FakeNft({number: fault})  # type: ignore[dict-item]
+        async with loop(nft) as (store, reconciler):
+            store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
+            await until(lambda: reconciler.status.enforced)
+            store.apply(events(policy("web", "web", 443)))
+            await until(lambda: "443" in held(nft))
+            await until(lambda: "dport 80" not in held(nft))
+            await until(lambda: reconciler.status.trouble == "")
+            whole = FakeNft()
+            async with loop(whole) as (other, fresh):
+                other.apply([*events(f"{WORLD}---\n{policy('web', 'web', 443)}"), *ALL_SYNCED])
+                await until(lambda: fresh.status.enforced)
+            await until(lambda: without_stamp(held(nft)) == without_stamp(held(whole)))
+
+    scenario(steps)
+
+
+def held(nft: FakeNft) -> str:
+    """What the fake kernel holds, as a script; its listing never waits for anything."""
+    listing = nft.list_table("policyd")
+    try:
+        listing.send(None)
+    except StopIteration as done:
+        table = parse_listing(done.value, "policyd") if done.value else None
+        return print_table(table) if table else ""
+    raise AssertionError("the listing waits")
+
+
+def without_stamp(text: str) -> list[str]:
+    return [line for line in text.splitlines() if "generation" not in line]
+
+
+def test_a_vanished_pod_leaves_the_ruleset() -> None:
+    async def steps() -> None:
+        nft = FakeNft()
+        async with loop(nft) as (store, reconciler):
+            store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
+            await until(lambda: reconciler.status.enforced)
+            store.apply([Delete("Pod", "shop/web")])
+            await until(lambda: "10.0.0.1" not in held(nft))
+
+    scenario(steps)
+
+
+def test_suspects_are_the_policies_of_what_a_statement_names() -> None:
+    owners = {"in4-1-shop/a": frozenset({"shop/a"}), "peers4-2": frozenset({"shop/b", "shop/c"})}
+    assert suspects("add rule inet policyd in4-1-shop/a ip saddr @peers4-2 return", owners) == (
+        "shop/a", "shop/b", "shop/c",
+    )  # fmt: skip
+    assert suspects("add rule inet policyd forward ip saddr vmap @egress4-3", owners) == ()
+
+
+def test_a_burst_is_compiled_once_it_is_over_or_has_lasted() -> None:
+    pacing = Pacing(settle=0.1, patience=1.0, rest=0.5)
+    assert due(Burst(first=10.0, last=10.0), pacing, ended=0.0, took=0.0) == pytest.approx(10.1)
+    assert due(Burst(first=10.0, last=10.99), pacing, ended=0.0, took=0.0) == pytest.approx(11.0)
+    assert due(Burst(first=10.0, last=10.0), pacing, ended=9.9, took=0.0) == pytest.approx(10.4)
+    assert due(Burst(first=10.0, last=10.0), pacing, ended=9.9, took=3.0) == pytest.approx(12.9)
+    assert due(Burst(first=10.0, last=10.0, urgent=True), pacing, ended=9.9, took=3.0) == pytest.approx(10.1)
+
+
+def test_backoff_grows_to_its_bound_and_is_jittered() -> None:
+    assert backoff(0, 0.0) == backoff(50, 0.0) == pytest.approx(0.2)
+    assert backoff(50, 1.0) == pytest.approx(30.0)
+    assert backoff(1, 1.0) == pytest.approx(0.4)
