@@ -1,0 +1,184 @@
+"""The backend over libnftables, which lives in a process of its own (`worker_process.py`).
+
+Foreign sets can crash the library and memory it took does not come back, so its process is replaced: when it
+died, when it does not answer, between requests when it has grown. This process never imports `nftables`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from policyd.applier.backend import NftBroken, NftUnavailable, list_command, read_errors, says_absent
+from policyd.applier.child import MAX_OUTPUT, Child, environment
+
+#: The same as in worker_process.py, which imports nothing of ours and is not imported.
+_HEADER = struct.Struct("!cI")
+_VERSION = "1"
+#: Debian's python3-nftables, which an interpreter in a virtual environment does not see.
+LIBRARY = "/usr/lib/python3/dist-packages"
+_PROGRAM = Path(__file__).with_name("worker_process.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a worker process is replaced: seconds without an answer, bytes grown, requests answered."""
+
+    start: float = 10.0
+    answer: float = 60.0
+    growth: int = 256 * 1024 * 1024
+    requests: int = 100_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class NftWorker:
+    """libnftables, in this network namespace or in the one at the path `netns`.
+
+    `library` is the directory of the package `nftables`.
+    """
+
+    def __init__(
+        self, netns: str | None = None, *, library: str = LIBRARY, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        self._arguments = (library,) if netns is None else (library, netns)
+        self._limits = limits
+        self._process: _Process | None = None
+        # There is one pipe: a request waits for the answer to the one before.
+        self._turn = asyncio.Lock()
+
+    async def run(self, script: str) -> None:
+        """Run a script as one transaction: all of it or nothing."""
+        await self._succeed(b"R", script)
+
+    async def check(self, script: str) -> None:
+        """Let the kernel judge a script as `run` would; nothing changes."""
+        await self._succeed(b"C", script)
+
+    async def list_table(self, name: str) -> str | None:
+        """The JSON text of `nft list table inet NAME`, None where there is none. Lists nothing else."""
+        kind, text = await self._ask(b"L", list_command(name))
+        if kind == b"+":
+            if not text.startswith("{"):
+                raise NftUnavailable("this libnftables has no JSON support: install one that has")
+            return text
+        if says_absent(text):
+            return None
+        raise read_errors(text, "")
+
+    async def close(self) -> None:
+        """End the process. The next call would start another."""
+        async with self._turn:
+            await self._end()
+
+    def describe(self) -> str:
+        """What this is, for a person."""
+        return "libnftables in a worker process"
+
+    async def _succeed(self, kind: bytes, script: str) -> None:
+        answer, text = await self._ask(kind, script)
+        if answer != b"+":
+            raise read_errors(text, script)
+
+    async def _ask(self, kind: bytes, text: str) -> tuple[bytes, str]:
+        async with self._turn:
+            if self._process is None or not self._process.fit(self._limits):
+                await self._end()
+                self._process = await self._start()
+            try:
+                return await self._process.exchange(kind, text, self._limits.answer)
+            except BaseException:
+                # Cancelled, too: an answer that comes late must not be taken for that to the next request.
+                await self._end()
+                raise
+
+    async def _start(self) -> _Process:
+        # -I and -S: nothing of the environment, of the working directory or of site-packages gets in.
+        command = (sys.executable, "-I", "-S", str(_PROGRAM), *self._arguments)
+        try:
+            child = await Child.start(command, environment())
+        except OSError as error:
+            raise NftUnavailable(f"cannot start the worker process: {error}") from error
+        process = _Process(child)
+        try:
+            await process.greet(self._limits.start)
+        except BaseException:
+            await process.end()
+            raise
+        return process
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            await process.end()
+
+
+class _Process:
+    """One worker process: frames to it and from it."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._answered = 0
+        self._memory = 0
+
+    async def greet(self, seconds: float) -> None:
+        """Wait until it is ready."""
+        kind, text = await self._receive(seconds)
+        if kind == b"X":
+            raise NftUnavailable(text)
+        if (kind, text) != (b"H", _VERSION):
+            raise NftUnavailable(f"the worker process speaks another protocol: {kind!r} {text!r}")
+        self._memory = self._resident()
+
+    async def exchange(self, kind: bytes, text: str, seconds: float) -> tuple[bytes, str]:
+        """Send a request and wait for its answer."""
+        content = text.encode()
+        self._child.write(_HEADER.pack(kind, len(content)), content)
+        answer = await self._receive(seconds)
+        self._answered += 1
+        return answer
+
+    def fit(self, limits: Limits) -> bool:
+        """Whether it lives and may take one more request."""
+        held = self._resident()  # 0 for one that died and of which the loop has not heard yet
+        return (
+            self._child.alive
+            and self._answered < limits.requests
+            and 0 < held <= self._memory + limits.growth
+        )
+
+    async def end(self) -> None:
+        """Kill it and wait until nothing of it is left."""
+        await self._child.end()
+
+    async def _receive(self, seconds: float) -> tuple[bytes, str]:
+        child = self._child
+        try:
+            async with asyncio.timeout(seconds):
+                if await child.wait_for_output(_HEADER.size):
+                    kind, length = _HEADER.unpack_from(child.output)
+                    if await child.wait_for_output(_HEADER.size + length):
+                        text = child.output[_HEADER.size : _HEADER.size + length].decode(errors="replace")
+                        child.output.clear()
+                        return kind, text
+        except TimeoutError:
+            raise NftBroken(
+                f"the worker process did not answer within {seconds:g} s and was killed", retryable=True
+            ) from None
+        if child.overflowed:
+            raise NftBroken(f"nft wrote more than {MAX_OUTPUT} bytes and was killed", retryable=False)
+        await child.wait()
+        raise NftBroken(f"the worker process ended with status {child.status}", retryable=True)
+
+    def _resident(self) -> int:
+        """Bytes of memory it holds; 0 when it is gone."""
+        try:
+            pages = Path(f"/proc/{self._child.pid}/statm").read_text().split()[1]
+        except OSError:
+            return 0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
