@@ -1,0 +1,226 @@
+"""What every backend does, the fake among them: one suite, in fresh network namespaces."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from policyd.applier.backend import Nft, NftRefused, delete_table
+from policyd.applier.fake import FakeNft
+from policyd_compiler.nft.ast import (
+    Accept,
+    AddrInSet,
+    AddrVmap,
+    Chain,
+    ChainName,
+    Drop,
+    Goto,
+    Hook,
+    KeyType,
+    Rule,
+    Set,
+    SetName,
+    Table,
+    VerdictMap,
+)
+from policyd_compiler.nft.commands import (
+    AddChain,
+    AddRule,
+    AddSet,
+    AddTable,
+    Command,
+    DeleteChain,
+    DeleteElements,
+    DeleteMap,
+    DeleteSet,
+    FlushChain,
+    FlushMap,
+    FlushSet,
+    print_commands,
+)
+from policyd_compiler.nft.json_parser import parse_listing
+from policyd_compiler.nft.printer import print_replace
+from policyd_compiler.options import Options
+from tests.applier.refusals import FOUNDATION, REFUSALS, Refused
+from tests.routes import compile_world
+from tests.strategies.worlds import worlds
+
+V4 = 10 << 24
+MANY = 100_000
+FORWARD = Chain(ChainName("forward"), hook=Hook("forward", -10))
+PODS, WAYS, RANGES = SetName("pods"), SetName("ways"), SetName("ranges")
+DENY = ChainName("deny")
+
+
+async def content(nft: Nft, name: str = "t") -> Table | None:
+    listing = await nft.list_table(name)
+    return None if listing is None else parse_listing(listing, name)
+
+
+def bare(table: Table) -> Table:
+    """The table without notes, which no kernel keeps, and its comment, which nft 1.0.6 does not tell."""
+    return replace(
+        table,
+        comment="",
+        notes=(),
+        sets=tuple(replace(part, notes=()) for part in table.sets),
+        maps=tuple(replace(part, notes=()) for part in table.maps),
+        chains=tuple(replace(chain, notes=()) for chain in table.chains),
+    )
+
+
+def test_every_command_is_done(runner: asyncio.Runner, nft: Nft) -> None:
+    to_deny = Rule(Drop(), (AddrInSet(4, "saddr", PODS),), comment="a note")
+    steps: tuple[tuple[Command, Table], ...] = (
+        (AddTable(), Table("t")),
+        (AddChain(FORWARD), Table("t", chains=(FORWARD,))),
+        (AddChain(Chain(DENY)), Table("t", chains=(Chain(DENY), FORWARD))),
+        (FlushChain(DENY), Table("t", chains=(Chain(DENY), FORWARD))),
+    )
+    pods = Set(PODS, KeyType.V4, (V4 + 1, V4 + 2), size=4)
+    ways = VerdictMap(WAYS, KeyType.V4, ((V4 + 1, Goto(DENY)), (V4 + 2, Accept())))
+    ranges = Set(RANGES, KeyType.V4, ((V4, V4 + 255), (V4 + 512, V4 + 512)), interval=True)
+    forward = replace(FORWARD, rules=(Rule(AddrVmap(4, "saddr", WAYS)),))
+    deny = Chain(DENY, (to_deny,))
+    whole = Table("t", sets=(pods, ranges), maps=(ways,), chains=(deny, forward))
+    fewer = replace(pods, elements=(V4 + 2,))
+    more: tuple[tuple[tuple[Command, ...], Table], ...] = (
+        ((AddSet(pods), AddSet(ways), AddSet(ranges)), replace(whole, chains=(Chain(DENY), FORWARD))),
+        ((AddRule(DENY, to_deny), AddRule(FORWARD.name, forward.rules[0])), whole),
+        ((AddSet(pods), AddSet(ranges)), whole),
+        ((DeleteElements(PODS, KeyType.V4, (V4 + 1,)),), replace(whole, sets=(fewer, ranges))),
+        ((FlushSet(PODS), AddSet(pods)), whole),
+        ((FlushMap(WAYS),), replace(whole, maps=(replace(ways, elements=()),))),
+        ((FlushChain(FORWARD.name), DeleteMap(WAYS)), replace(whole, maps=(), chains=(deny, FORWARD))),
+        ((DeleteChain(DENY), DeleteSet(PODS)), Table("t", sets=(ranges,), chains=(FORWARD,))),
+    )
+    for commands, expected in (*(((command,), table) for command, table in steps), *more):
+        runner.run(nft.run(print_commands("t", commands)))
+        assert expected == runner.run(content(nft))
+
+
+@pytest.mark.parametrize("refused", REFUSALS, ids=lambda refused: refused.name)
+def test_refusal(runner: asyncio.Runner, nft: Nft, refused: Refused) -> None:
+    """A script is refused for this reason, in this line, and nothing of it is done: neither tried nor run."""
+    runner.run(nft.run(FOUNDATION))
+    before = runner.run(nft.list_table("t"))
+    for attempt in (nft.check, nft.run):
+        with pytest.raises(NftRefused) as caught:
+            runner.run(attempt(refused.script))
+        error = caught.value
+        assert error.reason.removeprefix("Could not process rule: ").startswith(refused.reason)
+        assert error.line == refused.line or (not refused.line and isinstance(nft, FakeNft))
+        assert error.statement == (refused.script.split("\n")[error.line - 1].strip() if error.line else "")
+    assert runner.run(nft.list_table("t")) == before
+
+
+def test_refused_script_changes_nothing(runner: asyncio.Runner, nft: Nft) -> None:
+    """All or nothing, however much comes before the line that is refused."""
+    runner.run(nft.run(FOUNDATION))
+    before = runner.run(content(nft))
+    good = "add chain inet t c\nflush chain inet t forward\nadd rule inet t c drop\ndelete chain inet t b\n"
+    with pytest.raises(NftRefused, match="line 5"):
+        runner.run(nft.run(f"{good}add rule inet t none drop\n"))
+    assert runner.run(content(nft)) == before
+    runner.run(nft.run(good))
+    assert runner.run(content(nft)) != before
+
+
+def test_first_of_many_errors_is_told(runner: asyncio.Runner, nft: Nft) -> None:
+    runner.run(nft.run(FOUNDATION))
+    with pytest.raises(NftRefused) as caught:
+        runner.run(nft.run("add rule inet t none drop\ndelete chain inet t a\nadd rule inet t more drop\n"))
+    assert caught.value.line == 1
+    assert "delete chain" not in caught.value.message
+
+
+def test_check_changes_nothing(runner: asyncio.Runner, nft: Nft) -> None:
+    runner.run(nft.check(FOUNDATION))
+    assert runner.run(nft.list_table("t")) is None
+    runner.run(nft.run(FOUNDATION))
+    before = runner.run(nft.list_table("t"))
+    runner.run(nft.check("delete table inet t\n"))
+    assert runner.run(nft.list_table("t")) == before
+
+
+def test_listing_holds_one_table(runner: asyncio.Runner, nft: Nft) -> None:
+    runner.run(nft.run(f"{FOUNDATION}add table inet u\n"))
+    listing = runner.run(nft.list_table("u"))
+    assert listing is not None
+    kinds = [next(iter(item)) for item in json.loads(listing)["nftables"]]
+    assert kinds == ["metainfo", "table"]
+
+
+@pytest.mark.parametrize("name", ["", "t; flush ruleset", "t\n", "1a", "a b", "x" * 256])
+def test_only_a_name_is_listed(runner: asyncio.Runner, nft: Nft, name: str) -> None:
+    with pytest.raises(ValueError, match="no name of an nft table"):
+        runner.run(nft.list_table(name))
+
+
+def test_table_is_deleted_whether_it_is_there_or_not(runner: asyncio.Runner, nft: Nft) -> None:
+    runner.run(nft.run(FOUNDATION))
+    for _ in range(2):
+        runner.run(delete_table(nft, "t"))
+        assert runner.run(nft.list_table("t")) is None
+
+
+def test_lowered_tables_come_back(runner: asyncio.Runner, nft: Nft) -> None:
+    """The kernel lists what was sent, for every world and node, over whatever there was before."""
+
+    @settings(suppress_health_check=[HealthCheck.too_slow])
+    @given(worlds(), st.sampled_from(["n1", "n2", "n3"]), st.sampled_from([(), ("eth*", "veth1")]))
+    def hold(world: list[dict[str, object]], node: str, interfaces: tuple[str, ...]) -> None:
+        table = compile_world(world, node, Options(pod_interfaces=interfaces)).table
+        runner.run(nft.run(print_replace(table)))
+        assert runner.run(content(nft, table.name)) == bare(table)
+
+    hold()
+
+
+def test_large_scripts_and_listings(runner: asyncio.Runner, nft: Nft) -> None:
+    """A hundred thousand elements go in and come back."""
+    part = Set(PODS, KeyType.V4, tuple(range(V4, V4 + MANY)), size=MANY)
+    runner.run(nft.run(print_commands("t", (AddTable(), AddSet(part)))))
+    assert runner.run(content(nft)) == Table("t", sets=(part,))
+
+
+def test_calls_at_the_same_time_wait_for_each_other(runner: asyncio.Runner, nft: Nft) -> None:
+    """Each transaction is whole, and each listing is of a state between two."""
+
+    async def contend() -> list[str | None]:
+        await nft.run(FOUNDATION)
+        writers = [nft.run(_all_or_none(number)) for number in range(12)]
+        readers = [nft.list_table("t") for _ in range(12)]
+        mixed = [call for pair in zip(writers, readers, strict=True) for call in pair]
+        return list(await asyncio.gather(*mixed))[1::2]
+
+    for listing in runner.run(contend()):
+        assert listing is not None
+        table = parse_listing(listing, "t")
+        assert table is not None
+        owners = {re.sub("[^0-9]", "", chain.name) for chain in table.chains if chain.name.startswith("own")}
+        rules = [chain.rules for chain in table.chains if chain.name.startswith("own")]
+        assert len(owners) <= 1
+        assert len(rules) in (0, 3)
+
+
+def _all_or_none(number: int) -> str:
+    """A transaction that replaces the table by one with three chains of its own."""
+    chains = "".join(f"add chain inet t own{number}{part}\n" for part in "abc")
+    return f"add table inet t\ndelete table inet t\nadd table inet t\n{chains}"
+
+
+def test_works_again_after_close(runner: asyncio.Runner, nft: Nft) -> None:
+    runner.run(nft.run(FOUNDATION))
+    runner.run(nft.close())
+    assert runner.run(content(nft)) is not None
+
+
+def test_describes_itself(nft: Nft) -> None:
+    assert re.fullmatch(r"[a-z].{10,}", nft.describe())

@@ -1,0 +1,103 @@
+"""The program backend with programs that misbehave: they are killed, reaped and told about."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from policyd.applier import child
+from policyd.applier.backend import NftBroken, NftUnavailable
+from policyd.applier.program import NftProgram
+from tests.applier.conftest import until
+
+ADD = "add table inet t\n"
+
+
+def program(tmp_path: Path, text: str) -> str:
+    """A program in the place of nft."""
+    path = tmp_path / "nft"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_missing_program_is_told(runner: asyncio.Runner) -> None:
+    with pytest.raises(NftUnavailable, match="install the package nftables"):
+        runner.run(NftProgram(program="no-such-nft").run(ADD))
+
+
+def test_program_that_hangs_is_killed(runner: asyncio.Runner, tmp_path: Path) -> None:
+    nft = NftProgram(program=program(tmp_path, "exec sleep 60"), timeout=0.2)
+    with pytest.raises(NftBroken, match=r"did not end within 0\.2 s") as caught:
+        runner.run(nft.run(ADD))
+    assert caught.value.retryable
+
+
+def test_program_that_does_not_read_is_killed(runner: asyncio.Runner, tmp_path: Path) -> None:
+    nft = NftProgram(program=program(tmp_path, "exec sleep 60"), timeout=0.2)
+    with pytest.raises(NftBroken):
+        runner.run(nft.run(ADD * 100_000))
+
+
+def test_program_that_ends_before_it_reads_is_heard(runner: asyncio.Runner, tmp_path: Path) -> None:
+    nft = NftProgram(program=program(tmp_path, "echo 'Error: enough' >&2; exit 1"))
+    with pytest.raises(Exception, match="enough"):
+        runner.run(nft.run(ADD * 100_000))
+
+
+def test_program_that_dies_is_told(runner: asyncio.Runner, tmp_path: Path) -> None:
+    with pytest.raises(NftBroken, match="signal 11"):
+        runner.run(NftProgram(program=program(tmp_path, "kill -SEGV $$")).run(ADD))
+
+
+def test_output_without_end_is_cut(
+    runner: asyncio.Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "MAX_OUTPUT", 1 << 20)
+    with pytest.raises(NftBroken, match="wrote more than"):
+        runner.run(NftProgram(program=program(tmp_path, "exec yes")).list_table("t"))
+
+
+def test_errors_without_end_do_not_fill_memory(runner: asyncio.Runner, tmp_path: Path) -> None:
+    text = "echo 'Error: first' >&2; yes 'Error: more' | head -c 10000000 >&2; exit 1"
+    with pytest.raises(Exception, match="first"):
+        runner.run(NftProgram(program=program(tmp_path, text)).run(ADD))
+
+
+def test_nft_without_json_is_told(runner: asyncio.Runner, tmp_path: Path) -> None:
+    text = "echo 'JSON support not compiled-in' >&2; exit 1"
+    with pytest.raises(NftUnavailable, match="JSON support"):
+        runner.run(NftProgram(program=program(tmp_path, text)).list_table("t"))
+
+
+def test_cancelled_call_leaves_nothing_behind(runner: asyncio.Runner, tmp_path: Path) -> None:
+    """The fixture `runner` looks for what is left."""
+
+    async def scene() -> None:
+        nft = NftProgram(program=program(tmp_path, f"touch {tmp_path}/running; exec sleep 60"))
+        call = asyncio.create_task(nft.run(ADD))
+        await until((tmp_path / "running").exists)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    runner.run(scene())
+
+
+@pytest.mark.kernel
+def test_missing_permission_is_told(runner: asyncio.Runner, netns: str, tmp_path: Path) -> None:
+    stranger = program(tmp_path, 'exec setpriv --reuid 65534 --clear-groups nft "$@"')
+    for attempt in (
+        NftProgram(netns, program=stranger).run(ADD),
+        NftProgram(netns, program=stranger).list_table("t"),
+    ):
+        with pytest.raises(NftUnavailable, match="CAP_NET_ADMIN"):
+            runner.run(attempt)
+
+
+@pytest.mark.kernel
+def test_missing_namespace_is_told(runner: asyncio.Runner, tmp_path: Path) -> None:
+    with pytest.raises(NftUnavailable, match="cannot enter the network namespace"):
+        runner.run(NftProgram(str(tmp_path / "none")).run(ADD))

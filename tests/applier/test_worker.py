@@ -1,0 +1,277 @@
+"""The worker process dies, hangs and grows, and the next request finds another one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from policyd.applier import worker_process
+from policyd.applier.backend import NftBroken, NftRefused, NftUnavailable
+from policyd.applier.worker import Limits, NftWorker
+from tests.applier.conftest import children, until
+
+pytestmark = pytest.mark.kernel
+
+#: A replacement takes 0.06 s; the rest is for a machine with other work.
+SOON = 2.0
+ADD = "add table inet t\nadd chain inet t c\n"
+MANY = "add table inet t\nadd set inet t s {{ type ipv4_addr; elements = {{ {} }}; }}\n".format(
+    ", ".join(f"10.0.{n >> 8}.{n & 255}" for n in range(20_000))
+)
+#: nft 1.0.6 aborts on this: one script gives a set two types.
+DEADLY = """\
+add table inet t
+add set inet t s { type ipv4_addr . ipv4_addr; elements = { 10.0.0.1 . 10.0.0.1 }; }
+add set inet t s { type ifname; flags interval; elements = { "eth0" }; }
+"""
+PARENT = """\
+import asyncio, sys
+from policyd.applier.worker import NftWorker
+
+async def main():
+    nft = NftWorker(sys.argv[1])
+    await nft.list_table("t")
+    print(nft._process._child.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def worker(runner: asyncio.Runner, netns: str) -> Iterator[NftWorker]:
+    """A worker that is running."""
+    nft = NftWorker(netns)
+    runner.run(nft.run(ADD))
+    yield nft
+    runner.run(nft.close())
+
+
+def pid_of(nft: NftWorker) -> int:
+    assert nft._process is not None
+    return nft._process._child.pid
+
+
+async def works(nft: NftWorker) -> None:
+    """The next request is answered, and soon."""
+    started = time.monotonic()
+    await nft.run(ADD)
+    assert time.monotonic() - started < SOON
+    assert await nft.list_table("t") is not None
+
+
+async def begin(nft: NftWorker, script: str) -> asyncio.Task[None]:
+    """A request that is under way with a worker that stands still."""
+    os.kill(pid_of(nft), signal.SIGSTOP)
+    request = asyncio.create_task(nft.run(script))
+    await until(nft._turn.locked)  # whoever has the turn writes at once; the worker cannot read
+    return request
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_request_of_a_worker_that_dies_is_broken(
+    runner: asyncio.Runner, worker: NftWorker, number: signal.Signals
+) -> None:
+    async def scene() -> None:
+        request = await begin(worker, MANY)
+        for each in (number, signal.SIGCONT):  # who stands still dies only of SIGKILL
+            with suppress(ProcessLookupError):
+                os.kill(pid_of(worker), each)
+        with pytest.raises(NftBroken, match="status -") as caught:
+            await request
+        assert caught.value.retryable
+        await works(worker)
+        assert '"s"' not in str(await worker.list_table("t"))
+
+    runner.run(scene())
+
+
+def test_worker_that_dies_between_requests_is_replaced(runner: asyncio.Runner, worker: NftWorker) -> None:
+    async def scene() -> None:
+        dead = pid_of(worker)
+        os.kill(dead, signal.SIGKILL)
+        await until(lambda: dead not in children())
+        await works(worker)
+        assert pid_of(worker) != dead
+
+    runner.run(scene())
+
+
+def test_script_that_kills_the_library_costs_one_request(runner: asyncio.Runner, worker: NftWorker) -> None:
+    """A real crash with nft 1.0.6; later versions refuse the script."""
+
+    async def scene() -> None:
+        with pytest.raises((NftBroken, NftRefused)):
+            await worker.run(DEADLY)
+        await works(worker)
+
+    runner.run(scene())
+
+
+def test_worker_that_hangs_is_killed(runner: asyncio.Runner, netns: str) -> None:
+    nft = NftWorker(netns, limits=Limits(answer=0.3))
+
+    async def scene() -> None:
+        await nft.run(ADD)
+        hung = pid_of(nft)
+        with pytest.raises(NftBroken, match=r"did not answer within 0\.3 s"):
+            await (await begin(nft, MANY))
+        assert hung not in children()
+        await works(nft)
+        await nft.close()
+
+    runner.run(scene())
+
+
+def test_worker_that_grows_is_replaced_between_requests(runner: asyncio.Runner, netns: str) -> None:
+    nft = NftWorker(netns, limits=Limits(growth=1 << 20))
+
+    async def scene() -> None:
+        await nft.run(ADD)
+        first = pid_of(nft)
+        await nft.run(MANY)
+        await works(nft)
+        assert pid_of(nft) != first
+        assert '"s"' in str(await nft.list_table("t"))
+        await nft.close()
+
+    runner.run(scene())
+
+
+def test_worker_that_answered_enough_is_replaced(runner: asyncio.Runner, netns: str) -> None:
+    nft = NftWorker(netns, limits=Limits(requests=2))
+
+    async def scene() -> list[int]:
+        pids = []
+        for _ in range(4):
+            await nft.run(ADD)
+            pids.append(pid_of(nft))
+        await nft.close()
+        return pids
+
+    one, two, three, four = runner.run(scene())
+    assert (one == two, two == three, three == four) == (True, False, True)
+
+
+def test_worker_whose_input_ends_ends(runner: asyncio.Runner, worker: NftWorker) -> None:
+    async def scene() -> None:
+        assert worker._process is not None
+        child = worker._process._child
+        child.end_input()
+        async with asyncio.timeout(SOON):
+            await child.wait()
+        assert child.status == 0
+        await works(worker)
+
+    runner.run(scene())
+
+
+def test_cancelled_request_leaves_nothing_behind(runner: asyncio.Runner, worker: NftWorker) -> None:
+    """A late answer must not be taken for the answer to the next request."""
+
+    async def scene() -> None:
+        request = await begin(worker, MANY)
+        stopped = pid_of(worker)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        assert stopped not in children()
+        await works(worker)
+        assert '"s"' not in str(await worker.list_table("t"))
+
+    runner.run(scene())
+
+
+def test_cancelled_start_leaves_nothing_behind(runner: asyncio.Runner, netns: str) -> None:
+    """The fixture `runner` looks for what is left."""
+
+    async def scene() -> None:
+        for turns in range(0, 40, 4):
+            nft = NftWorker(netns)
+            request = asyncio.create_task(nft.run(ADD))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            request.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await request
+            await works(nft)
+            await nft.close()
+
+    runner.run(scene())
+
+
+def test_those_who_wait_are_served_after_a_death(runner: asyncio.Runner, worker: NftWorker) -> None:
+    async def scene() -> None:
+        request = await begin(worker, MANY)
+        waiting = asyncio.create_task(worker.list_table("t"))
+        os.kill(pid_of(worker), signal.SIGKILL)
+        with pytest.raises(NftBroken):
+            await request
+        assert await waiting is not None
+
+    runner.run(scene())
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["idle", "stopped"])
+def test_worker_dies_with_its_parent(netns: str, stopped: bool) -> None:
+    """However the parent ends, and whether or not the worker could hear of it."""
+    with subprocess.Popen([sys.executable, "-c", PARENT, netns], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        if stopped:
+            os.kill(pid, signal.SIGSTOP)
+        parent.kill()
+    asyncio.run(until(lambda: gone(pid)))
+
+
+def test_parent_never_loads_the_library() -> None:
+    code = (
+        "import sys; from policyd.applier import choose, fake, probe\n"
+        "print({'nftables', 'policyd.applier.worker_process'} & set(sys.modules) or 'clean')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout == "clean\n"
+
+
+def test_worker_sees_only_the_library_it_is_told(runner: asyncio.Runner, netns: str, tmp_path: Path) -> None:
+    """Nothing from the working directory or from the environment, whatever is called `nftables` there."""
+    (tmp_path / "nftables.py").write_text("raise SystemExit('the wrong one')\n")
+    nft = NftWorker(netns)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        patch.setenv("PYTHONPATH", str(tmp_path))
+        runner.run(works(nft))
+    runner.run(nft.close())
+
+
+def test_missing_library_is_told(runner: asyncio.Runner, tmp_path: Path) -> None:
+    with pytest.raises(NftUnavailable, match="no python3-nftables in"):
+        runner.run(NftWorker(library=str(tmp_path)).run(ADD))
+
+
+def test_missing_namespace_is_told(runner: asyncio.Runner, tmp_path: Path) -> None:
+    with pytest.raises(NftUnavailable, match="cannot enter the network namespace"):
+        runner.run(NftWorker(str(tmp_path / "none")).run(ADD))
+
+
+def test_frames_have_one_form_on_both_sides() -> None:
+    from policyd.applier import worker  # noqa: PLC0415 beside its counterpart
+
+    assert worker._HEADER.format == worker_process.HEADER.format
+    assert worker._VERSION.encode() == worker_process.VERSION
+
+
+def gone(pid: int) -> bool:
+    try:
+        return "(zombie)" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
