@@ -36,9 +36,14 @@ class Child(asyncio.SubprocessProtocol):
     async def start(
         cls, command: Sequence[str], environment: Mapping[str, str], *, errors: int | None = None
     ) -> Child:
-        """Start a program. `errors` is where its error output goes: a pipe, or with None to ours."""
+        """Start a program. `errors` is where its error output goes: a pipe, or with None to ours.
+
+        It is in a session of its own: a Ctrl-C at the terminal is for its parent to handle.
+        """
         loop = asyncio.get_running_loop()
-        _, child = await loop.subprocess_exec(cls, *command, env=dict(environment), stderr=errors)
+        _, child = await loop.subprocess_exec(
+            cls, *command, env=dict(environment), stderr=errors, start_new_session=True
+        )
         return child
 
     @property

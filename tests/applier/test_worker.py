@@ -233,6 +233,10 @@ def test_worker_dies_with_its_parent(netns: str, stopped: bool) -> None:
     asyncio.run(until(lambda: gone(pid)))
 
 
+def test_signals_of_the_terminal_do_not_reach_the_worker(worker: NftWorker) -> None:
+    assert os.getsid(pid_of(worker)) != os.getsid(0)
+
+
 def test_parent_never_loads_the_library() -> None:
     code = (
         "import sys; from policyd.applier import choose, fake, probe\n"
