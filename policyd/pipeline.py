@@ -10,7 +10,11 @@ from policyd.cluster.state import ClusterState
 from policyd_compiler.driver import compile_snapshot
 from policyd_compiler.ir import Snapshot
 from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.options import Options
+
+#: What an agent writes first; the applier counts on from what the kernel holds.
+FIRST_GENERATION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ def build(state: ClusterState, node: str, options: Options, poisoned: frozenset[
     """Compile a cluster for one node. `poisoned` policies isolate their pods, allow nothing (decisions 8)."""
     resolved = resolve(state, node, poisoned)
     lowered = compile_snapshot(resolved.snapshot, options)
-    table = lowered.table
+    table = stamp(lowered.table, FIRST_GENERATION)
     return Build(
         resolved.snapshot, table, lowered.owners, resolved.warnings, _count(resolved.snapshot, table)
     )

@@ -27,6 +27,7 @@ from policyd_compiler.nft.commands import (
     FlushSet,
     print_commands,
 )
+from policyd_compiler.nft.json_parser import NOT_OURS
 from policyd_compiler.nft.printer import print_replace
 
 StepKind: TypeAlias = Literal["replace", "stage", "commit", "sweep"]
@@ -78,7 +79,8 @@ def same_rules(actual: Table, desired: Table) -> bool:
 
 def _alike(actual: Table, desired: Table) -> bool:
     """Whether a plan in steps is possible: base chains are the same, and what both have is declared alike."""
-    if actual.name != desired.name or _hooks(actual) != _hooks(desired):
+    hooks = _hooks(actual)
+    if actual.name != desired.name or any(hooks.get(name) != hook for name, hook in _hooks(desired).items()):
         return False
     held, wanted = _declarations(actual), _declarations(desired)
     return all(held.get(name, declaration) == declaration for name, declaration in wanted.items())
@@ -212,11 +214,17 @@ def differences(actual: Table, wanted: Table) -> tuple[str, ...]:
         names = {item.name for item in right}
         found.extend(f"{kind} {item.name} is not ours" for item in held if item.name not in names)
         found.extend(
-            f"{kind} {item.name} was changed"
+            f"{kind} {item.name} was changed{_foreign_rule(by_name[item.name])}"
             for item in right
             if item.name in by_name and replace(by_name[item.name], notes=()) != replace(item, notes=())
         )
     return tuple(found)
+
+
+def _foreign_rule(item: Item) -> str:
+    rules = item.rules if isinstance(item, Chain) else ()
+    foreign = [rule.comment for rule in rules if rule.comment.startswith(NOT_OURS)]
+    return f": {foreign[0]}" if foreign else ""
 
 
 def _beside(old: tuple[Named, ...], new: tuple[Named, ...]) -> tuple[Named, ...]:

@@ -1,8 +1,8 @@
 """`nft -j list table` → the table, as the compiler would have written it; nft 1.0.6 to 1.1.
 
-Everything that has an effect must be understood or reported: a rule, an object or an attribute that our
-syntax tree cannot say raises ForeignContent. Comparing the result with the table wanted is then a complete
-verification. The only place in the compiler that handles untyped values.
+Everything that has an effect must be understood or reported: an object or an attribute that our syntax tree
+cannot say raises ForeignContent, and a rule that it cannot say becomes one that nobody wants. Comparing the
+result with the table wanted is then a complete verification. Nothing else here handles untyped values.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from policyd_compiler.addr import parse_address, prefix_interval
 from policyd_compiler.nft.ast import (
     Chain,
     ChainName,
+    Drop,
     Family,
     Hook,
     HookName,
@@ -36,8 +37,12 @@ _PLACE = {"family", "table", "name", "handle"}
 _SET_KEYS = _PLACE | {"type", "flags", "size", "elem", "count"}
 
 
+#: How the comment of a rule begins that stands for one which our syntax tree cannot say.
+NOT_OURS = "not a rule of ours: "
+
+
 class ForeignContent(Exception):
-    """The table holds what policyd does not write. `things` are sentences, one for each."""
+    """The table holds what policyd does not write, rules apart. `things` are sentences, one for each."""
 
     def __init__(self, things: tuple[str, ...]) -> None:
         super().__init__("; ".join(things))
@@ -130,8 +135,12 @@ class _Reader:
         self._hooks[name] = Hook(cast(HookName, value["hook"]), int(value["prio"]))
 
     def _read_rule(self, value: dict[str, Any]) -> None:
-        only(value, {"family", "table", "chain", "handle", "comment", "expr"})
-        rule = read_rule(value["expr"], value.get("comment", ""))
+        try:
+            only(value, {"family", "table", "chain", "handle", "comment", "expr"})
+            rule = read_rule(value["expr"], value.get("comment", ""))
+        except (NotOurs, ValueError, KeyError, TypeError) as error:
+            # It stands for itself, and is like no rule of ours: its chain differs, and can be mended.
+            rule = Rule(Drop(), comment=f"{NOT_OURS}{error}")
         self._rules.setdefault(ChainName(value["chain"]), []).append(rule)
 
     def _read_set(self, value: dict[str, Any]) -> None:
