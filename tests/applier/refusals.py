@@ -126,6 +126,7 @@ REFUSALS = (
     Refused("a set that a rule needs", "delete set inet t s", _BUSY),
     Refused("a map that a rule needs", "delete map inet t m", _BUSY),
     Refused("no such element", "delete element inet t s { 10.0.0.2 }", _ABSENT),
+    Refused("a name with a star", 'delete element inet t names { "eth*" }', "element does not exist"),
     Refused("elements of no set", "delete element inet t none { 10.0.0.2 }", _ABSENT),
     Refused("a part of a range", "delete element inet t r { 10.1.0.1 }", "element does not exist"),
 )

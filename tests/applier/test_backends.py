@@ -105,6 +105,17 @@ def test_every_command_is_done(runner: asyncio.Runner, nft: Nft) -> None:
         assert expected == runner.run(content(nft))
 
 
+def test_size_changes_where_one_is_given(runner: asyncio.Runner, nft: Nft) -> None:
+    """And counts from the next transaction on."""
+    sizes = []
+    for text in ("size 2;", "", "size 3;", ""):
+        runner.run(nft.run(f"add table inet t\nadd set inet t s {{ type ipv4_addr; {text} }}\n"))
+        table = runner.run(content(nft))
+        assert table is not None
+        sizes.append(table.sets[0].size)
+    assert sizes == [2, 2, 3, 3]
+
+
 @pytest.mark.parametrize("refused", REFUSALS, ids=lambda refused: refused.name)
 def test_refusal(runner: asyncio.Runner, nft: Nft, refused: Refused) -> None:
     """A script is refused for this reason, in this line, and nothing of it is done: neither tried nor run."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from policyd.applier import child
-from policyd.applier.backend import NftBroken, NftUnavailable
+from policyd.applier.backend import NftBroken, NftRefused, NftUnavailable
 from policyd.applier.program import NftProgram
 from tests.applier.conftest import until
 
@@ -43,7 +43,7 @@ def test_program_that_does_not_read_is_killed(runner: asyncio.Runner, tmp_path: 
 
 def test_program_that_ends_before_it_reads_is_heard(runner: asyncio.Runner, tmp_path: Path) -> None:
     nft = NftProgram(program=program(tmp_path, "echo 'Error: enough' >&2; exit 1"))
-    with pytest.raises(Exception, match="enough"):
+    with pytest.raises(NftRefused, match="enough"):
         runner.run(nft.run(ADD * 100_000))
 
 
@@ -60,10 +60,23 @@ def test_output_without_end_is_cut(
         runner.run(NftProgram(program=program(tmp_path, "exec yes")).list_table("t"))
 
 
-def test_errors_without_end_do_not_fill_memory(runner: asyncio.Runner, tmp_path: Path) -> None:
-    text = "echo 'Error: first' >&2; yes 'Error: more' | head -c 10000000 >&2; exit 1"
-    with pytest.raises(Exception, match="first"):
+def test_errors_without_end_are_cut(runner: asyncio.Runner, tmp_path: Path) -> None:
+    text = "echo 'Error: first' >&2; yes more | head -c 10000000 >&2; exit 1"
+    with pytest.raises(NftRefused, match="first") as caught:
         runner.run(NftProgram(program=program(tmp_path, text)).run(ADD))
+    assert len(caught.value.message) < 1_000_000
+
+
+def test_calls_at_the_same_time_wait_for_each_other(runner: asyncio.Runner, tmp_path: Path) -> None:
+    """One program at a time: a second one would fail here."""
+    nft = NftProgram(
+        program=program(tmp_path, f"mkdir {tmp_path}/busy && sleep 0.02 && rmdir {tmp_path}/busy")
+    )
+
+    async def scene() -> None:
+        await asyncio.gather(*(nft.run(ADD) for _ in range(4)))
+
+    runner.run(scene())
 
 
 def test_nft_without_json_is_told(runner: asyncio.Runner, tmp_path: Path) -> None:
