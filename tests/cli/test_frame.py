@@ -182,16 +182,30 @@ LOOK = """\
 import sys
 from policyd.cli.frame import run
 try:
-    run(["--version"])
+    run(sys.argv[1:])
 finally:
     print(*sys.modules)
 """
 
 
+def imported(*arguments: str) -> set[str]:
+    result = finish(start(*arguments, program=(sys.executable, "-c", LOOK)))
+    return set(result.out.split())
+
+
 def test_start_is_quick_because_next_to_nothing_is_imported() -> None:
     """A clock would be fooled by a busy machine; what is imported is what takes the time."""
-    result = finish(start(program=(sys.executable, "-c", LOOK)))
-    imported = set(result.out.split())
-    ours = {name for name in imported if name.startswith(("policyd.", "policyd_compiler"))}
+    found = imported("--version")
+    ours = {name for name in found if name.startswith(("policyd.", "policyd_compiler"))}
     assert ours == {"policyd.cli", "policyd.cli.frame", "policyd.cli.parsing", "policyd.cli.version"}
-    assert imported.isdisjoint({"dataclasses", "yaml", "asyncio", "json", "importlib.metadata", "subprocess"})
+    assert found.isdisjoint({"dataclasses", "yaml", "asyncio", "json", "importlib.metadata", "subprocess"})
+
+
+def test_the_offline_commands_import_nothing_of_the_agent() -> None:
+    found = imported("compile", "-f", "not-there")
+    assert "policyd.pipeline" in found
+    assert found.isdisjoint(
+        {"pydantic", "asyncio", "aiohttp", "kubernetes_asyncio", "nftables", "watchfiles"}
+    )
+    rooms = {name.split(".")[1] for name in found if name.startswith("policyd.")}
+    assert rooms == {"cli", "cluster", "errors", "kube", "pipeline"}

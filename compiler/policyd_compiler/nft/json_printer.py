@@ -58,18 +58,22 @@ def print_replace_json(table: Table) -> str:
 def _commands(table: Table) -> Iterator[Json]:
     name: dict[str, Json] = {"family": "inet", "name": table.name}
     comment: dict[str, Json] = {"comment": table.comment} if table.comment else {}
-    yield {"add": {"table": {**name}}}
+    yield _add("table", name)
     yield {"delete": {"table": name}}
-    yield {"add": {"table": {**name, **comment}}}
+    yield _add("table", {**name, **comment})
     place: dict[str, Json] = {"family": "inet", "table": table.name}
     # A chain must be known before a map element or a rule names it.
     for chain in table.chains:
-        yield {"add": {"chain": {**place, **_chain(chain)}}}
-    yield from ({"add": {"set": {**place, **_set(part)}}} for part in table.sets)
-    yield from ({"add": {"map": {**place, **_set(part), "map": "verdict"}}} for part in table.maps)
+        yield _add("chain", {**place, **_chain(chain)})
+    yield from (_add("set", {**place, **_set(part)}) for part in table.sets)
+    yield from (_add("map", {**place, **_set(part), "map": "verdict"}) for part in table.maps)
     for chain in table.chains:
         for rule in chain.rules:
-            yield {"add": {"rule": {**place, "chain": chain.name, **_rule(rule)}}}
+            yield _add("rule", {**place, "chain": chain.name, **_rule(rule)})
+
+
+def _add(kind: str, value: dict[str, Json]) -> Json:
+    return {"add": {kind: value}}
 
 
 def _chain(chain: Chain) -> dict[str, Json]:

@@ -118,6 +118,21 @@ def test_canonical_addresses_round_trip(address: object) -> None:
     assert print_ip(*ours) == str(mapped or theirs)
 
 
+groups = st.lists(st.sampled_from(["0", "1", "00", "0a", "A", "ffff", "10", ""]), min_size=1, max_size=8)
+
+
+@given(groups, groups)
+def test_canonical_text_is_only_taken_over_where_it_is_canonical(head: list[str], tail: list[str]) -> None:
+    text = f"{':'.join(head)}::{':'.join(tail)}"
+    try:
+        read = parse_ip(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="is not an IP address"):
+            canonical_ip(text)
+    else:
+        assert canonical_ip(text) == print_ip(*read)
+
+
 @given(st.integers(0, 2**128 - 1), st.integers(0, 128))
 def test_blocks_agree_with_the_standard_library(value: int, length: int) -> None:
     theirs = ip_network((ip_address(value) if value >> 32 else IPv6Address(value), length), strict=False)

@@ -136,6 +136,18 @@ JSON = {
   {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ^"A"}}
 ]}
 """,
+    "a duplicate key in an item of a list": """\
+{"apiVersion": "v1", "kind": "List", "items": [
+  {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}},
+  {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "b", ^"name": "c"}}
+]}
+""",
+    "a comma that is missing in a list": """\
+{"apiVersion": "v1", "kind": "List", "items": [
+  {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}
+  ^{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "b"}}
+]}
+""",
     "an item of a list in a list": """\
 {"apiVersion": "v1", "items": [{"apiVersion": "v1", "kind": "PodList", "items": [
   {"metadata": {"name": "b"}}, {"metadata": {"name": ^"A"}}]}], "kind": "List"}
