@@ -94,18 +94,17 @@ def checked(name: str) -> str:
 
 def read_errors(errors: str, script: str) -> NftRefused | NftUnavailable:
     """What nft wrote when it failed, as an exception about its first error."""
-    if _FORBIDDEN in errors:
+    first = _ERROR.search(errors)
+    start, line = (first.end(), int(first[1] or 0)) if first else (0, 0)
+    following = _ERROR.search(errors, start)
+    message = errors[start : following.start() if following else None].strip()
+    refused = NftRefused(message or "nft failed and did not say why", line, statement_at(script, line))
+    if _FORBIDDEN in refused.reason:
         return NftUnavailable(
             f"nft: {_FORBIDDEN}: it needs root or CAP_NET_ADMIN in the network namespace, "
             "and a table that no other program owns"
         )
-    first = _ERROR.search(errors)
-    if first is None:
-        return NftRefused(errors.strip() or "nft failed and did not say why")
-    line = int(first[1] or 0)
-    following = _ERROR.search(errors, first.end())
-    message = errors[first.end() : following.start() if following else None].rstrip()
-    return NftRefused(message, line, statement_at(script, line))
+    return refused
 
 
 def says_absent(errors: str) -> bool:

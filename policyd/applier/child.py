@@ -34,7 +34,7 @@ class Child(asyncio.SubprocessProtocol):
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], environment: Mapping[str, str], *, errors: int | None = None
+        cls, command: Sequence[str], variables: Mapping[str, str], *, errors: int | None = None
     ) -> Child:
         """Start a program. `errors` is where its error output goes: a pipe, or with None to ours.
 
@@ -42,7 +42,7 @@ class Child(asyncio.SubprocessProtocol):
         """
         loop = asyncio.get_running_loop()
         _, child = await loop.subprocess_exec(
-            cls, *command, env=dict(environment), stderr=errors, start_new_session=True
+            cls, *command, env=dict(variables), stderr=errors, start_new_session=True
         )
         return child
 

@@ -18,7 +18,7 @@ _NOBODYS = "policyd-self-test"
 
 
 async def open_backend(kind: BackendKind, netns: str | None = None, library: str = LIBRARY) -> Nft:
-    """A backend that has passed its self-test; the caller closes it. Raises NftUnavailable.
+    """A backend that has passed its self-test; the caller closes it. Raises NftUnavailable or NftBroken.
 
     `netns` is the path of a network namespace, None for the one of this process.
     """

@@ -16,6 +16,7 @@ from policyd.applier.fake_table import (
     ABSENT,
     LONG_COMMENT,
     MAX_COMMENT_BYTES,
+    MAX_NAME_BYTES,
     TOO_DEEP,
     FakeTable,
     Refusal,
@@ -139,7 +140,7 @@ def _check_text(statement: Statement, script: str) -> None:
             pass
     for name in names:
         # Too long a name is for the kernel to refuse.
-        if NAME.fullmatch(name[:MAX_COMMENT_BYTES]) is None:
+        if NAME.fullmatch(name[:MAX_NAME_BYTES]) is None:
             raise _refused(f"syntax error, unexpected {name}", statement.line, script)
 
 

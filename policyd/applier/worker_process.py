@@ -30,6 +30,8 @@ def serve(library: str, netns: str | None) -> None:
     # What the library prints must not come between the frames.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    # When a whole service is told to stop, our parent ends us, after what it still has to do.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         _die_with_parent()
         if netns is not None:

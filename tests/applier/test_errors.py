@@ -114,6 +114,13 @@ def test_missing_permission_is_no_refusal(errors: str) -> None:
     assert "CAP_NET_ADMIN" in str(found)
 
 
+def test_words_of_a_script_are_no_missing_permission() -> None:
+    echoed = 'add rule inet t none drop comment "Operation not permitted"'
+    assert refused(
+        f"/dev/stdin:1:17-20: Error: Could not process rule: No such file or directory\n{echoed}\n"
+    )
+
+
 def test_absence_is_told_from_other_failures() -> None:
     guess = "Error: No such file or directory; did you mean table ‘tt’ in family inet?\nlist table inet t\n"
     assert says_absent("Error: No such file or directory\nlist table inet t\n               ^\n")

@@ -237,6 +237,14 @@ def test_signals_of_the_terminal_do_not_reach_the_worker(worker: NftWorker) -> N
     assert os.getsid(pid_of(worker)) != os.getsid(0)
 
 
+def test_worker_outlives_the_signal_to_stop(runner: asyncio.Runner, worker: NftWorker) -> None:
+    """A service manager sends it to all at once, while the parent may still have something to apply."""
+    pid = pid_of(worker)
+    os.kill(pid, signal.SIGTERM)
+    runner.run(works(worker))
+    assert pid_of(worker) == pid
+
+
 def test_parent_never_loads_the_library() -> None:
     code = (
         "import sys; from policyd.applier import choose, fake, probe\n"
