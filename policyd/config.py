@@ -19,6 +19,8 @@ from policyd.errors import BadInput, Diagnostic
 from policyd_compiler.options import Options
 
 PREFIX = "POLICYD_"
+#: What nft takes as a table's name, without what is awkward in a shell.
+TABLE = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
 
 
 def _split(value: object) -> object:
@@ -36,7 +38,7 @@ class Settings(BaseModel):
     recursive: bool = Field(default=False, description="read the directory's folders, too")
     kubeconfig: str = Field("", description="path of a kubeconfig; without one, the pod's service account")
     context: str = Field("", description="context of the kubeconfig; without one, the current context")
-    table: str = Field("policyd", pattern=r"^[A-Za-z][\w.-]{0,63}$", description="nft table")
+    table: str = Field("policyd", pattern=TABLE, description="nft table")
     pod_interfaces: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
         (), description="interfaces of pods, such as cni0 or veth*: unknown pods behind them are closed"
     )

@@ -17,7 +17,12 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 
 # Import name -> distribution, where the two differ. pydantic pins its core to one version.
-DISTRIBUTIONS = {"yaml": "pyyaml", "kubernetes_asyncio": "kubernetes-asyncio", "pydantic_core": "pydantic"}
+DISTRIBUTIONS = {
+    "yaml": "pyyaml",
+    "kubernetes_asyncio": "kubernetes-asyncio",
+    "prometheus_client": "prometheus-client",
+    "pydantic_core": "pydantic",
+}
 
 # Where packages come from is each site's own configuration: what builds policyd names no address at all.
 BUILD_FILES = re.compile(

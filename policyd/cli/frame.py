@@ -21,7 +21,9 @@ COMMANDS = {
     "compile": "turn manifests into the ruleset of a node",
     "run": "enforce policies on this node: the agent",
     "cleanup": "remove what policyd has put into the kernel",
+    "config": "show the settings that an agent would have",
     "schema": "print the JSON schema of an output",
+    "demo": "show policyd at work on a throw-away node",
 }
 CLOSED_PIPE = 141  # as shells say it: 128 and the number of SIGPIPE
 UNTOLD = 4  # policyd.errors.Exit.ENVIRONMENT, which takes too long to import

@@ -9,7 +9,7 @@ from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
 from policyd_compiler import ir_json
 
-SCHEMAS = {"ir": ir_json.schema}
+SCHEMAS = {"ir": "what `policyd compile -o ir` prints", "config": "the settings file of `policyd run`"}
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -19,14 +19,25 @@ def add_parser(subparsers: Subparsers) -> None:
         "schema",
         "Print the JSON schema (2020-12) of an output of policyd.",
         "policyd schema ir > ir.schema.json",
-        usage="ir",
+        usage="{ir,config}",
     )
     parser.add_argument(
-        "of", metavar="ir", choices=sorted(SCHEMAS), help="what `policyd compile -o ir` prints"
+        "of",
+        metavar="SCHEMA",
+        choices=tuple(SCHEMAS),
+        help="; ".join(f"{k}: {v}" for k, v in SCHEMAS.items()),
     )
 
 
 def main(args: Namespace) -> int:
     """Print the schema."""
-    terminal.write(json.dumps(SCHEMAS[args.of](), indent=2) + "\n")
+    terminal.write(json.dumps(_schema(args.of), indent=2) + "\n")
     return 0
+
+
+def _schema(of: str) -> object:
+    if of == "ir":
+        return ir_json.schema()
+    from policyd.config import Settings  # noqa: PLC0415 (pydantic: 0.1 s that the other one need not wait)
+
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}

@@ -9,95 +9,69 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
-_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics:
     """Everything that /metrics shows."""
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self.build_info = Info(
-            "policyd_build", "Version of the agent and how it reaches nft.", registry=registry
+            "policyd_build", "The agent's version, and how it reaches nft.", registry=self.registry
         )
-        self.enforcing = Gauge(
-            "policyd_enforcing",
-            "1 while the ruleset in force is what the objects say; 0 when it may not be.",
-            registry=registry,
-        )
-        self.condition = Gauge(
-            "policyd_condition",
-            "1 for each reason why enforcement may be untrue at the moment.",
-            ["condition"],
-            registry=registry,
-        )
-        self.generation = Gauge(
-            "policyd_generation", "Generation of the ruleset in force.", registry=registry
-        )
-        self.applies = Counter(
-            "policyd_apply", "Attempts to bring a ruleset into force.", ["result"], registry=registry
-        )
-        self.apply_seconds = self._histogram(
-            "policyd_apply_duration_seconds", "From a compiled ruleset to its commit."
-        )
-        self.compile_seconds = self._histogram("policyd_compile_duration_seconds", "One compilation.")
+        self._of_enforcement()
+        self._of_objects()
+        self.applies = self._counter("apply", "Attempts to bring a ruleset into force.", "result")
+        self.drift = self._counter("drift_repairs", "Times that somebody else had changed the ruleset.")
+        self.compile_seconds = self._histogram("compile_duration", "One compilation.")
+        self.apply_seconds = self._histogram("apply_duration", "From a compiled ruleset to its commit.")
         self.programming_seconds = self._histogram(
-            "policyd_network_programming_duration_seconds",
+            "network_programming_duration",
             "From the first event of a burst to the commit of the ruleset that holds it.",
         )
         self.policy_seconds = self._histogram(
-            "policyd_policy_programming_duration_seconds",
+            "policy_programming_duration",
             "From the event of a NetworkPolicy to the commit of the ruleset that holds it.",
         )
-        self.size = Gauge(
-            "policyd_ruleset_size", "What the ruleset in force consists of.", ["part"], registry=registry
+
+    def _of_enforcement(self) -> None:
+        self.enforcing = self._gauge(
+            "enforcing", "1 while what is in force is what the objects say, 0 if it may not."
         )
-        self.policies = Gauge(
-            "policyd_policies",
-            "Policies that select pods of this node, by state.",
-            ["state"],
-            registry=registry,
+        self.condition = self._gauge(
+            "condition", "1 for each thing that is not as it should be.", "condition"
         )
-        self.pods = Gauge("policyd_local_pods", "Pods of this node that hold an address.", registry=registry)
-        self.isolated = Gauge(
-            "policyd_isolated_pods", "Those of them that a policy selects.", registry=registry
+        self.generation = self._gauge("generation", "Generation of the ruleset in force.")
+        self.size = self._gauge("ruleset_size", "What the ruleset in force consists of.", "part")
+        self.policies = self._gauge("policies", "Policies that select pods of this node, by state.", "state")
+        self.pods = self._gauge("local_pods", "Pods of this node that hold an address.")
+        self.isolated = self._gauge("isolated_pods", "Those of them that a policy selects.")
+        self.verified = self._gauge(
+            "last_verification_timestamp_seconds", "When the kernel was last compared with the ruleset."
         )
-        self.objects = Gauge("policyd_objects", "Objects known, by kind.", ["kind"], registry=registry)
-        self.mistaken = Gauge(
-            "policyd_mistaken_objects",
-            "Objects that are not wholly understood, by kind.",
-            ["kind"],
-            registry=registry,
+
+    def _of_objects(self) -> None:
+        self.objects = self._gauge("objects", "Objects known.", "kind")
+        self.mistaken = self._gauge("mistaken_objects", "Objects that are not wholly understood.", "kind")
+        self.staleness = self._gauge(
+            "watch_staleness_seconds", "How long ago the objects of a kind were known to be complete.", "kind"
         )
-        self.staleness = Gauge(
-            "policyd_watch_staleness_seconds",
-            "How long ago the objects of a kind were known to be complete.",
-            ["kind"],
-            registry=registry,
-        )
-        self.restarts = Gauge(
-            "policyd_watch_restarts",
-            "Ends of lists and watches so far.",
-            ["kind", "reason"],
-            registry=registry,
-        )
-        self.drift = Counter(
-            "policyd_drift_repairs", "Times that somebody else had changed the ruleset.", registry=registry
-        )
-        self.verified = Gauge(
-            "policyd_last_verification_timestamp_seconds",
-            "When the kernel was last compared with the ruleset.",
-            registry=registry,
-        )
+        self.restarts = self._gauge("watch_restarts", "Ends of lists and watches so far.", "kind", "reason")
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"policyd_{name}", text, labels, registry=self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"policyd_{name}", text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str) -> Histogram:
-        return Histogram(name, text, buckets=_FAST, registry=self.registry)
+        return Histogram(f"policyd_{name}_seconds", text, buckets=_BUCKETS, registry=self.registry)
 
     def set_conditions(self, conditions: Mapping[str, bool]) -> None:
-        """What may make enforcement untrue, by name; `enforcing` is none of them."""
+        """Which conditions hold, by name: every name there is."""
         for name, holds in conditions.items():
             self.condition.labels(name).set(holds)
-        self.enforcing.set(not any(conditions.values()))
 
     def render(self) -> bytes:
         """The text format."""

@@ -79,7 +79,7 @@ def test_every_command_has_what_the_frame_needs_and_an_example(name: str, call: 
         (("complie",), "there is no command 'complie'; did you mean `policyd compile`?"),
         (("frobnicate",), f"there is no command 'frobnicate'; there are {', '.join(frame.COMMANDS)}"),
         (("--verison",), "unrecognized arguments: --verison"),
-        (("schema",), "the following arguments are required: ir"),
+        (("schema",), "the following arguments are required: SCHEMA"),
         (("schema", "ast"), "invalid choice: 'ast'"),
         (("compile", "--bogus"), "unrecognized arguments: --bogus"),
         (("compile", "--all"), "unrecognized arguments: --all"),  # flags are not abbreviated
