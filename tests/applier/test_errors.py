@@ -116,9 +116,10 @@ def test_missing_permission_is_no_refusal(errors: str) -> None:
 
 def test_words_of_a_script_are_no_missing_permission() -> None:
     echoed = 'add rule inet t none drop comment "Operation not permitted"'
-    assert refused(
+    error = refused(
         f"/dev/stdin:1:17-20: Error: Could not process rule: No such file or directory\n{echoed}\n"
     )
+    assert error.line == 1
 
 
 def test_absence_is_told_from_other_failures() -> None:
