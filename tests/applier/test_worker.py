@@ -17,6 +17,7 @@ import pytest
 from policyd.applier import worker_process
 from policyd.applier.backend import NftBroken, NftRefused, NftUnavailable
 from policyd.applier.worker import Limits, NftWorker
+from policyd_compiler.nft.json_parser import parse_listing
 from tests.applier.conftest import children, until
 
 pytestmark = pytest.mark.kernel
@@ -93,6 +94,29 @@ def test_request_of_a_worker_that_dies_is_broken(
         assert '"s"' not in str(await worker.list_table("t"))
 
     runner.run(scene())
+
+
+def test_transaction_is_whole_whenever_the_worker_dies(runner: asyncio.Runner, worker: NftWorker) -> None:
+    """Killed at any moment of a request, it has done all of it or nothing."""
+    replacement = f"add table inet t\ndelete table inet t\n{MANY}"
+
+    async def scene(milliseconds: int) -> None:
+        await worker.run(f"delete table inet t\n{ADD}")
+        request = asyncio.create_task(worker.run(replacement))
+        await asyncio.sleep(milliseconds / 1000)
+        with suppress(ProcessLookupError):
+            os.kill(pid_of(worker), signal.SIGKILL)
+        with suppress(NftBroken):
+            await request
+        listing = await worker.list_table("t")
+        assert listing is not None
+        table = parse_listing(listing, "t")
+        assert table is not None
+        held = (len(table.chains), sum(len(part.elements) for part in table.sets))
+        assert held in ((1, 0), (0, 20_000))
+
+    for milliseconds in (0, 2, 5, 10, 20, 40, 80, 160):
+        runner.run(scene(milliseconds))
 
 
 def test_worker_that_dies_between_requests_is_replaced(runner: asyncio.Runner, worker: NftWorker) -> None:
