@@ -24,6 +24,8 @@ from policyd.applier.monitor import TableMonitor
 from policyd.config import Settings
 from policyd.errors import PolicydError
 from policyd.obs.metrics import Metrics
+from policyd_compiler.nft.printer import print_replace
+from policyd_compiler.nft.stamp import stamp
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +109,8 @@ class _Agent:
             asyncio.get_running_loop().add_signal_handler(number, told.set)
         runner = None
         if self._settings.listen:
-            runner = await serve(make_app(self._render, self._unready, self._state), self._settings.listen)
+            app = make_app(self._render, self._unready, self._state, self._ruleset)
+            runner = await serve(app, self._settings.listen)
         try:
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(self._source.run())
@@ -140,6 +143,13 @@ class _Agent:
         self._source.report(self._metrics)
         self._reconciler.status.report(self._metrics)
         return self._metrics.render()
+
+    def _ruleset(self) -> str:
+        """The script of what is in force: what `policyd compile --live --generation N` prints."""
+        status = self._reconciler.status
+        if status.table is None or status.enforced is None:
+            return ""
+        return print_replace(stamp(status.table, status.enforced.generation))
 
     def _state(self) -> dict[str, object]:
         status = self._reconciler.status

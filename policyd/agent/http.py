@@ -18,9 +18,10 @@ from policyd.errors import EnvironmentRefused
 Render = Callable[[], bytes]
 Check = Callable[[], tuple[tuple[str, str], ...]]
 State = Callable[[], dict[str, object]]
+Script = Callable[[], str]
 
 
-def make_app(metrics: Render, unready: Check, state: State) -> web.Application:
+def make_app(metrics: Render, unready: Check, state: State, ruleset: Script) -> web.Application:
     """The server's routes. `unready` names what keeps the agent from being ready, with a sentence each."""
 
     async def livez(_: web.Request) -> web.Response:
@@ -43,6 +44,9 @@ def make_app(metrics: Render, unready: Check, state: State) -> web.Application:
         text = json.dumps(state(), indent=2, default=str)
         return web.Response(text=f"{text}\n", content_type="application/json")
 
+    async def debug_ruleset(_: web.Request) -> web.Response:
+        return web.Response(text=ruleset())
+
     app = web.Application(middlewares=[_debug_is_local])
     app.add_routes(
         [
@@ -51,6 +55,7 @@ def make_app(metrics: Render, unready: Check, state: State) -> web.Application:
             web.get("/readyz", readyz),
             web.get("/metrics", show_metrics),
             web.get("/debug/state", debug_state),
+            web.get("/debug/ruleset", debug_ruleset),
         ]
     )
     return app

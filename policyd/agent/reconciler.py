@@ -197,6 +197,7 @@ class Reconciler:
             log.warning(warning, extra={"event": "cluster.odd"})
         first = status.enforced is None
         since = time.time() if applied.steps or status.enforced is None else status.enforced.since
+        status.table = built.table
         status.enforced = Enforced(applied.generation, since, built.stats, built.warnings)
         if applied.steps or first:
             status.applies += bool(applied.steps)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Stats
+from policyd_compiler.nft.ast import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Status:
     """Changes as the agent goes; read by others, written by the reconciler only."""
 
     enforced: Enforced | None = None
+    table: Table | None = None
     #: What keeps the ruleset from being what the objects say; empty when all is well.
     trouble: str = ""
     #: Policies that the kernel refused: they isolate their pods and allow nothing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import SUPPRESS, Namespace
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from policyd.cli import terminal
@@ -27,6 +28,7 @@ from policyd.pipeline import Build, build
 from policyd_compiler.ir_json import print_ir
 from policyd_compiler.nft.json_printer import print_replace_json
 from policyd_compiler.nft.printer import print_replace
+from policyd_compiler.nft.stamp import stamp
 
 #: Format → the end of a file's name, and what prints it.
 FORMATS: dict[str, tuple[str, Callable[[ClusterState, Build], str]]] = {
@@ -45,7 +47,8 @@ The ruleset goes to standard output and is applied by nobody; `nft -f -` would, 
 EXAMPLES = """\
 policyd compile -f manifests/ --node n1
 kubectl get namespaces,nodes,pods,networkpolicies -A -o json | policyd compile -f - --node n1 --check
-policyd compile -f cluster.json --all-nodes --output-dir rulesets/"""
+policyd compile -f cluster.json --all-nodes --output-dir rulesets/
+policyd compile --live --context production --node n1 -o summary"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -76,6 +79,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "summary: for people (%(default)s)",
     )
     group.add_argument(
+        "--generation",
+        type=int,
+        metavar="N",
+        help="number the ruleset so, to compare it with one that an agent holds (1, as an agent's first)",
+    )
+    group.add_argument(
         "--check", action="store_true", help="ask the kernel whether it would take the ruleset, apply nothing"
     )
     add_color_flag(group)
@@ -91,6 +100,8 @@ def main(args: Namespace) -> int:
     suffix, print_build = FORMATS[args.output]
     for node in _choose_nodes(args, loaded.state):
         built = build(loaded.state, node, compiler_options(args))
+        if args.generation is not None:
+            built = replace(built, table=stamp(built.table, args.generation))
         told.extend(_warn(built, args))
         if args.check:
             refusals = check(node, print_replace(built.table), built.owners)

@@ -27,6 +27,11 @@ def add_manifest_flags(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a file, a directory (its *.yaml, *.yml and *.json), or - for standard input; can be repeated",
     )
+    group.add_argument(
+        "--live", action="store_true", help="read the cluster as it is instead, changing nothing"
+    )
+    group.add_argument("--kubeconfig", metavar="FILE", help="for --live; else $KUBECONFIG, or ~/.kube/config")
+    group.add_argument("--context", metavar="NAME", help="for --live: a context of the kubeconfig")
     group.add_argument("-R", "--recursive", action="store_true", help="read the folders of a directory, too")
     group.add_argument(
         "-n",

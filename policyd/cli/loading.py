@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import assert_never
+from importlib import import_module
+from typing import assert_never, cast
 
 from policyd.cli.flags import reading_options
 from policyd.cli.inputs import STDIN, Text, read_inputs
@@ -27,9 +28,20 @@ class Loaded:
 
 
 def load_cluster(args: Namespace) -> Loaded:
-    """Read all that the flags of `add_manifest_flags` name. Raises BadInput, WrongUsage."""
+    """Read all that the flags of `add_manifest_flags` name.
+
+    Raises BadInput, WrongUsage and, for `--live`, EnvironmentRefused.
+    """
+    if args.live and args.filename:
+        raise WrongUsage("either manifests (-f) or the cluster as it is (--live), not both")
+    if not args.live and (args.kubeconfig or args.context):
+        raise WrongUsage("--kubeconfig and --context are for --live")
+    if args.live:
+        return Loaded(cast(ClusterState, import_module("policyd.cli.live").load_live(args)), ())
     if not args.filename:
-        raise WrongUsage("nothing to read: name files or directories with -f (- is standard input)")
+        raise WrongUsage(
+            "nothing to read: name files or directories with -f (- is standard input), or take --live"
+        )
     if args.filename.count("-") > 1:
         raise WrongUsage("standard input can be read once: give `-f -` once")
     objects: list[KubeObject] = []
