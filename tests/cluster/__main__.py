@@ -1,4 +1,4 @@
-"""The commands of the test cluster: `python -m tests.cluster build|up|down`."""
+"""The commands of the test cluster: `python -m tests.cluster build|up|down|measure`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import get_args
 from policyd.errors import PolicydError
 from tests.cluster import folder, programs, requirements
 from tests.cluster.cluster import Cluster
+from tests.cluster.measure import measure as measurements
 from tests.cluster.network import Name
 from tests.cluster.node import ProxyMode
 from tests.cluster.requirements import Part
@@ -54,6 +55,13 @@ def down(_: argparse.Namespace) -> None:
         sys.stdout.write(f"{path} is in use\n")
 
 
+def measure(arguments: argparse.Namespace) -> None:
+    """Measure how long clusters take to come up and down, and their memory."""
+    for row in measurements(arguments.times):
+        sys.stdout.write(f"{row}\n")
+        sys.stdout.flush()
+
+
 def _usage(cluster: Cluster) -> str:
     kubectl = Path(programs.program("kubectl"))
     machines = (*(node.machine for node in cluster.nodes.values()), cluster.plane.machine)
@@ -69,16 +77,28 @@ def _usage(cluster: Cluster) -> str:
     )
 
 
+def _archive(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return Path(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
+    return int(text)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
+        added = commands.add_parser(name, help=command.__doc__, allow_abbrev=False)
         added.set_defaults(command=command)
         return added
 
@@ -89,8 +109,11 @@ def _parser() -> argparse.ArgumentParser:
         "--proxy", choices=get_args(ProxyMode), default="nftables", help="kube-proxy's mode"
     )
     bring_up.add_argument("--legacy", action="store_true", help="Cilium through the host's network stack")
-    bring_up.add_argument("--image", type=Path, action="append", default=[], help="an archive to import")
+    bring_up.add_argument("--image", type=_archive, action="append", default=[], help="an archive to import")
     add("down", down)
+    add("measure", measure).add_argument(
+        "--times", type=_positive, metavar="N", default=3, help="clusters of each kind"
+    )
     return parser
 
 

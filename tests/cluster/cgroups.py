@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.cluster.failures import ClusterFailed
 
 TOP = Path("/sys/fs/cgroup")
+CONTROLLERS = frozenset({"cpu", "cpuset", "hugetlb", "memory", "pids"})  # that kubelet asks for
 REMOVE_SECONDS = 10
 
 
@@ -21,7 +22,7 @@ def cgroup_name(run: Path) -> str:
 
 
 def make_cgroup(name: str) -> None:
-    """Make a control group in every hierarchy, with all the controllers of its parent."""
+    """Make a control group in every hierarchy, with the controllers that kubelet wants."""
     for hierarchy in _hierarchies():
         group = hierarchy
         for part in Path(name).parts:
@@ -46,8 +47,8 @@ def _hierarchies() -> list[Path]:
 def _hand_down_controllers(group: Path) -> None:
     controllers = group / "cgroup.controllers"
     if controllers.exists():
-        names = controllers.read_text().split()
-        (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in names))
+        wanted = CONTROLLERS.intersection(controllers.read_text().split())
+        (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(wanted)))
 
 
 def _remove(group: Path) -> None:

@@ -56,7 +56,11 @@ class Client:
         )
 
     def wait(
-        self, *resources: str, namespace: str = "default", until: str = "condition=Ready", seconds: float = 60
+        self,
+        *resources: str,
+        namespace: str = "default",
+        until: str = "condition=Ready",
+        seconds: float = 120,
     ) -> None:
         """Wait until every one of the resources meets a condition, as `kubectl wait --for` has it."""
         deadline = time.monotonic() + seconds

@@ -46,8 +46,7 @@ class Cluster(Client):
         """
         parts = networks.parts(network)
         require(*parts)
-        for part in parts:
-            programs.folder(part)
+        programs.require(*parts)
         run = RunFolder.create()
         cluster = cls(run.path, network=network, proxy=proxy)
         cluster._stack.callback(run.remove)

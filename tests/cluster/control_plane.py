@@ -58,6 +58,7 @@ class ControlPlane(Client):
     def up(cls, *, flags: tuple[str, ...] = ()) -> Self:
         """Start a control plane and wait until it answers; `flags` go to kube-apiserver."""
         require("control-plane")
+        programs.require("control-plane")
         run = RunFolder.create()
         # Nobody makes service accounts here, and without them a pod is refused.
         plane = cls(run.path, flags=("--disable-admission-plugins", "ServiceAccount", *flags))

@@ -9,7 +9,6 @@ from pathlib import Path
 from tests.cluster import programs
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.failures import ClusterFailed
-from tests.cluster.requirements import require
 
 SKIP = "SCTPConnectivity"  # these open SCTP sockets, which many kernels do not have
 
@@ -33,7 +32,7 @@ class E2eReport:
 
 def run_e2e(plane: ControlPlane, focus: str, *, procs: int, skip: str, seconds: float) -> E2eReport:
     """Run upstream's tests whose names match the regular expression `focus`, and not `skip`."""
-    require("e2e")
+    programs.require("e2e")
     images, report = plane.path / "images.yaml", plane.path / "e2e.json"
     images.write_text(f"promoterE2eRegistry: {programs.REGISTRY}\n")
     report.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ killed run can leave is a folder, and control groups that bear the folder's name
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from policyd.errors import EnvironmentRefused
 from tests.cluster.cgroups import cgroup_name, remove_cgroup
 from tests.cluster.failures import ClusterFailed
 from tests.cluster.machine import is_first_process
@@ -36,7 +38,6 @@ class RunFolder:
         home = _home()
         with _exclusively(home):
             path = Path(tempfile.mkdtemp(prefix="run-", dir=home))
-            path.chmod(0o755)
             lock = (path / "lock").open("w")
             fcntl.flock(lock, fcntl.LOCK_EX)
         return cls(path, lock)
@@ -69,7 +70,10 @@ def sweep() -> list[Path]:
 
 def _home() -> Path:
     home = Path(tempfile.gettempdir()) / "policyd-cluster"
-    home.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        home.mkdir(mode=0o700)  # whoever reads the keys in it can do on this machine what root can
+    if home.is_symlink() or (found := home.stat()).st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise EnvironmentRefused(f"{home} must be a directory that only this user can enter; remove it")
     return home
 
 

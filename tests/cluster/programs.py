@@ -73,17 +73,22 @@ PROGRAMS: dict[Part, tuple[Program, ...]] = {
 
 
 def folder(part: Part) -> Path:
-    """Give the folder of a part's programs, or refuse in one sentence if they were not built."""
-    found = _folder(part)
-    if not found.is_dir():
-        command = f"make cluster-build CLUSTER_PARTS={part}"
-        raise EnvironmentRefused(f"programs of the test cluster are not built; run `{command}`")
-    return found
+    """Give the folder of a part's programs."""
+    require(part)
+    return _folder(part)
 
 
 def built(part: Part) -> bool:
     """Tell whether a part's programs are in the cache."""
     return _folder(part).is_dir()
+
+
+def require(*parts: Part) -> None:
+    """Refuse, in one sentence, if these parts were not built."""
+    missing = [part for part in parts if not built(part)]
+    if missing:
+        command = f"make cluster-build CLUSTER_PARTS='{' '.join(missing)}'"
+        raise EnvironmentRefused(f"programs of the test cluster are not built; run `{command}`")
 
 
 def program(name: str) -> str:
@@ -99,7 +104,7 @@ def agnhost() -> str:
 
 def build(*parts: Part) -> None:
     """Build the parts that are not in the cache yet."""
-    missing = [part for part in parts if not _folder(part).is_dir()]
+    missing = [part for part in parts if not built(part)]
     if not missing:
         return
     if shutil.which("go") is None:
@@ -111,7 +116,7 @@ def build(*parts: Part) -> None:
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two builds at once would only take turns at the processors
         for part in missing:
-            if not _folder(part).is_dir():
+            if not built(part):
                 _build(part)
 
 

@@ -90,9 +90,18 @@ def test_a_paused_api_server_hangs_and_goes_on(own_control_plane: ControlPlane) 
     assert own_control_plane.ready()
 
 
+def test_a_closed_door_is_a_broken_network(own_control_plane: ControlPlane) -> None:
+    own_control_plane.door.stop()
+    with pytest.raises(ClusterFailed, match=r"[Tt]imeout"):
+        own_control_plane.kubectl("get", "namespaces", "--request-timeout", "1s")
+    own_control_plane.door.start()
+    assert own_control_plane.ready()
+    own_control_plane.check()
+
+
 def test_flags_reach_the_api_server() -> None:
     with ControlPlane.up(flags=("--max-requests-inflight", "7")) as plane:
-        command = plane.machine.run("ps", "-C", "kube-apiserver", "-o", "args=").stdout
+        command = plane.machine.run("ps", "-ww", "-C", "kube-apiserver", "-o", "args=").stdout
     assert "--max-requests-inflight 7" in command
 
 
