@@ -1,7 +1,8 @@
 """Packets as bytes, each with a mark by which it is known again wherever it arrives. Pure.
 
 A `Shot` is the packet that opens a flow of its protocol: a SYN, a datagram, an INIT, an echo request, or a
-packet of any protocol without ports. Checksums are right, because connection tracking reads them.
+packet of any protocol without ports; other TCP flags make a stray of it. Checksums are right, because
+connection tracking reads them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal, TypeAlias
 Protocol: TypeAlias = Literal["tcp", "udp", "sctp", "icmp", "nd"] | int
 
 TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
-SYN = 0x02
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 _MAGIC = b"plcy"
 _ECHO = {4: 8, 6: 128}
 _SOLICITATION = 135
@@ -34,6 +35,7 @@ class Shot:
     mark: int
     sport: int = 0
     dport: int = 0
+    flags: int = SYN
 
 
 def craft(shot: Shot) -> bytes:
@@ -46,7 +48,7 @@ def craft(shot: Shot) -> bytes:
     pseudo = source.packed + destination.packed
     match shot.protocol:
         case "tcp":
-            body = tcp_segment(pseudo, (shot.sport, shot.dport), shot.mark, 0, SYN)
+            body = tcp_segment(pseudo, (shot.sport, shot.dport), shot.mark, 0, shot.flags)
         case "udp":
             body = udp_datagram(pseudo, (shot.sport, shot.dport), _MAGIC + shot.mark.to_bytes(4, "big"))
         case "sctp":
@@ -127,7 +129,8 @@ def read_body_mark(protocol: int, body: bytes) -> int | None:
     """The same for what stands behind the IP header."""
     match protocol:
         case 6:
-            found = body[4:8] if len(body) >= 20 and body[13] == SYN else b""
+            answer = len(body) < 20 or body[13] & RST or body[13] & (SYN | ACK) == SYN | ACK
+            found = b"" if answer else body[4:8]
         case 17:
             found = body[12:16] if body[8:12] == _MAGIC else b""
         case 132:

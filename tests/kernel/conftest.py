@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.kernel.ground import Ground
+from tests.kernel.scene import Scene
 from tests.lab.leftovers import leftovers
 
 
@@ -30,3 +31,9 @@ def packets_counted(ground: Ground, record_property: Callable[[str, object], Non
     before = ground.judged
     yield
     record_property("packets", ground.judged - before)
+
+
+@pytest.fixture(params=["routed", "bridged"])
+def scene(request: pytest.FixtureRequest, nothing_left: None) -> Iterator[Scene]:
+    with Scene(request.param) as scene:
+        yield scene
