@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from sys import intern
 
 from policyd.kube.cidr import canonical_ip
 from policyd.kube.metadata import Metadata, decode_time
@@ -24,7 +25,7 @@ def decode_pod(raw: Mapping[str, object], metadata: Metadata, reading: Reading) 
     status = reading.mapping(raw.get("status"), ("status",)) or {}
     started = decode_time(status.get("startTime"), ("status", "startTime"), reading)
     return Pod(
-        metadata.namespace,
+        intern(metadata.namespace),
         metadata.name,
         metadata.uid,
         metadata.labels,
@@ -34,7 +35,7 @@ def decode_pod(raw: Mapping[str, object], metadata: Metadata, reading: Reading) 
         metadata.deleting,
         started or metadata.created,
         _decode_ips(status, reading),
-        tuple(_decode_ports(spec, reading)),
+        _shared_ports(tuple(_decode_ports(spec, reading))),
         reading.source(()),
     )
 
@@ -43,7 +44,7 @@ def _decode_node_name(raw: object, reading: Reading) -> str | None:
     name = reading.text(raw, ("spec", "nodeName"))
     if name:
         reading.error(("spec", "nodeName"), subdomain_mistake(name))
-    return name or None
+    return intern(name) if name else None
 
 
 def _decode_flag(raw: object, path: Path, reading: Reading) -> bool:
@@ -119,6 +120,12 @@ def _decode_port(port: Mapping[str, object], path: Path, reading: Reading) -> Na
     if not name or not reading.error((*path, "name"), port_name_mistake(name)):
         return None
     return None if protocol is None or number is None else NamedPort(name, protocol, number)
+
+
+@lru_cache(maxsize=4096)
+def _shared_ports(ports: tuple[NamedPort, ...]) -> tuple[NamedPort, ...]:
+    """Of equal ports one tuple is enough for all pods of a template."""
+    return ports
 
 
 # Pods of one template have the same ports, so most have been seen before. Typed, as True equals 1.

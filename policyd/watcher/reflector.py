@@ -82,7 +82,7 @@ class Reflector:
         self._streaming = True  # whether the server can stream a list, as far as is known
         self._pages_next = False  # whether the next list is paged nevertheless
         self._stuck = 0  # failures that may be due to the version, in a row
-        self._renewed = False  # whether credentials were read anew since the last success
+        self._renewals = 0  # how often credentials were read anew since the last success
         self._progress = False  # whether the current watch has told us anything
 
     @property
@@ -117,12 +117,14 @@ class Reflector:
                 error = failure
             if self._timing.clock() - began >= self._timing.pauses.most:
                 self._progress = True  # it was open for so long that to ask again is no hurry
-            pause = await self._react(error)
+            if error.reason in ("unauthorized", "untrusted"):
+                error = await self._renew(error)
+            pause = self._react(error)
             self._record.restart(error, pause)
             if pause > 0:
                 await self._timing.sleep(pause)
 
-    async def _react(self, error: WatchError) -> float:
+    def _react(self, error: WatchError) -> float:
         """Decide what is done next, and after what pause."""
         if error.reason in STUCK:
             self._stuck += 1
@@ -137,9 +139,8 @@ class Reflector:
             case "unsupported":
                 self._streaming = False
                 return 0.0
-            case "unauthorized" | "untrusted" if not self._renewed:
-                self._renewed = True
-                return await self._renew()
+            case "unauthorized" | "untrusted" if self._renewals == 1:
+                return 0.0
             case "forbidden" | "missing":
                 self._streaming = True  # what was forbidden was not the stream
                 return self._backoff.slow()
@@ -147,13 +148,14 @@ class Reflector:
                 pass
         return self._backoff.fail(error.retry_after)
 
-    async def _renew(self) -> float:
-        """Read the credentials anew, to go on at once."""
+    async def _renew(self, error: WatchError) -> WatchError:
+        """Read the credentials anew; the error, or the one that keeps them from being read."""
+        self._renewals += 1
         try:
             await self._transport.renew()
-        except WatchError as error:
-            return await self._react(error)
-        return 0.0
+        except WatchError as failure:
+            return failure
+        return error
 
     async def _watch(self, listing: Store | None) -> None:
         """Hear changes until the response ends. With a listing, it begins with the whole list."""
@@ -240,7 +242,7 @@ class Reflector:
         """Raise for what is no success."""
         if answer.status != 200:
             raise await _refusal(answer)
-        self._renewed = False
+        self._renewals = 0
         self._record.admit()
 
     def _put(self, store: Store, decoded: Decoded) -> list[Event]:

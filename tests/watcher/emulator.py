@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -58,30 +59,38 @@ Fault: TypeAlias = web.Response | Hang | Cut
 
 @dataclass(eq=False, slots=True)
 class _Stream:
-    """A watch that is open."""
+    """A watch that is open. Of what is older than `after`, the server says nothing, whatever it may be."""
 
     path: str
     metadata: bool
+    after: int = 0
     queue: asyncio.Queue[bytes | Cut] = field(default_factory=asyncio.Queue)
 
     def show(self, text: bytes) -> bytes:
-        return replies.as_metadata(text) if self.metadata else text
+        """An object in a line of a watch."""
+        if self.metadata:
+            return replies.as_metadata(text)
+        kind = to_json({"kind": KINDS[self.path], "apiVersion": self._version})
+        return kind[:-1] + b"," + text[1:]
 
     def show_list(self, metadata: Raw, texts: Sequence[bytes]) -> bytes:
         kind = "PartialObjectMetadata" if self.metadata else KINDS[self.path]
-        version = (
-            "meta.k8s.io/v1" if self.metadata else self.path.removeprefix("/apis/").removeprefix("/api/")
-        )
-        version = version.rpartition("/")[0] if not self.metadata else version
+        version = "meta.k8s.io/v1" if self.metadata else self._version
+        items = map(replies.as_metadata, texts) if self.metadata else texts
         head = to_json({"kind": f"{kind}List", "apiVersion": version, "metadata": metadata})
-        return head[:-1] + b',"items":[' + b",".join(map(self.show, texts)) + b"]}"
+        return head[:-1] + b',"items":[' + b",".join(items) + b"]}"
+
+    @property
+    def _version(self) -> str:
+        return self.path.removeprefix("/apis/").removeprefix("/api/").rpartition("/")[0]
 
 
 @dataclass(slots=True)
 class Emulator:
     """Run it with `serve`. `faults` meet the next requests, one each, in order; None lets one through.
 
-    `streaming` False: a server that cannot stream lists. `tokens` None: everybody is let in.
+    `streaming` False: a server that cannot stream lists. `tokens` None: everybody is let in. `opened` counts
+    watches by path; one that its client has left may still be there for a moment.
     """
 
     history: History = field(default_factory=History)
@@ -91,6 +100,7 @@ class Emulator:
     missing: set[str] = field(default_factory=set)
     faults: list[Fault | None] = field(default_factory=list)
     requests: list[Seen] = field(default_factory=list)
+    opened: Counter[str] = field(default_factory=Counter)
     url: str = ""
     _streams: list[_Stream] = field(default_factory=list)
     _pages: dict[tuple[str, int], list[tuple[str, bytes]]] = field(default_factory=dict)
@@ -125,7 +135,8 @@ class Emulator:
     def bookmark(self, path: str) -> None:
         """Say on open watches how far the history is."""
         for stream in self._of(path):
-            stream.queue.put_nowait(self._bookmark(stream, {}))
+            if self.history.version >= stream.after:
+                stream.queue.put_nowait(self._bookmark(stream, {}))
 
     # What goes wrong
 
@@ -138,6 +149,13 @@ class Emulator:
         """End open watches."""
         for stream in self._of(path):
             stream.queue.put_nowait(Cut(0, how))
+
+    def restore(self, backup: History) -> None:
+        """Go back to a backup of etcd; for that, the server restarts."""
+        self.history.restore(backup)
+        self._pages.clear()
+        for path in KINDS:
+            self.cut(path, "drop")
 
     def expire_pages(self) -> None:
         """Forget the versions that `continue` tokens name."""
@@ -165,16 +183,15 @@ class Emulator:
 
     def _tell(self, path: str, changes: Sequence[Happened]) -> None:
         for stream in self._of(path):
-            lines = (event(item.change, stream.show(item.text)) for item in changes)
-            stream.queue.put_nowait(b"".join(lines))
+            new = [item for item in changes if item.version > stream.after]
+            stream.queue.put_nowait(b"".join(event(item.change, stream.show(item.text)) for item in new))
 
     def _bookmark(self, stream: _Stream, annotations: Mapping[str, str]) -> bytes:
         metadata: Raw = {"resourceVersion": str(self.history.version)}
         if annotations:
             metadata["annotations"] = annotations
-        kind = KINDS[stream.path]
-        body: Raw = {"kind": kind, "apiVersion": "v1", "metadata": metadata}
-        if kind == "Pod":
+        body: Raw = {"metadata": metadata}
+        if stream.path == PODS:
             body |= {"spec": {"containers": None}, "status": {}}
         return event("BOOKMARK", stream.show(to_json(body)))
 
@@ -237,8 +254,8 @@ class Emulator:
         stream = _Stream(request.path, _wants_metadata(request))
         body = stream.show_list(metadata, [text for _, text in page])
         response = web.Response(body=body, headers={**COMMON, **JSON})
-        if len(body) > GZIP_FROM:
-            response.enable_compression()  # as the server does, if the client can read it
+        if len(body) > GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
+            response.enable_compression(web.ContentCoding.gzip)
         return response
 
     async def _watch(self, request: web.Request, cut: Cut) -> web.StreamResponse:
@@ -249,6 +266,7 @@ class Emulator:
         response.enable_chunked_encoding()
         await response.prepare(request)
         self._streams.append(stream)
+        self.opened[request.path] += 1
         self._changed.set()
         try:
             async with asyncio.timeout(float(request.query.get("timeoutSeconds") or 1800)):
@@ -257,7 +275,8 @@ class Emulator:
                     if isinstance(item, Cut):
                         cut = item
                         break
-                    await response.write(item)
+                    if item:
+                        await response.write(item)
             await _end(request, response, cut.how)
         except TimeoutError:
             await response.write(self._bookmark(stream, {}))
@@ -275,7 +294,7 @@ class Emulator:
                 yield event("ADDED", stream.show(text))
             yield self._bookmark(stream, {"k8s.io/initial-events-end": "true"})
             return
-        version = int(request.query["resourceVersion"])
+        version = stream.after = int(request.query["resourceVersion"])
         if version < self.history.compacted:
             yield replies.gone(version, self.history.compacted)
             stream.queue.put_nowait(Cut(0, "end"))

@@ -34,6 +34,8 @@ class History:
     def put(self, path: str, raw: Mapping[str, object]) -> Happened:
         """Create or replace an object. It keeps its uid as long as it is not deleted."""
         stored: Raw = json.loads(json.dumps(raw))
+        for type_ in ("kind", "apiVersion"):
+            stored.pop(type_, None)  # a list does not say them for each of its items
         metadata = stored.setdefault("metadata", {})
         assert isinstance(metadata, dict)
         key = key_of(metadata)

@@ -56,7 +56,7 @@ class Recorder:
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
         self.news.set()
-        await asyncio.sleep(0.001)  # who is refused again and again must let the test go on
+        await asyncio.sleep(min(seconds, 0.01))  # who is refused again and again must let the test go on
 
     @property
     def events(self) -> list[Event]:
@@ -113,8 +113,13 @@ async def scene(
     """Start a reflector for a kind, and end it with the block."""
     recorder = Recorder()
     clock = [1000.0]
-    connection = await connect(access, timeouts)
-    timing = Timing(clock=lambda: clock[0], sleep=recorder.sleep, random=random)
+
+    def read_clock() -> float:
+        recorder.news.set()  # whatever the reflector takes note of, it notes the time of it
+        return clock[0]
+
+    timing = Timing(clock=read_clock, sleep=recorder.sleep, random=random)
+    connection = await connect(access, timeouts, read_clock)
     resource = next(resource for resource in RESOURCES if resource.kind == kind)
     reflector = Reflector(resource, connection, recorder.sink, timing)
     at_work = Scene(reflector, recorder, connection, clock)

@@ -113,13 +113,14 @@ async def emulated(emulator: Emulator | None = None) -> AsyncIterator[EmulatedSe
 
 
 def write_kubeconfig(
-    file: Path, url: str, user: Mapping[str, object] | None = None, **cluster: object
+    file: Path, url: str, user: Mapping[str, object] | None = None, **cluster: str
 ) -> Kubeconfig:
-    """Write a kubeconfig with one context, `here`."""
+    """Write a kubeconfig with one context, `here`; `proxy_url` and the like are fields of its cluster."""
+    fields = {name.replace("_", "-"): value for name, value in cluster.items()}
     text = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": url, **cluster}}],
+        "clusters": [{"name": "c", "cluster": {"server": url, **fields}}],
         "users": [{"name": "u", "user": dict(user or {"token": "secret"})}],
         "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "here",
