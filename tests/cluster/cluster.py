@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from policyd.errors import WrongUsage
 from tests.cluster import network as networks
 from tests.cluster import programs
 from tests.cluster.addresses import NODES, PODS, SERVICES
@@ -30,7 +31,7 @@ class Cluster(Client):
     def __init__(self, path: Path, *, network: networks.Name, proxy: ProxyMode) -> None:
         super().__init__(path / "kubeconfig", agnhost=programs.agnhost())
         self.network = network
-        self.plane = ControlPlane(path, flags=())
+        self.plane = ControlPlane(path)
         self.controllers = self._controller("kube-controller-manager", *self._controllers_options())
         self.scheduler = self._controller("kube-scheduler")
         self.nodes = {name: Node(name, self.plane, proxy=proxy) for name in NODES}
@@ -44,6 +45,8 @@ class Cluster(Client):
 
         `legacy` is for Cilium: packets take the way through the host's network stack, not the eBPF short cut.
         """
+        if legacy and network != "cilium":
+            raise WrongUsage(f"`legacy` is a way of Cilium's, and the network is {network}")
         parts = networks.parts(network)
         require(*parts)
         programs.require(*parts)
@@ -137,9 +140,9 @@ class Cluster(Client):
             self.plane.wait_until_ready()
             for component in (self.controllers, self.scheduler):
                 component.start()
-            networks.prepare(self.network, self.plane, self.nodes.values(), legacy=legacy)
             for boot in boots:
                 boot.result()
+        networks.prepare(self.network, self.plane, self.nodes.values(), legacy=legacy)
         for node in self.nodes.values():
             node.kubelet.start()
         self._on_all(self._connect)

@@ -42,8 +42,8 @@ for filter in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e "$filter" ] || ec
 class ControlPlane(Client):
     """etcd and kube-apiserver, reached from the test host through `server` and `kubeconfig`."""
 
-    def __init__(self, path: Path, *, flags: tuple[str, ...], agnhost: str = "") -> None:
-        super().__init__(path / "kubeconfig", agnhost=agnhost)
+    def __init__(self, path: Path, *, flags: tuple[str, ...] = ()) -> None:
+        super().__init__(path / "kubeconfig", agnhost="")  # there is no node that could run it
         self.path = path
         self.authority = Authority(path / "pki")
         self.machine = Machine("cp", path / "cp", preparation=PREPARATION)

@@ -23,6 +23,8 @@ from tests.cluster.cgroups import cgroup_name, remove_cgroup
 from tests.cluster.failures import ClusterFailed
 from tests.cluster.machine import is_first_process
 
+REMOVE_SECONDS = 10
+
 
 class RunFolder:
     """A folder that belongs to this process, as long as it lives: the kernel drops the lock with it."""
@@ -88,12 +90,19 @@ def _exclusively(home: Path) -> Iterator[None]:
 def _remove(path: Path) -> None:
     _kill_remaining(path)
     remove_cgroup(cgroup_name(path))
-    shutil.rmtree(path)
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while path.exists():
+        try:
+            shutil.rmtree(path)
+        except OSError as error:  # a daemon of a killed run may write until it, too, has ended
+            if time.monotonic() > deadline:
+                raise ClusterFailed(f"{path} cannot be removed: {error.strerror}") from error
+            time.sleep(0.02)
 
 
 def _kill_remaining(path: Path) -> None:
     """End the machines of a run that outlived it, as when a fork of the test process held their pipe open."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + REMOVE_SECONDS
     while pids := [pid for pid in _processes() if is_first_process(_command_line(pid), path)]:
         for pid in pids:
             try:
