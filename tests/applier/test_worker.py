@@ -104,10 +104,11 @@ def test_transaction_is_whole_whenever_the_worker_dies(runner: asyncio.Runner, w
         await worker.run(f"delete table inet t\n{ADD}")
         request = asyncio.create_task(worker.run(replacement))
         await asyncio.sleep(milliseconds / 1000)
-        with suppress(ProcessLookupError):
-            os.kill(pid_of(worker), signal.SIGKILL)
+        killed = pid_of(worker)
+        os.kill(killed, signal.SIGKILL)
         with suppress(NftBroken):
             await request
+        await until(lambda: killed not in children())
         listing = await worker.list_table("t")
         assert listing is not None
         table = parse_listing(listing, "t")
