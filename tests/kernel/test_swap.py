@@ -1,0 +1,201 @@
+"""From any ruleset to any other while packets run: none passes that both deny, none is lost that both allow.
+
+The rulesets deny the same packets for different reasons: some by the sender's egress, some by the receiver's
+ingress. A packet that met one half of each would pass, and is counted where it is delivered. What is allowed
+is counted when it comes to the node and when it leaves it, so that a full queue elsewhere is no loss.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from policyd.applier.apply import Applier
+from policyd.applier.choose import open_backend
+from policyd.lab.lab import Lab
+from policyd.lab.namespace import Namespace
+from policyd.lab.packets import UDP, ip_packet, udp_datagram
+from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed
+from policyd_compiler.nft.ast import Table
+from policyd_compiler.options import Options
+from policyd_compiler.sim import Simulator
+from tests.cases.form import block, egress, ingress, namespaces, pod, pods
+from tests.kernel.ground import nft
+from tests.kernel.scene import watch
+from tests.kernel.stream import Stream
+from tests.oracle import Connection, Manifest
+from tests.routes import compile_world, packet
+
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
+
+#: How long rulesets are swapped; a minute is some thousand swaps and millions of packets.
+SECONDS = float(os.environ.get("POLICYD_SWAP_SECONDS", "12"))
+A, B = ("10.244.1.10", "fd00:10:244:1::a"), ("10.244.1.11", "fd00:10:244:1::b")
+NODE = ("192.0.2.1", "2001:db8:1::1")
+OTHERS = {
+    f"o{number}": (f"10.244.1.{20 + number}", f"fd00:10:244:1::{20 + number:x}") for number in range(12)
+}
+DENIED, ALLOWED, ESTABLISHED = 1001, 2002, 3003
+SOURCE_PORT = 40_000
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """A node with a sender and a receiver."""
+
+    node: Namespace
+    sender: Namespace
+    receiver: Namespace
+
+
+@pytest.fixture(params=["routed", "bridged"])
+def road(request: pytest.FixtureRequest, nothing_left: None) -> Iterator[Road]:
+    wiring = Routed() if request.param == "routed" else Bridged(("10.244.1.1", "fd00:10:244:1::1"))
+    with Lab([NodePlan("n1", NODE, (PodPlan("x/a", A), PodPlan("x/b", B)), wiring)]) as lab:
+        yield Road(lab.nodes["n1"], lab.pods["x/a"].namespace, lab.pods["x/b"].namespace)
+
+
+def random_table(rng: random.Random) -> Table:
+    """Choose a ruleset that denies a > b udp/1001 and allows udp/2002, each time by other means."""
+    objects: list[Manifest] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}},
+        pod("x/a", *A),
+        pod("x/b", *B),
+        *(pod(f"x/{name}", *addresses) for name, addresses in OTHERS.items() if rng.random() < 0.9),
+    ]
+    denying = rng.choice(("sender", "receiver", "sender", "receiver", "both"))
+    strict = {"sender": (True, False), "receiver": (False, True), "both": (True, True)}[denying]
+    if strict[0] or rng.random() < 0.5:
+        objects.append(egress("x", "a", *rules(rng, "to", "b", strict=strict[0]), name="a"))
+    if strict[1] or rng.random() < 0.5:
+        objects.append(ingress("x", "b", *rules(rng, "from", "a", strict=strict[1]), name="b"))
+    for name in rng.sample(sorted(OTHERS), rng.randrange(len(OTHERS))):
+        make, key = rng.choice(((egress, "to"), (ingress, "from")))
+        objects.append(make("x", name, *rules(rng, key, rng.choice(sorted(OTHERS)), strict=True), name=name))
+    options = Options(pod_interfaces=rng.choice(((), ("cali*", "cni0"))))
+    table = compile_world(objects, "n1", options).table
+    simulator = Simulator(table)
+    for family in (0, 1):
+        for port, verdict in ((DENIED, "drop"), (ALLOWED, "accept")):
+            met = packet(Connection(A[family], B[family], "UDP", port), "n1", {})
+            assert met is not None
+            assert simulator.evaluate(met).verdict == verdict
+    return table
+
+
+def rules(rng: random.Random, key: str, peer: str, *, strict: bool) -> list[Manifest]:
+    """Rules that let the peer's port 2002 pass, or all of its ports; and some about nobody here."""
+    everybody = {"a": A, "b": B, **OTHERS}
+    peers = [
+        [pods(pod=peer)],
+        [namespaces()],
+        [block(f"{everybody[peer][0]}/32"), block(f"{everybody[peer][1]}/128")],
+        [block("10.244.0.0/16", "10.244.1.200/32"), block("fd00::/8")],
+    ]
+    ports = [{"protocol": "UDP", "port": ALLOWED}, {"protocol": "UDP", "port": 2000, "endPort": 2099}]
+    found: list[Manifest] = [{key: rng.choice(peers), **({"ports": [rng.choice(ports)]} if strict else {})}]
+    for _ in range(rng.randrange(4)):
+        address = f"198.51.100.{rng.randrange(256)}"
+        found.append({key: [block(f"{address}/32")], "ports": [{"port": rng.randrange(1, 65536)}]})
+    rng.shuffle(found)
+    return found
+
+
+def packets() -> dict[str, list[bytes]]:
+    """Choose what is sent: half of it denied, in both families."""
+    ports = [DENIED, ALLOWED] * 28 + [DENIED, ESTABLISHED] * 4
+    return {
+        destination: [datagram(source, destination, SOURCE_PORT + port, port) for port in ports]
+        for source, destination in zip(A, B, strict=True)
+    }
+
+
+def datagram(source: str, destination: str, sport: int, dport: int) -> bytes:
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    ends = socket.inet_pton(family, source), socket.inet_pton(family, destination)
+    return ip_packet(*ends, UDP, udp_datagram(b"".join(ends), (sport, dport), b"a stream"))
+
+
+def establish(road: Road) -> None:
+    """Let one packet go each way, so that the flow is established to the node's connection tracking."""
+    for source, destination in zip(A, B, strict=True):
+        family = socket.AF_INET6 if ":" in source else socket.AF_INET
+        with road.sender.entered():
+            client = socket.socket(family, socket.SOCK_DGRAM)
+        with road.receiver.entered():
+            server = socket.socket(family, socket.SOCK_DGRAM)
+        with client, server:
+            server.settimeout(10)
+            client.settimeout(10)
+            server.bind((destination, ESTABLISHED))
+            client.bind((source, SOURCE_PORT + ESTABLISHED))
+            client.sendto(b"hello", (destination, ESTABLISHED))
+            _, peer = server.recvfrom(100)
+            server.sendto(b"hello", peer)
+            client.recv(100)
+
+
+class Meters:
+    """Counters of the stream, by port."""
+
+    def __init__(self, road: Road) -> None:
+        ports = (DENIED, ALLOWED, ESTABLISHED)
+        self._came = {port: watch(road.node, "prerouting", f"udp dport {port}") for port in ports}
+        self._left = {port: watch(road.node, "postrouting", f"udp dport {port}") for port in ports}
+        self._delivered = {port: watch(road.receiver, "prerouting", f"udp dport {port}") for port in ports}
+        # Without an answer every packet is the first of its flow again, and is judged.
+        nft(
+            road.receiver,
+            "add table inet deaf\n"
+            "add chain inet deaf c { type filter hook prerouting priority 301; }\n"
+            f"add rule inet deaf c udp dport {{ {DENIED}, {ALLOWED}, {ESTABLISHED} }} drop\n",
+        )
+
+    def read(self) -> dict[str, int]:
+        """Read all of them; the stream must have ended."""
+        return {
+            "denied": self._came[DENIED](),
+            "leaked": self._left[DENIED]() + self._delivered[DENIED](),
+            "allowed": self._came[ALLOWED](),
+            "lost": self._came[ALLOWED]() - self._left[ALLOWED](),
+            "established": self._came[ESTABLISHED](),
+            "cut": self._came[ESTABLISHED]() - self._left[ESTABLISHED](),
+        }
+
+
+async def swap(road: Road, tables: list[Table], rng: random.Random) -> dict[str, int]:
+    """Put one ruleset after another into force while the stream runs; gives what the meters say then."""
+    backend = await open_backend("auto", road.node.path)
+    try:
+        applier = Applier(backend, "policyd")
+        await applier.apply(compile_world([], "n1").table)
+        establish(road)
+        meters = Meters(road)
+        await applier.apply(tables[0])
+        with Stream(road.sender, packets()) as stream:
+            end = time.monotonic() + SECONDS
+            while time.monotonic() < end:
+                await applier.apply(rng.choice(tables))
+                await applier.sweep()
+    finally:
+        await backend.close()
+    return {"sent": stream.sent, "swaps": applier.generation, **meters.read()}
+
+
+def test_no_packet_leaks_and_none_is_lost_while_rulesets_are_swapped(
+    road: Road, record_property: Callable[[str, object], None]
+) -> None:
+    rng = random.Random("swap")
+    tables = [random_table(rng) for _ in range(40)]
+    found = asyncio.run(swap(road, tables, rng))
+    record_property("packets", found["denied"] + found["allowed"] + found["established"])
+    assert min(found["denied"], found["allowed"]) > 10_000, found
+    assert found["swaps"] > 20, found
+    assert (found["leaked"], found["lost"], found["cut"]) == (0, 0, 0), found
