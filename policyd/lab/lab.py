@@ -40,14 +40,15 @@ class Lab:
 
     def __init__(self, nodes: Iterable[NodePlan], speaker: Sequence[str] = SPEAKER) -> None:
         """Build all of it, or nothing; `speaker` are the addresses that the outside speaks with."""
-        self._plans = {plan.name: plan for plan in nodes}
+        plans = tuple(nodes)
+        check_plans(plans, tuple(speaker))
+        self._plans = {plan.name: plan for plan in plans}
         self._speaker = tuple(speaker)
         self._nodes: dict[str, Namespace] = {}
         self._pods: dict[str, Pod] = {}
         self._homes: dict[str, Namespace] = {}
         self._ports = 0
         self._stack = ExitStack()
-        check_plans(tuple(self._plans.values()), self._speaker)
         try:
             self.outside = self._namespace("outside")
             self.outside.set_sysctls({**wiring.FORWARDING, **wiring.OUTSIDE})
@@ -91,10 +92,7 @@ class Lab:
     def add_pods(self, node: str, *pods: PodPlan) -> None:
         """Connect more pods to a node. Raises ValueError where a name or an address is taken."""
         plan = self._plans[node]
-        grown = replace(plan, pods=(*plan.pods, *pods))
-        check_plans(tuple((self._plans | {node: grown}).values()), self._speaker)
-        self._plans[node] = grown
-        self._build_pods(grown, pods)
+        self._build_pods(self._grow(replace(plan, pods=(*plan.pods, *pods))), pods)
 
     def remove_pod(self, name: str) -> None:
         """Disconnect a pod and let go of its namespace."""
@@ -111,9 +109,7 @@ class Lab:
     def add_address(self, node: str, address: str) -> None:
         """Give a node one more address. Raises ValueError where it is taken."""
         plan = self._plans[node]
-        grown = replace(plan, addresses=(*plan.addresses, address))
-        check_plans(tuple((self._plans | {node: grown}).values()), self._speaker)
-        self._plans[node] = grown
+        self._grow(replace(plan, addresses=(*plan.addresses, address)))
         self._nodes[node].ip([wiring.address_line("add", address)])
         self.outside.ip([wiring.cluster_route("add", address, self._uplink(plan), self._speaker)])
         self._homes[str(ip_address(address))] = self._nodes[node]
@@ -125,6 +121,13 @@ class Lab:
         self._nodes[node].ip([wiring.address_line("del", address)])
         self.outside.ip([wiring.cluster_route("del", address, self._uplink(plan), self._speaker)])
         del self._homes[str(ip_address(address))]
+
+    def _grow(self, plan: NodePlan) -> NodePlan:
+        """Take a plan in the place of the one of that node, if it can be built."""
+        plans = self._plans | {plan.name: plan}
+        check_plans(tuple(plans.values()), self._speaker)
+        self._plans = plans
+        return plan
 
     def _namespace(self, label: str) -> Namespace:
         namespace = Namespace(label)

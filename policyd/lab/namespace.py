@@ -112,7 +112,10 @@ def require_program(name: str) -> None:
     """Refuse where a program is missing, with what to install."""
     if shutil.which(name) is None:
         package = {"ip": "iproute2", "nft": "nftables", "conntrack": "conntrack"}.get(name, name)
-        raise EnvironmentRefused(f"the program `{name}` is not installed; Debian's package is `{package}`")
+        raise EnvironmentRefused(
+            f"there is no program `{name}` on PATH; Debian's package is `{package}`, and such programs are "
+            "often in /usr/sbin"
+        )
 
 
 def _make() -> int:

@@ -94,6 +94,8 @@ def test_a_lab_goes_with_its_process(place: Namespace, ending: signal.Signals) -
 
 def test_a_lab_that_cannot_be_built_leaves_nothing() -> None:
     before = leftovers()
+    with pytest.raises(ValueError, match="one name is given to two: n1"):
+        Lab([PLAN, NodePlan("n1", ("192.0.2.2", "2001:db8:1::2"))])
     wrong = NodePlan("n1", PLAN.addresses, PLAN.pods, Bridged(("10.0.0.254", "ff02::1")))
     with pytest.raises(EnvironmentRefused, match="n1: `ip addr add ff02::1/128 dev cni0 nodad`: "):
         Lab([wrong])
@@ -130,7 +132,7 @@ def test_a_missing_sysctl_is_named_with_its_cure(place: Namespace) -> None:
 def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     before = leftovers()
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(EnvironmentRefused, match=r"the program `ip` is not installed; .*`iproute2`"):
+    with pytest.raises(EnvironmentRefused, match=r"no program `ip` on PATH; .*`iproute2`"):
         Namespace("here")
     assert leftovers() == before
 
