@@ -70,9 +70,7 @@ class Record:
         self.hear()
         LOG.log(
             logging.INFO if first else logging.DEBUG,
-            "%s: %d objects listed",
-            self._kind,
-            objects,
+            "everything of a kind is listed",
             extra={"event": "watch.listed", "kind": self._kind, "objects": objects},
         )
         return first
@@ -88,21 +86,21 @@ class Record:
             self._trouble = Trouble(error.reason, error.text)
         LOG.log(
             LEVELS.get(error.reason, logging.WARNING) if pause > 0 else logging.DEBUG,
-            "%s: %s; next try in %.1f s",
-            self._kind,
-            error.text,
-            pause,
-            extra={"event": "watch.restarted", "kind": self._kind, "reason": error.reason, "pause": pause},
+            "a list or a watch is over, and is tried again",
+            extra={
+                "event": "watch.restarted",
+                "kind": self._kind,
+                "reason": error.reason,
+                "error": error.text,
+                "pause": round(pause, 3),
+            },
         )
 
     def mistake(self, key: str, mistakes: Mistakes) -> None:
         """An object is not as it should be. Without a key, it has no usable name and cannot be kept."""
         self._nameless += not key
         LOG.warning(
-            "%s %s: %s",
-            self._kind,
-            key or "without a usable name",
-            "; ".join(map(str, mistakes)),
+            "an object is not as it should be" if key else "an object without a usable name is left out",
             extra={
                 "event": "object.mistakes",
                 "kind": self._kind,

@@ -126,15 +126,16 @@ class Reflector:
 
     def _react(self, error: WatchError) -> float:
         """Decide what is done next, and after what pause."""
+        listing = not self._version
         if error.reason in STUCK:
             self._stuck += 1
         if error.reason == "expired" or self._stuck > 1:
             self._stuck = 0
             self._version = ""
         match error.reason:
-            case "ended" if self._progress and self._version:
+            case "ended" if self._progress and not listing:
                 return 0.0
-            case "ended" | "silent" | "overdue" if not self._version:
+            case "ended" | "silent" | "overdue" | "malformed" | "refused" if listing:
                 self._pages_next = not self._pages_next  # perhaps the other way brings a list
             case "unsupported":
                 self._streaming = False

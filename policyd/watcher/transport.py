@@ -6,6 +6,7 @@ Its Watch and its models are not used. It is imported when a connection is made,
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import time
@@ -14,6 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, assert_never
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -75,13 +77,20 @@ class Kubeconfig:
 
 Access: TypeAlias = InCluster | Kubeconfig
 
+#: What the library raises about files of an odd shape, for which it has no words.
+_ODD = (AssertionError, AttributeError, ImportError, LookupError, RecursionError, TypeError, ValueError)
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. Bookmarks come every 60 s, so a connection on which nothing comes for longer is dead."""
+    """Seconds. Bookmarks come every 60 s, so a connection on which nothing comes for longer is dead.
+
+    `credentials` is what an exec plugin may take, which may ask a person to log in.
+    """
 
     connect: float = 10.0
     read: float = 70.0
+    credentials: float = 60.0
 
 
 DEFAULT_TIMEOUTS = Timeouts()
@@ -100,7 +109,7 @@ async def connect(
     access: Access, timeouts: Timeouts = DEFAULT_TIMEOUTS, clock: Callable[[], float] = time.monotonic
 ) -> Connection:
     """Make a connection; EnvironmentRefused if there is no usable configuration. No request is made yet."""
-    return Connection(access, timeouts, clock, await _open(access, clock()))
+    return Connection(access, timeouts, clock, await _open(access, timeouts, clock()))
 
 
 class Connection:
@@ -137,7 +146,7 @@ class Connection:
         if now - self._session.read_at < RENEWAL_SECONDS:
             return
         try:
-            session = await _open(self._access, now)
+            session = await _open(self._access, self._timeouts, now)
         except EnvironmentRefused as error:
             raise WatchError("unauthorized", str(error)) from error
         old, self._session = self._session, session
@@ -145,7 +154,7 @@ class Connection:
         await old.close_if_unused()
 
     async def close(self) -> None:
-        """Close the session. Whoever is still reading gets a WatchError."""
+        """Close the session; the reflectors that use it must have ended."""
         self._session.retired = True
         await self._session.client.close()
 
@@ -156,7 +165,7 @@ class Connection:
             return
         session.read_at = now
         try:
-            await _load(session.source, session.client.configuration)
+            await _load(session.source, session.client.configuration, self._timeouts)
         except EnvironmentRefused as error:
             raise WatchError("unauthorized", str(error)) from error
 
@@ -284,12 +293,15 @@ def _source(access: Access) -> _Source:
             assert_never(access)
 
 
-async def _open(access: Access, now: float) -> _Session:
+async def _open(access: Access, timeouts: Timeouts, now: float) -> _Session:
     from kubernetes_asyncio.client import ApiClient, Configuration  # noqa: PLC0415 (see the module)
 
     source = _source(access)
     configuration = Configuration()
-    await _load(source, configuration)
+    await _load(source, configuration, timeouts)
+    url = urlsplit(configuration.host)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise EnvironmentRefused(f"{source}: {configuration.host!r} is not the URL of an API server")
     try:
         client = ApiClient(configuration)
     except OSError as error:  # certificates and keys are read here; ssl.SSLError is an OSError
@@ -298,15 +310,17 @@ async def _open(access: Access, now: float) -> _Session:
     return _Session(client, source, now)
 
 
-async def _load(source: _Source, configuration: Configuration) -> None:
+async def _load(source: _Source, configuration: Configuration, timeouts: Timeouts) -> None:
     from kubernetes_asyncio.config import ConfigException  # noqa: PLC0415 (see the module)
 
     try:
-        await source.load(configuration)
+        async with asyncio.timeout(timeouts.credentials):
+            await source.load(configuration)
+    except TimeoutError as error:
+        raise EnvironmentRefused(f"{source}: no credentials came in {timeouts.credentials:g} s") from error
     except (ConfigException, OSError, yaml.YAMLError) as error:
         raise EnvironmentRefused(f"{source}: {error}") from error
-    except (AssertionError, AttributeError, ImportError, LookupError, TypeError, ValueError) as error:
-        # The library has no better words for files of an odd shape.
+    except _ODD as error:
         raise EnvironmentRefused(f"{source} cannot be read: {type(error).__name__} {error}") from error
 
 

@@ -27,16 +27,49 @@ from tests.watcher.history import Raw, to_json
 from tests.watcher.replies import event
 
 CHUNK = 64 * 1024
+CONDITION: Raw = {"lastProbeTime": None, "lastTransitionTime": "2026-11-23T21:47:59Z", "status": "True"}
 POD = next(resource for resource in RESOURCES if resource.kind == "Pod")
 
 
 def realistic_pod(number: int) -> Raw:
     """One of ten pods of a Deployment; five hundred nodes, two hundred namespaces, both IP families."""
-    app, node = f"app-{number // 10}", number % 500
-    ips = [f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", f"fd00:244:{node:x}::{number:x}"]
-    condition = {"lastProbeTime": None, "lastTransitionTime": "2026-11-23T21:47:59Z", "status": "True"}
+    deployment = number // 10
+    app, template = f"app-{deployment}", f"{deployment * 7919 % 0xFFFFFF:08x}"
+    began = f"2026-11-{number % 28 + 1:02}T21:{number % 60:02}"
+    container = realistic_container(app)
+    fields: Raw = {f"f:{name}": {".": {}, "f:name": {}, "f:value": {}} for name in [*container, *CONDITION]}
+    return {
+        "metadata": {
+            "name": f"{app}-{template}-{number * 104729 % 0xFFFFF:05x}",
+            "generateName": f"{app}-",
+            "namespace": f"team-{deployment % 200}",
+            "uid": f"{number * 7919 % 0xFFFFFFFF:08x}-81c4-4002-9b76-{number * 104729:012x}",
+            "resourceVersion": str(1_000_000 + number),
+            "creationTimestamp": f"{began}:57Z",
+            "labels": {"app": app, "pod-template-hash": template, "tier": "front"},
+            "ownerReferences": [
+                {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": app, "controller": True}
+            ],
+            "managedFields": [
+                {"manager": manager, "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": fields}
+                for manager in ("kube-controller-manager", "kubelet")
+            ],
+        },
+        "spec": {
+            "volumes": [
+                {"name": f"volume-{index}", "configMap": {"name": f"c{index}"}} for index in range(4)
+            ],
+            "containers": [container],
+            "nodeName": f"node-{number % 500}",
+            "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}],
+        },
+        "status": realistic_status(number, f"{began}:58Z"),
+    }
+
+
+def realistic_container(app: str) -> Raw:
     probe = {"httpGet": {"path": "/healthz", "port": 8080, "scheme": "HTTP"}, "periodSeconds": 10}
-    container = {
+    return {
         "name": "web",
         "image": "registry.example/team/web:1.2.3",
         "env": [{"name": f"VARIABLE_{index}", "value": f"value-{index}-of-{app}"} for index in range(12)],
@@ -51,49 +84,22 @@ def realistic_pod(number: int) -> Raw:
         "terminationMessagePath": "/dev/termination-log",
         "imagePullPolicy": "IfNotPresent",
     }
-    fields: Raw = {f"f:{name}": {".": {}, "f:name": {}, "f:value": {}} for name in [*container, *condition]}
+
+
+def realistic_status(number: int, began: str) -> Raw:
+    ips = [
+        f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
+        f"fd00:244:{number % 500:x}::{number:x}",
+    ]
+    identity = {"imageID": "sha256:" + "a" * 64, "containerID": "containerd://" + "b" * 64}
     return {
-        "metadata": {
-            "name": f"{app}-{number // 10 * 7919 % 0xFFFFFF:08x}-{number * 104729 % 0xFFFFF:05x}",
-            "generateName": f"{app}-",
-            "namespace": f"team-{number // 10 % 200}",
-            "uid": f"{number * 7919 % 0xFFFFFFFF:08x}-81c4-4002-9b76-{number * 104729:012x}",
-            "resourceVersion": str(1_000_000 + number),
-            "creationTimestamp": f"2026-11-{number % 28 + 1:02}T21:{number % 60:02}:57Z",
-            "labels": {
-                "app": app,
-                "pod-template-hash": f"{number // 10 * 7919 % 0xFFFFFF:08x}",
-                "tier": "front",
-            },
-            "ownerReferences": [
-                {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": app, "controller": True}
-            ],
-            "managedFields": [
-                {"manager": manager, "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": fields}
-                for manager in ("kube-controller-manager", "kubelet")
-            ],
-        },
-        "spec": {
-            "volumes": [
-                {"name": f"volume-{index}", "configMap": {"name": f"c{index}"}} for index in range(4)
-            ],
-            "containers": [container],
-            "nodeName": f"node-{node}",
-            "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}],
-        },
-        "status": {
-            "phase": "Running",
-            "conditions": [
-                {"type": type_, **condition} for type_ in ("Initialized", "Ready", "PodScheduled")
-            ],
-            "hostIP": "192.0.2.1",
-            "podIP": ips[0],
-            "podIPs": [{"ip": ip} for ip in ips],
-            "startTime": f"2026-11-{number % 28 + 1:02}T21:{number % 60:02}:58Z",
-            "containerStatuses": [
-                {"name": "web", "ready": True, "imageID": "sha256:" + "a" * 64, "containerID": "b" * 64}
-            ],
-        },
+        "phase": "Running",
+        "conditions": [{"type": type_, **CONDITION} for type_ in ("Initialized", "Ready", "PodScheduled")],
+        "hostIP": "192.0.2.1",
+        "podIP": ips[0],
+        "podIPs": [{"ip": ip} for ip in ips],
+        "startTime": began,
+        "containerStatuses": [{"name": "web", "ready": True, **identity}],
     }
 
 

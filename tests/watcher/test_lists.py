@@ -155,6 +155,15 @@ async def test_a_stream_that_ends_before_the_list_is_complete_gives_way_to_pages
         assert streamed(emulator) == [True, False, True]
 
 
+@pytest.mark.parametrize("answer", [b"<html>", b"{}\n", b'"what?"\n'])
+async def test_a_stream_that_says_nothing_sensible_gives_way_to_pages_once(answer: bytes) -> None:
+    emulator = with_pods(9)
+    emulator.faults.append(web.Response(body=answer))
+    async with at_work(emulator) as working:
+        await working.synced()
+        assert streamed(emulator) == [True, False]
+
+
 async def test_a_silent_stream_gives_way_to_pages_once() -> None:
     emulator = with_pods(9)
     emulator.faults.append(Cut(4, "hang"))
