@@ -51,6 +51,9 @@ class Settings(BaseModel):
     deny: Literal["drop", "reject"] = Field(
         "drop", description="how packets are denied; reject is for debugging"
     )
+    live_connections: Literal["cut", "keep"] = Field(
+        "cut", description="whether a change that denies a live connection ends it"
+    )
     backend: Literal["auto", "library", "program"] = Field(
         "auto", description="how nft is reached: libnftables in a worker process, or the nft program"
     )

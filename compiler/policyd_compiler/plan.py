@@ -19,7 +19,6 @@ from policyd_compiler.nft.commands import (
     AddSet,
     Command,
     DeleteChain,
-    DeleteElements,
     DeleteMap,
     DeleteSet,
     FlushChain,
@@ -34,7 +33,6 @@ StepKind: TypeAlias = Literal["replace", "stage", "commit", "sweep"]
 Item: TypeAlias = Set | VerdictMap | Chain
 Part = TypeVar("Part", Set, VerdictMap)
 Named = TypeVar("Named", Set, VerdictMap, Chain)
-Element = TypeVar("Element")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,41 +124,24 @@ def _rules_differ(old: Chain, new: Chain) -> bool:
     return old.rules is not new.rules and old.rules != new.rules
 
 
-# Ranges that touch or overlap between generations are not taken apart one by one, because kernels differ in
-# what they allow within one transaction: an interval set is emptied and filled again.
+# What somebody tampered with is emptied and filled again: `delete element` would have nft read back the
+# elements of every interval set of the machine, which takes a second and more where somebody has many.
 
 
 def _change_set(old: Set, new: Set) -> list[Command]:
     if old.elements is new.elements or old.elements == new.elements:
         return []
-    if old.interval:
-        return [FlushSet(new.name), *_fill(_bare(new))]
-    gone, come = _difference(old.elements, new.elements), _difference(new.elements, old.elements)
-    return [
-        *([DeleteElements(new.name, new.key, gone)] if gone else []),
-        *_fill(replace(_bare(new), elements=come)),
-    ]
+    return [FlushSet(new.name), *_fill(_bare(new))]
 
 
 def _change_map(old: VerdictMap, new: VerdictMap) -> list[Command]:
     if old.elements is new.elements or old.elements == new.elements:
         return []
-    if old.interval:
-        return [FlushMap(new.name), *_fill(_bare(new))]
-    gone, come = _difference(old.elements, new.elements), _difference(new.elements, old.elements)
-    return [
-        *([DeleteElements(new.name, new.key, tuple(key for key, _ in gone))] if gone else []),
-        *_fill(replace(_bare(new), elements=come)),
-    ]
+    return [FlushMap(new.name), *_fill(_bare(new))]
 
 
 def _fill(part: Set | VerdictMap) -> list[Command]:
     return [AddSet(part)] if part.elements else []
-
-
-def _difference(left: tuple[Element, ...], right: tuple[Element, ...]) -> tuple[Element, ...]:
-    others = set(right)
-    return tuple(element for element in left if element not in others)
 
 
 def _sweep(actual: Table, desired: Table) -> tuple[list[Command], list[Command]]:

@@ -32,6 +32,7 @@ NAMES = (
     "watch-failing",
     "watch-stale",
     "file-broken",
+    "connections-unlisted",
     "bridge-netfilter-off",
     "kernel-unfit",
 )

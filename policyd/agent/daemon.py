@@ -17,6 +17,7 @@ from policyd.agent.directory import DirectorySource
 from policyd.agent.http import make_app, serve
 from policyd.agent.live import LiveSource
 from policyd.agent.reconciler import Reconciler, Target, Timing
+from policyd.agent.revoker import Revoker
 from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applier
 from policyd.applier.choose import open_backend
@@ -68,9 +69,12 @@ async def run_agent(settings: Settings, version: str) -> None:
             metrics.build_info.info({"version": version, "backend": nft.describe()})
             target = Target(settings.node, options)
             reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
+            revoker = Revoker(metrics) if settings.live_connections == "cut" else None
+            if revoker is not None:
+                reconciler.on_swap = revoker.note
             fields = {"event": "agent.started", "node": settings.node, "backend": nft.describe()}
             log.info("agent started", extra=fields)
-            await _Agent(settings, store, source, reconciler, metrics).run(wake)
+            await _Agent(settings, store, source, reconciler, revoker, metrics).run(wake)
         finally:
             if monitor is not None:
                 monitor.close()
@@ -96,10 +100,12 @@ class _Agent:
         store: ObjectStore,
         source: Source,
         reconciler: Reconciler,
+        revoker: Revoker | None,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._store, self._source, self._reconciler = store, source, reconciler
+        self._revoker = revoker
         self._metrics = metrics
 
     async def run(self, wake: asyncio.Event) -> None:
@@ -115,11 +121,14 @@ class _Agent:
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(self._source.run())
                 working = group.create_task(self._reconciler.run(wake))
+                ending = group.create_task(self._revoker.run()) if self._revoker else None
                 await told.wait()
                 reading.cancel()
                 self._reconciler.stop(wake)
                 await asyncio.wait([working], timeout=STOP_SECONDS)
                 working.cancel()
+                if ending is not None:
+                    ending.cancel()
         except* PolicydError as group_error:
             raise group_error.exceptions[0] from None
         finally:
@@ -131,6 +140,7 @@ class _Agent:
         return (
             *of_reconciler(self._reconciler.status, self._store.waiting_for),
             *self._source.conditions(),
+            *(self._revoker.conditions() if self._revoker else ()),
         )
 
     def _unready(self) -> tuple[tuple[str, str], ...]:

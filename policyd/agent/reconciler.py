@@ -25,6 +25,7 @@ from policyd.errors import EnvironmentRefused
 from policyd.kube.objects import NetworkPolicy
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, build
+from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ class Reconciler:
         metrics: Metrics | None = None,
     ) -> None:
         self.status = Status()
+        #: Told of each swap, with the tables before and after.
+        self.on_swap: Callable[[Table | None, Table], None] = lambda _before, _after: None
         self._metrics = metrics or Metrics()
         self._store, self._applier, self._monitor = store, applier, monitor
         self._target, self._timing = target, timing
@@ -191,6 +194,9 @@ class Reconciler:
     def _succeed(self, built: Build, applied: Applied) -> None:
         status = self.status
         status.trouble, status.failures = "", 0
+        if applied.steps or status.enforced is None:
+            # At the start everything counts as new: whoever was here before may not have finished.
+            self.on_swap(applied.before if status.enforced else None, built.table)
         status.refused = tuple(sorted(self._refused))
         self._retry_at = 0.0
         for warning in sorted(set(built.warnings) - set(status.enforced.warnings if status.enforced else ())):

@@ -20,10 +20,14 @@ from policyd_compiler.plan import Step, StepKind, Transaction, committed, differ
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What an apply did: the generation now in force, and the steps it took; none if nothing differed."""
+    """What an apply did: the generation now in force, and the steps it took; none if nothing differed.
+
+    `before` is what the kernel held, None if that was nothing, or nothing that could be understood.
+    """
 
     generation: int
     steps: tuple[StepKind, ...]
+    before: Table | None
 
 
 class Applier:
@@ -65,6 +69,7 @@ class Applier:
         """
         if not self._certain:
             await self.read_back()
+        before = self._held
         self._wanted = stamp(desired, self.generation)
         transaction = plan(self._held, self._wanted)
         if _changes(transaction):
@@ -77,7 +82,7 @@ class Applier:
             self._certain = True
             self.generation += 1
         self._leftovers = any(step.kind == "sweep" for step in transaction.steps)
-        return Applied(self.generation, tuple(step.kind for step in _changes(transaction)))
+        return Applied(self.generation, tuple(step.kind for step in _changes(transaction)), before)
 
     async def _run(self, script: str) -> None:
         if self._monitor is None:

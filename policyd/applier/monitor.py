@@ -11,22 +11,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-_NETLINK_NETFILTER = 12
+from policyd.applier.netlink import NETFILTER, REQUEST, attributes, message, messages, open_socket
+
 _SOL_NETLINK, _ADD_MEMBERSHIP, _DROP_MEMBERSHIP, _SO_RCVBUFFORCE = 270, 1, 2, 33
 _GROUP_NFTABLES = 7
 _NFTABLES = 10 << 8
 _GET_GENERATION = _NFTABLES | 16
 _NEW_GENERATION = _NFTABLES | 15
-_NLM_F_REQUEST = 1
 _INET = 1
 #: Attribute 1 is the table's name in all messages about tables and contents; of a generation, its number.
 _FIRST = 1
 _RECEIVE_BYTES = 8 << 20
-_HEADER = struct.Struct("=IHHII")
-_ATTRIBUTE = struct.Struct("=HH")
 
 
 class TableMonitor:
@@ -37,9 +34,8 @@ class TableMonitor:
         self.suspicious = False
         self._name = table.encode() + b"\0"
         self._on_change = on_change
-        self._events = _open()
-        self._questions = _open()
-        self._questions.settimeout(5)
+        self._events = open_socket(NETFILTER)
+        self._questions = open_socket(NETFILTER)
         try:
             self._events.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BYTES)
         except PermissionError:
@@ -78,7 +74,7 @@ class TableMonitor:
             # A bounded number of messages at a time: the loop has other work.
             for _ in range(256):
                 data = self._events.recv(1 << 16)
-                if any(self._is_ours(kind, message) for kind, message in _messages(data)):
+                if any(self._is_ours(kind, payload) for kind, payload in messages(data)):
                     self._suspect()
         except BlockingIOError:
             pass
@@ -87,44 +83,14 @@ class TableMonitor:
                 raise
             self._suspect()  # messages were lost
 
-    def _is_ours(self, kind: int, message: bytes) -> bool:
-        about_inet = kind & 0xFF00 == _NFTABLES and message[:1] == bytes((_INET,))
-        return about_inet and _first_attribute(message) == self._name
+    def _is_ours(self, kind: int, payload: bytes) -> bool:
+        about_inet = kind & 0xFF00 == _NFTABLES and payload[:1] == bytes((_INET,))
+        return about_inet and attributes(payload, 4).get(_FIRST) == self._name
 
     def _ask_generation(self) -> int:
         """How many transactions, modulo 2^32, there have been in this network namespace, by anybody."""
-        self._questions.send(_HEADER.pack(20, _GET_GENERATION, _NLM_F_REQUEST, 0, 0) + bytes(4))
-        for kind, message in _messages(self._questions.recv(1 << 12)):
+        self._questions.send(message(_GET_GENERATION, REQUEST, bytes(4)))
+        for kind, payload in messages(self._questions.recv(1 << 12)):
             if kind == _NEW_GENERATION:
-                return int.from_bytes(_first_attribute(message), "big")
+                return int.from_bytes(attributes(payload, 4)[_FIRST])
         raise OSError("the kernel does not tell its nftables generation")
-
-
-def _open() -> socket.socket:
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-    opened.bind((0, 0))
-    return opened
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The type and payload of each netlink message of a datagram."""
-    at = 0
-    while at + _HEADER.size <= len(data):
-        length, kind, _, _, _ = _HEADER.unpack_from(data, at)
-        if length < _HEADER.size:
-            return
-        yield kind, data[at + _HEADER.size : at + length]
-        at += (length + 3) & ~3
-
-
-def _first_attribute(message: bytes) -> bytes:
-    """Attribute 1 of a message about nftables; empty if there is none."""
-    at = 4  # behind the family, the version and the resource id
-    while at + _ATTRIBUTE.size <= len(message):
-        length, kind = _ATTRIBUTE.unpack_from(message, at)
-        if length < _ATTRIBUTE.size:
-            return b""
-        if kind & 0x3FFF == _FIRST:
-            return message[at + _ATTRIBUTE.size : at + length]
-        at += (length + 3) & ~3
-    return b""

@@ -24,6 +24,7 @@ class Metrics:
         self._of_objects()
         self.applies = self._counter("apply", "Attempts to bring a ruleset into force.", "result")
         self.drift = self._counter("drift_repairs", "Times that somebody else had changed the ruleset.")
+        self.revoked = self._counter("connections_ended", "Live connections that a change denied.")
         self.compile_seconds = self._histogram("compile_duration", "One compilation.")
         self.apply_seconds = self._histogram("apply_duration", "From a compiled ruleset to its commit.")
         self.programming_seconds = self._histogram(

@@ -59,11 +59,16 @@ def held_is(nft: FakeNft, wanted: Table) -> bool:
     return same_rules(actual, wanted)
 
 
+def names(table: Table) -> set[str]:
+    """What the table's sets, maps and chains are called."""
+    return {s.name for s in table.sets} | {m.name for m in table.maps} | {c.name for c in table.chains}
+
+
 @given(tables, tables)
 def test_only_the_commit_touches_what_is_in_use(old: Table, new: Table) -> None:
     """Staging adds under new names, the commit gives base chains other rules, sweeping removes the rest."""
     base = {"forward", "input", "output"}
-    used = {item.name for item in (*old.sets, *old.maps, *old.chains)}
+    used = names(old)
     for step in plan(old, stamp(new, 2)).steps:
         named = {line.split()[4] for line in step.script.splitlines() if line[:1] not in ("\t", "}")}
         match step.kind:
@@ -72,7 +77,7 @@ def test_only_the_commit_touches_what_is_in_use(old: Table, new: Table) -> None:
             case "commit":
                 assert named == {"forward"} | (named & base)
             case "sweep":
-                assert not named & {item.name for item in (*new.sets, *new.maps, *new.chains)}
+                assert not named & names(new)
             case "replace":
                 raise AssertionError("two tables of ours never need a replacement")
 

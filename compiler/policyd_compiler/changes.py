@@ -1,0 +1,37 @@
+"""Whose policy differs between two tables: read from the dispatch maps, as names tell contents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from policyd_compiler.nft.ast import AddrVmap, ChainName, Family, Side, Table, Verdict
+
+_Dispatch: TypeAlias = dict[tuple[Family, Side], Mapping[object, Verdict]]
+
+
+def changed_addresses(old: Table | None, new: Table) -> dict[int, frozenset[int]]:
+    """Addresses of isolated endpoints, by family, that another chain judges than before, in any direction.
+
+    What an address may do is the same under the same chain, because a chain's name holds its content and that
+    of all it refers to. Who is not isolated any more is not among them: nothing of theirs is denied.
+    """
+    before: _Dispatch = {} if old is None else _dispatch(old)
+    found: dict[int, set[int]] = {4: set(), 6: set()}
+    for (family, side), elements in _dispatch(new).items():
+        known = before.get((family, side), {})
+        changed = (a for a, verdict in elements.items() if known.get(a) != verdict)
+        found[family].update(a for a in changed if isinstance(a, int))
+    return {family: frozenset(addresses) for family, addresses in found.items()}
+
+
+def _dispatch(table: Table) -> _Dispatch:
+    """The maps that the hook `forward` asks, by family and side."""
+    maps = {part.name: part for part in table.maps}
+    forward = next((chain for chain in table.chains if chain.name == ChainName("forward")), None)
+    found: _Dispatch = {}
+    for rule in forward.rules if forward else ():
+        if isinstance(rule.action, AddrVmap) and rule.action.map in maps:
+            part = maps[rule.action.map]
+            found[rule.action.family, rule.action.side] = dict(part.elements)
+    return found

@@ -1,0 +1,57 @@
+"""Which live connections the policies deny now. Pure: tracked connections in, those to be forgotten out.
+
+A connection that was accepted is not asked again (`ct state established accept`), so one that is denied by a
+change must be forgotten; then its next packet is a stray, or opens a connection that is judged (NP-122).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from policyd.applier.conntrack import Flow
+from policyd_compiler.nft.ast import HookName
+from policyd_compiler.sim import Packet, Simulator
+
+
+def denied(
+    flows: Iterable[Flow], simulator: Simulator, own_addresses: Mapping[int, frozenset[int]]
+) -> tuple[Flow, ...]:
+    """The connections whose first packet would be dropped if it came now.
+
+    `own_addresses` are the node's: from those it is the node itself that reaches its pods, and to those it is
+    the hook `input` that judges.
+    """
+    return tuple(flow for flow in flows if _is_denied(flow, simulator, own_addresses[flow.family]))
+
+
+def mirrored(flows: Iterable[Flow], forgotten: Iterable[Flow]) -> tuple[Flow, ...]:
+    """Connections that are forgotten ones seen from the other end.
+
+    An answer that was on its way when its connection was forgotten opens a new one, in which the denied side
+    would be the one that answers. Without ports there is no telling.
+    """
+    ends = {
+        (f.family, f.protocol, f.destination, f.port, f.source, f.source_port) for f in forgotten if f.port
+    }
+    return tuple(
+        flow
+        for flow in flows
+        if (flow.family, flow.protocol, flow.source, flow.source_port, flow.destination, flow.port) in ends
+    )
+
+
+def _is_denied(flow: Flow, simulator: Simulator, own: frozenset[int]) -> bool:
+    local = flow.source in own
+    hook: HookName = "output" if local else "input" if flow.destination in own else "forward"
+    packet = Packet(
+        family=4 if flow.family == 4 else 6,
+        saddr=flow.source,
+        daddr=flow.destination,
+        protocol=flow.protocol,
+        dport=flow.port,
+        hook=hook,
+        dnat=flow.dnat,
+        fib_local=local,
+        icmp_type=flow.icmp_type,
+    )
+    return simulator.evaluate(packet).verdict == "drop"

@@ -1,0 +1,94 @@
+"""Conversations that go on: echo servers, clients that ask and ask, and when each was last answered."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from itertools import pairwise
+
+from policyd.lab.namespace import Namespace
+
+PERIOD = 0.02
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+class Echo:
+    """A TCP and a UDP echo server on one port of an address, until closed."""
+
+    def __init__(self, namespace: Namespace, address: str, port: int) -> None:
+        with namespace.entered():
+            self._listener = socket.create_server((address, port), family=family_of(address))
+            self._datagrams = socket.socket(family_of(address), socket.SOCK_DGRAM)
+            self._datagrams.bind((address, port))
+        self._open = True
+        self._accepted: list[socket.socket] = []
+        for work in (self._accept, self._answer):
+            threading.Thread(target=work, daemon=True).start()
+
+    def close(self) -> None:
+        self._open = False
+        for each in (self._listener, self._datagrams, *self._accepted):
+            each.close()
+
+    def _accept(self) -> None:
+        while self._open:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._accepted.append(connection)
+            threading.Thread(target=self._echo, args=(connection,), daemon=True).start()
+
+    def _echo(self, connection: socket.socket) -> None:
+        try:
+            while data := connection.recv(64):
+                connection.sendall(data)
+        except OSError:
+            return
+
+    def _answer(self) -> None:
+        while self._open:
+            try:
+                data, sender = self._datagrams.recvfrom(64)
+                self._datagrams.sendto(data, sender)
+            except OSError:
+                return
+
+
+class Talk:
+    """A client that asks every PERIOD on one connection, and notes when it was answered."""
+
+    def __init__(self, namespace: Namespace, kind: socket.SocketKind, address: str, port: int) -> None:
+        with namespace.entered():
+            self._socket = socket.socket(family_of(address), kind)
+            self._socket.settimeout(5)
+            self._socket.connect((address, port))
+        self._socket.setblocking(False)
+        self.answered: list[float] = []
+        self._open = True
+        self._thread = threading.Thread(target=self._talk, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._open = False
+        self._thread.join()
+        self._socket.close()
+
+    def _talk(self) -> None:
+        while self._open:
+            with suppress(OSError):  # refused or full: not answered, then
+                self._socket.send(b"x")
+            time.sleep(PERIOD)
+            with suppress(OSError):
+                if self._socket.recv(4096):
+                    self.answered.append(time.monotonic())
+
+    def longest_silence(self, since: float) -> float:
+        """The longest time without an answer from then until now."""
+        times = [since, *(t for t in self.answered if t > since), time.monotonic()]
+        return max(later - earlier for earlier, later in pairwise(times))
