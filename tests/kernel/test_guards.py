@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 
 import pytest
 
@@ -81,6 +82,31 @@ def test_an_unknown_pod_still_finds_its_neighbours(scene: Scene) -> None:
     scene.place("n1").ip(["neigh flush all"])
     assert scene.results("n1 > u tcp/80", seconds=5) == ["answered"]
     assert scene.arrives("u > n1 nd") == [True]
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="rules go by pod addresses, and a link-local address is none (NP-151)",
+)
+@pytest.mark.parametrize("scene", ["bridged"], indirect=True)
+@pytest.mark.parametrize("source", ["b", "u"], ids=["known", "unknown"])
+def test_link_local_addresses_are_no_way_around_a_policy(scene: Scene, source: str) -> None:
+    """Every pod on a bridge has one, and needs no privilege to use it."""
+    scene.add_pod("u")
+    options = Options(pod_interfaces=scene.pod_interfaces)
+    scene.enforce(DENY_ALL, options=options, without=("u",))
+    place = scene.place("a")
+    listing = place.run(["ip", "-6", "-oneline", "addr", "show", "dev", "eth0", "scope", "link"]).stdout
+    address = listing.split()[3].partition("/")[0]
+    with place.entered():
+        server = socket.create_server(("::", 8888), family=socket.AF_INET6)
+    with scene.place(source).entered():
+        client = socket.socket(socket.AF_INET6)
+        index = socket.if_nametoindex("eth0")
+    with server, client:
+        client.settimeout(1.2)
+        assert client.connect_ex((address, 8888, 0, index)) != 0
 
 
 def test_an_accept_elsewhere_does_not_override_a_drop(scene: Scene) -> None:
