@@ -1,63 +1,102 @@
-"""The reachability matrix as text: who reached what, next to who should. Pure."""
+"""Reachability as text: what was expected beside what real connections did. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-GREEN, RED, YELLOW, DIM, BOLD, PLAIN = "32", "31", "33", "2", "1", "0"
+from policyd.demo.scene import WORDS, Reach
+
+Style: TypeAlias = Literal["bold", "dim", "green", "red", "yellow"]
+Paint: TypeAlias = Callable[[str, Style], str]
+
+_CODES: dict[Style, str] = {"bold": "1", "dim": "2", "green": "32", "red": "1;31", "yellow": "1;33"}
+_WORD_OF = {families: word for word, families in WORDS.items()}
+_INDENT = "  "
+_GAP = "  "
+_COLUMN = 5  # four characters, and a mark
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One pair: what the policies mean, and what real connections did; `families` that were measured."""
+class Difference:
+    """A pair and a family that are not as expected."""
 
-    expected: bool
-    measured: bool
+    source: str
+    target: str
+    family: int
+    answered: bool
+
+    def __str__(self) -> str:
+        what = "answered, but should not be" if self.answered else "not answered, but should be"
+        return f"{self.source} to {self.target} over IPv{self.family}: {what}"
 
 
-@dataclass(frozen=True, slots=True)
-class Paint:
-    """Colours, or none: for a pipe, a dumb terminal or NO_COLOR."""
+def colored(text: str, style: Style) -> str:
+    """Text for a terminal that shows colours."""
+    return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
 
-    colour: bool
 
-    def __call__(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+def plain(text: str, _: Style) -> str:
+    """Text for everything else."""
+    return text
+
+
+def differences(expected: Reach, measured: Reach) -> tuple[Difference, ...]:
+    """All that is not as expected."""
+    return tuple(
+        Difference(source, target, family, family in measured[source, target])
+        for (source, target), families in expected.items()
+        for family in sorted(families ^ measured[source, target])
+    )
 
 
 def render(
-    title: str, sources: list[str], targets: list[str], cells: Mapping[tuple[str, str], Cell], paint: Paint
+    sources: Sequence[str],
+    targets: Sequence[str],
+    expected: Reach,
+    measured: Reach,
+    paint: Paint,
+    before: Reach | None = None,
 ) -> str:
-    """Two grids side by side, expected and measured; a difference is marked `!`."""
-    left = max(len(source) for source in sources) + 2
-    width = max(len(target) for target in targets) + 2
-    gap = "   "
-    half = width * len(targets)
-    head = "".join(target.rjust(width) for target in targets)
-    lines = [
-        paint(title, BOLD),
-        f"{'':{left}}{'expected':^{half}}{gap}{'measured':^{half}}",
-        f"{'from':{left}}{head}{gap}{head}",
-    ]
+    """Two grids side by side. `!` marks what is not as expected, `*` what was otherwise `before`."""
+    left = max(map(len, sources))
+    half = _COLUMN * len(targets)
+    titles = f"{'':{left}} {'expected':^{half}}{_GAP}{'measured':^{half}}"
+    lines = [paint(_INDENT + titles.rstrip(), "bold")]
+    for row in _heads(targets):
+        cells = "".join(f"{cell:>{_COLUMN - 1}} " for cell in row)
+        lines.append(_INDENT + f"{'':{left}} {cells}{_GAP}{cells}".rstrip())
     for source in sources:
-        row = [cells.get((source, target)) for target in targets]
-        expected = "".join(_mark(cell.expected if cell else None, width, paint, wrong=False) for cell in row)
-        measured = "".join(
-            _mark(
-                cell.measured if cell else None,
-                width,
-                paint,
-                wrong=bool(cell and cell.measured != cell.expected),
-            )
-            for cell in row
-        )
-        lines.append(f"{source:{left}}{expected}{gap}{measured}")
+        left_cells, right_cells = [], []
+        for target in targets:
+            pair = (source, target)
+            left_cells.append(_cell(expected.get(pair), " ", paint))
+            right_cells.append(_cell(measured.get(pair), _mark(pair, expected, measured, before), paint))
+        line = f"{source:{left}} {''.join(left_cells)}{_GAP}{''.join(right_cells)}"
+        lines.append(_INDENT + line.rstrip())
     return "\n".join(lines)
 
 
-def _mark(reached: bool | None, width: int, paint: Paint, *, wrong: bool) -> str:  # noqa: FBT001 a tri-state
-    if reached is None:
-        return paint("·".rjust(width), DIM)
-    text = ("yes" if reached else "no") + ("!" if wrong else "")
-    return paint(text.rjust(width), YELLOW if wrong else GREEN if reached else RED)
+def _heads(targets: Sequence[str]) -> list[list[str]]:
+    """`db:7946/udp` stands above its column in three lines."""
+    parts = [target.replace("/", ":").split(":") for target in targets]
+    depth = max(map(len, parts))
+    return [[part[level] if level < len(part) else "" for part in parts] for level in range(depth)]
+
+
+def _mark(pair: tuple[str, str], expected: Reach, measured: Reach, before: Reach | None) -> str:
+    if measured.get(pair) != expected.get(pair):
+        return "!"
+    if before is not None and before.get(pair) != measured.get(pair):
+        return "*"
+    return " "
+
+
+def _cell(families: frozenset[int] | None, mark: str, paint: Paint) -> str:
+    if families is None:
+        return " " * _COLUMN
+    word = f"{_WORD_OF[families]:>{_COLUMN - 1}}"
+    if mark != " ":
+        return paint(word + mark, "red" if mark == "!" else "yellow")
+    return paint(word, "green" if families else "dim") + mark

@@ -1,143 +1,164 @@
-"""What the demonstration shows: a small shop, its policies, and the edit that is made while it runs."""
+"""What the demonstration shows: who asks whom, which manifests say who may, and what they mean.
+
+The expectations are written by hand, from the manifests; nothing of policyd computes them. Must not do more
+than read.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
-import yaml
+from policyd.cluster.state import ClusterState
+from policyd.errors import BadInput
+from policyd.kube.manifests import load_manifest
+from policyd.kube.objects import Node, Pod
+from policyd.lab.servers import Transport
 
-NODE = "demo-node"
-NODE_ADDRESSES = ("192.0.2.1", "2001:db8::1")
-OUTSIDE = {4: "203.0.113.7", 6: "2001:db8:ffff::7"}
+FAMILIES = (4, 6)
+HERE = Path(__file__).parent
+MANIFESTS = HERE / "shop"
+#: The file that is saved over its namesake while the agent runs.
+EDIT = HERE / "edit" / "api.yaml"
+CLUSTER = "cluster.yaml"
+
+#: For each pair, the families over which a connection is answered; pairs that are not tried are missing.
+Reach: TypeAlias = Mapping[tuple[str, str], frozenset[int]]
+
+WORDS = {"-": frozenset[int](), "v4": frozenset({4}), "v6": frozenset({6}), "yes": frozenset(FAMILIES)}
+
+EXPECTED = """
+                web:8080  api:9000  api:9100  db:5432  db:7946/udp  dns:53/udp
+shop/web           .        yes        -         -          -          yes
+shop/api          yes        .         .        yes        yes         yes
+shop/db            -         -         -         .          .           -
+ops/prometheus    yes        -        yes        -          -          yes
+guest/shell       yes        -         -         -          -          yes
+demo-node         yes       yes       yes       yes        yes         yes
+198.51.100.7      v4         -         -         -          -           .
+203.0.113.7        -         -         -         -          -           .
+"""
+
+EXPECTED_AFTER_THE_EDIT = """
+                web:8080  api:9000  api:9100  db:5432  db:7946/udp  dns:53/udp
+shop/web           .        yes        -         -          -          yes
+shop/api          yes        .         .        yes        yes         yes
+shop/db            -         -         -         .          .           -
+ops/prometheus    yes        -         -         -          -          yes
+guest/shell       yes       yes        -         -          -          yes
+demo-node         yes       yes       yes       yes        yes         yes
+198.51.100.7      v4         -         -         -          -           .
+203.0.113.7        -         -         -         -          -           .
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
-    """A pod of the scene: where it lives, its addresses, and what it serves."""
+class Host:
+    """A pod, a node or somebody outside, with an address of each family."""
 
-    namespace: str
     name: str
     v4: str
     v6: str
-    ports: tuple[tuple[str, str, int], ...] = ()  # (name, protocol, number)
-
-    @property
-    def key(self) -> str:
-        """`namespace/name`."""
-        return f"{self.namespace}/{self.name}"
 
     def address(self, family: int) -> str:
-        """The pod's address of a family."""
+        """The address of a family."""
         return self.v4 if family == 4 else self.v6
 
 
-ACTORS = (
-    Actor("shop", "web", "10.244.1.10", "fd00:10:244:1::10", (("http", "TCP", 8080),)),
-    Actor(
-        "shop", "api", "10.244.1.11", "fd00:10:244:1::11", (("http", "TCP", 9000), ("metrics", "TCP", 9100))
-    ),
-    Actor("shop", "db", "10.244.1.12", "fd00:10:244:1::12", (("sql", "TCP", 5432), ("gossip", "UDP", 7946))),
-    Actor("ops", "prometheus", "10.244.1.20", "fd00:10:244:1::20"),
-    Actor("guest", "shell", "10.244.1.30", "fd00:10:244:1::30"),
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A port that a host serves; `name` is what the tables call the host."""
+
+    name: str
+    host: Host
+    transport: Transport
+    port: int
+
+    @property
+    def label(self) -> str:
+        """The head of its column, as in `db:7946/udp`."""
+        return f"{self.name}:{self.port}" + ("/udp" if self.transport == "udp" else "")
+
+
+#: Two customers of the shop; one is in the range that web.yaml excepts.
+CUSTOMERS = (
+    Host("198.51.100.7", "198.51.100.7", "2001:db8:51::7"),
+    Host("203.0.113.7", "203.0.113.7", "2001:db8:113::7"),
 )
-
-POLICIES = """\
-# Nothing in the shop is reachable unless a policy below says so.
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {namespace: shop, name: default-deny}
-spec:
-  podSelector: {}
-  policyTypes: [Ingress]
----
-# Everybody may visit the web front, but not the outside network 203.0.113.0/24.
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {namespace: shop, name: web}
-spec:
-  podSelector: {matchLabels: {app: web}}
-  ingress:
-  - from:
-    - namespaceSelector: {}
-    - ipBlock: {cidr: 0.0.0.0/0, except: [203.0.113.0/24]}
-    ports: [{port: http}]
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {namespace: shop, name: api}
-spec:
-  podSelector: {matchLabels: {app: api}}
-  ingress:
-  - from: [{podSelector: {matchLabels: {app: web}}}]
-    ports: [{port: http}]
-  - from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ops}}}]
-    ports: [{port: metrics}]
----
-# The database talks to nobody, and only the API talks to it.
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {namespace: shop, name: db}
-spec:
-  podSelector: {matchLabels: {app: db}}
-  policyTypes: [Ingress, Egress]
-  ingress:
-  - from: [{podSelector: {matchLabels: {app: api}}}]
-    ports: [{port: sql}, {protocol: UDP, port: 7946}]
-"""
-
-#: The file that is written while the demonstration runs.
-EDIT = """\
-# Written while connections are being made: guests may now reach the API, too.
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {namespace: shop, name: guests}
-spec:
-  podSelector: {matchLabels: {app: api}}
-  ingress:
-  - from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: guest}}}]
-    ports: [{port: 9000}]
-"""
+DNS = Target("dns", Host("dns", "198.51.100.53", "2001:db8:51::53"), "udp", 53)
 
 
-def write_scene(directory: Path) -> None:
-    """Write the scene's manifests as an operator would keep them: cluster objects, and policies."""
-    with (directory / "cluster.yaml").open("w") as file:
-        yaml.safe_dump_all(_cluster(), file, sort_keys=False)
-    (directory / "policies.yaml").write_text(POLICIES)
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Who is there, what each port is, and what the manifests mean before and after the edit."""
+
+    manifests: Path
+    edit: Path
+    node: Host
+    pods: tuple[Host, ...]
+    targets: tuple[Target, ...]
+    expected: Reach
+    expected_after: Reach
+
+    @property
+    def sources(self) -> tuple[Host, ...]:
+        """Everybody who opens connections, in the order of the rows."""
+        return (*self.pods, self.node, *CUSTOMERS)
 
 
-def write_edit(directory: Path) -> None:
-    """Add the policy of the second act, as an editor saves a file: whole, by a rename."""
-    draft = directory / ".guests.yaml.tmp"
-    draft.write_text(EDIT)
-    draft.rename(directory / "guests.yaml")
-
-
-def _cluster() -> list[dict[str, Any]]:
-    namespaces = [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        for name in sorted({actor.namespace for actor in ACTORS})
+def read_scene(manifests: Path = MANIFESTS, edit: Path = EDIT) -> Scene:
+    """The scene whose node and pods the manifests' `cluster.yaml` describes. Raises BadInput."""
+    path = manifests / CLUSTER
+    objects, diagnostics = load_manifest(path.read_bytes(), str(path))
+    if diagnostics:
+        raise BadInput(diagnostics)
+    state = ClusterState.of(objects)
+    [node] = state.nodes.values()
+    pods = [(pod, _host(pod)) for pod in state.pods.values()]
+    targets = [
+        Target(pod.name, host, "udp" if port.protocol == "UDP" else "tcp", port.number)
+        for pod, host in pods
+        for port in pod.ports
     ]
-    node = {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": NODE},
-        "status": {"addresses": [{"type": "InternalIP", "address": a} for a in NODE_ADDRESSES]},
-    }
-    return [*namespaces, node, *(_pod(actor) for actor in ACTORS)]
+    return Scene(
+        manifests,
+        edit,
+        _host(node),
+        tuple(host for _, host in pods),
+        (*targets, DNS),
+        read_table(EXPECTED),
+        read_table(EXPECTED_AFTER_THE_EDIT),
+    )
 
 
-def _pod(actor: Actor) -> dict[str, Any]:
-    ports = [
-        {"name": name, "protocol": protocol, "containerPort": number}
-        for name, protocol, number in actor.ports
-    ]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"namespace": actor.namespace, "name": actor.name, "labels": {"app": actor.name}},
-        "spec": {"nodeName": NODE, "containers": [{"name": "main", "image": "demo", "ports": ports}]},
-        "status": {"phase": "Running", "podIPs": [{"ip": actor.v4}, {"ip": actor.v6}]},
-    }
+def read_table(text: str) -> Reach:
+    """Read an expectation: a line of targets, then one for each source; `.` is a pair that is not tried."""
+    head, *lines = text.strip().splitlines()
+    reach = {}
+    for line in lines:
+        source, *words = line.split()
+        for target, word in zip(head.split(), words, strict=True):
+            if word != ".":
+                reach[source, target] = WORDS[word]
+    return reach
+
+
+def shortly(manifest: Path) -> str:
+    """What a manifest says, in the comment that it begins with."""
+    return manifest.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+
+
+def policy_files(manifests: Path) -> tuple[Path, ...]:
+    """The manifests of policies, the widest first, which is how one would read them."""
+    found = [path for path in manifests.glob("*.yaml") if path.name != CLUSTER]
+    return tuple(sorted(found, key=lambda path: (path.stem != "default-deny", path.stem)))
+
+
+def _host(item: Pod | Node) -> Host:
+    addresses = item.ips if isinstance(item, Pod) else item.addresses
+    by_family = {ip_address(address).version: address for address in addresses}
+    name = f"{item.namespace}/{item.name}" if isinstance(item, Pod) else item.name
+    return Host(name, by_family[4], by_family[6])

@@ -111,7 +111,7 @@ class Namespace:
 def require_program(name: str) -> None:
     """Refuse where a program is missing, with what to install."""
     if shutil.which(name) is None:
-        package = {"ip": "iproute2", "nft": "nftables", "conntrack": "conntrack"}.get(name, name)
+        package = {"ip": "iproute2", "nft": "nftables", "setpriv": "util-linux"}.get(name, name)
         raise EnvironmentRefused(
             f"there is no program `{name}` on PATH; Debian's package is `{package}`, and such programs are "
             "often in /usr/sbin"
