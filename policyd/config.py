@@ -57,6 +57,12 @@ class Settings(BaseModel):
     backend: Literal["auto", "library", "program"] = Field(
         "auto", description="how nft is reached: libnftables in a worker process, or the nft program"
     )
+    state_dir: str = Field(
+        "", description="where the last ruleset is kept, to be in force after a reboot; empty for nowhere"
+    )
+    stall_seconds: float = Field(
+        30.0, ge=5.0, description="seconds without a beat of the event loop after which the agent exits"
+    )
     listen: str = Field("127.0.0.1:9471", description="address of the HTTP server; empty for none")
     verify_interval: float = Field(
         30.0, ge=0.1, description="seconds between full verifications of the kernel"

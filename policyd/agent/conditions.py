@@ -33,6 +33,7 @@ NAMES = (
     "watch-stale",
     "file-broken",
     "connections-unlisted",
+    "state-unsaved",
     "bridge-netfilter-off",
     "kernel-unfit",
 )

@@ -8,25 +8,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from dataclasses import asdict
-from typing import Protocol
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from policyd.agent.claim import claim_node
-from policyd.agent.conditions import NAMES, Condition, of_reconciler
 from policyd.agent.directory import DirectorySource
 from policyd.agent.http import make_app, serve
 from policyd.agent.live import LiveSource
 from policyd.agent.reconciler import Reconciler, Target, Timing
+from policyd.agent.report import Part, Reporter, Source
 from policyd.agent.revoker import Revoker
+from policyd.agent.saver import Saver
 from policyd.agent.store import ObjectStore
+from policyd.agent.watchdog import watch_loop
 from policyd.applier.apply import Applier
+from policyd.applier.backend import Nft
 from policyd.applier.choose import open_backend
 from policyd.applier.monitor import TableMonitor
 from policyd.config import Settings
 from policyd.errors import PolicydError
 from policyd.obs.metrics import Metrics
-from policyd_compiler.nft.printer import print_replace
-from policyd_compiler.nft.stamp import stamp
 
 log = logging.getLogger(__name__)
 
@@ -34,53 +36,72 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 20.0
 
 
-class Source(Protocol):
-    """Where objects come from: the API server, or a directory."""
-
-    async def run(self) -> None:
-        """Tell the store what there is and what changes, until cancelled."""
-
-    def conditions(self) -> tuple[Condition, ...]:
-        """What keeps it from telling."""
-
-    def report(self, metrics: Metrics) -> None:
-        """Bring the metrics up to date."""
-
-
 async def run_agent(settings: Settings, version: str) -> None:
     """Enforce what the settings name on this node until SIGTERM or SIGINT. `version` is for whoever asks.
 
     Raises EnvironmentRefused for what the machine lacks, and when another agent is at work here.
     """
-    options = settings.options()
-    with claim_node(options.table):
-        nft = await open_backend(settings.backend)
-        monitor: TableMonitor | None = None
+    wake = asyncio.Event()
+    async with _kernel(settings, wake) as (nft, monitor):
+        fields = {"event": "agent.started", "node": settings.node, "backend": nft.describe()}
+        log.info("agent started", extra=fields)
+        metrics = Metrics()
+        metrics.build_info.info({"version": version, "backend": nft.describe()})
+        store = ObjectStore(settings.node, wake)
+        applier = Applier(nft, settings.table, monitor)
+        saver = Saver(Path(settings.state_dir), settings.node, settings.table) if settings.state_dir else None
+        was_there = await applier.read_back() or await _restore(applier, saver)
+        source = await _open_source(settings, store, was_there=was_there)
+        target = Target(settings.node, settings.options())
+        timing = Timing(verify_every=settings.verify_interval)
+        reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
+        parts: list[Part] = []
+        if settings.live_connections == "cut":
+            revoker = Revoker(metrics)
+            reconciler.on_swap.append(revoker.note)
+            parts.append(revoker)
+        if saver is not None:
+            reconciler.on_swap.append(saver.note)
+            parts.append(saver)
+        reporter = Reporter(settings, store, reconciler, source, parts, metrics)
+        runner = await serve(make_app(reporter), settings.listen) if settings.listen else None
         try:
-            wake = asyncio.Event()
-            store = ObjectStore(settings.node, wake)
-            monitor = TableMonitor(options.table, wake.set)
-            monitor.start()
-            applier = Applier(nft, options.table, monitor)
-            was_there = await applier.read_back()
-            source = await _open_source(settings, store, was_there=was_there)
-            timing = Timing(verify_every=settings.verify_interval)
-            metrics = Metrics()
-            metrics.build_info.info({"version": version, "backend": nft.describe()})
-            target = Target(settings.node, options)
-            reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
-            revoker = Revoker(metrics) if settings.live_connections == "cut" else None
-            if revoker is not None:
-                reconciler.on_swap = revoker.note
-            fields = {"event": "agent.started", "node": settings.node, "backend": nft.describe()}
-            log.info("agent started", extra=fields)
-            await _Agent(settings, store, source, reconciler, revoker, metrics).run(wake)
+            await _until_told(settings, (source, *parts), reconciler, wake)
         finally:
-            if monitor is not None:
-                monitor.close()
-            await nft.close()
+            if runner is not None:
+                await runner.cleanup()
+            if saver is not None:
+                await saver.flush()
     fields = {"event": "agent.stopped", "node": settings.node}
     log.info("agent stopped; the ruleset stays in force", extra=fields)
+
+
+@asynccontextmanager
+async def _kernel(settings: Settings, wake: asyncio.Event) -> AsyncIterator[tuple[Nft, TableMonitor]]:
+    """The way to the kernel, which nobody else must have for this table."""
+    with claim_node(settings.table):
+        nft = await open_backend(settings.backend)
+        try:
+            monitor = TableMonitor(settings.table, wake.set)
+            monitor.start()
+            try:
+                yield nft, monitor
+            finally:
+                monitor.close()
+        finally:
+            await nft.close()
+
+
+async def _restore(applier: Applier, saver: Saver | None) -> bool:
+    """After a reboot: bring into force what was so before. True if there was something."""
+    saved = saver.load() if saver is not None else None
+    if saved is None:
+        return False
+    applier.generation = saved.generation
+    applied = await applier.apply(saved.table)
+    fields = {"event": "state.restored", "generation": applied.generation}
+    log.warning("the ruleset from before is in force until the cluster is known again", extra=fields)
+    return True
 
 
 async def _open_source(settings: Settings, store: ObjectStore, *, was_there: bool) -> Source:
@@ -91,83 +112,23 @@ async def _open_source(settings: Settings, store: ObjectStore, *, was_there: boo
     )
 
 
-class _Agent:
-    """The tasks, and what is told of them over HTTP."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        store: ObjectStore,
-        source: Source,
-        reconciler: Reconciler,
-        revoker: Revoker | None,
-        metrics: Metrics,
-    ) -> None:
-        self._settings = settings
-        self._store, self._source, self._reconciler = store, source, reconciler
-        self._revoker = revoker
-        self._metrics = metrics
-
-    async def run(self, wake: asyncio.Event) -> None:
-        """Run until SIGTERM or SIGINT. A transaction that is under way is finished first."""
-        told = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, told.set)
-        runner = None
-        if self._settings.listen:
-            app = make_app(self._render, self._unready, self._state, self._ruleset)
-            runner = await serve(app, self._settings.listen)
-        try:
-            async with asyncio.TaskGroup() as group:
-                reading = group.create_task(self._source.run())
-                working = group.create_task(self._reconciler.run(wake))
-                ending = group.create_task(self._revoker.run()) if self._revoker else None
-                await told.wait()
-                reading.cancel()
-                self._reconciler.stop(wake)
-                await asyncio.wait([working], timeout=STOP_SECONDS)
-                working.cancel()
-                if ending is not None:
-                    ending.cancel()
-        except* PolicydError as group_error:
-            raise group_error.exceptions[0] from None
-        finally:
-            if runner is not None:
-                await runner.cleanup()
-
-    def conditions(self) -> tuple[Condition, ...]:
-        """Everything that is not as it should be."""
-        return (
-            *of_reconciler(self._reconciler.status, self._store.waiting_for),
-            *self._source.conditions(),
-            *(self._revoker.conditions() if self._revoker else ()),
-        )
-
-    def _unready(self) -> tuple[tuple[str, str], ...]:
-        return tuple((c.name, c.text) for c in self.conditions() if c.untrue)
-
-    def _render(self) -> bytes:
-        conditions = self.conditions()
-        self._metrics.set_conditions({name: any(c.name == name for c in conditions) for name in NAMES})
-        self._metrics.enforcing.set(not any(c.untrue for c in conditions))
-        self._source.report(self._metrics)
-        self._reconciler.status.report(self._metrics)
-        return self._metrics.render()
-
-    def _ruleset(self) -> str:
-        """The script of what is in force: what `policyd compile --live --generation N` prints."""
-        status = self._reconciler.status
-        if status.table is None or status.enforced is None:
-            return ""
-        return print_replace(stamp(status.table, status.enforced.generation))
-
-    def _state(self) -> dict[str, object]:
-        status = self._reconciler.status
-        return {
-            "settings": self._settings.model_dump(mode="json"),
-            "conditions": [asdict(condition) for condition in self.conditions()],
-            "enforced": asdict(status.enforced) if status.enforced else None,
-            "refused": status.refused,
-            "repairs": status.repairs,
-            "verified": status.verified,
-        }
+async def _until_told(
+    settings: Settings, parts: Sequence[Part], reconciler: Reconciler, wake: asyncio.Event
+) -> None:
+    """Run until SIGTERM or SIGINT. A transaction that is under way is finished first."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(part.run()) for part in parts]
+            beside.append(group.create_task(watch_loop(settings.stall_seconds)))
+            working = group.create_task(reconciler.run(wake))
+            await told.wait()
+            for task in beside:
+                task.cancel()
+            reconciler.stop(wake)
+            await asyncio.wait([working], timeout=STOP_SECONDS)
+            working.cancel()
+    except* PolicydError as group_error:
+        raise group_error.exceptions[0] from None

@@ -9,43 +9,50 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
+from typing import Protocol
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from policyd.errors import EnvironmentRefused
 
-#: Where the agent's answers come from.
-Render = Callable[[], bytes]
-Check = Callable[[], tuple[tuple[str, str], ...]]
-State = Callable[[], dict[str, object]]
-Script = Callable[[], str]
+
+class Told(Protocol):
+    """Who knows the answers."""
+
+    def unready(self) -> tuple[tuple[str, str], ...]:
+        """What keeps the agent from being ready, by name, with a sentence each."""
+
+    def render_metrics(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+
+    def state(self) -> dict[str, object]:
+        """What a person wants to know."""
+
+    def ruleset(self) -> str:
+        """The script of what is in force."""
 
 
-def make_app(metrics: Render, unready: Check, state: State, ruleset: Script) -> web.Application:
-    """The server's routes. `unready` names what keeps the agent from being ready, with a sentence each."""
+def make_app(told: Told) -> web.Application:
+    """The server's routes."""
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
-    async def readyz(request: web.Request) -> web.Response:
-        found = unready()
-        lines = [f"[-] {name}: {text}" for name, text in found]
-        body = "\n".join(lines) if found else "ok"
-        if not found and "verbose" in request.query:
-            body = "[+] synced\n[+] applied\nok"
+    async def readyz(_: web.Request) -> web.Response:
+        found = told.unready()
+        body = "\n".join(f"[-] {name}: {text}" for name, text in found) if found else "ok"
         return web.Response(text=f"{body}\n", status=503 if found else 200)
 
-    async def show_metrics(_: web.Request) -> web.Response:
-        return web.Response(
-            body=metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        )
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=told.render_metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def debug_state(_: web.Request) -> web.Response:
-        text = json.dumps(state(), indent=2, default=str)
+        text = json.dumps(told.state(), indent=2, default=str)
         return web.Response(text=f"{text}\n", content_type="application/json")
 
     async def debug_ruleset(_: web.Request) -> web.Response:
-        return web.Response(text=ruleset())
+        return web.Response(text=told.ruleset())
 
     app = web.Application(middlewares=[_debug_is_local])
     app.add_routes(
@@ -53,7 +60,7 @@ def make_app(metrics: Render, unready: Check, state: State, ruleset: Script) -> 
             web.get("/livez", livez),
             web.get("/healthz", livez),
             web.get("/readyz", readyz),
-            web.get("/metrics", show_metrics),
+            web.get("/metrics", metrics),
             web.get("/debug/state", debug_state),
             web.get("/debug/ruleset", debug_ruleset),
         ]

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from policyd.agent.blame import suspects
 from policyd.agent.pacing import Burst, Pacing, backoff, due
-from policyd.agent.status import Enforced, Status
+from policyd.agent.status import Enforced, Status, Swap
 from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applied, Applier
 from policyd.applier.backend import NftRefused
@@ -25,7 +25,6 @@ from policyd.errors import EnvironmentRefused
 from policyd.kube.objects import NetworkPolicy
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, build
-from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
 
 log = logging.getLogger(__name__)
@@ -70,8 +69,8 @@ class Reconciler:
         metrics: Metrics | None = None,
     ) -> None:
         self.status = Status()
-        #: Told of each swap, with the tables before and after.
-        self.on_swap: Callable[[Table | None, Table], None] = lambda _before, _after: None
+        #: Told of each swap.
+        self.on_swap: list[Callable[[Swap], None]] = []
         self._metrics = metrics or Metrics()
         self._store, self._applier, self._monitor = store, applier, monitor
         self._target, self._timing = target, timing
@@ -196,7 +195,9 @@ class Reconciler:
         status.trouble, status.failures = "", 0
         if applied.steps or status.enforced is None:
             # At the start everything counts as new: whoever was here before may not have finished.
-            self.on_swap(applied.before if status.enforced else None, built.table)
+            swap = Swap(applied.before if status.enforced else None, built.table, applied.generation)
+            for tell in self.on_swap:
+                tell(swap)
         status.refused = tuple(sorted(self._refused))
         self._retry_at = 0.0
         for warning in sorted(set(built.warnings) - set(status.enforced.warnings if status.enforced else ())):

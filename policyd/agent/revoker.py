@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from policyd.agent.conditions import Condition
 from policyd.agent.revoke import denied, mirrored
+from policyd.agent.status import Swap
 from policyd.applier.conntrack import Conntrack, Flow
 from policyd.applier.own_addresses import own_addresses
 from policyd.errors import EnvironmentRefused
@@ -34,11 +35,11 @@ class Revoker:
         self._told = asyncio.Event()
         self._trouble = ""
 
-    def note(self, before: Table | None, after: Table) -> None:
+    def note(self, swap: Swap) -> None:
         """A ruleset was replaced by another."""
-        for family, addresses in changed_addresses(before, after).items():
+        for family, addresses in changed_addresses(swap.before, swap.after).items():
             self._pending[family] = self._pending.get(family, frozenset()) | addresses
-        self._table = after
+        self._table = swap.after
         if any(self._pending.values()):
             self._told.set()
 

@@ -19,6 +19,15 @@ class Enforced:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """One ruleset took the place of another. `before` is None where nothing is known of what was there."""
+
+    before: Table | None
+    after: Table
+    generation: int
+
+
 @dataclass(slots=True)
 class Status:
     """Changes as the agent goes; read by others, written by the reconciler only."""

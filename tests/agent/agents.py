@@ -77,11 +77,13 @@ class Agent:
 
 
 @contextmanager
-def running(namespace: Namespace, directory: Path, *flags: str) -> Iterator[Agent]:
-    """An agent that has brought its first ruleset into force; killed at the end."""
+def running(
+    namespace: Namespace, directory: Path, *flags: str, sentence: str = "ruleset in force"
+) -> Iterator[Agent]:
+    """An agent that has brought its first ruleset into force, or has said `sentence`; killed at the end."""
     agent = Agent(namespace, directory, *flags)
     try:
-        until(lambda: agent.says("ruleset in force") or agent.process.poll() is not None)
+        until(lambda: agent.says(sentence) or agent.process.poll() is not None)
         assert agent.process.poll() is None, agent.log()
         yield agent
     finally:

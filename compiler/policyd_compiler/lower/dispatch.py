@@ -7,6 +7,7 @@ content. A question whose set would be empty is not asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.roots import FAMILIES, Roots
@@ -38,11 +39,9 @@ from policyd_compiler.options import Options
 
 #: MLD queries, reports and done (130-132), ND (133-137) and MLDv2 reports (143): a pod's own link (NP-083).
 LINK_ICMPV6 = Icmpv6Types(((130, 137), (143, 143)))
-#: Multicast and link-local addresses are never a local pod's address.
-NOT_A_POD: Mapping[Family, tuple[tuple[int, int], ...]] = {
-    4: ((0xE0000000, 4),),
-    6: ((0xFE80 << 112, 10), (0xFF00 << 112, 8)),
-}
+#: (network, prefix length)
+LINK_LOCAL6 = (0xFE80 << 112, 10)
+MULTICAST4, MULTICAST6 = (0xE000_0000, 4), (0xFF00 << 112, 8)
 
 _ESTABLISHED = Rule(Accept(), (CtState("established"),))
 _SPOOFED = Rule(Drop(), (FibLocal(),), comment="a forwarded packet with an address of this node as source")
@@ -52,7 +51,7 @@ _OWN_NODE = Rule(Accept(), (FibLocal(),), comment="this node reaches its own pod
 def base_chains(roots: Roots, options: Options, objects: Objects) -> tuple[Chain, ...]:
     """The chains at the hooks (decisions 13), always all three; and, in `objects`, what they jump to."""
     opening = _opening(roots, objects)
-    sends, receives = _guard(roots, objects)
+    guard = _guard(roots, objects)
     hairpin = _hairpin(roots, objects)
     # By family in turn, so that an IPv4 packet is done before it meets a rule for IPv6.
     judge = tuple(
@@ -64,9 +63,10 @@ def base_chains(roots: Roots, options: Options, objects: Objects) -> tuple[Chain
         )
     )
     from_pod = tuple(rule for family in FAMILIES for rule in _dispatch(family, "saddr", roots.egress))
-    to_node = (*sends, *(from_pod if options.node_egress == "enforce" else ()))
+    to_node = (*guard.sends_to_node, *(from_pod if options.node_egress == "enforce" else ()))
+    forward = (_ESTABLISHED, *opening, _SPOOFED, *guard.sends, *guard.receives, *hairpin, *judge)
     return (
-        _base("forward", -10, (_ESTABLISHED, *opening, _SPOOFED, *sends, *receives, *hairpin, *judge)),
+        _base("forward", -10, forward),
         # Behind IPVS, which takes its packets at 98 and 99.
         _base("input", 101, (_ESTABLISHED, *opening, *to_node) if to_node else ()),
         # Packets of pods pass `output` under IPVS only.
@@ -118,29 +118,44 @@ def _hairpin(roots: Roots, objects: Objects) -> tuple[Rule, ...]:
     return (Rule(Jump(chain), (CtDnat(),)),)
 
 
-def _guard(roots: Roots, objects: Objects) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
-    """Pods of this node that are not known yet neither send nor receive (NP-107, decisions 4)."""
+@dataclass(frozen=True, slots=True)
+class _Guard:
+    """Rules that close unknown pods: what they send on, what they send to the node, what is sent to them."""
+
+    sends: tuple[Rule, ...] = ()
+    sends_to_node: tuple[Rule, ...] = ()
+    receives: tuple[Rule, ...] = ()
+
+
+def _guard(roots: Roots, objects: Objects) -> _Guard:
+    """Pods of this node that are not known yet neither send nor receive (NP-107, decisions 4).
+
+    No router forwards link-local addresses, but a bridge does: there they would lead around every policy.
+    To its own node a pod may speak with one (NP-151).
+    """
     if roots.interfaces is None:
-        return (), ()
-    sends = objects.add_chain(
-        "from-unknown",
-        "",
-        tuple(_unknown(family, "saddr", name) for family, name in roots.known.items()),
-        ("from an interface of a pod, not from a known pod",),
-    )
-    receives = objects.add_chain(
-        "to-unknown",
-        "",
-        tuple(_unknown(family, "daddr", name) for family, name in roots.known.items()),
-        ("to an interface of a pod, not to a known pod",),
-    )
-    return (
-        (Rule(Jump(sends), (IfnameInSet("iifname", roots.interfaces),)),),
-        (Rule(Jump(receives), (IfnameInSet("oifname", roots.interfaces),)),),
-    )
+        return _Guard()
+    sends = _unknown(roots, objects, "from-unknown", "saddr", {})
+    to_node = _unknown(roots, objects, "from-unknown-to-node", "saddr", {6: (LINK_LOCAL6,)})
+    receives = _unknown(roots, objects, "to-unknown", "daddr", {4: (MULTICAST4,), 6: (MULTICAST6,)})
+    coming, going = IfnameInSet("iifname", roots.interfaces), IfnameInSet("oifname", roots.interfaces)
+    return _Guard((Rule(sends, (coming,)),), (Rule(to_node, (coming,)),), (Rule(receives, (going,)),))
 
 
-def _unknown(family: Family, side: Side, known: SetName) -> Rule:
-    prefixes = () if (family, side) == (4, "saddr") else NOT_A_POD[family]
-    elsewhere = (AddrInPrefix(family, side, network, length, negated=True) for network, length in prefixes)
-    return Rule(Drop(), (AddrInSet(family, side, known, negated=True), *elsewhere))
+def _unknown(
+    roots: Roots,
+    objects: Objects,
+    name: str,
+    side: Side,
+    exempt: Mapping[Family, tuple[tuple[int, int], ...]],
+) -> Jump:
+    """A chain that drops packets whose address, on one side, is neither a known pod's nor exempt."""
+    rules: list[Rule] = []
+    for family, known in roots.known.items():
+        elsewhere = (
+            AddrInPrefix(family, side, network, length, negated=True)
+            for network, length in exempt.get(family, ())
+        )
+        rules.append(Rule(Drop(), (AddrInSet(family, side, known, negated=True), *elsewhere)))
+    note = f"{'from' if side == 'saddr' else 'to'} an interface of a pod, but no known pod"
+    return Jump(objects.add_chain(name, "", tuple(rules), (note,)))

@@ -1,0 +1,88 @@
+"""What the agent tells of itself: conditions, metrics and state, gathered from its parts when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Protocol
+
+from policyd.agent.conditions import NAMES, Condition, of_reconciler
+from policyd.agent.reconciler import Reconciler
+from policyd.agent.store import ObjectStore
+from policyd.config import Settings
+from policyd.obs.metrics import Metrics
+from policyd_compiler.nft.printer import print_replace
+from policyd_compiler.nft.stamp import stamp
+
+
+class Part(Protocol):
+    """One of the agent's tasks, beside the reconciler."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What is not as it should be."""
+
+
+class Source(Part, Protocol):
+    """Where objects come from: the API server, or a directory."""
+
+    def report(self, metrics: Metrics) -> None:
+        """Bring the metrics up to date."""
+
+
+class Reporter:
+    """Reads everybody and changes nobody."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: ObjectStore,
+        reconciler: Reconciler,
+        source: Source,
+        parts: Iterable[Part],
+        metrics: Metrics,
+    ) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._store, self._reconciler, self._source = store, reconciler, source
+        self._parts = (source, *parts)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Everything that is not as it should be."""
+        found = list(of_reconciler(self._reconciler.status, self._store.waiting_for))
+        for part in self._parts:
+            found.extend(part.conditions())
+        return tuple(found)
+
+    def unready(self) -> tuple[tuple[str, str], ...]:
+        """What makes enforcement untrue, by name, with a sentence each."""
+        return tuple((c.name, c.text) for c in self.conditions() if c.untrue)
+
+    def render_metrics(self) -> bytes:
+        """The metrics as they are now, in Prometheus' text format."""
+        conditions = self.conditions()
+        self._metrics.set_conditions({name: any(c.name == name for c in conditions) for name in NAMES})
+        self._metrics.enforcing.set(not any(c.untrue for c in conditions))
+        self._source.report(self._metrics)
+        self._reconciler.status.report(self._metrics)
+        return self._metrics.render()
+
+    def ruleset(self) -> str:
+        """The script of what is in force: what `policyd compile --live --generation N` prints."""
+        status = self._reconciler.status
+        if status.table is None or status.enforced is None:
+            return ""
+        return print_replace(stamp(status.table, status.enforced.generation))
+
+    def state(self) -> dict[str, object]:
+        """What a person, or `policyd status`, wants to know."""
+        status = self._reconciler.status
+        return {
+            "settings": self._settings.model_dump(mode="json"),
+            "conditions": [asdict(condition) for condition in self.conditions()],
+            "enforced": asdict(status.enforced) if status.enforced else None,
+            "refused": status.refused,
+            "repairs": status.repairs,
+            "verified": status.verified,
+        }

@@ -1,0 +1,72 @@
+"""Keeps the state file up to date: a task beside the reconciler, as a disk may be slow, full, or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from policyd.agent.conditions import Condition
+from policyd.agent.state import BadState, Saved, load_state, save_state, state_file
+from policyd.agent.status import Swap
+
+log = logging.getLogger(__name__)
+
+#: Under churn only the last of many rulesets is worth the disk's time.
+REST_SECONDS = 2.0
+
+
+class Saver:
+    """Told of each ruleset in force; `run` is its only task."""
+
+    def __init__(self, directory: Path, node: str, table: str) -> None:
+        self._path = state_file(directory, table)
+        self._node, self._table = node, table
+        self._latest: Saved | None = None
+        self._told = asyncio.Event()
+        self._trouble = ""
+
+    def load(self) -> Saved | None:
+        """What was in force when somebody last saved; None, and a log line, if that cannot be told."""
+        try:
+            return load_state(self._path, self._node, self._table)
+        except BadState as error:
+            fields = {"event": "state.unusable", "file": str(self._path), "reason": str(error)}
+            log.error("the saved ruleset is not used", extra=fields)
+            return None
+
+    def note(self, swap: Swap) -> None:
+        """Another ruleset is in force."""
+        self._latest = Saved(swap.after, swap.generation)
+        self._told.set()
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Whether the file lags behind."""
+        return (Condition("state-unsaved", self._trouble, untrue=False),) if self._trouble else ()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self._told.wait()
+            await self.flush()
+            await asyncio.sleep(REST_SECONDS)
+
+    async def flush(self) -> None:
+        """Save what has not been saved."""
+        self._told.clear()
+        saved, self._latest = self._latest, None
+        if saved is None:
+            return
+        try:
+            await asyncio.to_thread(save_state, self._path, self._node, saved)
+        except OSError as error:
+            reason = f"{self._path}: {error.strerror or error}"
+            if not self._trouble:
+                fields = {"event": "state.unsaved", "reason": reason}
+                log.error("the ruleset could not be saved; it is in force all the same", extra=fields)
+            self._trouble = f"after a reboot an older ruleset would be enforced at first: {reason}"
+            if self._latest is None:
+                self._latest = saved
+            self._told.set()  # again, after the rest
+        else:
+            self._trouble = ""

@@ -1,0 +1,147 @@
+"""The state file: what was in force is there again after a reboot; what is not ours, or torn, is not used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from policyd.agent.state import BadState, Saved, load_state, save_state, state_file
+from policyd.lab.namespace import Namespace
+from policyd_compiler.nft.stamp import unstamp
+from tests.agent.agents import WORLD, nft, policy, running, until, write
+from tests.routes import compile_world
+from tests.worlds import recorded_cases
+
+
+@pytest.fixture
+def saved() -> Saved:
+    table, _ = unstamp(compile_world(recorded_cases()[0].objects, "n1").table)
+    return Saved(table, 41)
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path, saved: Saved) -> None:
+    path = state_file(tmp_path, "policyd")
+    assert load_state(path, "n1", "policyd") is None
+    save_state(path, "n1", saved)
+    save_state(path, "n1", saved)
+    assert load_state(path, "n1", "policyd") == saved
+    assert [entry.name for entry in tmp_path.iterdir()] == ["policyd.nft"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_torn_at_any_byte_it_is_not_used(tmp_path: Path, saved: Saved) -> None:
+    path = state_file(tmp_path, "policyd")
+    save_state(path, "n1", saved)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(BadState):
+            load_state(path, "n1", "policyd")
+    for at in range(0, len(whole), 101):
+        path.write_bytes(whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :])
+        with pytest.raises(BadState):
+            load_state(path, "n1", "policyd")
+
+
+def _link(path: Path) -> None:
+    path.rename(path.with_suffix(".other"))
+    path.symlink_to(path.with_suffix(".other"))
+
+
+def _fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda path: path.chmod(0o666),
+        lambda path: os.chown(path, 12345, 12345),
+        _link,
+        _fifo,
+        lambda path: path.write_bytes(b"\xff" * 100),
+    ],
+)
+def test_forged_it_is_not_used(tmp_path: Path, saved: Saved, forge: Callable[[Path], None]) -> None:
+    path = state_file(tmp_path, "policyd")
+    save_state(path, "n1", saved)
+    forge(path)
+    with pytest.raises(BadState):
+        load_state(path, "n1", "policyd")
+
+
+def test_another_nodes_or_tables_state_is_not_used(tmp_path: Path, saved: Saved) -> None:
+    path = state_file(tmp_path, "policyd")
+    save_state(path, "n1", saved)
+    for node, table in (("n2", "policyd"), ("n1", "other")):
+        with pytest.raises(BadState):
+            load_state(path, node, table)
+
+
+@pytest.mark.kernel
+class TestReboot:
+    """A node is rebooted: its kernel is empty, its disk is not."""
+
+    def test_it_enforces_what_it_last_knew(self, tmp_path: Path) -> None:
+        directory, state = tmp_path / "manifests", tmp_path / "state"
+        directory.mkdir()
+        write(directory, "world.yaml", f"{WORLD}---\n{policy('web', 'web', 80)}")
+        before = Namespace("before")
+        with running(before, directory, "--state-dir", str(state)) as agent:
+            assert agent.kill(15) == 0
+            held = nft(before, "list", "table", "inet", "policyd")
+        before.close()
+        # Nothing is known of the cluster: the agent waits for its first complete list.
+        write(directory, "world.yaml", "{{ not yet there\n")
+        after = Namespace("after")
+        with running(
+            after, directory, "--state-dir", str(state), sentence="the ruleset from before"
+        ) as agent:
+            [line] = agent.says("the ruleset from before is in force")
+            assert line["generation"] == 2
+            again = nft(after, "list", "table", "inet", "policyd")
+            assert again.replace("generation 2", "generation 1") == held
+            write(directory, "world.yaml", f"{WORLD}---\n{policy('web', 'web', 81)}")
+            until(lambda: "tcp dport 81 return" in nft(after, "list", "table", "inet", "policyd"))
+        after.close()
+
+    def test_a_torn_state_is_told_and_does_no_harm(self, tmp_path: Path) -> None:
+        directory, state = tmp_path / "manifests", tmp_path / "state"
+        directory.mkdir()
+        state.mkdir()
+        write(directory, "world.yaml", f"{WORLD}---\n{policy('web', 'web', 80)}")
+        (state / "policyd.nft").write_text("# policyd state 1\n")
+        namespace = Namespace("node")
+        with running(namespace, directory, "--state-dir", str(state)) as agent:
+            assert agent.says("the saved ruleset is not used")
+            until(lambda: "generation 1" in (state / "policyd.nft").read_text())
+        namespace.close()
+
+    def test_a_full_disk_is_told_and_does_no_harm(self, tmp_path: Path) -> None:
+        directory, state = tmp_path / "manifests", tmp_path / "state"
+        directory.mkdir()
+        state.mkdir()
+        write(directory, "world.yaml", f"{WORLD}---\n{policy('web', 'web', 80)}")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", state], check=True)
+        namespace = Namespace("node")
+        try:
+            (state / "filler").write_bytes(bytes(64 << 10))
+            with running(namespace, directory, "--state-dir", str(state)) as agent:
+                until(lambda: agent.says("the ruleset could not be saved"))
+                write(directory, "web.yaml", policy("db", "db", 81))
+                until(lambda: "tcp dport 81 return" in nft(namespace, "list", "table", "inet", "policyd"))
+                assert len(agent.says("the ruleset could not be saved")) == 1
+                (state / "filler").unlink()  # somebody made room
+                until(lambda: "tcp dport 81" in _content(state / "policyd.nft"))
+        finally:
+            namespace.close()
+            subprocess.run(["umount", state], check=True)
+
+
+def _content(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
