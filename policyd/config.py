@@ -57,6 +57,9 @@ class Settings(BaseModel):
     backend: Literal["auto", "library", "program"] = Field(
         "auto", description="how nft is reached: libnftables in a worker process, or the nft program"
     )
+    cni_cache: str = Field(
+        "", description="libcni's results, as /var/lib/cni/results: new pods are known before the API tells"
+    )
     state_dir: str = Field(
         "", description="where the last ruleset is kept, to be in force after a reboot; empty for nowhere"
     )

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from policyd.agent.claim import claim_node
+from policyd.agent.cni_cache import CniCache
 from policyd.agent.directory import DirectorySource
 from policyd.agent.http import make_app, serve
 from policyd.agent.live import LiveSource
@@ -56,6 +57,8 @@ async def run_agent(settings: Settings, version: str) -> None:
         timing = Timing(verify_every=settings.verify_interval)
         reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
         parts: list[Part] = []
+        if settings.cni_cache:
+            parts.append(CniCache(Path(settings.cni_cache), store.hint))
         if settings.live_connections == "cut":
             revoker = Revoker(metrics)
             reconciler.on_swap.append(revoker.note)

@@ -95,7 +95,6 @@ class DirectorySource:
                     step=STEP_MILLISECONDS,
                     rust_timeout=RESCAN_MILLISECONDS,
                     yield_on_timeout=True,
-                    raise_interrupt=False,
                 ):
                     await self._look()
             except (FileNotFoundError, PermissionError, OSError) as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert
@@ -26,6 +27,18 @@ class ObjectStore:
         self._synced: set[Kind] = set()
         self._urgent = False
         self._policy_times: dict[str, float] = {}
+        self._hints: Mapping[str, tuple[str, ...]] = {}
+
+    def hint(self, addresses: Mapping[str, tuple[str, ...]]) -> None:
+        """What this node's network plugin says of pods' addresses, by uid: all that it says now."""
+        self._hints = addresses
+        if any(self._is_waiting(pod) for pod in self._pods.values()):
+            self._changed = self._urgent = True
+            self._wake.set()
+
+    def _is_waiting(self, pod: Pod) -> bool:
+        """A pod of this node whose address the API server does not know yet, but its network plugin does."""
+        return pod.node == self._node and not pod.ips and not pod.terminal and pod.uid in self._hints
 
     def apply(self, events: Sequence[Event]) -> None:
         """Take what a source says; cheap, so that a source may call it for every chunk that it reads."""
@@ -67,7 +80,10 @@ class ObjectStore:
 
     def state(self) -> ClusterState:
         """The cluster now, as a value: later events do not change it."""
-        return ClusterState(dict(self._pods), dict(self._namespaces), dict(self._policies), dict(self._nodes))
+        pods = dict(self._pods)
+        if self._hints:
+            pods |= {k: replace(p, ips=self._hints[p.uid]) for k, p in pods.items() if self._is_waiting(p)}
+        return ClusterState(pods, dict(self._namespaces), dict(self._policies), dict(self._nodes))
 
     def _of(
         self, kind: Kind

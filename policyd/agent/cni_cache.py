@@ -1,0 +1,118 @@
+"""Learns the addresses of this node's new pods from the results that libcni keeps, before the API tells them.
+
+The runtime writes a file as soon as a pod has its network, long before its containers start; the API server
+hears of the addresses a second later. A file is a hint for one pod by its uid, and counts only as long as the
+API does not say what the pod's addresses are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from pathlib import Path
+
+import watchfiles
+
+from policyd.agent.conditions import Condition
+
+log = logging.getLogger(__name__)
+
+RESCAN_MILLISECONDS = 2000
+DEBOUNCE_MILLISECONDS = 20
+STEP_MILLISECONDS = 5
+#: A result has some KB; what is longer is none.
+MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A pod's addresses, canonical, as its network plugin gave them."""
+
+    uid: str
+    addresses: tuple[str, ...]
+
+
+class CniCache:
+    """Tells a sink the hints by uid, whenever they change. `run` is its only task."""
+
+    def __init__(self, directory: Path, sink: Callable[[Mapping[str, tuple[str, ...]]], None]) -> None:
+        self._directory = directory
+        self._sink = sink
+        self._known: dict[str, tuple[tuple[int, int], Hint | None]] = {}
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """None: without hints everything is as right, only later."""
+        return ()
+
+    async def run(self) -> None:
+        """Follow the directory until cancelled; one that is not there may come."""
+        while True:
+            try:
+                await self._look()
+                async for _ in watchfiles.awatch(
+                    self._directory,
+                    watch_filter=None,
+                    recursive=False,
+                    debounce=DEBOUNCE_MILLISECONDS,
+                    step=STEP_MILLISECONDS,
+                    rust_timeout=RESCAN_MILLISECONDS,
+                    yield_on_timeout=True,
+                ):
+                    await self._look()
+            except OSError as error:
+                log.debug("no results of libcni", extra={"event": "cni.unwatched", "reason": str(error)})
+            await asyncio.sleep(RESCAN_MILLISECONDS / 1000)
+
+    async def _look(self) -> None:
+        if await asyncio.to_thread(self._load):
+            # Of several results for one pod the last counts: its sandbox was made anew.
+            found = sorted(self._known.values(), key=lambda known: known[0])
+            self._sink({hint.uid: hint.addresses for _, hint in found if hint is not None})
+
+    def _load(self) -> bool:
+        """Read the files that changed. True if there were any."""
+        with os.scandir(self._directory) as entries:
+            marks = {e.name: (e.stat().st_mtime_ns, e.stat().st_ino) for e in entries if e.is_file()}
+        gone = self._known.keys() - marks.keys()
+        for name in gone:
+            del self._known[name]
+        changed = [name for name, mark in marks.items() if self._known.get(name, (None,))[0] != mark]
+        for name in changed:
+            self._known[name] = (marks[name], _read(self._directory / name))
+        return bool(gone or changed)
+
+
+def _read(path: Path) -> Hint | None:
+    try:
+        with path.open("rb") as file:
+            return read_hint(json.loads(file.read(MAX_BYTES)))
+    except (OSError, ValueError, RecursionError):
+        return None  # being written, stale and empty, or none of libcni's
+
+
+def read_hint(value: object) -> Hint | None:
+    """The hint in a result of libcni (`cniCacheV1`), None if it holds none."""
+    match value:
+        case {
+            "kind": "cniCacheV1",
+            "ifName": str(device),
+            "cniArgs": list(pairs),
+            "result": {"ips": list(ips)},
+        }:
+            uids = [pair[1] for pair in pairs if isinstance(pair, list) and pair[:1] == ["K8S_POD_UID"]]
+            texts = [
+                ip["address"] for ip in ips if isinstance(ip, dict) and isinstance(ip.get("address"), str)
+            ]
+        case _:
+            return None
+    if device == "lo" or not texts or not uids or not isinstance(uids[0], str):
+        return None
+    try:
+        return Hint(uids[0], tuple(str(ip_interface(text).ip) for text in texts))
+    except ValueError:
+        return None

@@ -1,0 +1,109 @@
+"""New pods of this node are known by their network plugin's results, until the API server tells."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policyd.agent.cni_cache import CniCache, Hint, read_hint
+from policyd.agent.store import ObjectStore
+from policyd.cluster.events import Upsert
+from policyd.kube.manifests import load_manifest
+from policyd.kube.objects import Pod
+from tests.agent.agents import write
+
+RESULT: dict[str, Any] = {
+    "kind": "cniCacheV1",
+    "containerId": "0a1b",
+    "ifName": "eth0",
+    "networkName": "cbr0",
+    "cniArgs": [["IgnoreUnknown", "1"], ["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_UID", "uid-1"]],
+    "result": {
+        "cniVersion": "1.0.0",
+        "ips": [{"address": "10.0.0.9/24", "gateway": "10.0.0.1"}, {"address": "fd00::0009/64"}],
+    },
+}
+
+
+def test_a_result_is_a_hint_for_its_pod() -> None:
+    assert read_hint(RESULT) == Hint("uid-1", ("10.0.0.9", "fd00::9"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        None, [], {}, {**RESULT, "kind": "x"}, {**RESULT, "ifName": "lo"}, {**RESULT, "cniArgs": []},
+        {**RESULT, "cniArgs": [["K8S_POD_UID"]] and [["K8S_POD_UID", 7]]}, {**RESULT, "result": {"ips": []}},
+        {**RESULT, "result": {"ips": [{"address": "10.0.0.300/24"}]}}, {**RESULT, "result": {"ips": [None]}},
+    ],
+)  # fmt: skip
+def test_anything_else_is_none(other: object) -> None:
+    assert read_hint(other) is None
+
+
+def pod(text: str) -> Pod:
+    [item], _ = load_manifest(text.encode(), "pod.yaml")
+    assert isinstance(item, Pod)
+    return item
+
+
+PENDING = pod(
+    "apiVersion: v1\nkind: Pod\nmetadata: {namespace: shop, name: web, uid: uid-1}\n"
+    "spec: {nodeName: n1, containers: [{name: c}]}\nstatus: {phase: Pending}\n"
+)
+
+
+def test_a_hint_counts_until_the_api_server_tells() -> None:
+    store = ObjectStore("n1", asyncio.Event())
+    store.apply([Upsert("shop/web", PENDING)])
+    assert (store.take_changed(), store.take_urgent()) == (True, True)
+    store.hint({"uid-1": ("10.0.0.9",), "uid-2": ("10.0.0.8",)})
+    assert (store.take_changed(), store.take_urgent()) == (True, True)
+    assert store.state().pods["shop/web"].ips == ("10.0.0.9",)
+    store.apply([Upsert("shop/web", replace(PENDING, ips=("10.0.0.7",)))])
+    assert store.state().pods["shop/web"].ips == ("10.0.0.7",)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [replace(PENDING, node="n2"), replace(PENDING, uid="uid-3"), replace(PENDING, terminal=True)],
+)
+def test_a_hint_is_for_one_pod_of_this_node(other: Pod) -> None:
+    store = ObjectStore("n1", asyncio.Event())
+    store.apply([Upsert("shop/web", other)])
+    store.hint({"uid-1": ("10.0.0.9",)})
+    assert store.state().pods["shop/web"].ips == ()
+
+
+def test_the_directory_is_followed_from_before_it_is_there(tmp_path: Path) -> None:
+    told: list[dict[str, tuple[str, ...]]] = []
+
+    async def follow() -> None:
+        directory = tmp_path / "results"
+        directory.mkdir()
+        write(directory, "broken-0-eth0", "{")
+        write(directory, "cbr0-0a1b-eth0", json.dumps(RESULT))
+        cache = CniCache(directory, lambda hints: told.append(dict(hints)))
+        task = asyncio.create_task(cache.run())
+        await until(lambda: told)
+        again = {**RESULT, "result": {"ips": [{"address": "10.0.0.10/24"}]}}
+        write(directory, "cbr0-0a1c-eth0", json.dumps(again))
+        await until(lambda: len(told) > 1)
+        (directory / "cbr0-0a1c-eth0").unlink()
+        (directory / "cbr0-0a1b-eth0").unlink()
+        await until(lambda: told[-1] == {})
+        task.cancel()
+
+    async def until(holds: Any) -> None:
+        async with asyncio.timeout(20):
+            while not holds():  # noqa: ASYNC110 the cache has no event of its own
+                await asyncio.sleep(0.01)
+
+    asyncio.run(follow())
+    first = {"uid-1": ("10.0.0.9", "fd00::9")}
+    assert (told[0], told[1]) == (first, {"uid-1": ("10.0.0.10",)})
