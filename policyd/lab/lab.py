@@ -95,7 +95,7 @@ class Lab:
         self._build_pods(self._grow(replace(plan, pods=(*plan.pods, *pods))), pods)
 
     def remove_pod(self, name: str) -> None:
-        """Disconnect a pod and let go of its namespace."""
+        """Disconnect a pod and let go of its namespace; its servers end with the lab."""
         pod = self._pods.pop(name)
         plan = self._plans[pod.node]
         self._plans[pod.node] = plan = replace(plan, pods=tuple(p for p in plan.pods if p.name != name))

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.kernel.ground import Ground
-from tests.kernel.scene import Scene
+from tests.kernel.ground import Ground, open_ground
+from tests.kernel.scene import Scene, open_scene
 from tests.lab.leftovers import leftovers
 
 
@@ -21,7 +21,7 @@ def nothing_left() -> Iterator[None]:
 
 @pytest.fixture(scope="session", params=["routed", "bridged"])
 def ground(request: pytest.FixtureRequest, nothing_left: None) -> Iterator[Ground]:
-    with Ground(request.param) as ground:
+    with open_ground(request.param) as ground:
         yield ground
 
 
@@ -35,5 +35,5 @@ def packets_counted(ground: Ground, record_property: Callable[[str, object], Non
 
 @pytest.fixture(params=["routed", "bridged"])
 def scene(request: pytest.FixtureRequest, nothing_left: None) -> Iterator[Scene]:
-    with Scene(request.param) as scene:
+    with open_scene(request.param) as scene:
         yield scene

@@ -6,12 +6,11 @@ A `Ground` is one lab for many worlds. From one world to the next a few pods mov
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
-from types import TracebackType
-from typing import Self
 
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
@@ -25,6 +24,7 @@ from tests.oracle.addresses import parse_address
 from tests.oracle.manifests import read_world
 from tests.routes import node_addresses
 
+NUMBERS = (1, 2, 3)
 NODES = ("n1", "n2", "n3")
 PROTOCOLS: dict[str, Protocol] = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp", "ICMP": "icmp", "ND": "nd"}
 #: Protocols that have no ports and are named in no rule. Connection tracking knows such a flow by its two
@@ -42,35 +42,32 @@ class Flight:
     arrivals: tuple[Arrival, ...]
 
 
-class Ground:
-    """A lab of three nodes and, for each address of a pod, a namespace; `wiring` is `routed` or `bridged`."""
+@contextmanager
+def open_ground(wiring: str) -> Iterator[Ground]:
+    """Build a lab of three nodes without pods; `wiring` is `routed` or `bridged`."""
+    plans = [_node(number, wiring) for number in NUMBERS]
+    with Lab(plans) as lab, Wire() as wire, ThreadPoolExecutor(len(NODES)) as pool:
+        yield Ground(wiring, lab, wire, pool)
 
-    def __init__(self, wiring: str) -> None:
+
+class Ground:
+    """A lab of three nodes and, for each address of a pod, a namespace."""
+
+    def __init__(self, wiring: str, lab: Lab, wire: Wire, pool: ThreadPoolExecutor) -> None:
         self.wiring = wiring
         self.judged = 0
-        plans = [_node(number, wiring) for number in (1, 2, 3)]
-        self._built = {(plan.name, address) for plan in plans for address in plan.addresses}
-        self.lab = Lab(plans)
-        self._wire = Wire()
+        self.lab = lab
+        self._built = {(f"n{n}", address) for n in NUMBERS for address in _node(n, wiring).addresses}
+        self._wire = wire
+        self._pool = pool
         self._wire.hear_interfaces(self.lab.outside)
         for node in self.lab.nodes.values():
             self._wire.hear_input(node, OTHERS)
         self._marks = 0
         self._others: Counter[frozenset[str]] = Counter()
         self._added: set[tuple[str, str]] = set()
-        self._pool = ThreadPoolExecutor(len(NODES))
         self._ways: set[tuple[object, ...]] = set()
         self._services: dict[str, str] = {}  # pod -> the address of its own Service
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown()
-        self._wire.close()
-        self.lab.close()
 
     def arrange(self, objects: list[Manifest]) -> None:
         """Put addresses where a world has them. Those of earlier worlds may stay: they are nobody's now."""
@@ -118,23 +115,26 @@ class Ground:
             return
         self.load({})
         for _ in range(3):  # so many packets may wait for a neighbour's address that some are dropped
-            arrived = self._fly(unknown, expect_all=True)
+            arrived = self._fly(unknown, [True] * len(unknown))
             self._ways.update(way(c) for c, came in zip(unknown, arrived, strict=True) if came)
             unknown = [c for c in unknown if way(c) not in self._ways]
             if not unknown:
                 return
         raise AssertionError(f"without rules these do not arrive: {', '.join(map(str, unknown))}")
 
-    def fly(self, connections: list[Connection]) -> list[bool]:
-        """Send each connection's first packet, and say whether it arrived."""
+    def fly(self, connections: list[Connection], expected: list[bool]) -> list[bool]:
+        """Send each connection's first packet, and say whether it arrived; what is expected is waited for."""
         self.judged += len(connections)
-        return self._fly(connections, expect_all=False)
+        return self._fly(connections, expected)
 
-    def _fly(self, connections: list[Connection], *, expect_all: bool) -> list[bool]:
+    def _fly(self, connections: list[Connection], expected: list[bool]) -> list[bool]:
         self._serve({c.dst for c in connections if c.left_pod})
+        earlier = self._marks
         flights = [self._flight(connection) for connection in connections]
-        awaited = [flight.arrivals[0] for flight in flights] if expect_all else []
+        awaited = [f.arrivals[0] for f, meant in zip(flights, expected, strict=True) if meant]
         arrived = self._wire.exchange([(f.origin, f.packet) for f in flights], awaited)
+        late = [arrival for arrival in arrived if arrival.mark <= earlier]
+        assert late == [], "packets that were taken for dropped arrive now"
         return [any(arrival in arrived for arrival in flight.arrivals) for flight in flights]
 
     def _flight(self, connection: Connection) -> Flight:

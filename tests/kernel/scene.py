@@ -10,10 +10,9 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
-from types import TracebackType
-from typing import Self
 
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
@@ -47,35 +46,39 @@ def gateways(node: int) -> tuple[str, str]:
     return f"10.244.{node}.1", f"fd00:10:244:{node}::1"
 
 
+def node_addresses(number: int) -> tuple[str, str]:
+    """A node's own addresses."""
+    return f"192.0.2.{number}", f"2001:db8:1::{number}"
+
+
+def _node(number: int, wiring: str) -> NodePlan:
+    pods = tuple(PodPlan(name, addresses_of(name)) for name, node in PODS.items() if node == number)
+    kind = Routed() if wiring == "routed" else Bridged(gateways(number))
+    return NodePlan(f"n{number}", node_addresses(number), pods, kind)
+
+
+@contextmanager
+def open_scene(wiring: str) -> Iterator[Scene]:
+    """Build the lab of these tests; `wiring` is `routed` or `bridged`."""
+    with Lab([_node(1, wiring), _node(2, wiring)]) as lab, Wire() as wire:
+        yield Scene(wiring, lab, wire)
+
+
 class Scene:
     """The lab of these tests, and ways to look at it. Everything is done in both families."""
 
-    def __init__(self, wiring: str) -> None:
+    def __init__(self, wiring: str, lab: Lab, wire: Wire) -> None:
         self.wiring = wiring
+        self.lab = lab
+        self.wire = wire
         self.addresses = {name: addresses_of(name) for name in PODS}
-        self.addresses |= {f"n{n}": (f"192.0.2.{n}", f"2001:db8:1::{n}") for n in (1, 2)}
+        self.addresses |= {f"n{n}": node_addresses(n) for n in (1, 2)}
         self.addresses["outside"] = ("203.0.113.7", "2001:db8::7")
         self.addresses |= {f"bridge{n}": gateways(n) for n in (1, 2)}
-        self.lab = Lab([self._node(1), self._node(2)])
-        self.wire = Wire()
         self._heard: set[Namespace] = set()
         self._mark = 0
         for name in (*PODS, "n1", "n2", "outside"):
             self.serve(name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.wire.close()
-        self.lab.close()
-
-    def _node(self, number: int) -> NodePlan:
-        pods = tuple(PodPlan(name, addresses_of(name)) for name, node in PODS.items() if node == number)
-        wiring = Routed() if self.wiring == "routed" else Bridged(gateways(number))
-        return NodePlan(f"n{number}", self.addresses[f"n{number}"], pods, wiring)
 
     def serve(self, name: str) -> None:
         """Start the servers of a pod, a node or the outside."""
