@@ -1,0 +1,191 @@
+"""What is wrong with a node, judged from facts: a name, a sentence with what to do, and how bad it is. Pure.
+
+`untrue` findings mean that packets of pods may pass that no rule has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+
+from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, Facts
+from policyd.node.links import Link
+
+#: Every finding by name.
+NAMES = (
+    "bridge-netfilter-off",
+    "pods-unseen",
+    "forwarding-off",
+    "second-engine",
+    "flowtable",
+    "connections-unlisted",
+)
+#: Links that lead to pods in such a way that their packets pass the hooks of IP.
+_POD_KINDS = frozenset({"veth", "bridge", "tun"})
+#: Links that eBPF networks make, and which network that is.
+_EBPF_LINKS = {"cilium_host": "Cilium", "bpfin.cali": "Calico's eBPF"}
+#: After a reboot, and while pods come and go, routes lag behind the API; after so many looks they do not.
+STEADY_LOOKS = 6
+#: Packets in the time of the looks, below which nothing is concluded from counters.
+_ENOUGH = 100
+#: Pods named in a sentence; the rest is counted.
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong. `name` is a constant word, `text` a sentence with what to do about it."""
+
+    name: str
+    text: str
+    untrue: bool
+
+
+def judge(looks: Sequence[Facts], pod_interfaces: Collection[str] = ()) -> tuple[Finding, ...]:
+    """What is wrong, after one or more looks of which the last is the newest.
+
+    `pod_interfaces` are the names, or patterns of names, that are configured. Routes come and go with pods,
+    so what must not be so for a moment only counts if it was so in every look.
+    """
+    now = looks[-1]
+    return (
+        *_bridges(now, pod_interfaces),
+        *_unseen(looks),
+        *_forwarding(now),
+        *_others(now),
+    )
+
+
+def pod_links(facts: Facts, pod_interfaces: Collection[str] = ()) -> tuple[Link, ...]:
+    """The interfaces behind which pods are: those of their routes, and those that are configured."""
+    reached = {way.link for way in facts.ways.values() if not way.gateway}
+    return tuple(
+        link
+        for link in facts.links
+        if (link.index in reached and link.kind in _POD_KINDS)
+        or any(fnmatchcase(link.name, pattern) for pattern in pod_interfaces)
+    )
+
+
+def pod_bridges(facts: Facts, pod_interfaces: Collection[str] = ()) -> tuple[tuple[Link, int], ...]:
+    """Bridges on which pods hang, and how many of their ports are not kept apart from others."""
+    links = pod_links(facts, pod_interfaces)
+    known = {link.index for link in links} | {link.master for link in links}
+    found = []
+    for bridge in facts.links:
+        ports = [link for link in facts.links if link.master == bridge.index]
+        if bridge.kind == "bridge" and bridge.index in known and any(p.kind == "veth" for p in ports):
+            found.append((bridge, sum(not port.isolated for port in ports)))
+    return tuple(found)
+
+
+def families(facts: Facts) -> tuple[int, ...]:
+    """The families of the pods' addresses; both where no pod is known."""
+    return tuple(sorted({ip_address(text).version for text in facts.addresses})) or (4, 6)
+
+
+def _bridges(facts: Facts, pod_interfaces: Collection[str]) -> Iterator[Finding]:
+    for bridge, together in pod_bridges(facts, pod_interfaces):
+        off = _off(facts, bridge)
+        # Ports that are isolated from each other reach each other by routing only, and so by the hooks.
+        if not off or not together:
+            continue
+        if facts.sysctls[BRIDGE4] is None:
+            cause = "the kernel module br_netfilter is not loaded"
+            cure = "`modprobe br_netfilter`, and name it in a file of modules-load.d"
+        else:
+            cause, cure = f"not 1: {', '.join(off)}", f"{_set_on(off)}, and find what sets it back"
+        what = f"what pods on the bridge {bridge.name} send each other passes no rule"
+        yield Finding("bridge-netfilter-off", f"{what} ({cause}): {cure}", untrue=True)
+
+
+def _off(facts: Facts, bridge: Link) -> list[str]:
+    """The sysctls that are off, where the bridge's own option does not do the same."""
+    asked = ((4, BRIDGE4, bridge.calls_iptables), (6, BRIDGE6, bridge.calls_ip6tables))
+    found = []
+    for family, name, own in asked:
+        value = facts.sysctls[name]
+        if family in families(facts) and (value is None or (value != "1" and not own)):
+            found.append(name)
+    return found
+
+
+def _set_on(sysctls: list[str]) -> str:
+    return " ".join(("`sysctl -w", *(f"{name}=1" for name in sysctls))) + "`"
+
+
+def _unseen(looks: Sequence[Facts]) -> Iterator[Finding]:
+    beside = sorted(set.intersection(*(set(_beside(facts)) for facts in looks)))
+    if beside:
+        more = f" and {len(beside) - _NAMED} more" if len(beside) > _NAMED else ""
+        pods = ", ".join(beside[:_NAMED]) + more
+        text = (
+            f"pods of this node are not behind its interfaces ({pods}), so no rule "
+            "here sees them: policyd needs a network in which the node routes or bridges the packets of its "
+            "pods; with macvlan, ipvlan, netkit, Open vSwitch or eBPF it does not"
+        )
+        yield Finding("pods-unseen", text, untrue=len(looks) >= STEADY_LOOKS)
+    yield from _past_ip(looks)
+
+
+def _beside(facts: Facts) -> Iterator[str]:
+    """Addresses of pods that the node reaches like a stranger's, or by a link that carries pods past IP."""
+    kinds = {link.index: link.kind for link in facts.links}
+    for address, way in facts.ways.items():
+        if way.gateway or kinds.get(way.link, "veth") not in _POD_KINDS:
+            yield address
+
+
+def _past_ip(looks: Sequence[Facts]) -> Iterator[Finding]:
+    """eBPF on the pods' interfaces can take packets past every hook; counters show whether it does."""
+    first, now = looks[0], looks[-1]
+    network = next((_EBPF_LINKS[link.name] for link in now.links if link.name in _EBPF_LINKS), "")
+    suspects = [
+        link
+        for link in pod_links(now)
+        if link.kind == "veth" and not link.master and (network or link.index in now.programmed)
+    ]
+    if not suspects:
+        return
+    before = {link.index: link.received for link in first.links}
+    sent = sum(link.received - before.get(link.index, link.received) for link in suspects)
+    seen = now.ip_received - first.ip_received
+    certain = sent >= _ENOUGH and seen * 2 < sent
+    what = f"eBPF programs{f' of {network}' if network else ''} are first to see the packets of pods"
+    so = f"IP was given {seen} of {sent}, the others pass no rule" if certain else "some may pass no rule"
+    cure = "have that network leave routing to the node (Cilium: bpf.hostLegacyRouting, endpointRoutes)"
+    yield Finding("pods-unseen", f"{what}: {so}; {cure}", untrue=certain)
+
+
+def _forwarding(facts: Facts) -> Iterator[Finding]:
+    off = [
+        name
+        for family, name in ((4, FORWARD4), (6, FORWARD6))
+        if family in families(facts) and facts.addresses and facts.sysctls[name] == "0"
+    ]
+    if off:
+        text = f"this node does not forward what its pods send beyond their own link: {_set_on(off)}"
+        yield Finding("forwarding-off", text, untrue=False)
+
+
+def _others(facts: Facts) -> Iterator[Finding]:
+    for engine, sign in sorted(facts.engines.items()):
+        text = (
+            f"{engine} enforces policies here, too ({sign}), and a packet passes if both let it: "
+            "switch one of them off, and remove what it left"
+        )
+        yield Finding("second-engine", text, untrue=False)
+    if facts.flowtables:
+        text = (
+            f"connections in a flowtable ({', '.join(facts.flowtables)}) pass no rule any more, "
+            "so one that a change denies lives on for a while: switch the offload off"
+        )
+        yield Finding("flowtable", text, untrue=False)
+    if facts.connections is None and facts.tables is not None:
+        text = (
+            "the kernel does not tell of its connections, so one that a change denies cannot be ended: "
+            "load the module nf_conntrack_netlink"
+        )
+        yield Finding("connections-unlisted", text, untrue=False)

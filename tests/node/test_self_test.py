@@ -1,0 +1,81 @@
+"""The dry run asks the kernel for everything that the compiler can say, and changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+
+from policyd.applier.backend import NftRefused, statement_at
+from policyd.applier.fake import FakeNft
+from policyd.applier.program import NftProgram
+from policyd.lab.namespace import Namespace
+from policyd.node.self_test import TABLE, refusal, script, table
+from policyd_compiler.nft.ast import Action, AddrVmap, Match, Rule, Set, VerdictMap
+from policyd_compiler.options import Options
+
+DROP, REJECT = Options(), Options(deny="reject")
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    made = Namespace("node")
+    yield made
+    made.close()
+
+
+def test_every_expression_of_the_compiler_is_in_it() -> None:
+    said = {
+        type(part)
+        for options in (DROP, REJECT)
+        for rule in rules(options)
+        for part in (*rule.matches, rule.action)
+    }
+    elements = {type(v) for options in (DROP, REJECT) for m in table(options).maps for _, v in m.elements}
+    assert said | elements >= {*get_args(Match), *get_args(Action)}
+
+
+def rules(options: Options) -> list[Rule]:
+    return [rule for chain in table(options).chains for rule in chain.rules]
+
+
+def test_every_kind_of_set_and_map_is_in_it() -> None:
+    def shapes(items: tuple[Set | VerdictMap, ...]) -> set[tuple[str, bool]]:
+        return {(str(item.key), item.interval) for item in items}
+
+    assert len(shapes(table(DROP).sets)) == 7
+    assert {interval for _, interval in shapes(table(DROP).maps)} == {False, True}
+    asked = {rule.action.map for rule in rules(DROP) if isinstance(rule.action, AddrVmap)}
+    assert asked == {each.name for each in table(DROP).maps}
+
+
+def test_reject_is_asked_for_only_where_it_is_configured() -> None:
+    assert "icmpx" in script(REJECT)
+    assert "icmpx" not in script(DROP)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("options", [DROP, REJECT])
+def test_this_kernel_takes_it_and_is_left_as_it_was(namespace: Namespace, options: Options) -> None:
+    nft = NftProgram(namespace.path)
+    assert asyncio.run(refusal(nft, options)) is None
+    assert asyncio.run(nft.list_table(TABLE)) is None
+
+
+class Refusing(FakeNft):
+    """A kernel without fib."""
+
+    async def check(self, script: str) -> None:
+        line = next(n for n, text in enumerate(script.splitlines(), start=1) if "fib" in text)
+        raise NftRefused(
+            "Could not process rule: No such file or directory", line, statement_at(script, line)
+        )
+
+
+def test_what_is_refused_is_named() -> None:
+    said = asyncio.run(refusal(Refusing(), DROP))
+    assert said is not None
+    assert "refuses what policyd enforces with (chain forward: fib saddr type local drop" in said
+    assert "Could not process rule: No such file or directory" in said
