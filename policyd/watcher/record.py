@@ -17,6 +17,7 @@ LOG = logging.getLogger("policyd.watcher")
 LEVELS: Mapping[Reason, int] = {
     "ended": logging.DEBUG,
     "expired": logging.INFO,
+    "silent": logging.INFO,
     "unsupported": logging.INFO,
     "unauthorized": logging.ERROR,
     "untrusted": logging.ERROR,
