@@ -54,7 +54,7 @@ class Saver:
     async def flush(self) -> None:
         """Save what has not been saved."""
         self._told.clear()
-        saved, self._latest = self._latest, None
+        saved = self._latest
         if saved is None:
             return
         try:
@@ -65,8 +65,8 @@ class Saver:
                 fields = {"event": "state.unsaved", "reason": reason}
                 log.error("the ruleset could not be saved; it is in force all the same", extra=fields)
             self._trouble = f"after a reboot an older ruleset would be enforced at first: {reason}"
-            if self._latest is None:
-                self._latest = saved
             self._told.set()  # again, after the rest
         else:
             self._trouble = ""
+            if self._latest is saved:  # not before: what is cancelled on the way is saved on the way out
+                self._latest = None

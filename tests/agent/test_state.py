@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from policyd.agent.saver import Saver
 from policyd.agent.state import BadState, Saved, load_state, save_state, state_file
+from policyd.agent.status import Swap
 from policyd.lab.namespace import Namespace
 from policyd_compiler.nft.stamp import unstamp
 from tests.agent.agents import WORLD, nft, policy, running, until, write
@@ -145,3 +149,22 @@ class TestReboot:
 
 def _content(path: Path) -> str:
     return path.read_text() if path.exists() else ""
+
+
+def test_what_is_cancelled_on_the_way_is_saved_on_the_way_out(tmp_path: Path, saved: Saved) -> None:
+    """SIGTERM may come before the disk's thread has begun."""
+
+    async def scenario() -> None:
+        saver = Saver(tmp_path, "n1", "policyd")
+        saver.note(Swap(None, saved.table, saved.generation))
+        task = asyncio.create_task(saver.run())
+        blocked = [asyncio.to_thread(time.sleep, 0.2) for _ in range(64)]  # every thread is busy
+        busy = asyncio.gather(*blocked)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await busy
+        await saver.flush()
+
+    asyncio.run(scenario())
+    assert load_state(state_file(tmp_path, "policyd"), "n1", "policyd") == saved

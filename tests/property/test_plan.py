@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policyd.applier.fake import FakeNft
@@ -82,17 +82,20 @@ def test_only_the_commit_touches_what_is_in_use(old: Table, new: Table) -> None:
                 raise AssertionError("two tables of ours never need a replacement")
 
 
+@settings(max_examples=50)
 @given(tables)
 def test_the_same_table_needs_no_step(table: Table) -> None:
     assert plan(table, table).steps == ()
 
 
+@settings(max_examples=50)
 @given(tables, st.integers(1, 10**12))
 def test_a_generation_is_read_back(table: Table, generation: int) -> None:
     assert unstamp(stamp(table, generation)) == (table, generation)
     assert unstamp(table) == (table, 0)
 
 
+@settings(max_examples=50)
 @given(tables)
 def test_the_first_apply_is_what_compile_prints(table: Table) -> None:
     (step,) = plan(None, stamp(table, 1)).steps
