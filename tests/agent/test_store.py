@@ -1,0 +1,74 @@
+"""The store: the last word about each object counts, and nothing that went before."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policyd.agent.store import ObjectStore
+from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert, key_of
+from policyd.cluster.state import ClusterState
+from policyd.kube.objects import KubeObject, LabelSelector, Namespace, NetworkPolicy, Node, Pod
+
+NAMES = ("a", "b")
+IPS = st.sampled_from([(), ("10.0.0.1",), ("10.0.0.2",)])
+
+
+def pod(name: str, ips: tuple[str, ...], node: str = "n1") -> Pod:
+    return Pod("x", name, "", (), node, False, False, False, "", ips, ())
+
+
+names = st.sampled_from(NAMES)
+objects: st.SearchStrategy[KubeObject] = st.one_of(
+    st.builds(pod, names, IPS),
+    st.builds(lambda name, v: Namespace(name, (("v", v),)), names, names),
+    st.builds(lambda name, rules: NetworkPolicy("x", name, LabelSelector(), rules, None), names, IPS),
+    st.builds(lambda name, ips: Node(name, (), ips), names, IPS),
+)
+deletions = st.sampled_from(
+    [Delete(kind, f"x/{n}" if kind in ("Pod", "NetworkPolicy") else n) for kind in KINDS for n in NAMES]
+)
+events: st.SearchStrategy[Event] = st.one_of(
+    st.builds(lambda item: Upsert(key_of(item), item), objects), deletions
+)
+
+
+@given(st.lists(st.lists(events, max_size=4), max_size=8))
+def test_the_last_word_counts(batches: list[list[Event]]) -> None:
+    store = ObjectStore("n1", asyncio.Event())
+    last: dict[tuple[str, str], KubeObject] = {}
+    for batch in batches:
+        before, copy = store.state(), ClusterState.of(last.values())
+        store.apply(batch)
+        for event in batch:
+            match event:
+                case Upsert(key, item):
+                    last[type(item).__name__, key] = item
+                case Delete(kind, key):
+                    last.pop((kind, key), None)
+                case Synced():
+                    pass
+        assert before == copy, "a state is a value: later events do not change it"
+        assert store.state() == ClusterState.of(last.values())
+        assert store.take_changed() == bool(batch)
+
+
+def test_it_waits_for_every_kind() -> None:
+    store = ObjectStore("n1", asyncio.Event())
+    waiting: tuple[Kind, ...] = KINDS
+    for kind in KINDS:
+        assert store.waiting_for == waiting
+        store.apply([Synced(kind)])
+        waiting = waiting[1:]
+    assert store.waiting_for == ()
+
+
+def test_only_a_new_pod_of_this_node_is_urgent() -> None:
+    store = ObjectStore("n1", asyncio.Event())
+    store.apply([Upsert("x/far", pod("far", (), node="n2"))])
+    assert not store.take_urgent()
+    for expected in (True, False):
+        store.apply([Upsert("x/near", pod("near", ()))])
+        assert store.take_urgent() is expected

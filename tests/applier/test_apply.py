@@ -1,0 +1,126 @@
+"""Applying: what was in force stays until what follows is, whatever is refused on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from policyd.applier.apply import Applier
+from policyd.applier.backend import Nft, NftRefused
+from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.json_parser import parse_listing
+from policyd_compiler.nft.stamp import stamp
+from policyd_compiler.plan import committed
+from tests.cases.form import ingress, pod, pods
+from tests.oracle import Manifest
+from tests.routes import compile_world
+
+NAME = "policyd"
+PODS: list[Manifest] = [
+    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}},
+    pod("x/a", "10.244.1.1", "fd00:10:244:1::1"),
+    pod("x/b", "10.244.1.2", "fd00:10:244:1::2"),
+]
+
+
+def compiled(*policies: Manifest) -> Table:
+    """The table as a listing shows it: without notes and comment."""
+    table = compile_world([*PODS, *policies], "n1").table
+    return replace(table, comment="", notes=(), chains=tuple(replace(c, notes=()) for c in table.chains))
+
+
+OLD = compiled(ingress("x", "a", {"ports": [{"port": 80}]}))
+NEW = compiled(ingress("x", None, {"from": [pods(pod="b")], "ports": [{"port": 443}]}))
+
+
+class Refusing:
+    """A backend that refuses one script, the `number`-th, without asking anybody."""
+
+    def __init__(self, nft: Nft, number: int) -> None:
+        self._nft = nft
+        self._number = number
+        self.runs = 0
+
+    async def run(self, script: str) -> None:
+        self.runs += 1
+        if self.runs == self._number:
+            raise NftRefused("refused on purpose")
+        await self._nft.run(script)
+
+    async def check(self, script: str) -> None:
+        await self._nft.check(script)
+
+    async def list_table(self, name: str) -> str | None:
+        return await self._nft.list_table(name)
+
+    async def close(self) -> None:
+        await self._nft.close()
+
+    def describe(self) -> str:
+        return self._nft.describe()
+
+
+async def content(nft: Nft) -> Table | None:
+    listing = await nft.list_table(NAME)
+    return None if listing is None else parse_listing(listing, NAME)
+
+
+def test_the_first_apply_and_every_later_one_arrive(runner: asyncio.Runner, nft: Nft) -> None:
+    applier = Applier(nft, NAME)
+    kinds = []
+    for generation, table in enumerate((OLD, NEW, OLD), start=1):
+        applied = runner.run(applier.apply(table))
+        runner.run(applier.sweep())
+        kinds.append(applied.steps)
+        assert applied.generation == generation
+        assert runner.run(content(nft)) == stamp(table, generation)
+        assert runner.run(applier.verify()) == ()
+    assert kinds == [("replace",), ("stage", "commit"), ("stage", "commit")]
+    assert runner.run(applier.apply(OLD)).steps == ()
+
+
+# With 1 the first ruleset has been applied.
+@pytest.mark.parametrize(("number", "left"), [(2, OLD), (3, committed(NEW, OLD))], ids=["stage", "commit"])
+def test_what_is_refused_ends_the_apply_and_the_next_one_arrives(
+    runner: asyncio.Runner, nft: Nft, number: int, left: Table
+) -> None:
+    """No later step is run; what was in force is, with what was staged beside it; nothing is done twice."""
+    refusing = Refusing(nft, number)
+    applier = Applier(refusing, NAME)
+    runner.run(applier.apply(OLD))
+    with pytest.raises(NftRefused, match="on purpose"):
+        runner.run(applier.apply(NEW))
+    assert refusing.runs == number
+    held = runner.run(content(nft))
+    assert held is not None
+    assert {part.name for part in held.maps} == {part.name for part in left.maps}
+    assert chain(held, "forward") == chain(stamp(OLD, 1), "forward")
+    assert runner.run(applier.apply(NEW)).generation == 2
+    assert runner.run(applier.verify()) == ()
+    runner.run(applier.sweep())
+    assert runner.run(content(nft)) == stamp(NEW, 2)
+
+
+def chain(table: Table, name: str) -> object:
+    return next(chain.rules for chain in table.chains if chain.name == name)
+
+
+def test_the_generation_goes_on_from_what_the_kernel_holds(runner: asyncio.Runner, nft: Nft) -> None:
+    for table in (OLD, NEW):
+        runner.run(Applier(nft, NAME).apply(table))
+    heir = Applier(nft, NAME)
+    assert runner.run(heir.read_back())
+    assert heir.generation == 2
+    assert runner.run(heir.apply(NEW)).steps == ()
+    runner.run(heir.sweep())
+    assert runner.run(content(nft)) == stamp(NEW, 2)
+
+
+def test_removal_leaves_nothing(runner: asyncio.Runner, nft: Nft) -> None:
+    applier = Applier(nft, NAME)
+    for _ in range(2):
+        runner.run(applier.apply(OLD))
+        runner.run(applier.remove())
+        assert runner.run(content(nft)) is None

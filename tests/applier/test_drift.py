@@ -1,0 +1,57 @@
+"""What somebody else does to the table is seen and mended: with real nft, as no fake knows it all."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from policyd.applier.apply import Applier
+from policyd.applier.backend import Nft
+from policyd_compiler.nft.stamp import stamp
+from tests.applier.test_apply import NAME, OLD, content
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.parametrize("nft", ["program", "library"], indirect=True),
+]
+
+HELD = "10.244.1.1"
+MAP = next(part.name for part in OLD.maps if part.name.startswith("ingress4"))
+SET = next(part.name for part in OLD.sets if part.name.startswith("governed4"))
+CHAIN = next(chain.name for chain in OLD.chains if chain.name.startswith("in4-"))
+CHANGES = {
+    "a dormant table": "add table inet policyd { flags dormant; }",
+    "no table": "delete table inet policyd",
+    "no rule": "flush chain inet policyd forward",
+    "a rule in front": "insert rule inet policyd forward accept",
+    "a rule behind": "add rule inet policyd output drop",
+    "a rule that we would not write": "insert rule inet policyd forward counter accept",
+    "a rule of a chain": f"insert rule inet policyd {CHAIN} return",
+    "a policy": "add chain inet policyd forward { policy drop; }",
+    "a chain": "add chain inet policyd foreign",
+    "a base chain": "add chain inet policyd foreign { type filter hook input priority 7; }",
+    "a chain of another type": "add chain inet policyd foreign { type nat hook postrouting priority 100; }",
+    "a set": "add set inet policyd foreign { type ipv4_addr; }",
+    "a set with a flag": "add set inet policyd foreign { type ipv4_addr; flags timeout; timeout 1h; }",
+    "a map to something else": "add map inet policyd foreign { type ipv4_addr : mark; }",
+    "a counter": "add counter inet policyd foreign",
+    "an element less": f"delete element inet policyd {MAP} {{ {HELD} }}",
+    "another verdict": f"flush map inet policyd {MAP}\nadd element inet policyd {MAP} {{ {HELD} : accept }}",
+    "another element": f"flush set inet policyd {SET}\nadd element inet policyd {SET} {{ 10.9.9.9 }}",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_is_told_and_mended(runner: asyncio.Runner, nft: Nft, change: str) -> None:
+    applier = Applier(nft, NAME)
+    runner.run(applier.apply(OLD))
+    before = runner.run(nft.list_table(NAME))
+    assert runner.run(applier.verify()) == ()
+    runner.run(nft.run(CHANGES[change] + "\n"))
+    assert runner.run(nft.list_table(NAME)) != before
+    assert runner.run(applier.verify()) != ()
+    runner.run(applier.apply(OLD))
+    runner.run(applier.sweep())
+    assert runner.run(applier.verify()) == ()
+    assert runner.run(content(nft)) == stamp(OLD, applier.generation)
