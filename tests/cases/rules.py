@@ -147,6 +147,8 @@ SELECTORS = (
         allow=["x/c > x/a TCP/80"],
         deny=["x/b > x/a TCP/80"],
     ),
+    case("NP-036-pods", ingress("x", "a", {"from": [pods()]}), allow=["x/b > x/a TCP/80"],
+         deny=["y/a > x/a TCP/80"]),
     case(
         "NP-038",
         ingress("x", "a", {"from": [namespaces(env="")]}),

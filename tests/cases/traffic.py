@@ -16,6 +16,8 @@ NAMED_PORTS = (
         allow=["x/a > y/a TCP/8000"],
         deny=["x/a > x/b TCP/8080", "x/a > y/a TCP/80", "x/a > y/b UDP/80"],
     ),
+    case("NP-052-ingress", ingress("x", "a", {"ports": [{"port": "dns"}]}),
+         deny=["x/b > x/a TCP/53", "x/b > x/a UDP/53"]),
     case(
         "NP-054",
         ingress("x", "a", {"ports": [{"port": "nobody"}]}),
