@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policyd.agent.status import Status
+from policyd.node.findings import NAMES as NODE_NAMES
 from policyd.watcher.status import Status as WatchStatus
 
 #: Bookmarks come once a minute and say that nothing is missing; after three without one something is wrong.
@@ -32,10 +33,10 @@ NAMES = (
     "watch-failing",
     "watch-stale",
     "file-broken",
-    "connections-unlisted",
     "state-unsaved",
-    "bridge-netfilter-off",
     "kernel-unfit",
+    "node-unexamined",
+    *NODE_NAMES,
 )
 
 

@@ -15,8 +15,10 @@ from pathlib import Path
 from policyd.agent.claim import claim_node
 from policyd.agent.cni_cache import CniCache
 from policyd.agent.directory import DirectorySource
+from policyd.agent.events import ConditionLog, EventPoster
 from policyd.agent.http import make_app, serve
 from policyd.agent.live import LiveSource
+from policyd.agent.node_watch import NodeWatch
 from policyd.agent.reconciler import Reconciler, Target, Timing
 from policyd.agent.report import Part, Reporter, Source
 from policyd.agent.revoker import Revoker
@@ -56,7 +58,7 @@ async def run_agent(settings: Settings, version: str) -> None:
         target = Target(settings.node, settings.options())
         timing = Timing(verify_every=settings.verify_interval)
         reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
-        parts: list[Part] = []
+        parts: list[Part] = [NodeWatch(nft, settings, store.state)]
         if settings.cni_cache:
             parts.append(CniCache(Path(settings.cni_cache), store.hint))
         if settings.live_connections == "cut":
@@ -69,7 +71,8 @@ async def run_agent(settings: Settings, version: str) -> None:
         reporter = Reporter(settings, store, reconciler, source, parts, metrics)
         runner = await serve(make_app(reporter), settings.listen) if settings.listen else None
         try:
-            await _until_told(settings, (source, *parts), reconciler, wake)
+            telling = _telling(settings.node, reporter, source)
+            await _until_told(settings, (source, *parts, *telling), reconciler, wake)
         finally:
             if runner is not None:
                 await runner.cleanup()
@@ -113,6 +116,14 @@ async def _open_source(settings: Settings, store: ObjectStore, *, was_there: boo
     return DirectorySource(
         settings.manifests, store.apply, recursive=settings.recursive, keep_until_good=was_there
     )
+
+
+def _telling(node: str, reporter: Reporter, source: Source) -> tuple[Part, ...]:
+    """Who says what is wrong: the log, and Events where there is an API server."""
+    if isinstance(source, LiveSource):
+        poster = EventPoster(node, reporter.conditions, source.write_event)
+        return (ConditionLog(reporter.conditions), poster)
+    return (ConditionLog(reporter.conditions),)
 
 
 async def _until_told(

@@ -10,6 +10,7 @@ from policyd.agent.conditions import Condition, of_watches
 from policyd.cluster.events import Event
 from policyd.config import Settings
 from policyd.obs.metrics import Metrics
+from policyd.watcher.events import NodeEvent, write_event
 from policyd.watcher.reflector import Reflector
 from policyd.watcher.resource import RESOURCES
 from policyd.watcher.status import Status
@@ -37,6 +38,10 @@ class LiveSource:
                     group.create_task(reflector.run())
         finally:
             await self._connection.close()
+
+    async def write_event(self, event: NodeEvent) -> int:
+        """Tell the API server of something about the node; how often it has been told. Raises WatchError."""
+        return await write_event(self._connection, event)
 
     def statuses(self) -> tuple[Status, ...]:
         """How each watch fares."""

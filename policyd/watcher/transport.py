@@ -10,11 +10,11 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, assert_never
 from urllib.parse import urlsplit
 
 import yaml
@@ -126,19 +126,18 @@ class Connection:
     @asynccontextmanager
     async def get(self, path: str, query: Query, accept: str, seconds: float) -> AsyncIterator[Answer]:
         """See Transport."""
-        session = self._session
-        session.users += 1
-        try:
-            await self._refresh(session)
-            response = await self._ask(session.client, path, query, accept, seconds)
+        async with self._ask("GET", path, {"Accept": accept}, seconds, query=query) as response:
             wish = _seconds(response.headers.get("Retry-After"))
-            try:
-                yield Answer(response.status, wish, _Chunks(response))
-            finally:
-                _leave(response)
-        finally:
-            session.users -= 1
-            await session.close_if_unused()
+            yield Answer(response.status, wish, _Chunks(response))
+
+    async def send(
+        self, method: Literal["POST", "PATCH"], path: str, body: Mapping[str, object], seconds: float
+    ) -> tuple[int, bytes]:
+        """Create an object, or merge a patch into one: the answer's status and body, or WatchError."""
+        form = "application/json" if method == "POST" else "application/merge-patch+json"
+        headers = {"Accept": "application/json", "Content-Type": form}
+        async with self._ask(method, path, headers, seconds, body=body) as response:
+            return response.status, b"".join([chunk async for chunk in _Chunks(response)])
 
     async def renew(self) -> None:
         """See Transport. Also reads certificates anew: the server's authorities and our own."""
@@ -169,27 +168,46 @@ class Connection:
         except EnvironmentRefused as error:
             raise WatchError("unauthorized", str(error)) from error
 
+    @asynccontextmanager
     async def _ask(
-        self, client: ApiClient, path: str, query: Query, accept: str, seconds: float
-    ) -> aiohttp.ClientResponse:
-        from aiohttp import ClientError, ClientResponse, ClientTimeout  # noqa: PLC0415 (see the module)
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        seconds: float,
+        *,
+        query: Query = (),
+        body: Mapping[str, object] | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        session = self._session
+        session.users += 1
+        try:
+            await self._refresh(session)
+            with _explained():
+                response: aiohttp.ClientResponse = await session.client.call_api(
+                    path,
+                    method,
+                    query_params=list(query),
+                    header_params=dict(headers),
+                    body=body,
+                    auth_settings=["BearerToken"],
+                    _preload_content=False,
+                    _request_timeout=self._limits(seconds),
+                )
+            try:
+                yield response
+            finally:
+                _leave(response)
+        finally:
+            session.users -= 1
+            await session.close_if_unused()
 
-        timeout = ClientTimeout(
+    def _limits(self, seconds: float) -> aiohttp.ClientTimeout:
+        from aiohttp import ClientTimeout  # noqa: PLC0415 (see the module)
+
+        return ClientTimeout(
             total=seconds, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
         )
-        try:
-            response: ClientResponse = await client.call_api(
-                path,
-                "GET",
-                query_params=list(query),
-                header_params={"Accept": accept},
-                auth_settings=["BearerToken"],
-                _preload_content=False,
-                _request_timeout=timeout,
-            )
-        except (ClientError, OSError, TimeoutError, ValueError) as error:
-            raise _failure(error) from error
-        return response
 
 
 @dataclass(slots=True, eq=False)
@@ -217,12 +235,8 @@ class _Chunks:
         return self
 
     async def __anext__(self) -> bytes:
-        from aiohttp import ClientError  # noqa: PLC0415 (see the module)
-
-        try:
+        with _explained():
             chunk = await self._content.readany()
-        except (ClientError, OSError, TimeoutError) as error:
-            raise _failure(error) from error
         if not chunk:
             raise StopAsyncIteration
         return chunk
@@ -334,6 +348,17 @@ def _leave(response: aiohttp.ClientResponse) -> None:
         # To take leave as TLS has it would mean to wait for the answer of a peer that may be long gone.
         connection.transport.abort()
     response.close()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn the library's exceptions into ours."""
+    from aiohttp import ClientError  # noqa: PLC0415 (see the module)
+
+    try:
+        yield
+    except (ClientError, OSError, TimeoutError, ValueError) as error:
+        raise _failure(error) from error
 
 
 def _failure(error: Exception) -> WatchError:

@@ -1,0 +1,84 @@
+"""Looks at the node again and again, as others set back what was right: a task beside the reconciler."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from policyd.agent.conditions import Condition
+from policyd.applier.backend import Nft
+from policyd.cluster.state import ClusterState
+from policyd.config import Settings
+from policyd.errors import EnvironmentRefused
+from policyd.node.facts import Facts, read_facts
+from policyd.node.findings import STEADY_LOOKS, judge
+from policyd.node.self_test import refusal
+
+log = logging.getLogger(__name__)
+
+#: So soon is a sysctl noticed that somebody set back.
+LOOK_SECONDS = 10.0
+#: While no pod is known, as at the start: the first one must not seem to be well for as long as that.
+FIRST_SECONDS = 1.0
+
+
+class NodeWatch:
+    """Whether this node is such that policies can be enforced on it; `run` is its only task."""
+
+    def __init__(
+        self, nft: Nft, settings: Settings, state: Callable[[], ClusterState], every: float = LOOK_SECONDS
+    ) -> None:
+        self._nft, self._settings, self._state, self._every = nft, settings, state, every
+        self._looks: deque[Facts] = deque(maxlen=STEADY_LOOKS)
+        self._found: tuple[Condition, ...] = ()
+        self._unfit: str | None = ""  # empty: not tried yet
+        self._trouble = ""
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What is wrong with the node."""
+        unfit = (Condition("kernel-unfit", self._unfit),) if self._unfit else ()
+        unknown = (Condition("node-unexamined", self._trouble, untrue=False),) if self._trouble else ()
+        return (*unfit, *self._found, *unknown)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._look()
+            knows_pods = bool(self._looks) and bool(self._looks[-1].addresses)
+            await asyncio.sleep(self._every if knows_pods else min(FIRST_SECONDS, self._every))
+
+    async def _look(self) -> None:
+        try:
+            if self._unfit is not None:  # what a kernel has once taken it will take again
+                self._unfit = await refusal(self._nft, self._settings.options())
+            addresses = pod_addresses(self._state(), self._settings.node)
+            self._looks.append(await asyncio.to_thread(read_facts, addresses))
+        except EnvironmentRefused as error:
+            self._complain(str(error))
+        except Exception as error:  # noqa: BLE001 what this kernel says oddly must not end what enforces
+            self._complain(
+                f"this node answers in a way that is not understood: {type(error).__name__} {error}"
+            )
+        else:
+            self._trouble = ""
+            found = judge(tuple(self._looks), self._settings.pod_interfaces)
+            self._found = tuple(Condition(f.name, f.text, f.untrue) for f in found)
+
+    def _complain(self, text: str) -> None:
+        if text != self._trouble:
+            log.warning("the node cannot be examined", extra={"event": "node.unexamined", "reason": text})
+        self._trouble = text
+
+
+def pod_addresses(state: ClusterState, node: str) -> tuple[str, ...]:
+    """The addresses of a node's pods that live on networks of their own, and are there to stay."""
+    return tuple(
+        sorted(
+            address
+            for pod in state.pods.values()
+            if pod.node == node and not (pod.host_network or pod.terminal or pod.deleting)
+            for address in pod.ips
+        )
+    )

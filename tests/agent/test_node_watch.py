@@ -1,0 +1,150 @@
+"""A node on which policies are not true is never silent: readiness, metrics, log; and it is noticed again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from policyd.agent.node_watch import NodeWatch, pod_addresses
+from policyd.applier.backend import NftRefused
+from policyd.applier.fake import FakeNft
+from policyd.applier.program import NftProgram
+from policyd.cluster.state import ClusterState
+from policyd.config import load_settings
+from policyd.kube.manifests import load_manifest
+from policyd.lab.namespace import Namespace
+from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6
+from tests.agent.agents import WORLD, policy, running, until, write
+from tests.agent.asking import ask
+
+pytestmark = pytest.mark.kernel
+
+BRIDGE = [
+    "link add cni0 type bridge",
+    "link add veth1 type veth peer name eth0",
+    "link set veth1 master cni0",
+    "link set cni0 up",
+    "link set veth1 up",
+    "addr add 10.0.0.254/24 dev cni0",
+    "addr add fd00::fe/64 dev cni0 nodad",
+]
+ON = {BRIDGE4: "1", BRIDGE6: "1", FORWARD4: "1", FORWARD6: "1"}
+
+
+@pytest.fixture
+def node() -> Iterator[Namespace]:
+    made = Namespace("node")
+    made.ip(BRIDGE)
+    made.set_sysctls(ON)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    made = tmp_path / "manifests"
+    made.mkdir()
+    write(made, "world.yaml", WORLD)
+    write(made, "web.yaml", policy("web", "web", 80))
+    return made
+
+
+@pytest.mark.slow
+def test_a_bridge_that_hides_packets_is_told_by_everything_that_tells(
+    node: Namespace, directory: Path
+) -> None:
+    with running(node, directory) as agent:
+        until(lambda: ask(node, "/readyz")[0] == 200)
+        node.set_sysctls({BRIDGE4: "0"})
+        until(lambda: ask(node, "/readyz")[0] == 503)
+        assert "[-] bridge-netfilter-off: what pods on the bridge cni0" in ask(node, "/readyz")[1]
+        metrics = ask(node, "/metrics")[1]
+        assert 'policyd_condition{condition="bridge-netfilter-off"} 1.0' in metrics
+        assert "policyd_enforcing 0.0" in metrics
+        until(lambda: agent.says("something is not as it should be"))
+        node.set_sysctls({BRIDGE4: "1"})
+        until(lambda: ask(node, "/readyz") == (200, "ok\n"))
+        assert "policyd_enforcing 1.0" in ask(node, "/metrics")[1]
+        until(lambda: agent.says("a condition is over"))
+        [began] = [line for line in agent.log() if line.get("event") == "condition.began"]
+        assert (began["level"], began["condition"]) == ("error", "bridge-netfilter-off")
+
+
+def test_an_agent_is_not_ready_on_a_bridge_that_hides_packets(node: Namespace, directory: Path) -> None:
+    node.set_sysctls({BRIDGE6: "0"})
+    with running(node, directory):
+        until(lambda: BRIDGE6 in ask(node, "/readyz")[1])
+        assert ask(node, "/readyz")[0] == 503
+
+
+def watch(node: Namespace, nft: FakeNft | NftProgram, *texts: str) -> NodeWatch:
+    objects = [item for text in texts for item in load_manifest(text.encode(), "x")[0]]
+    return NodeWatch(
+        nft, load_settings({"node": "n1"}, {}).settings, lambda: ClusterState.of(objects), every=0.01
+    )
+
+
+def look(watched: NodeWatch, node: Namespace) -> list[str]:
+    """Look once, from within the namespace; the names of what holds then."""
+    with node.entered():  # threads begin where they are made
+        asyncio.run(watched._look())
+    return [condition.name for condition in watched.conditions()]
+
+
+def test_what_flips_back_is_noticed_each_time(node: Namespace) -> None:
+    watched = watch(node, FakeNft(), WORLD)
+    for _ in range(2):
+        assert look(watched, node) == []
+        node.set_sysctls({BRIDGE4: "0", BRIDGE6: "0"})
+        assert look(watched, node) == ["bridge-netfilter-off"]
+        node.set_sysctls(ON)
+    node.set_sysctls({FORWARD6: "0"})
+    assert look(watched, node) == ["forwarding-off"]
+
+
+class Refusing(FakeNft):
+    """A kernel that lacks something, until it has it."""
+
+    lacks = True
+    asked = 0
+
+    async def check(self, script: str) -> None:
+        self.asked += 1
+        if self.lacks:
+            raise NftRefused("Could not process rule: No such file or directory")
+
+
+def test_a_kernel_that_lacks_something_is_told_and_asked_until_it_has_it(node: Namespace) -> None:
+    nft = Refusing()
+    watched = watch(node, nft)
+    assert look(watched, node) == look(watched, node) == ["kernel-unfit"]
+    assert watched.conditions()[0].untrue
+    nft.lacks = False
+    assert look(watched, node) == look(watched, node) == []
+    assert nft.asked == 3
+
+
+def test_an_nft_that_does_not_answer_leaves_it_open(node: Namespace) -> None:
+    watched = watch(node, NftProgram(program="no-such-nft"))
+    assert look(watched, node) == ["node-unexamined"]
+    assert "no-such-nft" in watched.conditions()[0].text
+
+
+def test_only_pods_that_stay_are_looked_for() -> None:
+    text = WORLD + (
+        "---\napiVersion: v1\nkind: Pod\nmetadata: {name: gone, namespace: shop}\n"
+        "spec: {nodeName: n1}\nstatus: {phase: Succeeded, podIP: 10.0.0.7}\n"
+        "---\napiVersion: v1\nkind: Pod\nmetadata: {name: going, namespace: shop, "
+        'deletionTimestamp: "2026-01-01T00:00:00Z"}\n'
+        "spec: {nodeName: n1}\nstatus: {phase: Running, podIP: 10.0.0.8}\n"
+        "---\napiVersion: v1\nkind: Pod\nmetadata: {name: proxy, namespace: shop}\n"
+        "spec: {nodeName: n1, hostNetwork: true}\nstatus: {phase: Running, podIP: 192.0.2.1}\n"
+        "---\napiVersion: v1\nkind: Pod\nmetadata: {name: far, namespace: shop}\n"
+        "spec: {nodeName: n2}\nstatus: {phase: Running, podIP: 10.0.1.1}\n"
+    )
+    state = ClusterState.of(load_manifest(text.encode(), "x")[0])
+    assert len(state.pods) == 6
+    assert pod_addresses(state, "n1") == ("10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2")
