@@ -23,6 +23,7 @@ from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.summary import print_summary
 from policyd.cluster.state import ClusterState
 from policyd.errors import Diagnostic, Exit, WrongUsage
+from policyd.kube.encode import without_source
 from policyd.kube.syntax import did_you_mean, printable, quote
 from policyd.pipeline import Build, build
 from policyd_compiler.ir_json import print_ir
@@ -85,6 +86,11 @@ def add_parser(subparsers: Subparsers) -> None:
         help="number the ruleset so, to compare it with one that an agent holds (1, as an agent's first)",
     )
     group.add_argument(
+        "--no-sources",
+        action="store_true",
+        help="do not say where rules were written; so the bytes are those of objects from an API server",
+    )
+    group.add_argument(
         "--check", action="store_true", help="ask the kernel whether it would take the ruleset, apply nothing"
     )
     add_color_flag(group)
@@ -95,11 +101,12 @@ def main(args: Namespace) -> int:
     _check_usage(args)
     loaded = load_cluster(args)
     told = list(loaded.warnings)
+    state = ClusterState.of(map(without_source, loaded.state.objects())) if args.no_sources else loaded.state
     refused = False
     text = ""
     suffix, print_build = FORMATS[args.output]
-    for node in _choose_nodes(args, loaded.state):
-        built = build(loaded.state, node, compiler_options(args))
+    for node in _choose_nodes(args, state):
+        built = build(state, node, compiler_options(args))
         if args.generation is not None:
             built = replace(built, table=stamp(built.table, args.generation))
         told.extend(_warn(built, args))
@@ -110,7 +117,7 @@ def main(args: Namespace) -> int:
                 refused = True
                 continue
             terminal.say(f"{node}: ok, the kernel takes the ruleset")
-        text = print_build(loaded.state, built)
+        text = print_build(state, built)
         if args.output_dir is not None:
             path = write_file(Path(args.output_dir), node + suffix, text)
             terminal.say(f"wrote {printable(str(path))}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -38,6 +38,12 @@ class ClusterState:
                 case _:
                     assert_never(item)
         return cls(pods, namespaces, policies, nodes)
+
+    def objects(self) -> Iterator[KubeObject]:
+        """Everything there is, by kind and key."""
+        for kind in (self.namespaces, self.nodes, self.policies, self.pods):
+            for key in sorted(kind):
+                yield kind[key]
 
     def node_names(self) -> tuple[str, ...]:
         """Every node that is named by a Node object, or by a pod that runs on it."""
