@@ -16,6 +16,7 @@ from pathlib import Path
 import watchfiles
 
 from policyd.agent.conditions import Condition
+from policyd.agent.status import Known
 from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert, key_of
 from policyd.errors import Diagnostic, EnvironmentRefused
 from policyd.kube.manifests import combine, load_manifest
@@ -74,10 +75,14 @@ class DirectorySource:
             for name in self.broken
         )
 
+    def known(self) -> tuple[Known, ...]:
+        """What is known of each kind."""
+        return tuple(Known(kind, sum(1 for said, _ in self._said if said == kind)) for kind in KINDS)
+
     def report(self, metrics: Metrics) -> None:
         """Bring the metrics up to date."""
-        for kind in KINDS:
-            metrics.objects.labels(kind).set(sum(1 for said, _ in self._said if said == kind))
+        for known in self.known():
+            metrics.objects.labels(known.kind).set(known.count)
         metrics.mistaken.labels("NetworkPolicy").set(len(self.broken))
 
     async def run(self) -> None:

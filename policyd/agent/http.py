@@ -32,6 +32,12 @@ class Told(Protocol):
     def ruleset(self) -> str:
         """The script of what is in force."""
 
+    async def objects(self) -> str:
+        """What is known of the cluster, as a list of manifests."""
+
+    def log(self) -> str:
+        """The last lines of the log."""
+
 
 def make_app(told: Told) -> web.Application:
     """The server's routes."""
@@ -54,6 +60,12 @@ def make_app(told: Told) -> web.Application:
     async def debug_ruleset(_: web.Request) -> web.Response:
         return web.Response(text=told.ruleset())
 
+    async def debug_objects(_: web.Request) -> web.Response:
+        return web.Response(text=f"{await told.objects()}\n", content_type="application/json")
+
+    async def debug_log(_: web.Request) -> web.Response:
+        return web.Response(text=told.log())
+
     app = web.Application(middlewares=[_debug_is_local])
     app.add_routes(
         [
@@ -63,6 +75,8 @@ def make_app(told: Told) -> web.Application:
             web.get("/metrics", metrics),
             web.get("/debug/state", debug_state),
             web.get("/debug/ruleset", debug_ruleset),
+            web.get("/debug/objects", debug_objects),
+            web.get("/debug/log", debug_log),
         ]
     )
     return app

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from policyd.agent.conditions import Condition, of_watches
+from policyd.agent.status import Known
 from policyd.cluster.events import Event
 from policyd.config import Settings
 from policyd.obs.metrics import Metrics
@@ -46,6 +47,15 @@ class LiveSource:
     def statuses(self) -> tuple[Status, ...]:
         """How each watch fares."""
         return tuple(reflector.status() for reflector in self._reflectors)
+
+    def known(self) -> tuple[Known, ...]:
+        """What is known of each kind."""
+        found = []
+        for reflector in self._reflectors:
+            status = reflector.status()
+            mistakes = {key: tuple(map(str, told)) for key, told in reflector.mistakes.items()}
+            found.append(Known(status.kind, status.objects, status.stale_seconds, mistakes))
+        return tuple(found)
 
     def conditions(self) -> tuple[Condition, ...]:
         """What keeps us from hearing of changes."""

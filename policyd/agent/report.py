@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Protocol
 
 from policyd.agent.conditions import NAMES, Condition, of_reconciler
 from policyd.agent.reconciler import Reconciler
+from policyd.agent.status import Known
 from policyd.agent.store import ObjectStore
 from policyd.config import Settings
+from policyd.kube.encode import encode_list
+from policyd.obs.log import recent_lines
 from policyd.obs.metrics import Metrics
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.nft.stamp import stamp
@@ -27,6 +32,9 @@ class Part(Protocol):
 
 class Source(Part, Protocol):
     """Where objects come from: the API server, or a directory."""
+
+    def known(self) -> tuple[Known, ...]:
+        """What is known of each kind of objects."""
 
     def report(self, metrics: Metrics) -> None:
         """Bring the metrics up to date."""
@@ -85,4 +93,16 @@ class Reporter:
             "refused": status.refused,
             "repairs": status.repairs,
             "verified": status.verified,
+            "waiting_for": self._store.waiting_for,
+            "objects": [asdict(known) for known in self._source.known()],
         }
+
+    async def objects(self) -> str:
+        """What is known of the cluster: a `kind: List`, of which `policyd compile` makes the same ruleset."""
+        state = self._store.state()
+        # In a thread, as it takes a while for ten thousand pods.
+        return await asyncio.to_thread(lambda: json.dumps(encode_list(state.objects()), ensure_ascii=False))
+
+    def log(self) -> str:
+        """The last lines of the log, as JSON."""
+        return "".join(f"{line}\n" for line in recent_lines())

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Stats
 from policyd_compiler.nft.ast import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a kind of objects: how many, and by key what in them is not understood.
+
+    `stale_seconds` is how long ago that was known to be complete; None where there is no saying.
+    """
+
+    kind: str
+    count: int
+    stale_seconds: float | None = None
+    mistakes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

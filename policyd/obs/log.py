@@ -9,9 +9,12 @@ import json
 import logging
 import sys
 import time
+from collections import deque
 from typing import Literal, TextIO
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+#: Characters of a line that is kept in memory.
+LONGEST_LINE = 4000
 _COLOURS = {"WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
 
 
@@ -20,10 +23,32 @@ def set_up(level: str, form: Literal["auto", "human", "json"], stream: TextIO = 
     human = form == "human" or (form == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(HumanFormatter(colour=stream.isatty()) if human else JsonFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler, Recent()], force=True)
     # The client libraries print whole response bodies below this.
     for name in ("kubernetes_asyncio", "aiohttp", "asyncio", "watchfiles"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def recent_lines() -> tuple[str, ...]:
+    """The last lines that were logged, as JSON whatever the form; none before `set_up`."""
+    kept = next((each for each in logging.getLogger().handlers if isinstance(each, Recent)), None)
+    return tuple(kept.lines) if kept is not None else ()
+
+
+class Recent(logging.Handler):
+    """Keeps the last lines in memory, for a person who asks an agent whose log is elsewhere."""
+
+    def __init__(self, most: int = 1000) -> None:
+        super().__init__()
+        self.setFormatter(JsonFormatter())
+        self.lines: deque[str] = deque(maxlen=most)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record, but of a very long one only the beginning."""
+        try:
+            self.lines.append(self.format(record)[:LONGEST_LINE])
+        except Exception:  # noqa: BLE001 as every handler does: a line that cannot be made ends nobody
+            self.handleError(record)
 
 
 def fields(record: logging.LogRecord) -> dict[str, object]:

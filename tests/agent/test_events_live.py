@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,8 +15,8 @@ from policyd.node.facts import BRIDGE4, FORWARD4
 from policyd.watcher.events import NodeEvent, write_event
 from policyd.watcher.failure import WatchError
 from policyd.watcher.transport import Kubeconfig, connect
-from tests.agent.agents import command, until
-from tests.cluster import forward
+from tests.agent.agents import until
+from tests.agent.live import running_live
 from tests.cluster.control_plane import ControlPlane
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel]
@@ -128,8 +124,8 @@ def test_without_the_right_it_is_said_which(control_plane: ControlPlane, verbs: 
 
 
 @pytest.fixture
-def node(control_plane: ControlPlane) -> Iterator[Namespace]:
-    """A node with a pod on a bridge that hides packets, from which the API server can be reached."""
+def node() -> Iterator[Namespace]:
+    """A node with a pod on a bridge that hides packets."""
     made = Namespace("node")
     made.ip(
         [
@@ -142,15 +138,7 @@ def node(control_plane: ControlPlane) -> Iterator[Namespace]:
         ]
     )
     made.set_sysctls({BRIDGE4: "0", FORWARD4: "1"})
-    port = urlsplit(control_plane.server).port
-    with made.entered():
-        listener = socket.create_server(("127.0.0.1", port or 0))
-    door = [sys.executable, "-I", forward.__file__, str(listener.fileno()), "127.0.0.1", str(port)]
-    process = subprocess.Popen(door, pass_fds=[listener.fileno()])
     yield made
-    process.kill()
-    process.wait()
-    listener.close()
     made.close()
 
 
@@ -162,20 +150,12 @@ def test_an_agent_tells_of_its_node(control_plane: ControlPlane, node: Namespace
         "spec": {"nodeName": "told", "containers": [{"name": "c", "image": "none"}]},
     }
     control_plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "told"}}, pod)
-    status = {"status": {"phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]}}
+    status = {"status": {"phase": "Running", "podIP": "10.0.0.99", "podIPs": [{"ip": "10.0.0.99"}]}}
     control_plane.kubectl(
         "patch", "pod", "telling", "--subresource", "status", "--type", "merge", "-p", json.dumps(status)
     )
-    log = tmp_path / "log"
-    with node.entered(), log.open("wb") as stream:
-        options = ("--kubeconfig", str(control_plane.kubeconfig), "--node", "told")
-        agent = subprocess.Popen(command("run", *options), stderr=stream)
-    try:
-        until(lambda: events(control_plane, "told") or agent.poll() is not None)
-        assert agent.poll() is None, log.read_text()
-        found = events(control_plane, "told")
-        assert [(e["reason"], e["type"]) for e in found] == [("BridgeNetfilterOff", "Warning")]
-        assert "cni0" in found[0]["message"]
-    finally:
-        agent.terminate()
-        agent.wait()
+    with running_live(control_plane, node, "told", tmp_path):
+        until(lambda: events(control_plane, "told"))
+        [found] = events(control_plane, "told")
+        assert (found["reason"], found["type"]) == ("BridgeNetfilterOff", "Warning")
+        assert "cni0" in found["message"]
