@@ -34,6 +34,17 @@ class KeyType(Enum):
     IFNAME = "ifname"
 
 
+#: The fields that keys are taken from, as nft writes them behind `typeof`. Sets are declared by these: for a
+#: set declared by `type`, nft from 1.1.2 on notes what makes older ones crash, whoever on the node runs them
+#: (kubernetes#136786); for one declared by `typeof`, what all of them know.
+TYPEOF = {
+    KeyType.V4: "ip saddr",
+    KeyType.V6: "ip6 saddr",
+    KeyType.V4_PAIR: "ip saddr . ip daddr",
+    KeyType.V6_PAIR: "ip6 saddr . ip6 daddr",
+    KeyType.IFNAME: "iifname",
+}
+
 #: V4/V6: an address, or an Interval where the set has `interval`. Pairs: (saddr, daddr).
 #: IFNAME: a name, with a trailing `*` for every name that begins so.
 Key: TypeAlias = int | Interval | str

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
-from policyd_compiler.nft.ast import Chain, ChainName, Key, KeyType, Rule, Set, SetName, VerdictMap
+from policyd_compiler.nft.ast import TYPEOF, Chain, ChainName, Key, KeyType, Rule, Set, SetName, VerdictMap
 from policyd_compiler.nft.printer import PER_LINE, element_lines, print_key, print_rule, quote
 
 
@@ -180,7 +180,7 @@ def _hook(chain: Chain) -> str:
 
 def _add_set(table: str, part: Set | VerdictMap) -> Iterator[str]:
     word, suffix = ("set", "") if isinstance(part, Set) else ("map", " : verdict")
-    spec = f"type {part.key.value}{suffix};"
+    spec = f"typeof {TYPEOF[part.key]}{suffix};"
     if part.size:
         spec += f" size {part.size};"
     if part.interval:

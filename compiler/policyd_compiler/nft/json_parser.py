@@ -8,11 +8,12 @@ result with the table wanted is then a complete verification. Nothing else here 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from policyd_compiler.addr import parse_address, prefix_interval
 from policyd_compiler.nft.ast import (
+    TYPEOF,
     Chain,
     ChainName,
     Drop,
@@ -31,7 +32,6 @@ from policyd_compiler.nft.ast import (
 from policyd_compiler.nft.json_rules import NotOurs, only, read_rule, read_verdict
 
 _FAMILY: dict[KeyType, Family] = {KeyType.V4: 4, KeyType.V6: 6, KeyType.V4_PAIR: 4, KeyType.V6_PAIR: 6}
-_KEY_TYPES = {kind.value: kind for kind in KeyType}
 _PLACE = {"family", "table", "name", "handle"}
 #: `elem` apart. `count` is how many elements there are now; newer versions of nft say so.
 _SET_KEYS = _PLACE | {"type", "flags", "size", "elem", "count"}
@@ -166,11 +166,27 @@ class _Reader:
 
 
 def _key_type(value: dict[str, Any]) -> KeyType:
-    words = value["type"] if isinstance(value["type"], list) else [value["type"]]
-    kind = _KEY_TYPES.get(" . ".join(map(str, words)))
+    kind = _KEY_TYPES.get(json.dumps(value["type"], sort_keys=True))
     if kind is None:
-        raise NotOurs(f"elements of type {value['type']}")
+        raise NotOurs(f"elements of type {json.dumps(value['type'])}")
     return kind
+
+
+def _declarations(kind: KeyType) -> Iterator[object]:
+    """How the keys are listed: nft before 1.1 has the types, later ones the fields if it was told these."""
+    types = kind.value.split(" . ")
+    yield types if len(types) > 1 else types[0]
+    fields = [_field(*text.split()) for text in TYPEOF[kind].split(" . ")]
+    yield {"typeof": {"concat": fields} if len(fields) > 1 else fields[0]}
+
+
+def _field(word: str, name: str = "") -> object:
+    return {"payload": {"protocol": word, "field": name}} if name else {"meta": {"key": word}}
+
+
+_KEY_TYPES = {
+    json.dumps(declaration, sort_keys=True): kind for kind in KeyType for declaration in _declarations(kind)
+}
 
 
 def _interval(value: dict[str, Any]) -> bool:

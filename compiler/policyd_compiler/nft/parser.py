@@ -12,6 +12,7 @@ from typing import cast
 
 from policyd_compiler.addr import BITS, prefix_interval
 from policyd_compiler.nft.ast import (
+    TYPEOF,
     Chain,
     ChainName,
     Family,
@@ -47,7 +48,9 @@ from policyd_compiler.nft.tokens import ParseError, Tokens
 __all__ = ["ParseError", "Statement", "parse_commands", "parse_replace", "parse_script", "parse_table"]
 
 _FAMILY: dict[KeyType, Family] = {KeyType.V4: 4, KeyType.V6: 6, KeyType.V4_PAIR: 4, KeyType.V6_PAIR: 6}
-_KEY_TYPES = {kind.value: kind for kind in KeyType}
+_KEY_TYPES = {f"type {kind.value}": kind for kind in KeyType} | {
+    f"typeof {TYPEOF[kind]}": kind for kind in KeyType
+}
 _DONE: dict[tuple[str, str], type[FlushSet | FlushMap | DeleteSet | DeleteMap]] = {
     ("flush", "set"): FlushSet,
     ("flush", "map"): FlushMap,
@@ -255,7 +258,6 @@ def _part(tokens: Tokens, what: str, notes: tuple[str, ...]) -> Set | VerdictMap
     name = SetName(word(tokens))
     tokens.expect("{")
     tokens.skip_space()
-    tokens.expect("type")
     words = tokens.until(";", "\n", "}")
     if what == "map":
         if words[-2:] != [":", "verdict"]:

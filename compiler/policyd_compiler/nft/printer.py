@@ -11,6 +11,7 @@ from typing import assert_never
 
 from policyd_compiler.addr import BITS, cover_prefixes, print_address
 from policyd_compiler.nft.ast import (
+    TYPEOF,
     Accept,
     Action,
     AddrInPrefix,
@@ -77,7 +78,7 @@ def _set_lines(part: Set | VerdictMap) -> Iterator[str]:
     suffix = "" if isinstance(part, Set) else " : verdict"
     yield from (f"\t# {note}" for note in part.notes)
     yield f"\t{word} {part.name} {{"
-    yield f"\t\ttype {part.key.value}{suffix}"
+    yield f"\t\ttypeof {TYPEOF[part.key]}{suffix}"
     if part.size:
         yield f"\t\tsize {part.size}"
     if part.interval:
