@@ -1,43 +1,49 @@
-"""`policyd cleanup`: remove what policyd has put into the kernel."""
+"""`policyd cleanup`: remove what policyd has put into the kernel, and what it keeps to put it back there."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from policyd.agent.claim import claim_node
+from policyd.agent.state import state_file
 from policyd.applier.backend import delete_table
 from policyd.applier.choose import open_backend
 from policyd.cli import terminal
-from policyd.cli.flags import add_table_flag
 from policyd.cli.parsing import Subparsers, add_command
+from policyd.cli.setting_flags import add_setting_flags, settings_of
 from policyd.errors import Exit
 
 TEXT = """\
 Remove policyd's table from this node's kernel: nothing is enforced any more. Refuses while an agent is at
-work here, which would put the table back."""
-EXAMPLES = "policyd cleanup"
+work here, which would put the table back. The ruleset in --state-dir, which the next agent would put back,
+is removed, too."""
+EXAMPLES = "policyd cleanup --state-dir /var/lib/policyd"
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command's parser."""
-    add_table_flag(add_command(subparsers, "cleanup", TEXT, EXAMPLES))
+    add_setting_flags(add_command(subparsers, "cleanup", TEXT, EXAMPLES), only=("table", "state_dir"))
 
 
 def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
     """Remove the table; without one, say so."""
-    return _main(args)
+    settings = settings_of(args).settings
+    return _main(settings.table, settings.state_dir)
 
 
-async def _main(args: argparse.Namespace) -> int:
-    with claim_node(args.table):
+async def _main(table: str, state_dir: str) -> int:
+    with claim_node(table):
         nft = await open_backend("auto")
         try:
-            there = await nft.list_table(args.table) is not None
-            await delete_table(nft, args.table)
+            there = await nft.list_table(table) is not None
+            await delete_table(nft, table)
         finally:
             await nft.close()
+        if state_dir:
+            state_file(Path(state_dir), table).unlink(missing_ok=True)
     what = "removed: nothing is enforced any more" if there else "is not there: nothing to remove"
-    terminal.say(f"table inet {args.table} {what}")
+    terminal.say(f"table inet {table} {what}")
     return Exit.OK
