@@ -79,6 +79,14 @@ bench: setup ## measure compile, apply and churn, and compare with the baseline
 fresh: ## run the demonstration and the tests in a minimal Debian made for the purpose (root)
 	@scripts/fresh
 
+.PHONY: image
+image: ## build the container image into dist/policyd.tar, with no registry (root; minutes)
+	@scripts/image
+
+.PHONY: manifests
+manifests: setup ## make install.yaml and what else is made from the chart (needs Go)
+	@$(BIN)/python -m tests.deploy
+
 .PHONY: lock
 lock: setup ## pin the dependencies anew, with hashes (needs uv)
 	@scripts/lock
