@@ -1,0 +1,74 @@
+{{- /* There is one policyd on a node, and so one in a cluster: its objects have one name. */}}
+{{- define "policyd.selector" -}}
+app.kubernetes.io/name: policyd
+{{- end }}
+
+{{- define "policyd.labels" -}}
+{{ include "policyd.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end }}
+
+{{- define "policyd.monitoringLabels" -}}
+{{ include "policyd.labels" . }}
+{{- with .Values.monitoring.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "policyd.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- with .Values.image.digest }}@{{ . }}{{ end }}
+{{- end }}
+
+{{- /* What the agent listens on: what is set; else all addresses if somebody is to ask; else the node itself. */}}
+{{- define "policyd.listen" -}}
+{{- if hasKey .Values.settings "listen" -}}
+{{ .Values.settings.listen }}
+{{- else if or .Values.monitoring.service .Values.monitoring.podMonitor -}}
+:9471
+{{- else -}}
+127.0.0.1:9471
+{{- end }}
+{{- end }}
+
+{{- define "policyd.port" -}}
+{{ include "policyd.listen" . | splitList ":" | last }}
+{{- end }}
+
+{{- /* Where the kubelet asks: the node itself, unless one other address is listened on. */}}
+{{- define "policyd.probe" -}}
+{{- $host := include "policyd.listen" . | trimSuffix (printf ":%s" (include "policyd.port" .)) | trimAll "[]" -}}
+host: {{ get (dict "" "127.0.0.1" "0.0.0.0" "127.0.0.1" "::" "::1") $host | default $host | quote }}
+port: {{ include "policyd.port" . }}
+{{- end }}
+
+{{- define "policyd.container" -}}
+image: {{ include "policyd.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  # Root, because Kubernetes gives capabilities to no other user; and of root's only the one for nftables.
+  runAsUser: 0
+  privileged: false
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+    add: [NET_ADMIN]
+  seccompProfile:
+    type: RuntimeDefault
+{{- end }}
+
+{{- define "policyd.environment" -}}
+- name: POLICYD_STATE_DIR
+  value: /var/lib/policyd
+{{- if .Values.cniResults }}
+- name: POLICYD_CNI_CACHE
+  value: /var/lib/cni/results
+{{- end }}
+- name: POLICYD_LISTEN
+  value: {{ include "policyd.listen" . | quote }}
+{{- range $name, $value := omit .Values.settings "listen" }}
+- name: POLICYD_{{ upper $name }}
+  value: {{ kindIs "slice" $value | ternary (join "," $value) (toString $value) | quote }}
+{{- end }}
+{{- end }}
