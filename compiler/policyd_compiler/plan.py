@@ -37,10 +37,18 @@ Named = TypeVar("Named", Set, VerdictMap, Chain)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One nft transaction."""
+    """One nft transaction: `commands`, or with "replace" the whole of `desired`."""
 
     kind: StepKind
-    script: str
+    desired: Table
+    commands: tuple[Command, ...] = ()
+
+    @property
+    def script(self) -> str:
+        """The text for nft. Printed when asked for: most plans are only compared, or are not run to their end."""
+        if self.kind == "replace":
+            return print_replace(self.desired)
+        return print_commands(self.desired.name, self.commands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ def plan(actual: Table | None, desired: Table) -> Transaction:
     The table's comment does not count: nothing but a replacement changes it, and it has no effect on packets.
     """
     if actual is None or not _alike(actual, desired):
-        return Transaction((Step("replace", print_replace(desired)),))
+        return Transaction((Step("replace", desired),))
     emptied, removed = _sweep(actual, desired)
     scripts: tuple[tuple[StepKind, list[Command]], ...] = (
         ("stage", _stage(actual, desired)),
@@ -65,9 +73,7 @@ def plan(actual: Table | None, desired: Table) -> Transaction:
         ("sweep", emptied),
         ("sweep", removed),
     )
-    return Transaction(
-        tuple(Step(kind, print_commands(desired.name, commands)) for kind, commands in scripts if commands)
-    )
+    return Transaction(tuple(Step(kind, desired, tuple(commands)) for kind, commands in scripts if commands))
 
 
 def same_rules(actual: Table, desired: Table) -> bool:
