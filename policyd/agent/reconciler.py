@@ -25,6 +25,7 @@ from policyd.errors import EnvironmentRefused
 from policyd.kube.objects import NetworkPolicy
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, build
+from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
 
 log = logging.getLogger(__name__)
@@ -35,11 +36,15 @@ MOST_SUSPECTS = 32
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. `sweep_after`: how long nothing must have changed before leftovers are removed."""
+    """Seconds. `sweep_after`: how long nothing must have changed before leftovers are removed.
+
+    `retry_least`: the least pause after a failure.
+    """
 
     pacing: Pacing = field(default_factory=Pacing)
     verify_every: float = 30.0
     sweep_after: float = 0.2
+    retry_least: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,23 +186,27 @@ class Reconciler:
     async def _find_guilty(self, state: ClusterState, built: Build, refusal: NftRefused) -> frozenset[str]:
         """The policies without which the kernel takes the ruleset: one if that is enough."""
         candidates = [key for key in suspects(refusal.statement, built.owners) if key in state.policies]
+        if candidates and await self._is_taken(built):
+            return frozenset()  # it was no policy, but what the kernel held: somebody else wrote in between
         for key in candidates[:MOST_SUSPECTS]:
-            without = await self._build(state, frozenset({*self._refused, key}))
-            try:
-                await self._applier.check(without.table)
-            except NftRefused:
-                continue
-            return frozenset({key})
+            if await self._is_taken(await self._build(state, frozenset({*self._refused, key}))):
+                return frozenset({key})
         return frozenset(candidates)
+
+    async def _is_taken(self, built: Build) -> bool:
+        """Whether the kernel would take a ruleset in the place of whatever it holds."""
+        try:
+            await self._applier.check(built.table)
+        except NftRefused:
+            return False
+        return True
 
     def _succeed(self, built: Build, applied: Applied) -> None:
         status = self.status
-        status.trouble, status.failures = "", 0
-        if applied.steps or status.enforced is None:
-            # At the start everything counts as new: whoever was here before may not have finished.
-            swap = Swap(applied.before if status.enforced else None, built.table, applied.generation)
+        for before in self._replaced(applied):
             for tell in self.on_swap:
-                tell(swap)
+                tell(Swap(before, built.table, applied.generation))
+        status.trouble, status.failures = "", 0
         status.refused = tuple(sorted(self._refused))
         self._retry_at = 0.0
         for warning in sorted(set(built.warnings) - set(status.enforced.warnings if status.enforced else ())):
@@ -212,9 +221,20 @@ class Reconciler:
             fields = {"generation": applied.generation, "pods": built.stats.pods, "rules": built.stats.rules}
             log.info("ruleset in force", extra={"event": "ruleset.applied", **fields})
 
+    def _replaced(self, applied: Applied) -> list[Table | None]:
+        """The rulesets in whose place another is now: those under which connections may have been opened."""
+        status = self.status
+        if status.enforced is None:
+            return [None]  # everything counts as new: whoever was here before may not have finished
+        found = [applied.before] if applied.steps else []
+        # What failed may have been done, and then only reading back told of it.
+        return [*found, status.table] if status.failures else found
+
     def _fail(self, sentence: str, event: str, error: Exception) -> None:
         self.status.trouble = f"{sentence}: {error}"
-        self._retry_at = time.monotonic() + backoff(self.status.failures, random.random())  # noqa: S311 jitter
+        chance = random.random()  # noqa: S311 jitter
+        pause = backoff(self.status.failures, chance, self._timing.retry_least)
+        self._retry_at = time.monotonic() + pause
         self.status.failures += 1
         log.error(sentence, extra={"event": event, "reason": str(error), "failures": self.status.failures})
 
@@ -226,6 +246,7 @@ class Reconciler:
             found = await self._applier.verify()
         except EnvironmentRefused as error:
             self._fail("the ruleset could not be verified", "verify.failed", error)
+            self._verify_at = self._retry_at
             return
         self.status.verified, self.status.differences = time.time(), found
         if found:
@@ -237,6 +258,8 @@ class Reconciler:
             )
             now = time.monotonic()
             self._burst = Burst(now - self._timing.pacing.patience, now, urgent=True)
+        elif self._burst is None:
+            self.status.trouble, self.status.failures = "", 0
 
     async def _sweep(self) -> None:
         try:

@@ -1,0 +1,161 @@
+"""What a single failure must not cost: a repair, readiness, the end of a connection that is denied now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from policyd.agent.pacing import Pacing
+from policyd.agent.reconciler import Reconciler, Target, Timing
+from policyd.agent.status import Swap
+from policyd.agent.store import ObjectStore
+from policyd.applier.apply import Applier
+from policyd.cluster.events import KINDS, Synced
+from policyd_compiler.changes import changed_addresses
+from tests.agent.agents import DEADLINE
+from tests.cases.form import ingress, pod
+from tests.oracle import Manifest
+from tests.reliability.kernel import TABLE, Kernel
+from tests.reliability.states import NODE, OPTIONS, compiled, upsert
+
+TIMING = Timing(Pacing(0.0, 0.0, 0.0), verify_every=600.0, sweep_after=0.0, retry_least=0.001)
+WORLD: list[Manifest] = [
+    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}},
+    pod("x/a", "10.244.1.1", "fd00:10:244:1::1"),
+]
+
+
+class Agent:
+    """A reconciler at work on a kernel that fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.wake = asyncio.Event()
+        self.kernel = Kernel()
+        self.store = ObjectStore(NODE, self.wake)
+        self.monitor = SimpleNamespace(suspicious=False)
+        applier = Applier(self.kernel, TABLE)
+        self.reconciler = Reconciler(self.store, applier, self.monitor, Target(NODE, OPTIONS), TIMING)
+        self.swaps: list[Swap] = []
+        self.reconciler.on_swap.append(self.swaps.append)
+
+    def say(self, *raws: Manifest) -> None:
+        self.store.apply([upsert(raw) for raw in raws])
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not holds():  # noqa: ASYNC110 what is waited for has no event
+                await asyncio.sleep(0.001)
+
+    def tamper(self, script: str) -> None:
+        self.kernel.tamper(script)
+        self.monitor.suspicious = True
+        self.wake.set()
+
+
+@asynccontextmanager
+async def at_work() -> AsyncIterator[Agent]:
+    """An agent that enforces WORLD."""
+    agent = Agent()
+    agent.say(*WORLD)
+    agent.store.apply([Synced(kind) for kind in KINDS])
+    task = asyncio.create_task(agent.reconciler.run(agent.wake))
+    try:
+        await agent.until(lambda: agent.reconciler.status.enforced)
+        yield agent
+    finally:
+        agent.reconciler.stop(agent.wake)
+        await task
+
+
+def scenario(steps: Callable[[Agent], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with at_work() as agent:
+            await steps(agent)
+
+    asyncio.run(run())
+
+
+def test_a_verification_that_fails_is_tried_again_soon() -> None:
+    """Else what somebody changed would stay until the next one that is due anyway."""
+
+    async def steps(agent: Agent) -> None:
+        right = agent.kernel.held()
+        agent.kernel.coming["list"] = ["vanish", "vanish"]
+        agent.tamper(f"delete table inet {TABLE}\n")
+        await agent.until(lambda: agent.kernel.held() == right)
+
+    scenario(steps)
+
+
+def test_a_failure_to_verify_is_over_when_it_is() -> None:
+    """Without a change, too, of which there may be none for days."""
+
+    async def steps(agent: Agent) -> None:
+        agent.kernel.coming["list"] = ["vanish"]
+        agent.monitor.suspicious = True
+        agent.wake.set()
+        await agent.until(lambda: agent.reconciler.status.trouble)
+        await agent.until(lambda: not agent.reconciler.status.trouble)
+
+    scenario(steps)
+
+
+def test_no_policy_is_blamed_for_what_somebody_else_did() -> None:
+    """A ruleset that is deleted under our hands makes the kernel refuse our next script, not our policies."""
+
+    async def steps(agent: Agent) -> None:
+        first, second = (ingress("x", "a", {"ports": [{"port": port}]}) for port in (80, 81))
+        agent.say(first)
+        await agent.until(lambda: agent.kernel.held() == compiled([*WORLD, first]))
+        agent.kernel.tamper(f"delete table inet {TABLE}\n")  # it is not noticed yet
+        agent.say(second)
+        await agent.until(lambda: agent.kernel.held() == compiled([*WORLD, second]))
+        assert agent.reconciler.status.refused == ()
+
+    scenario(steps)
+
+
+@pytest.mark.parametrize("further", [[], [pod("x/b", "10.244.1.2")]], ids=["the same", "another"])
+def test_a_swap_that_nobody_heard_of_is_told_once_it_is_known(further: list[Manifest]) -> None:
+    """The worker died when all was done: connections that are denied now must end nevertheless."""
+
+    async def steps(agent: Agent) -> None:
+        agent.kernel.coming = {"run": [None, "vanish-after"], "list": ["vanish"] * 3}  # stage, commit
+        told = len(agent.swaps)
+        agent.say(ingress("x", "a"))
+        await agent.until(lambda: agent.reconciler.status.trouble)
+        agent.say(*further)
+        await agent.until(lambda: not agent.reconciler.status.trouble)
+        assert changed(agent.swaps[told:]) == addresses("10.244.1.1")
+
+    scenario(steps)
+
+
+def test_what_was_in_force_while_nobody_heard_of_it_counts_as_before() -> None:
+    """Open, closed and unheard of, open, closed again: connections of any of these times must end."""
+
+    async def steps(agent: Agent) -> None:
+        agent.say(ingress("x", "a"))
+        await agent.until(lambda: len(agent.swaps) == 2)
+        agent.kernel.coming["run"] = [None, "vanish-after"]
+        agent.kernel.coming["list"] = ["vanish"] * 3
+        agent.say(ingress("x", "a", {}))
+        await agent.until(lambda: agent.reconciler.status.trouble)
+        agent.say(ingress("x", "a"))
+        await agent.until(lambda: not agent.reconciler.status.trouble)
+        assert changed(agent.swaps[2:]) == addresses("10.244.1.1")
+
+    scenario(steps)
+
+
+def changed(swaps: list[Swap]) -> frozenset[int]:
+    """The IPv4 addresses whose connections are looked at."""
+    return frozenset(a for swap in swaps for a in changed_addresses(swap.before, swap.after)[4])
+
+
+def addresses(*texts: str) -> frozenset[int]:
+    return frozenset(int.from_bytes(bytes(map(int, text.split(".")))) for text in texts)
