@@ -20,6 +20,9 @@ from policyd.cli.version import VERSION
 COMMANDS = {
     "compile": "turn manifests into the ruleset of a node",
     "run": "enforce policies on this node: the agent",
+    "status": "tell what is enforced on this node",
+    "doctor": "examine this node, and tell how to mend it",
+    "support-bundle": "gather what is needed to replay this node's state",
     "cleanup": "remove what policyd has put into the kernel",
     "config": "show the settings that an agent would have",
     "schema": "print the JSON schema of an output",

@@ -16,10 +16,15 @@ _PLAIN = "\x1b[0m"
 
 
 def write(text: str) -> None:
-    """Write data to standard output, all of it, as UTF-8 whatever the locale."""
+    """Write text to standard output, all of it, as UTF-8 whatever the locale."""
+    write_bytes(text.encode(errors="surrogateescape"))
+
+
+def write_bytes(data: bytes) -> None:
+    """Write data to standard output, all of it."""
     if sys.stdout is None:
         raise EnvironmentRefused("standard output is closed")
-    rest = memoryview(text.encode(errors="surrogateescape"))
+    rest = memoryview(data)
     while rest:  # with PYTHONUNBUFFERED there is no buffer, and less may be taken than is given
         rest = rest[sys.stdout.buffer.write(rest) :]
     sys.stdout.buffer.flush()

@@ -1,0 +1,153 @@
+"""What the agent of this node answers over HTTP, as values: for commands that look at it from outside.
+
+That nobody answers is an answer, too. Asks this node alone, past any proxy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from policyd.config import Loaded, Settings
+
+#: Where an agent listens that listens everywhere.
+_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104 to be asked, not listened on
+#: An agent may be busy with ten thousand pods.
+_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Nobody answered, or not as an agent does. `text` says what happened."""
+
+    text: str
+
+
+class _Answer(BaseModel):
+    """Part of an answer. The agent may be of another version: what is unknown is passed over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Told(_Answer):
+    """A condition, as the agent tells it."""
+
+    name: str
+    text: str
+    untrue: bool = True
+
+
+class Size(_Answer):
+    """How much is in force."""
+
+    pods: int = 0
+    isolated: int = 0
+    policies: int = 0
+    chains: int = 0
+    rules: int = 0
+    sets: int = 0
+    elements: int = 0
+
+
+class InForce(_Answer):
+    """The ruleset in force. `since` is wall clock, in seconds."""
+
+    generation: int
+    since: float
+    stats: Size = Size()
+
+
+class Objects(_Answer):
+    """What is known of a kind."""
+
+    kind: str
+    count: int
+    stale_seconds: float | None = None
+    mistakes: dict[str, tuple[str, ...]] = {}
+
+
+class AgentState(_Answer):
+    """What /debug/state says."""
+
+    settings: dict[str, object] = {}
+    conditions: tuple[Told, ...] = ()
+    enforced: InForce | None = None
+    refused: tuple[str, ...] = ()
+    repairs: int = 0
+    verified: float = 0.0
+    waiting_for: tuple[str, ...] = ()
+    objects: tuple[Objects, ...] = ()
+
+    @property
+    def enforcing(self) -> bool:
+        """Whether what is in force is what the objects say."""
+        return self.enforced is not None and not any(condition.untrue for condition in self.conditions)
+
+
+async def ask(listen: str, path: str) -> bytes | NoAnswer:
+    """What the agent that listens there answers to a path."""
+    if not listen:
+        return NoAnswer("the setting `listen` is empty, so the agent answers nobody")
+    host, _, port = listen.rpartition(":")
+    if not port.isdecimal():
+        return NoAnswer(f"{listen} is not an address with a port")
+    try:
+        async with asyncio.timeout(_SECONDS):
+            status, body = await _get(_EVERYWHERE.get(host, host).strip("[]"), int(port), path)
+    except TimeoutError:
+        return NoAnswer(f"who listens at {listen} does not answer in {_SECONDS:g} s")
+    except (OSError, OverflowError) as error:
+        number = getattr(error, "errno", None)
+        return NoAnswer(f"no agent answers at {listen} ({os.strerror(number).lower() if number else error})")
+    except ValueError:
+        return NoAnswer(f"who answers at {listen} does not speak HTTP")
+    if status not in (200, 503):  # not ready is an answer
+        said = body.decode(errors="replace").strip().partition("\n")[0]
+        return NoAnswer(f"who answers at {listen} says {status} to {path}: {said[:200]}")
+    return body
+
+
+async def _get(host: str, port: int, path: str) -> tuple[int, bytes]:
+    """One question in HTTP 1.0, whose answer ends with the connection. Raises ValueError for what is none.
+
+    By hand, as the import of a client takes longer than all else here.
+    """
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+        answer = await reader.read()
+    finally:
+        writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    version, status, *_ = (*head.split(maxsplit=2), b"", b"")
+    if not version.startswith(b"HTTP/"):
+        raise ValueError(answer[:20])
+    return int(status), body
+
+
+async def ask_state(listen: str) -> AgentState | NoAnswer:
+    """The state of the agent that listens there."""
+    body = await ask(listen, "/debug/state")
+    if isinstance(body, NoAnswer):
+        return body
+    try:
+        return AgentState.model_validate(json.loads(body))
+    except (ValueError, ValidationError):
+        return NoAnswer(f"who answers at {listen} is not an agent of policyd, or one of another version")
+
+
+async def settings_as_agent(loaded: Loaded) -> Settings:
+    """The settings, and where nobody has given one here, the agent's: it may have been started with flags."""
+    told = await ask_state(loaded.settings.listen)
+    if isinstance(told, NoAnswer):
+        return loaded.settings
+    own = loaded.settings.model_dump()
+    theirs = {name: value for name, value in told.settings.items() if loaded.origins.get(name) == "default"}
+    try:
+        return Settings(**{**own, **theirs})
+    except ValidationError:  # an agent of another version
+        return loaded.settings

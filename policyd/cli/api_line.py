@@ -1,0 +1,60 @@
+"""The API server for `policyd doctor`: whether it answers, and lets an agent read what it needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from policyd.cli.node_lines import Line
+from policyd.config import Settings
+from policyd.errors import EnvironmentRefused
+from policyd.watcher.failure import WatchError
+from policyd.watcher.resource import RESOURCES
+from policyd.watcher.transport import Access, Connection, InCluster, Timeouts, connect, find_access
+
+_SECONDS = 10.0
+_NAME = "api server"
+
+
+async def api_line(settings: Settings, environ: Mapping[str, str] = os.environ) -> Line:
+    """How it fares with the API server that an agent with these settings would have."""
+    access = _access(settings, environ)
+    if access is None:
+        return Line(_NAME, "ok", "none is configured")
+    try:
+        connection = await connect(access, Timeouts(connect=_SECONDS, read=_SECONDS, credentials=_SECONDS))
+    except EnvironmentRefused as error:
+        return Line(_NAME, "FAIL", str(error))
+    try:
+        return await _allowed(connection)
+    finally:
+        await connection.close()
+
+
+def _access(settings: Settings, environ: Mapping[str, str]) -> Access | None:
+    """The way there, if somebody has named one."""
+    if settings.manifests is not None:
+        return None
+    access = find_access(settings.kubeconfig or None, settings.context or None, environ)
+    named = settings.kubeconfig or settings.context or environ.get("KUBECONFIG")
+    return access if named or isinstance(access, InCluster) else None
+
+
+async def _allowed(connection: Connection) -> Line:
+    refused: list[str] = []
+    for resource in RESOURCES:
+        try:
+            question = connection.get(resource.path, (("limit", "1"),), resource.accept("List"), _SECONDS)
+            async with question as answer:
+                status = answer.status
+        except WatchError as error:
+            return Line(_NAME, "FAIL", f"{error.text}; see the address in the kubeconfig, and the network")
+        if status == 401:
+            return Line(_NAME, "FAIL", "it does not know us (401): the token or certificate is not valid")
+        if status != 200:
+            refused.append(f"{resource.kind} ({status})")
+    if refused:
+        cure = "the ClusterRole must allow list and watch"
+        return Line(_NAME, "FAIL", f"it answers, but does not list {', '.join(refused)}: {cure}")
+    kinds = ", ".join(resource.kind for resource in RESOURCES)
+    return Line(_NAME, "ok", f"it answers, and lists {kinds}")

@@ -1,0 +1,69 @@
+"""`policyd doctor`: what this node has, what it lacks, and how to mend that."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Coroutine
+from dataclasses import asdict
+from typing import Any
+
+from policyd.cli import terminal
+from policyd.cli.agent_answers import settings_as_agent
+from policyd.cli.examination import examine
+from policyd.cli.node_lines import Line
+from policyd.cli.parsing import Subparsers, add_command
+from policyd.cli.setting_flags import add_setting_flags, settings_of
+from policyd.errors import Exit
+from policyd.kube.syntax import printable
+
+TEXT = """\
+Examine this node: the kernel, nft, sysctls, interfaces, the table, the agent, the state on disk, the API
+server. Changes nothing, needs no agent, and tells what it could not see without root."""
+EXAMPLES = "policyd doctor\npolicyd doctor --pod-interfaces cni0 -o json"
+SETTINGS = (
+    "node",
+    "manifests",
+    "kubeconfig",
+    "context",
+    "table",
+    "pod_interfaces",
+    "deny",
+    "backend",
+    "state_dir",
+    "listen",
+)
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = add_command(subparsers, "doctor", TEXT, EXAMPLES)
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form (%(default)s)")
+    add_setting_flags(parser, SETTINGS)
+
+
+def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
+    """Examine, and tell."""
+    return _main(args)
+
+
+async def _main(args: argparse.Namespace) -> int:
+    found = await examine(await settings_as_agent(settings_of(args)))
+    terminal.write(print_json(found) if args.output == "json" else print_lines(found))
+    return exit_code(found)
+
+
+def exit_code(lines: tuple[Line, ...]) -> Exit:
+    """0: nothing is wrong; 1: something is; 4: nothing was seen to be wrong, but not all could be seen."""
+    states = {line.state for line in lines}
+    return Exit.FINDING if "FAIL" in states else Exit.ENVIRONMENT if "unseen" in states else Exit.OK
+
+
+def print_lines(lines: tuple[Line, ...]) -> str:
+    """A line for each, for a person."""
+    return "".join(f"{line.state:6}  {line.name:11}  {printable(line.text)}\n" for line in lines)
+
+
+def print_json(lines: tuple[Line, ...]) -> str:
+    """The same for programs."""
+    return json.dumps([asdict(line) for line in lines], indent=2) + "\n"

@@ -1,0 +1,149 @@
+"""The examination of a node for `policyd doctor`: each thing that policyd needs, in a line. Changes nothing.
+
+Whatever cannot be looked at is said to be so, and the rest is looked at nevertheless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import assert_never
+
+from policyd.agent.claim import holder
+from policyd.applier.backend import Nft
+from policyd.applier.choose import open_backend
+from policyd.applier.probe import Capabilities, probe_nft
+from policyd.cli.agent_answers import AgentState, NoAnswer, ask_state
+from policyd.cli.api_line import api_line
+from policyd.cli.kernel_table import KernelTable, read_table
+from policyd.cli.node_lines import Line, node_lines
+from policyd.cli.status import read_disk
+from policyd.cli.version import VERSION
+from policyd.config import Settings
+from policyd.errors import EnvironmentRefused
+from policyd.node.facts import read_facts
+from policyd.node.self_test import refusal
+
+#: What rules need of a kernel that is built in modules; others come along with these.
+MODULES = ("nf_tables", "nft_ct", "nft_fib_inet", "nft_reject_inet", "nf_conntrack_netlink", "br_netfilter")
+_MODULES = Path("/sys/module")
+
+
+async def examine(settings: Settings) -> tuple[Line, ...]:
+    """Look at everything, from the kernel up."""
+    kernel = f"{platform.release()}, {platform.machine()}"
+    found = [
+        Line("policyd", "ok", f"{VERSION}, on Python {platform.python_version()}"),
+        Line("kernel", "ok", kernel),
+        _modules(),
+    ]
+    table = await _kernel(settings, found)
+    addresses = table.addresses if isinstance(table, KernelTable) else ()
+    try:
+        found.extend(node_lines(await asyncio.to_thread(read_facts, addresses), settings.pod_interfaces))
+    except EnvironmentRefused as error:
+        found.append(Line("node", "unseen", str(error)))
+    told = await ask_state(settings.listen)
+    said = {line.text for line in found}
+    found.extend(line for line in _agent(told, settings, table) if line.text not in said)
+    found.append(_disk(settings))
+    found.append(await api_line(settings))
+    return tuple(found)
+
+
+async def _kernel(settings: Settings, found: list[Line]) -> KernelTable | str | None:
+    """What nft and the kernel say, added to what was found; the table, or why it cannot be read."""
+    try:
+        nft = await open_backend(settings.backend)
+    except EnvironmentRefused as error:
+        # Root is refused for a reason; others would be told by root.
+        found.append(Line("nft", "FAIL" if os.geteuid() == 0 else "unseen", str(error)))
+        found.extend(Line(name, "unseen", "nft cannot be asked") for name in ("ruleset", "table"))
+        return str(error)
+    try:
+        found.extend(await _nft(nft, settings))
+        table = await read_table(nft, settings.table)
+    except EnvironmentRefused as error:
+        found.append(Line("table", "FAIL", str(error)))
+        return str(error)
+    finally:
+        await nft.close()
+    found.append(_table(table, settings.table))
+    return table
+
+
+def _modules() -> Line:
+    loaded = [name for name in MODULES if (_MODULES / name).exists()]
+    others = [name for name in MODULES if name not in loaded]
+    said = [f"loaded: {', '.join(loaded)}"] if loaded else []
+    said += [f"built in, or not loaded: {', '.join(others)}"] if others else []
+    return Line("modules", "ok", "; ".join(said))
+
+
+async def _nft(nft: Nft, settings: Settings) -> tuple[Line, ...]:
+    found = await probe_nft(nft)
+    unfit = await refusal(nft, settings.options())
+    return (
+        Line("backend", "warn" if "not usable" in found.backend else "ok", found.backend),
+        _version(found),
+        Line("ruleset", "FAIL" if unfit else "ok", unfit or "the kernel takes what policyd enforces with"),
+    )
+
+
+def _version(found: Capabilities) -> Line:
+    text = found.sentences()[1].removeprefix("nft: ")
+    doubtful = "(" in text or not found.nft or not found.json
+    return Line("nft", "warn" if doubtful else "ok", text if doubtful else f"{text}, with JSON")
+
+
+def _table(found: KernelTable | None, name: str) -> Line:
+    if found is None:
+        return Line("table", "warn", f"there is no table inet {name}: nothing is enforced")
+    if found.foreign:
+        return Line("table", "FAIL", f"somebody else wrote into table inet {name}: {found.foreign[0]}")
+    text = f"inet {name} holds generation {found.generation}, which isolates {found.isolated} addresses"
+    return Line("table", "ok", text)
+
+
+def _agent(
+    told: AgentState | NoAnswer, settings: Settings, table: KernelTable | str | None
+) -> Iterator[Line]:
+    if isinstance(told, NoAnswer):
+        yield _silent(told.text, holder(settings.table), table)
+        return
+    if told.enforcing:
+        yield Line("agent", "ok", "it answers, and enforces what the objects say")
+    else:
+        yield Line("agent", "FAIL", "it answers, but what is in force may not be what the objects say")
+    for condition in told.conditions:
+        yield Line("agent", "FAIL" if condition.untrue else "warn", condition.text)
+
+
+def _silent(why: str, who: str, table: KernelTable | str | None) -> Line:
+    """Where no agent answers, it depends on what there is whether that is wrong."""
+    if who:
+        return Line("agent", "FAIL", f"one is at work{who}, but {why}: --listen names its address")
+    match table:
+        case KernelTable():
+            return Line("agent", "FAIL", f"{why}, so nobody follows changes: `policyd run` starts one")
+        case None:
+            return Line("agent", "warn", f"{why}, and none has been here: `policyd run` starts one")
+        case str():
+            return Line("agent", "warn", f"{why}: `policyd run` starts one")
+        case _:
+            assert_never(table)
+
+
+def _disk(settings: Settings) -> Line:
+    found = read_disk(settings)
+    if found is None:
+        text = (
+            f"{settings.state_dir} holds no ruleset" if settings.state_dir else "no directory is configured"
+        )
+        return Line("state", "ok", text)
+    if isinstance(found, int):
+        return Line("state", "ok", f"{settings.state_dir} holds generation {found}, for after a reboot")
+    return Line("state", "warn", found)

@@ -1,0 +1,103 @@
+"""Facts of a node as lines for `policyd doctor`: what is wrong and, where nothing is, how it is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, Facts
+from policyd.node.findings import judge, pod_bridges, pod_links
+
+#: `unseen`: it could not be looked at.
+State: TypeAlias = Literal["ok", "warn", "FAIL", "unseen"]
+
+#: A table of connections that is fuller than this will soon be full.
+_NEARLY_FULL = 0.9
+#: Names in a line; the rest is counted.
+_NAMED = 4
+#: The line in which a finding stands.
+_TOPICS = {
+    "forwarding-off": "forwarding",
+    "bridge-netfilter-off": "bridges",
+    "pods-unseen": "interfaces",
+    "second-engine": "engines",
+    "flowtable": "flowtables",
+    "connections-unlisted": "connections",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that was looked at: how it is, and what to do where it is not well."""
+
+    name: str
+    state: State
+    text: str
+
+
+def node_lines(facts: Facts, pod_interfaces: Collection[str]) -> Iterator[Line]:
+    """A line for each topic, or for each thing that is wrong in it."""
+    findings = judge([facts], pod_interfaces)
+    for topic in dict.fromkeys(_TOPICS.values()):
+        wrong = [finding for finding in findings if _TOPICS[finding.name] == topic]
+        for finding in wrong:
+            yield Line(topic, "FAIL" if finding.untrue else "warn", finding.text)
+        if not wrong:
+            yield _well(topic, facts, pod_interfaces)
+
+
+def _well(topic: str, facts: Facts, pod_interfaces: Collection[str]) -> Line:
+    match topic:
+        case "forwarding":
+            return _forwarding(facts)
+        case "bridges":
+            return _bridges(facts, pod_interfaces)
+        case "interfaces":
+            names = [link.name for link in pod_links(facts, pod_interfaces)]
+            return Line(topic, "ok", f"pods are behind {some(names)}" if names else "no pod is known here")
+        case "connections":
+            return _connections(facts)
+        case "engines" if facts.tables is not None:
+            return Line(topic, "ok", "no other engine of NetworkPolicy shows in nftables")
+        case "flowtables" if facts.tables is not None:
+            return Line(topic, "ok", "none")
+        case _:
+            return Line(topic, "unseen", "the kernel tells it to root only")
+
+
+def _forwarding(facts: Facts) -> Line:
+    off = [name for name in (FORWARD4, FORWARD6) if facts.sysctls[name] == "0"]
+    if off:
+        return Line("forwarding", "warn", f"{', '.join(off)}: 0, so this node routes no packets of pods")
+    return Line("forwarding", "ok", "this node forwards, in both families")
+
+
+def _bridges(facts: Facts, pod_interfaces: Collection[str]) -> Line:
+    names = [bridge.name for bridge, _ in pod_bridges(facts, pod_interfaces)]
+    if names:
+        return Line("bridges", "ok", f"rules see what pods on {some(names)} send each other")
+    off = [name for name in (BRIDGE4, BRIDGE6) if facts.sysctls[name] != "1"]
+    masters = {link.master for link in facts.links if link.kind == "veth"}
+    others = [link.name for link in facts.links if link.kind == "bridge" and link.index in masters]
+    if others and off:
+        text = f"rules do not see what is bridged on {some(others)} ({', '.join(off)}): are these pods?"
+        return Line("bridges", "warn", text)
+    return Line("bridges", "ok", "no pod is known to be on a bridge")
+
+
+def _connections(facts: Facts) -> Line:
+    found = facts.connections
+    if found is None:
+        return Line("connections", "unseen", "the kernel tells it to root only")
+    text = f"{found.tracked} of at most {found.most} are tracked"
+    if found.tracked < found.most * _NEARLY_FULL:
+        return Line("connections", "ok", text)
+    cure = "the next ones are dropped when it is full: raise net.netfilter.nf_conntrack_max"
+    return Line("connections", "warn", f"{text}; {cure}")
+
+
+def some(names: Collection[str]) -> str:
+    """The first of many names, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(sorted(names)[:_NAMED]) + more

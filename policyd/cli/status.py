@@ -1,0 +1,101 @@
+"""`policyd status`: what is enforced on this node, by its agent's word, or else by the kernel's."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Coroutine
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from policyd.agent.claim import holder
+from policyd.agent.state import BadState, Saved, load_state, state_file
+from policyd.applier.choose import open_backend
+from policyd.cli import terminal
+from policyd.cli.agent_answers import AgentState, NoAnswer, ask_state
+from policyd.cli.kernel_table import KernelTable, read_table
+from policyd.cli.parsing import Subparsers, add_command
+from policyd.cli.setting_flags import add_setting_flags, settings_of
+from policyd.cli.status_lines import Remains, lines
+from policyd.config import Settings
+from policyd.errors import EnvironmentRefused, Exit
+
+TEXT = """\
+Tell what is enforced on this node, since when, and what keeps it from being what the objects say. Asks the
+agent; where none answers, reads the kernel's table and the state on disk."""
+EXAMPLES = "policyd status\npolicyd status --listen 127.0.0.1:9472 -o json"
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = add_command(subparsers, "status", TEXT, EXAMPLES)
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form (%(default)s)")
+    add_setting_flags(parser, ("node", "table", "backend", "state_dir", "listen"))
+
+
+def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
+    """Ask the agent, else the kernel, and tell."""
+    return _main(args)
+
+
+async def _main(args: argparse.Namespace) -> int:
+    settings = settings_of(args).settings
+    told = await ask_state(settings.listen)
+    found = await _read_remains(settings, told.text) if isinstance(told, NoAnswer) else told
+    as_json = args.output == "json"
+    terminal.write(
+        print_json(found) if as_json else "".join(f"{line}\n" for line in lines(found, time.time()))
+    )
+    return exit_code(found)
+
+
+def exit_code(found: AgentState | Remains) -> Exit:
+    """0: enforcing; 1: not, or nobody follows changes; 4: that cannot be told."""
+    enforcing = is_enforcing(found)
+    return Exit.ENVIRONMENT if enforcing is None else Exit.OK if enforcing else Exit.FINDING
+
+
+def is_enforcing(found: AgentState | Remains) -> bool | None:
+    """Whether what is in force is what the objects say; None where that cannot be told."""
+    if isinstance(found, AgentState):
+        return found.enforcing
+    return None if found.holder or isinstance(found.kernel, str) else False
+
+
+def print_json(found: AgentState | Remains) -> str:
+    """The same for programs."""
+    value: dict[str, object] = {"enforcing": is_enforcing(found), "agent": None}
+    if isinstance(found, AgentState):
+        value["agent"] = found.model_dump(mode="json")
+    else:
+        value.update(asdict(found))
+    return json.dumps(value, indent=2) + "\n"
+
+
+async def _read_remains(settings: Settings, why: str) -> Remains:
+    kernel: KernelTable | str | None
+    try:
+        nft = await open_backend(settings.backend)
+        try:
+            kernel = await read_table(nft, settings.table)
+        finally:
+            await nft.close()
+    except EnvironmentRefused as error:
+        kernel = str(error)
+    return Remains(why, holder(settings.table), kernel, read_disk(settings))
+
+
+def read_disk(settings: Settings) -> int | str | None:
+    """The generation of the ruleset on disk, or why it cannot be used; None where there is none."""
+    if not settings.state_dir:
+        return None
+    if not settings.node:
+        return f"the state in {settings.state_dir} is not read without the name of the node (--node)"
+    path = state_file(Path(settings.state_dir), settings.table)
+    try:
+        saved: Saved | None = load_state(path, settings.node, settings.table)
+    except BadState as error:
+        return f"{path} cannot be used: {error}"
+    return None if saved is None else saved.generation

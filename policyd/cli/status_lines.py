@@ -1,0 +1,114 @@
+"""The state of a node as lines for a person: what is in force, how fresh, and what is wrong. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from policyd.cli.agent_answers import AgentState
+from policyd.cli.kernel_table import KernelTable
+from policyd.kube.syntax import printable
+
+#: Names in a line; the rest is counted.
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What there is where no agent answers, and why. A text says why something could not be read.
+
+    `holder` is who is at work nevertheless, such as ` (process 7, user 0)`; empty if nobody is.
+    """
+
+    why: str
+    holder: str
+    kernel: KernelTable | str | None
+    disk: int | str | None
+
+
+def lines(found: AgentState | Remains, now: float) -> Iterator[str]:
+    """One screen for a person. `now` is wall clock."""
+    if isinstance(found, Remains):
+        yield from _without_agent(found)
+        return
+    node = printable(str(found.settings.get("node") or "this node"))
+    yield f"{node}: {'enforcing' if found.enforcing else 'NOT enforcing what the objects say'}"
+    if found.enforced is not None:
+        size = found.enforced.stats
+        yield _line("since", f"{_moment(found.enforced.since)}, generation {found.enforced.generation}")
+        yield _line(
+            "pods", f"{size.pods} on this node: {size.isolated} isolated, {size.pods - size.isolated} open"
+        )
+        refused = f"; refused by the kernel, so that their pods are closed: {_names(found.refused)}"
+        yield _line("policies", f"{size.policies} that select pods here{refused if found.refused else ''}")
+        yield _line(
+            "ruleset", f"{size.rules} rules, {size.chains} chains, {size.sets} sets, {size.elements} elements"
+        )
+    yield from _objects(found)
+    verified = f"{_ago(now - found.verified)} ago" if found.verified else "not yet"
+    yield _line("verified", f"{verified}; repaired {_times(found.repairs)}")
+    if not found.conditions:
+        yield _line("conditions", "none")
+    for condition in found.conditions:
+        mark = "UNTRUE: " if condition.untrue else ""
+        yield _line("condition", f"{mark}{condition.name}: {condition.text}")
+
+
+def _objects(found: AgentState) -> Iterator[str]:
+    yield _line("objects", ", ".join(f"{known.count} {known.kind}" for known in found.objects) or "none")
+    if found.waiting_for:
+        yield _line("", f"not all listed yet: {', '.join(found.waiting_for)}")
+    ages = [known.stale_seconds for known in found.objects if known.stale_seconds is not None]
+    if ages:
+        yield _line("", f"known to be complete {_ago(max(ages))} ago")
+    for known in found.objects:
+        for key, mistakes in list(known.mistakes.items())[:_NAMED]:
+            said = f"{known.kind} {key} is not wholly understood, and closed as far as it is not"
+            yield _line("", ": ".join((said, *mistakes[:1])))
+
+
+def _without_agent(found: Remains) -> Iterator[str]:
+    follows = f"but one is at work{found.holder}" if found.holder else "nobody follows changes"
+    yield f"this node: {printable(found.why)}; {follows}"
+    match found.kernel:
+        case None:
+            yield _line("kernel", "holds no table of policyd: nothing is enforced")
+        case str(reason):
+            yield _line("kernel", f"could not be asked: {reason}")
+        case KernelTable(foreign=foreign) if foreign:
+            yield _line("kernel", f"holds a table into which somebody else wrote: {foreign[0]}")
+        case KernelTable(generation, isolated):
+            isolates = f"generation {generation}, which isolates {isolated} addresses of pods"
+            yield _line("kernel", f"holds {isolates}; that stays in force")
+    if found.disk is not None:
+        what = (
+            f"holds generation {found.disk}, for after a reboot"
+            if isinstance(found.disk, int)
+            else found.disk
+        )
+        yield _line("disk", what)
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:10} {printable(text)}"
+
+
+def _names(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once"}.get(count, f"{count} times")

@@ -1,0 +1,237 @@
+"""policyd status tells what an agent tells; without one, what was left behind, as far as it may be seen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from policyd.cli.agent_answers import AgentState, InForce, NoAnswer, Objects, Size, Told, ask, ask_state
+from policyd.cli.kernel_table import KernelTable
+from policyd.cli.status import exit_code
+from policyd.cli.status_lines import Remains, lines
+from policyd.lab.namespace import Namespace
+from policyd.node.facts import BRIDGE4
+from tests.agent.agents import command, nft, run, running, until
+from tests.cli.calls import Call
+from tests.cli.node import UNPRIVILEGED, manifests, node
+
+__all__ = ["manifests", "node"]
+
+kernel = pytest.mark.kernel
+
+
+@kernel
+def test_an_agent_at_work_is_enforcing(node: Namespace, manifests: Path) -> None:
+    with running(node, manifests):
+        done = run(node, "status")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout.splitlines()
+    assert said[0] == "n1: enforcing"
+    assert re.fullmatch(r"  since      \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, generation 1", said[1])
+    assert "  pods       2 on this node: 1 isolated, 1 open" in said
+    assert "  objects    2 Pod, 1 Namespace, 1 NetworkPolicy, 0 Node" in said
+    assert said[-1] == "  conditions none"
+
+
+@kernel
+def test_what_makes_it_untrue_is_told_and_counts(node: Namespace, manifests: Path) -> None:
+    node.set_sysctls({BRIDGE4: "0"})
+    with running(node, manifests):
+        until(lambda: run(node, "status").returncode == 1)
+        done = run(node, "status", "-o", "json")
+    told = json.loads(done.stdout)
+    assert told["enforcing"] is False
+    assert [c["name"] for c in told["agent"]["conditions"]] == ["bridge-netfilter-off"]
+
+
+@kernel
+def test_without_an_agent_the_kernel_and_the_disk_are_read(
+    node: Namespace, manifests: Path, tmp_path: Path
+) -> None:
+    state = ("--state-dir", str(tmp_path / "state"))
+    with running(node, manifests, *state):
+        until((tmp_path / "state" / "policyd.nft").exists)
+    done = run(node, "status", *state, "--node", "n1")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "this node: no agent answers at 127.0.0.1:9471 (connection refused); nobody follows changes",
+        "  kernel     holds generation 1, which isolates 2 addresses of pods; that stays in force",
+        "  disk       holds generation 1, for after a reboot",
+    ]
+    assert "it is of the node n1" in run(node, "status", *state, "--node", "n2").stdout
+    assert "(--node)" in run(node, "status", *state).stdout
+    nft(node, "add", "rule", "inet", "policyd", "forward", "counter")
+    assert "somebody else wrote" in run(node, "status").stdout
+    run(node, "cleanup")
+    done = run(node, "status", "-o", "json")
+    assert (done.returncode, json.loads(done.stdout)["kernel"]) == (1, None)
+
+
+@kernel
+def test_an_agent_that_answers_elsewhere_is_not_taken_for_absent(node: Namespace, manifests: Path) -> None:
+    with running(node, manifests, "--listen", "127.0.0.1:9999") as agent:
+        done = run(node, "status")
+        assert (done.returncode, f"one is at work (process {agent.process.pid}" in done.stdout) == (4, True)
+        assert run(node, "status", "--listen", "127.0.0.1:9999").returncode == 0
+    with running(node, manifests, "--listen", ""):
+        assert "`listen` is empty" in run(node, "status", "--listen", "").stdout
+
+
+@kernel
+def test_without_privileges_it_says_what_it_could_not_see(node: Namespace) -> None:
+    done = node.run(UNPRIVILEGED + command("status"))
+    assert (done.returncode, "Traceback" in done.stderr) == (4, False)
+    assert "could not be asked" in done.stdout
+    assert "root" in done.stdout
+
+
+CLOSED = "refused by the kernel, so that their pods are closed"
+ODD = "is not wholly understood, and closed as far as it is not"
+ENFORCED = InForce(generation=7, since=0.0, stats=Size(pods=12, isolated=5, policies=3))
+GOOD = AgentState(
+    settings={"node": "n1"},
+    enforced=ENFORCED,
+    verified=990.0,
+    objects=(Objects(kind="Pod", count=3, stale_seconds=4.0),),
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (GOOD, "  since      1970-01-01 00:00:00 UTC, generation 7"),
+        (GOOD, "  pods       12 on this node: 5 isolated, 7 open"),
+        (GOOD, "  verified   10 s ago; repaired never"),
+        (GOOD, "             known to be complete 4 s ago"),
+        (GOOD.model_copy(update={"repairs": 1}), "  verified   10 s ago; repaired once"),
+        (
+            GOOD.model_copy(update={"refused": tuple(f"a/{n}" for n in range(7))}),
+            f"  policies   3 that select pods here; {CLOSED}: a/0, a/1, a/2, a/3, a/4 and 2 more",
+        ),
+        (
+            GOOD.model_copy(
+                update={
+                    "objects": (Objects(kind="NetworkPolicy", count=1, mistakes={"a/x": ("spec: bad",)}),)
+                }
+            ),
+            f"{' ' * 13}NetworkPolicy a/x {ODD}: spec: bad",
+        ),
+        (AgentState(waiting_for=("Pod",)), "             not all listed yet: Pod"),
+        (
+            GOOD.model_copy(
+                update={"conditions": (Told(name="flowtable", text="\x1b[31mred", untrue=False),)}
+            ),
+            "  condition  flowtable: \\x1b[31mred",
+        ),
+        (Remains("x", "", None, None), "  kernel     holds no table of policyd: nothing is enforced"),
+    ],
+)
+def test_each_thing_has_its_line(found: AgentState | Remains, line: str) -> None:
+    assert line in list(lines(found, 1000.0))
+
+
+UNTRUE = GOOD.model_copy(update={"conditions": (Told(name="x", text="x"),)})
+ONLY_ODD = GOOD.model_copy(update={"conditions": (Told(name="x", text="x", untrue=False),)})
+HELD = KernelTable(1, 2, ())
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (GOOD, 0),
+        (ONLY_ODD, 0),
+        (UNTRUE, 1),
+        (AgentState(), 1),
+        (Remains("x", "", HELD, None), 1),
+        (Remains("x", "", None, None), 1),
+        (Remains("x", "", "no permission", None), 4),
+        (Remains("x", " (process 1, user 0)", HELD, None), 4),
+    ],
+)
+def test_the_exit_code_says_whether_it_is_enforced(found: AgentState | Remains, code: int) -> None:
+    assert exit_code(found) == code
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """Somebody who answers every question so, and is no agent."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, b"<html>", "is not an agent of policyd"),
+        (200, b"[]", "is not an agent of policyd"),
+        (200, b'{"enforced": 7}', "is not an agent of policyd"),
+        (403, b"only from this node\n", "says 403 to /debug/state: only from this node"),
+        (404, b"\xff", "says 404"),
+    ],
+)
+def test_who_is_no_agent_is_not_taken_for_one(status: int, body: bytes, said: str) -> None:
+    with answering(status, body) as listen:
+        answer = asyncio.run(ask_state(listen))
+        assert isinstance(answer, NoAnswer)
+        assert said in answer.text
+
+
+def test_an_agent_of_a_later_version_is_understood_as_far_as_it_goes() -> None:
+    with answering(200, b'{"new": 1, "enforced": {"generation": 3, "since": 1, "more": {}}}') as listen:
+        answer = asyncio.run(ask_state(listen))
+        assert isinstance(answer, AgentState)
+        assert answer.enforced == InForce(generation=3, since=1.0)
+
+
+def test_who_does_not_speak_http_is_a_sentence() -> None:
+    async def steps() -> NoAnswer | bytes:
+        async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"220 mail\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+            return await ask(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "/")
+
+    assert "does not speak HTTP" in str(asyncio.run(steps()))
+
+
+@pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:99999", ":0", ""])
+def test_an_address_that_is_none_is_a_sentence(listen: str) -> None:
+    assert isinstance(asyncio.run(ask(listen, "/")), NoAnswer)
+
+
+def test_settings_that_are_wrong_are_told(call: Call) -> None:
+    result = call("status", "--table", "1x")
+    assert (result.code, result.out) == (3, "")
+    assert "--table" in result.err
+
+
+def test_ago_counts_on() -> None:
+    began = time.time()
+    assert any("0 s ago" in line for line in lines(GOOD.model_copy(update={"verified": began}), began - 5))
