@@ -44,6 +44,14 @@ def key_of(raw: Manifest) -> Key:
     return raw["kind"], f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
 
 
+def _unique(raw: Manifest, world: int) -> Manifest:
+    """Give a uid that nothing else has: of two pods that claim one address it may decide which holds it."""
+    metadata = raw["metadata"]
+    if "uid" in metadata:
+        metadata = {**metadata, "uid": f"{metadata['uid']}-{key_of(raw)[1]}-{world}"}
+    return {**raw, "metadata": metadata}
+
+
 def decode(raw: Manifest) -> KubeObject:
     """Decode a manifest as what comes from a server."""
     item = decode_live(raw).item
@@ -66,7 +74,7 @@ class Pool:
 
     def __post_init__(self) -> None:
         rng = random.Random(self.seed)
-        drawn = [random_world(rng, SHAPE) for _ in range(3)]
+        drawn = [[_unique(raw, n) for raw in random_world(rng, SHAPE)] for n in range(3)]
         self.worlds = [{key_of(raw): raw for raw in world} for world in drawn]
         everything = [raw for world in drawn for raw in world]
         self._versions = {}
@@ -150,7 +158,11 @@ def _place(order: Order, number: int, kind: int, chance: float, *, gone: bool) -
             assert_never(order)
 
 
-def compiled(state: Iterable[Manifest] | ClusterState) -> Table:
+def decoded(raws: Iterable[Manifest]) -> ClusterState:
+    """Give these manifests as a store would hold them."""
+    return ClusterState.of(map(decode, raws))
+
+
+def compiled(state: ClusterState) -> Table:
     """Compile a state from nothing: what every road to it must lead to."""
-    known = state if isinstance(state, ClusterState) else ClusterState.of(map(decode, state))
-    return strip(build(known, NODE, OPTIONS).table)
+    return strip(build(state, NODE, OPTIONS).table)

@@ -20,7 +20,7 @@ from tests.agent.agents import DEADLINE
 from tests.cases.form import ingress, pod
 from tests.oracle import Manifest
 from tests.reliability.kernel import TABLE, Kernel
-from tests.reliability.states import NODE, OPTIONS, compiled, upsert
+from tests.reliability.states import NODE, OPTIONS, compiled, decoded, upsert
 
 TIMING = Timing(Pacing(0.0, 0.0, 0.0), verify_every=600.0, sweep_after=0.0, retry_least=0.001)
 WORLD: list[Manifest] = [
@@ -110,10 +110,10 @@ def test_no_policy_is_blamed_for_what_somebody_else_did() -> None:
     async def steps(agent: Agent) -> None:
         first, second = (ingress("x", "a", {"ports": [{"port": port}]}) for port in (80, 81))
         agent.say(first)
-        await agent.until(lambda: agent.kernel.held() == compiled([*WORLD, first]))
+        await agent.until(lambda: agent.kernel.held() == compiled(decoded([*WORLD, first])))
         agent.kernel.tamper(f"delete table inet {TABLE}\n")  # it is not noticed yet
         agent.say(second)
-        await agent.until(lambda: agent.kernel.held() == compiled([*WORLD, second]))
+        await agent.until(lambda: agent.kernel.held() == compiled(decoded([*WORLD, second])))
         assert agent.reconciler.status.refused == ()
 
     scenario(steps)
