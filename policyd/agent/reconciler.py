@@ -218,8 +218,13 @@ class Reconciler:
         if applied.steps or first:
             status.applies += bool(applied.steps)
             self._metrics.applies.labels("applied").inc(bool(applied.steps))
-            fields = {"generation": applied.generation, "pods": built.stats.pods, "rules": built.stats.rules}
-            log.info("ruleset in force", extra={"event": "ruleset.applied", **fields})
+            fields = {
+                "event": "ruleset.applied",
+                "generation": applied.generation,
+                "pods": built.stats.pods,
+                "rules": built.stats.rules,
+            }
+            log.info("ruleset in force", extra=fields)
 
     def _replaced(self, applied: Applied) -> list[Table | None]:
         """The rulesets in whose place another is now: those under which connections may have been opened."""
