@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
 from tests.cluster.client import Client
 from tests.cluster.cluster import Cluster
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.failures import ClusterFailed
 from tests.cluster.network import Name
 
 DEFAULT: Name = "flannel"
@@ -61,16 +64,18 @@ def own_control_plane(_orderly_end: None) -> Iterator[ControlPlane]:
 def client(request: pytest.FixtureRequest, _orderly_end: None) -> Iterator[Client]:
     """Give a cluster to be used through its API only: the one that KUBECONFIG names, or one of our own.
 
-    The network of our own is an indirect parameter. One at a time lives: pytest sorts tests by parameter.
+    What our own is like is an indirect parameter: a network, or the arguments of `Cluster.up`. One at a time
+    lives: pytest sorts tests by parameter.
     """
-    network: Name = getattr(request, "param", DEFAULT)
+    wanted = getattr(request, "param", DEFAULT)
+    how: dict[str, Any] = {"network": wanted} if isinstance(wanted, str) else wanted
     kubeconfig = os.environ.get("KUBECONFIG")
     if kubeconfig:
-        if network != DEFAULT:
-            pytest.skip(f"KUBECONFIG names a cluster, and whether it runs {network} is not ours to choose")
+        if how != {"network": DEFAULT}:
+            pytest.skip(f"KUBECONFIG names a cluster, and what it runs is not ours to choose: {wanted}")
         yield _foreign_cluster(Path(kubeconfig))
         return
-    with Cluster.up(network=network) as own:
+    with _up(how) as own:
         yield own
         own.check()
 
@@ -90,6 +95,15 @@ def own_cluster(_orderly_end: None) -> Iterator[Cluster]:
         pytest.skip("KUBECONFIG names another cluster, and this test breaks its own")
     with Cluster.up(network=DEFAULT) as found:
         yield found
+
+
+def _up(how: dict[str, Any]) -> Cluster:
+    """Bring up a cluster, and try once more: what is tested in it has no part in that."""
+    try:
+        return Cluster.up(**how)
+    except ClusterFailed as error:
+        sys.stderr.write(f"policyd: the cluster did not come up, trying once more: {error}\n")
+        return Cluster.up(**how)
 
 
 def _foreign_cluster(kubeconfig: Path) -> Client:
