@@ -90,19 +90,18 @@ def schema_text() -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+def helm(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run the pinned helm, and give its result, also when it failed."""
     if shutil.which("go") is None:
         raise EnvironmentRefused("no `go` on PATH: to build helm needs Go 1.24 or newer")
     command = ("nice", "go", "tool", "-C", str(DEPLOY / "tools"), "helm", *arguments)
-    return subprocess.run(command, check=False, capture_output=True, text=True)
+    return subprocess.run(command, input=stdin, check=False, capture_output=True, text=True)
 
 
 def template(values: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
     """Render the chart with these values, as `helm install` would."""
-    return helm(
-        "template", "policyd", str(CHART), "--namespace", NAMESPACE, "--set-json", json.dumps(dict(values))
-    )
+    command = ("template", "policyd", str(CHART), "--namespace", NAMESPACE, "--values", "-")
+    return helm(*command, stdin=json.dumps(dict(values)))
 
 
 def _template(*settings: str, only: tuple[str, ...] = ()) -> str:

@@ -69,6 +69,8 @@ def test_settings_become_variables() -> None:
         "POLICYD_DENY": "reject",
         "POLICYD_TABLE": "t",
         "POLICYD_LISTEN": "127.0.0.1:9471",
+        "POLICYD_STATE_DIR": "/var/lib/policyd",
+        "POLICYD_CNI_CACHE": "/var/lib/cni/results",
     }
 
 
