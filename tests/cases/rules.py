@@ -115,9 +115,10 @@ SHAPES = (
         "NP-042",
         ingress("x", "a", {"from": [pods(pod="b")]}, name=LONG_NAME),
         ingress("x", "b", {"from": [pods(pod="c")]}, name=LONG_NAME[:-1] + "m"),
+        ingress("x", "c", {"from": [pods(pod="a")]}, name=LONG_NAME[:-1] + "k"),  # on the node of x/b
         ingress("y", "a", {"from": [pods(pod="b")]}, name=LONG_NAME),
-        allow=["x/b > x/a TCP/80", "x/c > x/b TCP/80", "y/b > y/a TCP/80"],
-        deny=["x/c > x/a TCP/80", "x/a > x/b TCP/80", "x/b > y/a TCP/80"],
+        allow=["x/b > x/a TCP/80", "x/c > x/b TCP/80", "x/a > x/c TCP/80", "y/b > y/a TCP/80"],
+        deny=["x/c > x/a TCP/80", "x/a > x/b TCP/80", "x/b > x/c TCP/80", "x/b > y/a TCP/80"],
     ),
 )  # fmt: skip
 

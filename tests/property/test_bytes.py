@@ -32,7 +32,7 @@ POLICIES = (
     ingress("x", None, {"from": [pods(pod="a"), namespaces(team="green")], "ports": [{"port": "http"}]}),
     ingress("x", None, {"from": [block("10.0.0.0/8", "10.244.2.0/24"), block("fd00::/8")]}, name="blocks"),
     ingress("x", None, {"ports": [{"port": 443}, {"protocol": "UDP", "port": 53}]}, name="ports"),
-    ingress("x", "b", name="closed"),
+    *(ingress("x", None, name=name) for name in ("closed", "locked", "shut")),
     egress("x", None, {"to": [namespaces()], "ports": [{"port": "http"}]}, name="names"),
     egress("x", None, {"to": [pods(requirement("pod", "NotIn", "a"))]}, {"to": [namespaces()]}, name="pods"),
     egress("y", None, {"to": [namespaces(team="green"), block("0.0.0.0/0")]}, name="out"),

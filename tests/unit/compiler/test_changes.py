@@ -1,0 +1,45 @@
+"""Whose live connections a change concerns: those who are judged by another chain than before."""
+
+from __future__ import annotations
+
+from policyd_compiler.changes import changed_addresses
+from policyd_compiler.nft.ast import Table
+from tests.cases.form import egress, ingress, pod, pods
+from tests.oracle import Manifest
+from tests.routes import compile_world
+
+A, B = (10 << 24) + 1, (10 << 24) + 2
+A6, B6 = (0xFD << 120) + 1, (0xFD << 120) + 2
+
+
+def table(*policies: Manifest) -> Table:
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}}
+    world = [space, pod("x/a", "10.0.0.1", "fd00::1"), pod("x/b", "10.0.0.2", "fd00::2"), *policies]
+    return compile_world(world, "n1").table
+
+
+OPEN = table()
+TO_A = table(ingress("x", "a", {"ports": [{"port": 80}]}))
+LESS_TO_A = table(ingress("x", "a", {"ports": [{"port": 81}]}))
+FROM_A = table(egress("x", "a", {"to": [pods(pod="b")]}))
+
+
+def test_who_is_judged_otherwise_is_told() -> None:
+    """By another chain for the same direction, or in a direction that was open; in both families."""
+    assert changed_addresses(TO_A, LESS_TO_A) == {4: frozenset({A}), 6: frozenset({A6})}
+    assert changed_addresses(TO_A, FROM_A) == {4: frozenset({A}), 6: frozenset({A6})}
+    assert changed_addresses(OPEN, TO_A) == {4: frozenset({A}), 6: frozenset({A6})}
+
+
+def test_who_is_judged_as_before_is_not_told() -> None:
+    both = table(ingress("x", "a", {"ports": [{"port": 80}]}), egress("x", "b", name="b"))
+    assert changed_addresses(TO_A, both) == {4: frozenset({B}), 6: frozenset({B6})}
+    assert changed_addresses(TO_A, TO_A) == {4: frozenset(), 6: frozenset()}
+
+
+def test_who_is_open_now_is_not_told() -> None:
+    assert changed_addresses(TO_A, OPEN) == {4: frozenset(), 6: frozenset()}
+
+
+def test_where_nothing_is_known_of_what_was_there_everybody_under_a_policy_is_told() -> None:
+    assert changed_addresses(None, TO_A) == {4: frozenset({A}), 6: frozenset({A6})}
