@@ -53,8 +53,8 @@ test-cluster-smoke: cluster-build ## run only the first of them: are a cluster a
 	@$(BIN)/python -m pytest -m cluster -k flannel $(PYTEST_ARGS) tests/cluster/test_connections.py
 
 .PHONY: faults
-faults: setup ## run only the fault injection
-	@$(NETWORK) $(PYTEST) tests/faults
+faults: setup ## plant mistakes in copies of the sources, one at a time: a test must notice each (minutes)
+	@$(NETWORK) $(BIN)/python -m tests.faults $(FAULTS)
 
 .PHONY: check
 check: setup ## lint, format, types and import contracts; all of them, even after one fails

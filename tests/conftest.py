@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 pytest_plugins = ["tests.cluster.plugin"]
 
@@ -16,6 +16,10 @@ settings.register_profile(
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
+)
+# To find out only whether a test notices a planted fault, no example has to be the smallest.
+settings.register_profile(
+    "faults", parent=settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate)
 )
 settings.register_profile("nightly", max_examples=20_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))

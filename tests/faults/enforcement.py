@@ -1,0 +1,179 @@
+"""Faults in how rules come into force and stay there: watcher, store, reconciler, applier, and the fake."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+
+APPLY = "policyd/applier/apply.py"
+DIRECTORY = "policyd/agent/directory.py"
+FAKE = "policyd/applier/fake.py"
+RECONCILER = "policyd/agent/reconciler.py"
+REFLECTOR = "policyd/watcher/reflector.py"
+
+APPLYING = "tests/applier/test_apply.py"
+BACKENDS = "tests/applier/test_backends.py"
+DRIFT = "tests/applier/test_drift.py::test_a_change_is_told_and_mended"
+FILES = "tests/agent/test_directory.py"
+LOOP = "tests/agent/test_reconciler.py"
+
+APPLIER = (
+    Fault(
+        "an apply goes on after a refused step",
+        "DESIGN: one swap",
+        APPLY,
+        "            for step in _changes(transaction):\n                await self._run(step.script)\n",
+        "            for step in _changes(transaction):\n"
+        "                try:\n"
+        "                    await self._run(step.script)\n"
+        "                except Exception:\n"
+        "                    continue\n",
+        f"{APPLYING}::test_what_is_refused_ends_the_apply_and_the_next_one_arrives[fake-stage]",
+    ),
+    Fault(
+        "after a refusal the kernel is taken to hold what it held before",
+        "decisions 14",
+        APPLY,
+        "            self._certain = False  # until all has gone well\n",
+        "",
+        f"{APPLYING}::test_what_is_refused_ends_the_apply_and_the_next_one_arrives[fake-commit]",
+    ),
+    Fault(
+        "an heir counts generations from one",
+        "decisions 7",
+        APPLY,
+        "self.generation = max(self.generation, unstamp(self._held)[1])",
+        "self.generation = max(self.generation, 0)",
+        f"{APPLYING}::test_the_generation_goes_on_from_what_the_kernel_holds[fake]",
+    ),
+    Fault(
+        "elements are not compared with what was applied",
+        "DESIGN: drift",
+        "compiler/policyd_compiler/plan.py",
+        "            if item.name in by_name and replace(",
+        "            if isinstance(item, Chain) and item.name in by_name and replace(",
+        f"{DRIFT}[an element less-program]",
+    ),
+    Fault(
+        "a table that is dormant is taken for one at work",
+        "DESIGN: drift",
+        "compiler/policyd_compiler/nft/json_parser.py",
+        'only(value, {"family", "name", "handle", "comment"})',
+        'only(value, {"family", "name", "handle", "comment", "flags"})',
+        f"{DRIFT}[a dormant table-program]",
+    ),
+    Fault(
+        "a rule that cannot be read is passed over",
+        "DESIGN: drift",
+        "compiler/policyd_compiler/nft/json_parser.py",
+        '            rule = Rule(Drop(), comment=f"{NOT_OURS}{error}")\n',
+        "            return\n",
+        f"{DRIFT}[a rule that we would not write-program]",
+    ),
+    Fault(
+        "the fake takes a jump to a chain that is not there",
+        "DESIGN: the fake",
+        "policyd/applier/fake_table.py",
+        "            if self._chain(target).hook is not None:\n",
+        "            if self.chains.setdefault(target, Chain(target)).hook is not None:\n",
+        f"{BACKENDS}::test_refusal[fake-a jump to no chain]",
+    ),
+    Fault(
+        "the fake keeps what came before the refused line",
+        "DESIGN: the fake",
+        FAKE,
+        "after = {name: table.copy() for name, table in tables.items()}",
+        "after = tables",
+        f"{BACKENDS}::test_refused_script_changes_nothing[fake]",
+    ),
+)
+
+AGENT = (
+    Fault(
+        "what failed is not tried again",
+        "decisions 14",
+        RECONCILER,
+        "            self._burst = burst\n        else:\n",
+        "        else:\n",
+        f"{LOOP}::test_after_a_failure_the_same_ruleset_is_reached[1-refuse]",
+    ),
+    Fault(
+        "a ruleset is written before every kind is known",
+        "NP-048",
+        RECONCILER,
+        "while self._store.waiting_for and not self._stopping:",
+        "while len(self._store.waiting_for) > 1 and not self._stopping:",
+        f"{LOOP}::test_nothing_is_written_before_every_kind_is_complete",
+    ),
+    Fault(
+        "a policy that the kernel refused isolates nobody",
+        "decisions 8",
+        "policyd/cluster/resolve.py",
+        "numbers = tuple(n for n in selecting if getattr(self._policies[n], direction) is not None)",
+        "keys = [f'{p.namespace}/{p.name}' for p in self._policies]\n"
+        "        selecting = tuple(n for n in selecting if keys[n] not in self._poisoned)\n"
+        "        numbers = tuple(n for n in selecting if getattr(self._policies[n], direction) is not None)",
+        f"{LOOP}::test_one_bad_policy_costs_only_its_own_pods",
+    ),
+    Fault(
+        "an object that is gone stays in the store",
+        "NP-115",
+        "policyd/agent/store.py",
+        "self._of(kind).pop(key, None)",
+        "self._of(kind).get(key)",
+        "tests/agent/test_store.py::test_the_last_word_counts",
+    ),
+    Fault(
+        "a broken file takes back what it said",
+        "decisions 14",
+        DIRECTORY,
+        "return _File(mark, before.objects, good=True, broken=True)",
+        "return _File(mark, objects, good=True, broken=True)",
+        f"{FILES}::test_a_broken_file_counts_as_it_was_when_it_was_good",
+    ),
+    Fault(
+        "a broken file at the start takes the ruleset away",
+        "decisions 7",
+        DIRECTORY,
+        "if self._keep_until_good and not self._synced and self.broken:",
+        "if self._keep_until_good and not self._synced and not self._files:",
+        f"{FILES}::test_with_a_ruleset_in_force_nothing_is_said_before_every_file_is_good",
+    ),
+    Fault(
+        "only pods that were open before lose live connections",
+        "NP-122",
+        "compiler/policyd_compiler/changes.py",
+        "if known.get(a) != verdict)",
+        "if a not in known)",
+        "tests/unit/compiler/test_changes.py::test_who_is_judged_otherwise_is_told",
+    ),
+)
+
+WATCHER = (
+    Fault(
+        "a deletion that is watched is overlooked",
+        "NP-115",
+        REFLECTOR,
+        "                events = self._drop(self._store, decoded)\n",
+        "                events = []\n",
+        "tests/watcher/test_contents.py::test_a_line_may_come_byte_by_byte",
+    ),
+    Fault(
+        "what a new list lacks stays",
+        "NP-117",
+        "policyd/watcher/store.py",
+        "        return [*gone, *new]\n",
+        "        return [*new]\n",
+        "tests/watcher/test_parts.py::test_taking_over_a_list_says_what_differs_and_no_more",
+    ),
+    Fault(
+        "an expired version is asked for for ever",
+        "NP-117",
+        REFLECTOR,
+        'if error.reason == "expired" or self._stuck > 1:',
+        "if self._stuck > 1:",
+        "tests/watcher/test_watches.py::"
+        "test_an_expired_version_means_a_new_list_and_the_old_store_serves_on[status]",
+    ),
+)
+
+ENFORCEMENT = (*APPLIER, *AGENT, *WATCHER)

@@ -1,0 +1,306 @@
+"""Faults in the ruleset: address classes, chains, hooks, names, passes, plans (compiler/policyd_compiler)."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+
+COMPILER = "compiler/policyd_compiler"
+CHAINS = f"{COMPILER}/lower/chains.py"
+CLASSES = f"{COMPILER}/lower/classes.py"
+DISPATCH = f"{COMPILER}/lower/dispatch.py"
+NAMES = f"{COMPILER}/names.py"
+OBJECTS = f"{COMPILER}/lower/objects.py"
+PLAN = f"{COMPILER}/plan.py"
+
+APPLYING = "tests/applier/test_apply.py"
+CASE = "tests/property/test_meaning.py::test_case"
+GUARDS = "tests/kernel/test_guards.py"
+PASSES = "tests/property/test_passes.py"
+PLANS = "tests/property/test_plan.py"
+TRAFFIC = "tests/kernel/test_traffic.py"
+UNIT = "tests/unit/compiler"
+
+TIERS = (
+    Fault(
+        "the baseline is asked before NetworkPolicy",
+        "L11",
+        f"{COMPILER}/ir.py",
+        '    NETWORK_POLICY = "networkpolicy"\n    BASELINE = "baseline"\n',
+        '    BASELINE = "baseline"\n    NETWORK_POLICY = "networkpolicy"\n',
+        f"{UNIT}/test_verify.py::test_tiers_are_asked_in_their_order",
+    ),
+    Fault(
+        "tiers are asked in the order of their names",
+        "L10",
+        CLASSES,
+        "    rules = [rule for stage in isolation.stages for rule in stage.rules]\n",
+        "    stages = tuple(sorted(isolation.stages, key=lambda stage: stage.tier.value))\n"
+        "    isolation = Isolation(isolation.direction, isolation.policies, stages)\n"
+        "    rules = [rule for stage in isolation.stages for rule in stage.rules]\n",
+        f"{PASSES}::test_classes_say_what_rules_say",
+    ),
+    Fault(
+        "Pass accepts",
+        "CNP-006",
+        CLASSES,
+        "passed = passed | hit",
+        "allowed = allowed | hit",
+        f"{PASSES}::test_classes_say_what_rules_say",
+    ),
+    Fault(
+        "a rule that is not the first to match decides, too",
+        "CNP-018",
+        CLASSES,
+        "open_ports = open_ports - rule.ports",
+        "open_ports = open_ports - (rule.ports if rule.action is Action.ACCEPT else NOTHING)",
+        f"{PASSES}::test_classes_say_what_rules_say",
+    ),
+)
+
+CLASS_FAULTS = (
+    Fault(
+        "what anybody may do is forgotten for whom no rule names",
+        "NP-014",
+        CLASSES,
+        "default = decide(always)",
+        "default = decide(0)",
+        f"{CASE}[NP-014]",
+    ),
+    Fault(
+        "IPv6 ranges are forgotten",
+        "NP-080",
+        CLASSES,
+        "for low, high in rule.peers.ranges(family):",
+        "for low, high in rule.peers.v4 if family == 4 else ():",
+        f"{CASE}[NP-080]",
+    ),
+    Fault(
+        "a pod that is named and in a block has only what it is named for",
+        "NP-020",
+        CLASSES,
+        "mask = rule.peers.hosts | index.mask(rule.peers.ranges(family))",
+        "mask = rule.peers.hosts",
+        f"{PASSES}::test_classes_say_what_rules_say",
+    ),
+    Fault(
+        "a range ends one too early",
+        "NP-072",
+        f"{COMPILER}/addr.py",
+        "left.append((start, hole_low - 1))",
+        "left.append((start, hole_low - 2))",
+        f"{CASE}[NP-072]",
+    ),
+    Fault(
+        "peers are joined across rules of other actions",
+        "DESIGN: passes",
+        f"{COMPILER}/passes/merge_peers.py",
+        "groupby(stage.rules, key=lambda rule: rule.action):",
+        "groupby(sorted(stage.rules, key=lambda rule: rule.action.value), key=lambda rule: rule.action):",
+        f"{PASSES}::test_pass_keeps_meaning[merge_peers]",
+    ),
+    Fault(
+        "a rule about blocks alone is dead",
+        "NP-070",
+        f"{COMPILER}/passes/drop_dead_rules.py",
+        "if rule.peers and rule.ports)",
+        "if (rule.peers.anything or rule.peers.hosts) and rule.ports)",
+        f"{PASSES}::test_pass_keeps_meaning[drop_dead_rules]",
+    ),
+)
+
+HOOKS = (
+    Fault(
+        "IPv6 packets are led to no endpoint",
+        "NP-106",
+        DISPATCH,
+        "        for family in FAMILIES\n        for rule in (\n",
+        "        for family in FAMILIES[:1]\n        for rule in (\n",
+        f"{CASE}[NP-106]",
+    ),
+    Fault(
+        "replies are judged like first packets",
+        "NP-120",
+        DISPATCH,
+        "forward = (_ESTABLISHED, *opening,",
+        "forward = (*opening,",
+        f"{TRAFFIC}::test_replies_need_no_rule[routed]",
+    ),
+    Fault(
+        "neighbour discovery is judged",
+        "NP-083",
+        DISPATCH,
+        "        Rule(Accept(), (LINK_ICMPV6,)),\n",
+        "",
+        f"{CASE}[NP-083]",
+    ),
+    Fault(
+        "ICMP errors of an accepted connection are judged",
+        "NP-086",
+        DISPATCH,
+        '        Rule(Accept(), (CtState("related"), L4Proto(("icmp", "ipv6-icmp")))),\n',
+        "",
+        f"{TRAFFIC}::test_errors_about_an_accepted_connection_pass[routed]",
+    ),
+    Fault(
+        "what is denied is rejected",
+        "decisions 5",
+        OBJECTS,
+        'if self._deny == "drop":\n            return Drop()',
+        'if self._deny == "nothing":\n            return Drop()',
+        f"{TRAFFIC}::test_replies_need_no_rule[routed]",
+    ),
+    Fault(
+        "a pod may send as its node",
+        "NP-145",
+        DISPATCH,
+        "*opening, _SPOOFED,",
+        "*opening,",
+        f"{GUARDS}::test_a_pod_cannot_send_as_its_node[routed]",
+    ),
+    Fault(
+        "a pod that reaches itself through its Service is judged",
+        "NP-096",
+        DISPATCH,
+        "receives, *hairpin, *judge",
+        "receives, *judge",
+        f"{CASE}[NP-096]",
+    ),
+    Fault(
+        "a node is judged when it reaches its own pods",
+        "NP-090",
+        DISPATCH,
+        "(_ESTABLISHED, _OWN_NODE, *opening",
+        "(_ESTABLISHED, *opening",
+        f"{CASE}[NP-090]",
+    ),
+    Fault(
+        "a pod is not judged when it reaches its own node",
+        "NP-091",
+        DISPATCH,
+        "from_pod if options.node_egress",
+        "() if options.node_egress",
+        f"{CASE}[NP-091]",
+    ),
+    Fault(
+        "a packet from the middle of no connection opens one",
+        "NP-122",
+        DISPATCH,
+        '        opening.append(Rule(stray, (TcpNotSyn(), CtState("new"))))\n',
+        "",
+        f"{TRAFFIC}::test_a_connection_whose_entry_is_deleted_does_not_come_back[routed-0]",
+    ),
+    Fault(
+        "strays of pods without a policy drop, too",
+        "NP-124",
+        DISPATCH,
+        "Rule(Drop(), (AddrInSet(family, side, roots.governed[family]),))",
+        "Rule(Drop())",
+        f"{TRAFFIC}::test_strays_drop_for_governed_pods_only[routed-ack]",
+    ),
+    Fault(
+        "unknown pods are open though pod interfaces are named",
+        "NP-107",
+        DISPATCH,
+        "    if roots.interfaces is None:\n",
+        "    if roots.interfaces is None or not roots.governed:\n",
+        f"{GUARDS}::test_an_unknown_pod_neither_sends_nor_receives[routed]",
+    ),
+    Fault(
+        "link-local addresses are exempt from the guard",
+        "NP-151",
+        DISPATCH,
+        "for network, length in exempt.get(family, ())\n",
+        "for network, length in (*exempt.get(family, ()), *((LINK_LOCAL6,) if family == 6 else ()))\n",
+        f"{GUARDS}::test_link_local_addresses_are_no_way_around_a_policy[unknown-bridged]",
+    ),
+)
+
+NAME_FAULTS = (
+    Fault(
+        "two chains that begin alike have one name",
+        "NP-042",
+        OBJECTS,
+        '"-".join(part for part in (prefix, digest(content), suffix) if part)',
+        '"-".join(part for part in (prefix, suffix) if part)',
+        f"{CASE}[NP-042]",
+    ),
+    Fault(
+        "a name is given to two contents",
+        "NP-042",
+        NAMES,
+        "        if known != content:\n",
+        "        if not content:\n",
+        f"{UNIT}/test_names.py::test_one_name_for_two_contents_is_refused",
+    ),
+    Fault(
+        "the hash of a name does not see all of its content",
+        "DESIGN: content in names",
+        NAMES,
+        "blake2b(content, digest_size=6)",
+        "blake2b(content[:16], digest_size=6)",
+        f"{PLANS}::test_plans_arrive",
+    ),
+    Fault(
+        "policies are taken in the order of a hash",
+        "L15",
+        "policyd/cluster/resolve.py",
+        "[state.policies[key] for key in sorted(state.policies)]",
+        "[state.policies[key] for key in set(state.policies)]",
+        "tests/property/test_bytes.py::test_the_hash_seed_does_not_matter",
+    ),
+    Fault(
+        "rules are noted in the order of their hashes",
+        "L15",
+        CHAINS,
+        "origins: list[Origin] = sorted(\n",
+        "origins: list[Origin] = list(\n",
+        "tests/property/test_bytes.py::test_the_hash_seed_does_not_matter",
+    ),
+    Fault(
+        "policies are taken in the order in which they came",
+        "L15",
+        "policyd/cluster/resolve.py",
+        "[state.policies[key] for key in sorted(state.policies)]",
+        "list(state.policies.values())",
+        "tests/property/test_bytes.py::test_the_order_of_objects_does_not_matter",
+    ),
+)
+
+SWAPS = (
+    Fault(
+        "a change replaces the whole table",
+        "DESIGN: one swap",
+        PLAN,
+        "if actual is None or not _alike(actual, desired):\n        return Transaction(",
+        "if actual != desired:\n        return Transaction(",
+        f"{PLANS}::test_only_the_commit_touches_what_is_in_use",
+    ),
+    Fault(
+        "a change of the dispatch maps happens in place",
+        "DESIGN: one swap",
+        OBJECTS,
+        '        name = SetName(f"{prefix}-{digest(content)}")\n        if self._claim(name, content):\n'
+        "            self.maps[name]",
+        '        name = SetName(f"{prefix}-{digest(content)}" if "-" in prefix else prefix)\n'
+        "        if self._claim(name, content):\n            self.maps[name]",
+        "tests/kernel/test_swap.py::test_no_packet_leaks_and_none_is_lost_while_rulesets_are_swapped[routed]",
+    ),
+    Fault(
+        "what is in use is swept before the commit",
+        "DESIGN: one swap",
+        PLAN,
+        '        ("commit", _commit(actual, desired)),\n        ("sweep", emptied),\n',
+        '        ("sweep", emptied),\n        ("commit", _commit(actual, desired)),\n',
+        f"{PLANS}::test_plans_arrive",
+    ),
+    Fault(
+        "maps that nothing asks any more are left over",
+        "DESIGN: one swap",
+        PLAN,
+        "        *(DeleteMap(part.name) for part in maps),\n",
+        "",
+        f"{APPLYING}::test_the_first_apply_and_every_later_one_arrive[fake]",
+    ),
+)
+
+RULESET = (*TIERS, *CLASS_FAULTS, *HOOKS, *NAME_FAULTS, *SWAPS)
