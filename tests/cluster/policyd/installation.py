@@ -23,7 +23,7 @@ SELECTOR = "app.kubernetes.io/name=policyd"
 TABLE = ("inet", "policyd")
 LISTEN = ("127.0.0.1", 9471)
 
-ROLLOUT_SECONDS = 180
+ROLLOUT_SECONDS = 300
 DELETE_SECONDS = 120
 LOG_LINES = 40
 
