@@ -1,20 +1,26 @@
 """`--live`: the cluster as it is now, read-only, by the watcher that the agent has, too.
 
-Imported only for `--live`: the offline commands know nothing of a Kubernetes client.
+Imported only for `--live`: the offline commands know nothing of a Kubernetes client. What the watcher would
+log is told as everything else is on the command line.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
 
 from policyd.agent.store import ObjectStore
-from policyd.cluster.state import ClusterState
-from policyd.errors import EnvironmentRefused
+from policyd.cli import terminal
+from policyd.cli.loading import Loaded
+from policyd.errors import Diagnostic, EnvironmentRefused
+from policyd.kube.syntax import printable
 from policyd.watcher.reflector import Reflector
 from policyd.watcher.resource import RESOURCES
+from policyd.watcher.status import Trouble
 from policyd.watcher.transport import connect, find_access
 
 #: How long the first complete lists may take; 100 000 pods take some 15 s.
@@ -23,18 +29,21 @@ PATIENCE = 60.0
 HOPELESS = ("forbidden", "unauthorized", "untrusted")
 
 
-def load_live(args: Namespace) -> ClusterState:
+def load_live(args: Namespace) -> Loaded:
     """List everything once. Raises EnvironmentRefused with what the API server, or the way there, said."""
+    # Nobody has set up logging, and Python would print sentences without what they are about.
+    logging.getLogger("policyd").addHandler(logging.NullHandler())
     return asyncio.run(_load(args))
 
 
-async def _load(args: Namespace) -> ClusterState:
+async def _load(args: Namespace) -> Loaded:
     connection = await connect(find_access(args.kubeconfig, args.context, os.environ))
     wake = asyncio.Event()
     store = ObjectStore("", wake)
     reflectors = [Reflector(resource, connection, store.apply) for resource in RESOURCES]
     tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
     end = time.monotonic() + PATIENCE
+    said: set[str] = set()
     try:
         while store.waiting_for:
             wake.clear()
@@ -42,17 +51,46 @@ async def _load(args: Namespace) -> ClusterState:
                 async with asyncio.timeout(0.5):
                     await wake.wait()
             except TimeoutError:
-                _give_up(reflectors, late=time.monotonic() > end)
+                troubles = _troubles(reflectors)
+                _give_up(troubles, late=time.monotonic() > end)
+                _say_new(troubles, said)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await connection.close()
-    return store.state()
+    return Loaded(store.state(), tuple(sorted(_mistakes(reflectors))))
 
 
-def _give_up(reflectors: list[Reflector], *, late: bool) -> None:
-    troubles = [(r.status().kind, t) for r in reflectors if (t := r.status().trouble) is not None]
-    if late or any(trouble.reason in HOPELESS for _, trouble in troubles):
-        told = "; ".join(f"{kind}: {trouble.text}" for kind, trouble in troubles)
+def _troubles(reflectors: Sequence[Reflector]) -> dict[str, Trouble]:
+    """Why some kinds are not heard of, by kind."""
+    statuses = (reflector.status() for reflector in reflectors)
+    return {status.kind: status.trouble for status in statuses if status.trouble is not None}
+
+
+def _give_up(troubles: dict[str, Trouble], *, late: bool) -> None:
+    if late or any(trouble.reason in HOPELESS for trouble in troubles.values()):
+        told = "; ".join(f"{kind}: {trouble.text}" for kind, trouble in troubles.items())
         raise EnvironmentRefused(f"the cluster cannot be listed: {told or 'the API server is too slow'}")
+
+
+def _say_new(troubles: dict[str, Trouble], said: set[str]) -> None:
+    """Tell what one waits for: each reason once, as all kinds mostly have the same."""
+    for kind, trouble in troubles.items():
+        if trouble.reason not in said:
+            said.add(trouble.reason)
+            terminal.say(printable(f"{kind}: {trouble.text}; trying again, for {PATIENCE:g} s in all"))
+
+
+def _mistakes(reflectors: Sequence[Reflector]) -> Iterator[Diagnostic]:
+    """What is not understood. Only warnings: an agent, too, makes the best of what the cluster holds."""
+    for reflector in reflectors:
+        status = reflector.status()
+        for key, mistakes in reflector.mistakes.items():
+            for mistake in mistakes:
+                closed = mistake.severity == "error" and status.kind == "NetworkPolicy"
+                end = "; what is not understood allows nothing" if closed else ""
+                yield Diagnostic(f"{status.kind} {printable(key)}", 0, 0, "warning", f"{mistake}{end}")
+        if status.nameless:
+            text = f"{status.nameless} without a usable name: left out"
+            yield Diagnostic(status.kind, 0, 0, "warning", text)

@@ -37,7 +37,7 @@ def load_cluster(args: Namespace) -> Loaded:
     if not args.live and (args.kubeconfig or args.context):
         raise WrongUsage("--kubeconfig and --context are for --live")
     if args.live:
-        return Loaded(cast(ClusterState, import_module("policyd.cli.live").load_live(args)), ())
+        return cast(Loaded, import_module("policyd.cli.live").load_live(args))
     if not args.filename:
         raise WrongUsage(
             "nothing to read: name files or directories with -f (- is standard input), or take --live"

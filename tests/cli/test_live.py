@@ -1,0 +1,84 @@
+"""`policyd compile --live`: the cluster as it is, and what a person is told of it on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from pathlib import Path
+
+from policyd.errors import Exit
+from tests.cli.calls import SHOP, Result, as_list, finish, start
+from tests.watcher.emulator import KINDS, POLICIES, Emulator
+from tests.watcher.objects import policy
+from tests.watcher.scene import run
+from tests.watcher.server import write_kubeconfig
+
+INTERRUPTED = 130
+
+
+def cluster() -> Emulator:
+    """An API server that holds the shop."""
+    emulator = Emulator()
+    for path, kind in KINDS.items():
+        emulator.put(path, *(manifest for manifest in SHOP if manifest["kind"] == kind))
+    return emulator
+
+
+def compile_live(emulator: Emulator, folder: Path) -> Result:
+    """Compile n1 of what a server holds."""
+
+    async def ask() -> Result:
+        async with emulator.serve():
+            write_kubeconfig(folder / "config", emulator.url)
+            line = ("compile", "--live", "--kubeconfig", folder / "config", "--node", "n1")
+            return await asyncio.to_thread(lambda: finish(start(*line)))
+
+    return run(ask())
+
+
+def test_a_cluster_and_its_manifests_are_the_same_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "shop.json"
+    file.write_text(as_list(*SHOP))
+    read = finish(start("compile", "-f", file, "--node", "n1", "--no-sources"))
+    assert "10.244.1.10" in read.out
+    assert compile_live(cluster(), tmp_path) == Result(Exit.OK, read.out, "")
+
+
+def test_what_is_not_understood_is_a_warning_with_its_place(tmp_path: Path) -> None:
+    emulator = cluster()
+    rule = {"from": [{"ipBlock": {"cidr": "10.0.0.0/99"}}]}
+    emulator.put(POLICIES, policy("odd", {"podSelector": {}, "ingress": [rule]}))
+    result = compile_live(emulator, tmp_path)
+    assert result.code == Exit.OK
+    assert result.out.startswith("add table")
+    told, count = result.err.splitlines()
+    assert told.startswith("NetworkPolicy shop/odd: warning: spec.ingress[0].from[0].ipBlock.cidr: ")
+    assert told.endswith("; what is not understood allows nothing")
+    assert count == "policyd: 1 warning"
+
+
+def test_who_may_not_list_is_told_so_in_one_line(tmp_path: Path) -> None:
+    emulator = cluster()
+    emulator.forbidden.add(POLICIES)
+    result = compile_live(emulator, tmp_path)
+    assert (result.code, result.out) == (Exit.ENVIRONMENT, "")
+    (line,) = result.err.splitlines()
+    assert line.startswith("policyd: error: the cluster cannot be listed: NetworkPolicy: HTTP 403")
+
+
+def test_what_one_waits_for_is_told_once_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    with socket.socket() as silent:  # bound, and listening to nobody
+        silent.bind(("127.0.0.1", 0))
+        write_kubeconfig(tmp_path / "config", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        process = start("compile", "--live", "--kubeconfig", tmp_path / "config", "--node", "n1")
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            result = finish(process)
+        finally:
+            process.kill()
+    assert "127.0.0.1" in line
+    assert line.endswith("; trying again, for 60 s in all\n")
+    assert result == Result(INTERRUPTED, "", "")
