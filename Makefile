@@ -35,6 +35,13 @@ unit: setup ## run the tests that need no kernel and no privileges
 kernel: setup ## run only the tests on a real kernel
 	@$(NETWORK) $(PYTEST) -m kernel tests
 
+# One after the other: they measure. Their short forms are in `make test`.
+SOAK_SECONDS ?= 300
+.PHONY: soak
+soak: setup ## an agent under churn and faults for five minutes, then a hundred that are killed (SOAK_SECONDS)
+	@POLICYD_SOAK_SECONDS=$(SOAK_SECONDS) POLICYD_KILLS=100 $(NETWORK) $(BIN)/python -m pytest $(PYTEST_ARGS) \
+		tests/reliability/test_soak.py tests/reliability/test_kills.py
+
 .PHONY: cluster-build
 cluster-build: setup ## build the programs of a real Kubernetes, for the tests on a cluster (root, Go; minutes, once)
 	@$(BIN)/python -m tests.cluster build $(CLUSTER_PARTS)

@@ -68,20 +68,22 @@ class Pool:
     """Worlds from a seed, and probes aimed at the edges of all of them."""
 
     seed: int
+    shape: Shape = SHAPE
+    count: int = PROBES
     worlds: list[State] = field(init=False)
     probes: list[tuple[Connection, Packet]] = field(init=False)
     _versions: dict[Key, list[Manifest]] = field(init=False)
 
     def __post_init__(self) -> None:
         rng = random.Random(self.seed)
-        drawn = [[_unique(raw, n) for raw in random_world(rng, SHAPE)] for n in range(3)]
+        drawn = [[_unique(raw, n) for raw in random_world(rng, self.shape)] for n in range(3)]
         self.worlds = [{key_of(raw): raw for raw in world} for world in drawn]
         everything = [raw for world in drawn for raw in world]
         self._versions = {}
         for raw in everything:
             self._versions.setdefault(key_of(raw), []).append(raw)
         own = node_addresses(everything)
-        found = ((c, packet(c, NODE, own)) for c in random_connections(rng, everything, PROBES))
+        found = ((c, packet(c, NODE, own)) for c in random_connections(rng, everything, self.count))
         self.probes = [(connection, met) for connection, met in found if met is not None]
 
     def state(self, target: str | int) -> State:
@@ -95,6 +97,15 @@ class Pool:
                 rng = random.Random(target)
                 chosen = {key: rng.choice([*versions, None]) for key, versions in self._versions.items()}
                 return {key: raw for key, raw in chosen.items() if raw is not None}
+
+    @property
+    def known(self) -> list[Key]:
+        """Name every object that is in some world, but for nodes."""
+        return [key for key in self._versions if key[0] != "Node"]
+
+    def versions(self, key: Key) -> list[Manifest]:
+        """Give what an object is in the worlds that have it."""
+        return self._versions[key]
 
     def other(self, key: Key, rng: random.Random) -> Event:
         """Say something about an object that may not hold."""
