@@ -35,8 +35,3 @@ def due(burst: Burst, pacing: Pacing, ended: float, took: float) -> float:
     if burst.urgent:
         return soon
     return max(soon, ended + max(pacing.rest, took))
-
-
-def backoff(failures: int, random: float, least: float = 0.2, most: float = 30.0) -> float:
-    """How long to wait after so many failures in a row: full jitter, `random` from [0, 1)."""
-    return least + random * (min(most, least * 2.0 ** min(failures, 16)) - least)

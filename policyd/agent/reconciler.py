@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from policyd.agent.blame import suspects
-from policyd.agent.pacing import Burst, Pacing, backoff, due
+from policyd.agent.pacing import Burst, Pacing, due
 from policyd.agent.status import Enforced, Status, Swap
 from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applied, Applier
@@ -25,6 +25,7 @@ from policyd.errors import EnvironmentRefused
 from policyd.kube.objects import NetworkPolicy
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, build
+from policyd.watcher.pauses import Pauses, backoff
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
 
@@ -238,8 +239,9 @@ class Reconciler:
     def _fail(self, sentence: str, event: str, error: Exception) -> None:
         self.status.trouble = f"{sentence}: {error}"
         chance = random.random()  # noqa: S311 jitter
-        pause = backoff(self.status.failures, chance, self._timing.retry_least)
-        self._retry_at = time.monotonic() + pause
+        least = self._timing.retry_least
+        pause = backoff(self.status.failures, chance, Pauses(first=least))
+        self._retry_at = time.monotonic() + max(least, pause)
         self.status.failures += 1
         log.error(sentence, extra={"event": event, "reason": str(error), "failures": self.status.failures})
 

@@ -1,4 +1,7 @@
-"""How long to wait before asking the API server again. Pure: chance comes in as a parameter."""
+"""How long to wait before trying again what failed. Pure: chance comes in as a parameter.
+
+The agent uses it for the kernel, too.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,13 @@ class Pauses:
 DEFAULT_PAUSES = Pauses()
 
 
-class Backoff:
+def backoff(failures: int, chance: float, pauses: Pauses = DEFAULT_PAUSES) -> float:
     """Full jitter: a random part of a bound that doubles with each failure, lest nodes march in step."""
+    return chance * min(pauses.most, pauses.first * 2.0 ** min(failures, 16))
+
+
+class Backoff:
+    """The pauses between questions to one server."""
 
     def __init__(self, pauses: Pauses, random: Callable[[], float]) -> None:
         self._pauses = pauses
@@ -36,9 +44,9 @@ class Backoff:
 
     def fail(self, wish: float | None = None) -> float:
         """The pause after one more failure: never less than what the server wishes."""
-        bound = min(self._pauses.most, self._pauses.first * 2.0 ** min(self._failures, 16))
+        pause = backoff(self._failures, self._random(), self._pauses)
         self._failures += 1
-        return min(wish or 0.0, self._pauses.longest_wish) + self._random() * bound
+        return min(wish or 0.0, self._pauses.longest_wish) + pause
 
     def slow(self) -> float:
         """The pause where a quick retry cannot help: between one half and all of it."""

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from policyd.agent.blame import suspects
-from policyd.agent.pacing import Burst, Pacing, backoff, due
+from policyd.agent.pacing import Burst, Pacing, due
 from policyd.agent.reconciler import Reconciler, Target, Timing
 from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applier
@@ -199,9 +199,3 @@ def test_a_burst_is_compiled_once_it_is_over_or_has_lasted() -> None:
     assert due(Burst(first=10.0, last=10.0), pacing, ended=9.9, took=0.0) == pytest.approx(10.4)
     assert due(Burst(first=10.0, last=10.0), pacing, ended=9.9, took=3.0) == pytest.approx(12.9)
     assert due(Burst(first=10.0, last=10.0, urgent=True), pacing, ended=9.9, took=3.0) == pytest.approx(10.1)
-
-
-def test_backoff_grows_to_its_bound_and_is_jittered() -> None:
-    assert backoff(0, 0.0) == backoff(50, 0.0) == pytest.approx(0.2)
-    assert backoff(50, 1.0) == pytest.approx(30.0)
-    assert backoff(1, 1.0) == pytest.approx(0.4)

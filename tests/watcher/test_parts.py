@@ -11,7 +11,7 @@ from policyd.kube.objects import Namespace
 from policyd.watcher.failure import Reason
 from policyd.watcher.lines import LineBuffer
 from policyd.watcher.message import read_refusal
-from policyd.watcher.pauses import DEFAULT_PAUSES, Backoff
+from policyd.watcher.pauses import DEFAULT_PAUSES, Backoff, Pauses, backoff
 from policyd.watcher.store import Store
 from tests.watcher.scene import replay
 
@@ -60,13 +60,20 @@ def test_taking_over_a_list_says_what_differs_and_no_more(
     }
 
 
+def test_backoff_grows_to_its_bound_and_is_jittered() -> None:
+    pauses = Pauses(first=0.2, most=30.0)
+    assert [backoff(failures, 1.0, pauses) for failures in (0, 1, 2)] == pytest.approx([0.2, 0.4, 0.8])
+    assert backoff(50, 1.0, pauses) == backoff(10**9, 1.0, pauses) == pauses.most
+    assert backoff(50, 0.0, pauses) == 0.0
+
+
 @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=40), st.none() | st.floats(0, 1e6))
 def test_pauses_stay_within_their_bounds(chances: list[float], wish: float | None) -> None:
     chance = iter(chances)
-    backoff = Backoff(DEFAULT_PAUSES, lambda: next(chance))
+    pauses = Backoff(DEFAULT_PAUSES, lambda: next(chance))
     least = min(wish or 0.0, DEFAULT_PAUSES.longest_wish)
     for _ in chances:
-        assert least <= backoff.fail(wish) <= least + DEFAULT_PAUSES.most
+        assert least <= pauses.fail(wish) <= least + DEFAULT_PAUSES.most
 
 
 @pytest.mark.parametrize(
