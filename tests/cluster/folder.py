@@ -46,7 +46,9 @@ class RunFolder:
 
     def remove(self) -> None:
         """Remove the folder; the processes of the run must have ended."""
-        _remove(self.path)
+        # Once its lock is removed, a sweep would take the folder for dead, and remove it, too.
+        with _exclusively(self.path.parent):
+            _remove(self.path)
         self._lock.close()
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,6 +97,28 @@ def test_a_living_run_is_left_alone() -> None:
         assert path.is_dir()
         assert Path(f"/proc/{pid}").exists()
         assert process.poll() is None
+
+
+def test_a_run_is_not_swept_while_its_owner_removes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    run = folder.RunFolder.create()
+    home = run.path.parent / "lock"
+    with home.open() as sweeping, ThreadPoolExecutor() as pool:
+        fcntl.flock(sweeping, fcntl.LOCK_EX)
+        removal = pool.submit(run.remove)
+        waiter = re.compile(rf"-> FLOCK .*:{home.stat().st_ino} ")
+        wait_until(
+            lambda: removal.done() or waiter.search(Path("/proc/locks").read_text()) is not None,
+            "the owner neither waits nor removes",
+            seconds=10,
+            check=nothing,
+        )
+        assert not removal.done()
+        fcntl.flock(sweeping, fcntl.LOCK_UN)
+        removal.result(timeout=10)
+    assert folder.runs() == []
 
 
 def test_a_machine_that_outlived_its_run_is_found_and_ended() -> None:
