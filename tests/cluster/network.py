@@ -157,6 +157,8 @@ def _cilium(node: Node, plane: ControlPlane, *, legacy: bool) -> Component:
         "ipv6-native-routing-cidr": PODS.v6,
         "auto-direct-node-routes": "true",
         "enable-host-legacy-routing": str(legacy).lower(),
+        # Without them pods of one node reach each other by eBPF, also on the way through the host's stack.
+        "enable-endpoint-routes": str(legacy).lower(),
         "kube-proxy-replacement": "false",
         "enable-policy": "never",
         "enable-l7-proxy": "false",
