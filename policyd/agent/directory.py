@@ -213,4 +213,5 @@ def _key(item: KubeObject) -> tuple[Kind, str]:
 def _report(diagnostic: Diagnostic) -> None:
     level = logging.ERROR if diagnostic.severity == "error" else logging.WARNING
     place = f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"
-    log.log(level, "a manifest: %s", diagnostic.text, extra={"event": "file.mistake", "place": place})
+    fields = {"event": "file.mistake", "place": place, "reason": diagnostic.text}
+    log.log(level, "a manifest is not as it should be", extra=fields)

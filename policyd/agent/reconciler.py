@@ -211,7 +211,7 @@ class Reconciler:
         status.refused = tuple(sorted(self._refused))
         self._retry_at = 0.0
         for warning in sorted(set(built.warnings) - set(status.enforced.warnings if status.enforced else ())):
-            log.warning(warning, extra={"event": "cluster.odd"})
+            log.warning("objects do not go together", extra={"event": "cluster.odd", "reason": warning})
         first = status.enforced is None
         since = time.time() if applied.steps or status.enforced is None else status.enforced.since
         status.table = built.table

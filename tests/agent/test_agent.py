@@ -54,7 +54,8 @@ def test_a_broken_file_keeps_what_it_said_and_others_go_on(namespace: Namespace,
         assert "tcp dport 80 return" in table(namespace)
         [line] = agent.says("a broken file is kept")
         assert line["file"] == "web.yaml"
-        assert any("web.yaml:1" in str(said.get("place")) for said in agent.says("a manifest: "))
+        told = agent.says("a manifest is not as it should be")
+        assert any("web.yaml:1" in str(line["place"]) and line["reason"] for line in told)
 
 
 def test_a_file_that_was_never_good_closes_what_it_selects(namespace: Namespace, directory: Path) -> None:

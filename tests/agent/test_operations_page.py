@@ -136,15 +136,15 @@ def test_every_log_event_is_on_the_page_with_its_fields() -> None:
     assert {(event, frozenset(fields)) for event, fields in found} == documented
 
 
-def test_every_log_line_has_an_event() -> None:
+def test_every_log_line_is_a_constant_sentence_with_an_event() -> None:
     for place, tree in modules():
         for node in ast.walk(tree):
             match node:
-                case ast.Call(func=ast.Attribute(value=ast.Name(id="log" | "LOG"), attr=name)) if (
-                    name in LEVELS
-                ):
-                    passed = {keyword.arg for keyword in node.keywords}
-                    assert "extra" in passed, f"{place}:{node.lineno}"
+                case ast.Call(ast.Attribute(ast.Name("log" | "LOG"), name), args) if name in LEVELS:
+                    sentence = args[name == "log" :]
+                    assert len(sentence) == 1, f"{place}:{node.lineno}"
+                    assert not isinstance(sentence[0], ast.JoinedStr), f"{place}:{node.lineno}"
+                    assert "extra" in {keyword.arg for keyword in node.keywords}, f"{place}:{node.lineno}"
                 case _:
                     pass
 
