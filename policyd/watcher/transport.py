@@ -371,9 +371,12 @@ def _failure(error: Exception) -> WatchError:
             return WatchError("untrusted", text)
         case aiohttp.SocketTimeoutError():
             return WatchError("silent", "nothing came for longer than bookmarks are apart")
-        case (
-            aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError()
-        ):
+        case aiohttp.ClientConnectorError(host=host, port=port, os_error=cause):
+            # The library's own text speaks of SSL where there is none, and of addresses twice.
+            number = cause.errno or 0
+            why = os.strerror(number) if number > 0 else cause.strerror or str(cause)
+            return WatchError("unreachable", f"cannot connect to {host} port {port}: {why.lower()}")
+        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientHttpProxyError():
             return WatchError("unreachable", text)
         case TimeoutError():
             return WatchError("overdue", "the response did not end in time")
