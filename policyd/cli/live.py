@@ -71,7 +71,8 @@ def _troubles(reflectors: Sequence[Reflector]) -> dict[str, Trouble]:
 def _give_up(troubles: dict[str, Trouble], *, late: bool) -> None:
     if late or any(trouble.reason in HOPELESS for trouble in troubles.values()):
         told = "; ".join(f"{kind}: {trouble.text}" for kind, trouble in troubles.items())
-        raise EnvironmentRefused(f"the cluster cannot be listed: {told or 'the API server is too slow'}")
+        why = printable(told) or "the API server is too slow"
+        raise EnvironmentRefused(f"the cluster cannot be listed: {why}")
 
 
 def _say_new(troubles: dict[str, Trouble], said: set[str]) -> None:
