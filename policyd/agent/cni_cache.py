@@ -104,7 +104,8 @@ def read_hint(value: object) -> Hint | None:
             "cniArgs": list(pairs),
             "result": {"ips": list(ips)},
         }:
-            uids = [pair[1] for pair in pairs if isinstance(pair, list) and pair[:1] == ["K8S_POD_UID"]]
+            pairs = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+            uids = [value for key, value in pairs if key == "K8S_POD_UID"]
             texts = [
                 ip["address"] for ip in ips if isinstance(ip, dict) and isinstance(ip.get("address"), str)
             ]

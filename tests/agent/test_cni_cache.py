@@ -38,7 +38,8 @@ def test_a_result_is_a_hint_for_its_pod() -> None:
     "other",
     [
         None, [], {}, {**RESULT, "kind": "x"}, {**RESULT, "ifName": "lo"}, {**RESULT, "cniArgs": []},
-        {**RESULT, "cniArgs": [["K8S_POD_UID"]] and [["K8S_POD_UID", 7]]}, {**RESULT, "result": {"ips": []}},
+        {**RESULT, "cniArgs": [["K8S_POD_UID"]]}, {**RESULT, "cniArgs": [["K8S_POD_UID", 7]]},
+        {**RESULT, "result": {"ips": []}}, {**RESULT, "cniArgs": [[["K8S_POD_UID"], 7]]},
         {**RESULT, "result": {"ips": [{"address": "10.0.0.300/24"}]}}, {**RESULT, "result": {"ips": [None]}},
     ],
 )  # fmt: skip
