@@ -11,6 +11,8 @@ from policyd.cluster.events import Kind
 from policyd.kube.decode import Decoded, decode_live
 from policyd.watcher.failure import WatchError, refusal
 
+#: A number of any length is JSON; a wish is bounded anyhow (pauses.py).
+LONGEST_WISH = 24 * 3600
 #: On the bookmark that ends a streamed list.
 LIST_ENDS = "k8s.io/initial-events-end"
 
@@ -89,9 +91,8 @@ def read_status(raw: dict[str, object]) -> WatchError:
     details = details if isinstance(details, dict) else {}
     text = _text(raw.get("message")) or _text(raw.get("reason"))
     wish = details.get("retryAfterSeconds")
-    error = refusal(
-        code if isinstance(code, int) else 500, text, float(wish) if isinstance(wish, int) else None
-    )
+    seconds = float(min(wish, LONGEST_WISH)) if isinstance(wish, int) and wish > 0 else None
+    error = refusal(code if isinstance(code, int) else 500, text, seconds)
     causes = details.get("causes")
     for cause in causes if isinstance(causes, list) else ():
         if isinstance(cause, dict) and cause.get("reason") == "ResourceVersionTooLarge":

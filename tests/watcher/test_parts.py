@@ -113,3 +113,12 @@ def test_the_server_wishes_in_the_body_too() -> None:
     body = b'{"kind":"Status","code":429,"message":"later","details":{"retryAfterSeconds":3}}'
     assert read_refusal(429, body, None).retry_after == 3.0
     assert read_refusal(429, body, 5.0).retry_after == 5.0
+
+
+@pytest.mark.parametrize(
+    ("wish", "seconds"), [("0", None), ("-5", None), ('"3"', None), ("9" * 400, 86400.0), ("60", 60.0)]
+)
+def test_a_wish_that_is_none_is_not_heard(wish: str, seconds: float | None) -> None:
+    """A pause is never less than none, and a number may have more digits than a float."""
+    body = f'{{"kind": "Status", "code": 429, "details": {{"retryAfterSeconds": {wish}}}}}'.encode()
+    assert read_refusal(429, body, None).retry_after == seconds
