@@ -7,6 +7,7 @@ The only reader of configuration. Knows for each value where it came from, so th
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ from policyd_compiler.options import Options
 PREFIX = "POLICYD_"
 #: What nft takes as a table's name, without what is awkward in a shell.
 TABLE = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
+
+#: Prints a wrong value in part: a few lines of YAML can mean more than memory holds.
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxstring, _BRIEF.maxother = 2, 80, 80
 
 
 def _split(value: object) -> object:
@@ -110,10 +115,14 @@ def load_settings(
         raise BadInput(tuple(_tell(problem, origins) for problem in error.errors())) from None
 
 
+#: What PyYAML lets through of what Python's own types raise, as for `!!int x`.
+_OF_PYTHON = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+
+
 def _read_file(path: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, *_OF_PYTHON) as error:
         raise BadInput((Diagnostic(str(path), 0, 0, "error", f"cannot be read: {error}"),)) from error
     if not isinstance(content, dict | None):
         raise BadInput((Diagnostic(str(path), 0, 0, "error", "settings are a mapping of names to values"),))
@@ -126,4 +135,4 @@ def _tell(problem: Mapping[str, Any], origins: Mapping[str, str]) -> Diagnostic:
     if problem["type"] == "extra_forbidden":
         return Diagnostic(origin, 0, 0, "error", f"there is no setting {name}")
     place = {"environment": PREFIX + name.upper(), "flag": "--" + name.replace("_", "-")}.get(origin, origin)
-    return Diagnostic(place, 0, 0, "error", f"{name}: {problem['msg']}, not {problem['input']!r}")
+    return Diagnostic(place, 0, 0, "error", f"{name}: {problem['msg']}, not {_BRIEF.repr(problem['input'])}")
