@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from policyd.applier.backend import Nft
 from policyd.applier.grace import wait_for_packets
+from policyd.applier.listing import list_table
 from policyd.applier.monitor import TableMonitor
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
+from policyd_compiler.nft.json_parser import ForeignContent
 from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.plan import Step, StepKind, Transaction, committed, differences, plan
 
@@ -51,16 +52,16 @@ class Applier:
 
     async def read_back(self) -> bool:
         """Learn what the kernel holds. True if there is a table, whoever wrote into it."""
-        text = await self._nft.list_table(self._table)
+        foreign = False
         try:
-            self._held = None if text is None else await asyncio.to_thread(parse_listing, text, self._table)
+            self._held = await list_table(self._nft, self._table)
         except ForeignContent:
-            self._held = None  # what cannot be understood is replaced as a whole
+            self._held, foreign = None, True  # what cannot be understood is replaced as a whole
         self._certain = True
         self._leftovers = False
         if self._held is not None:
             self.generation = max(self.generation, unstamp(self._held)[1])
-        return text is not None
+        return foreign or self._held is not None
 
     async def apply(self, desired: Table) -> Applied:
         """Bring `desired` into force, in one transaction that changes meaning.
@@ -119,9 +120,8 @@ class Applier:
         if not self._certain or self._held is None:
             return ()
         held = self._held
-        text = await self._nft.list_table(self._table)
         try:
-            actual = None if text is None else await asyncio.to_thread(parse_listing, text, self._table)
+            actual = await list_table(self._nft, self._table)
         except ForeignContent as error:
             actual, found = None, error.things
         else:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policyd.applier.backend import Nft
+from policyd.applier.listing import list_table
 from policyd_compiler.addr import print_address
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.json_parser import NOT_OURS, ForeignContent, parse_listing
+from policyd_compiler.nft.json_parser import NOT_OURS, ForeignContent
 from policyd_compiler.nft.stamp import unstamp
 
 
@@ -26,11 +27,8 @@ class KernelTable:
 
 async def read_table(nft: Nft, name: str) -> KernelTable | None:
     """The table of that name; None if there is none. Raises EnvironmentRefused where nft cannot tell."""
-    text = await nft.list_table(name)
-    if text is None:
-        return None
     try:
-        table = parse_listing(text, name)
+        table = await list_table(nft, name)
     except ForeignContent as error:
         return KernelTable(0, 0, (), error.things)
     return None if table is None else describe_table(table)

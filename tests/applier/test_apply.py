@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from policyd.applier.apply import Applier
-from policyd.applier.backend import Nft, NftRefused
+from policyd.applier.backend import Nft, NftBroken, NftRefused
+from policyd.applier.fake import FakeNft
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.stamp import stamp
@@ -33,6 +34,26 @@ def compiled(*policies: Manifest) -> Table:
 
 OLD = compiled(ingress("x", "a", {"ports": [{"port": 80}]}))
 NEW = compiled(ingress("x", None, {"from": [pods(pod="b")], "ports": [{"port": 443}]}))
+
+
+class Garbled(FakeNft):
+    """Lists what is no listing."""
+
+    async def list_table(self, name: str) -> str | None:
+        """Half of one."""
+        text = await super().list_table(name)
+        return None if text is None else text[: len(text) // 2]
+
+
+def test_what_is_no_listing_is_told_and_changes_nothing() -> None:
+    nft = Garbled()
+    applier = Applier(nft, NAME)
+    asyncio.run(applier.apply(OLD))
+    for ask in (applier.verify, applier.read_back):
+        with pytest.raises(NftBroken, match="no listing of nft") as caught:
+            asyncio.run(ask())
+        assert caught.value.retryable
+    assert len(nft.scripts) == 1
 
 
 class Refusing:

@@ -37,6 +37,9 @@ _PLACE = {"family", "table", "name", "handle"}
 _SET_KEYS = _PLACE | {"type", "flags", "size", "elem", "count"}
 
 
+#: What reading raises for what we do not write; most of it only where nft would not write it either.
+_ODD = (NotOurs, ValueError, KeyError, TypeError, AttributeError, OverflowError)
+
 #: How the comment of a rule begins that stands for one which our syntax tree cannot say.
 NOT_OURS = "not a rule of ours: "
 
@@ -54,12 +57,26 @@ def parse_listing(text: str, name: str) -> Table | None:
 
     Raises ForeignContent when somebody else wrote in the table, ValueError when this is no listing.
     """
-    objects: list[dict[str, Any]] = json.loads(text)["nftables"]
     reader = _Reader(name)
-    for item in objects:
-        ((kind, value),) = item.items()
+    for kind, value in _listed(text):
         reader.read(kind, value)
     return reader.table()
+
+
+def _listed(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a listing, each with its kind."""
+    try:
+        listing = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"no listing of nft: {error}") from None
+    items = listing.get("nftables") if isinstance(listing, dict) else None
+    for item in items if isinstance(items, list) else [items]:
+        if not isinstance(item, dict) or len(item) != 1:
+            raise ValueError("no listing of nft: it holds no list of objects")
+        ((kind, value),) = item.items()
+        if not isinstance(value, dict):
+            raise ValueError(f"no listing of nft: its {kind} is no object")
+        yield kind, value
 
 
 class _Reader:
@@ -93,8 +110,10 @@ class _Reader:
             reader = readers.get(kind)
             if reader is None:
                 raise NotOurs(f"a {kind}")
+            if not isinstance(value.get("chain" if kind == "rule" else "name"), str):
+                raise NotOurs("without a name")
             reader(value)
-        except (NotOurs, ValueError, KeyError, TypeError) as error:
+        except _ODD as error:
             place = value.get("chain") or value.get("name") or ""
             self._foreign.append(f"{kind} {place} (handle {value.get('handle')}): {error}")
 
@@ -137,8 +156,8 @@ class _Reader:
     def _read_rule(self, value: dict[str, Any]) -> None:
         try:
             only(value, {"family", "table", "chain", "handle", "comment", "expr"})
-            rule = read_rule(value["expr"], value.get("comment", ""))
-        except (NotOurs, ValueError, KeyError, TypeError) as error:
+            rule = read_rule(value["expr"], str(value.get("comment", "")))
+        except _ODD as error:
             # It stands for itself, and is like no rule of ours: its chain differs, and can be mended.
             rule = Rule(Drop(), comment=f"{NOT_OURS}{error}")
         self._rules.setdefault(ChainName(value["chain"]), []).append(rule)
