@@ -27,6 +27,7 @@ class Process:
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self._log = folder / "agent.log"
+        self._log.touch()
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self.starts = 0

@@ -39,8 +39,8 @@ SPARE = PodPlan("spare", ("10.244.1.99", "fd00:10:244:1::63"))
 PROTOCOLS: dict[str, Protocol] = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp", "ICMP": "icmp"}
 CANDIDATES = 400
 LISTING = ("nft", "--json", "--numeric-protocol", "--numeric-priority", "list", "table", "inet")
-#: The longest that the ruleset may take to follow when nothing fails any more; backoff is a part of it.
-CATCH_UP_SECONDS = 40.0
+#: A watch that failed again and again waits up to 30 s, and a busy machine starts nothing soon.
+CATCH_UP_SECONDS = 150.0
 
 
 class Site:
