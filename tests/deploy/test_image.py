@@ -65,6 +65,11 @@ def test_the_image_starts_an_isolated_python() -> None:
     assert any("sed -i '1s/$/ -I/' /opt/policyd/bin/policyd" in line for line in instructions("RUN"))
 
 
+def test_bytecode_is_made_anew_and_refers_to_no_times_of_files() -> None:
+    (line,) = (line for line in instructions("RUN") if "compileall" in line)
+    assert "compileall -qf --invalidation-mode unchecked-hash" in line
+
+
 def test_the_context_holds_what_is_copied() -> None:
     wanted = {path for line in instructions("COPY") if "--from" not in line for path in line.split()[:-1]}
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
