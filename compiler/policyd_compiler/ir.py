@@ -138,9 +138,14 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything the compiler needs to know about one node."""
+    """Everything the compiler needs to know about one node.
+
+    `groups` are masks of hosts that rules name as a whole, the most useful to share first. They mean nothing:
+    they only say which sets chains may have in common.
+    """
 
     node: str
     hosts: tuple[Host, ...]
     endpoints: tuple[Endpoint, ...]
     notes: tuple[str, ...] = field(default=())
+    groups: tuple[int, ...] = field(default=())

@@ -45,7 +45,7 @@ class Step:
 
     @property
     def script(self) -> str:
-        """The text for nft. Printed when asked for: most plans are only compared, or are not run to their end."""
+        """The text for nft, printed when asked for: many plans are only compared, or not run to their end."""
         if self.kind == "replace":
             return print_replace(self.desired)
         return print_commands(self.desired.name, self.commands)

@@ -19,6 +19,8 @@ def verify(snapshot: Snapshot) -> None:
             _must(0 <= address < 1 << BITS[family], f"address {address} does not fit family {family}")
             _must((family, address) not in owners, f"two hosts own address {address} of family {family}")
             owners.add((family, address))
+    inside = all(0 <= group < 1 << len(snapshot.hosts) for group in snapshot.groups)
+    _must(inside, "a group holds what is not among the hosts")
     keys = [endpoint.key for endpoint in snapshot.endpoints]
     _must(keys == sorted(set(keys)), "endpoints must be sorted by key, each once")
     seen: set[int] = set()

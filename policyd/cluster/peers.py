@@ -25,6 +25,11 @@ from policyd_compiler.addr import Ranges, prefix_interval, subtract, union
 from policyd_compiler.ir import ANYTHING, Action, Host, Origin, Peers, Rule
 from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet, union_ports
 
+#: From so many pods on, a selector's set is worth sharing between chains.
+GROUP_PODS = 32
+#: So many groups at most are tried on each chain; the largest are the ones that save most.
+MOST_GROUPS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class SubjectPorts:
@@ -50,6 +55,11 @@ class RuleResolver:
         self._egress: dict[int, tuple[Rule, ...]] = {}
         self._ingress: dict[tuple[int, SubjectPorts | None], tuple[Rule, ...]] = {}
         self._blocks: dict[IPBlock, Peers] = {}
+        self._groups: set[int] = set()
+
+    def groups(self) -> tuple[int, ...]:
+        """What the selectors resolved so far select, as masks, where it was much; the largest first."""
+        return tuple(sorted(self._groups, key=lambda mask: (-mask.bit_count(), mask))[:MOST_GROUPS])
 
     def egress(self, policy: NetworkPolicy) -> tuple[Rule, ...]:
         """The egress rules of a policy: the same for every pod that it selects."""
@@ -122,7 +132,10 @@ class RuleResolver:
                         if namespaces is None
                         else self._index.in_namespaces(namespaces)
                     )
-                    hosts |= where & self._index.select(pods)
+                    selected = where & self._index.select(pods)
+                    if selected.bit_count() >= GROUP_PODS:
+                        self._groups.add(selected)
+                    hosts |= selected
                 case IPBlock():
                     block = self._block(peer)
                     v4.extend(block.v4)

@@ -51,7 +51,8 @@ def resolve(state: ClusterState, node: str, poisoned: frozenset[str] = frozenset
     endpoints = [
         _endpoint(owned.pods[bit], owned.hosts[bit], isolations, selected.get(bit, ())) for bit in local
     ]
-    snapshot = Snapshot(node, owned.hosts, tuple(sorted(endpoints, key=lambda e: e.key)))
+    ordered = tuple(sorted(endpoints, key=lambda e: e.key))
+    snapshot = Snapshot(node, owned.hosts, ordered, groups=resolver.groups())
     return Resolved(snapshot, (*missing, *owned.conflicts))
 
 

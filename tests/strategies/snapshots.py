@@ -90,7 +90,8 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         Endpoint(f"ns/p{i}", hosts[i], draw(st.sampled_from(ingress)), draw(st.sampled_from(egress)))
         for i in range(min(count, 3))
     )
-    return Snapshot("n1", hosts, endpoints)
+    groups = draw(st.lists(st.integers(0, (1 << count) - 1), max_size=4))
+    return Snapshot("n1", hosts, endpoints, groups=tuple(groups))
 
 
 def allows(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from policyd_compiler.ir import Isolation, Origin
 from policyd_compiler.lower.classes import Classes, HostIndex, classify
 from policyd_compiler.lower.objects import Objects
+from policyd_compiler.lower.sharing import share
 from policyd_compiler.names import readable
 from policyd_compiler.nft.ast import (
     AddrInSet,
@@ -15,6 +16,7 @@ from policyd_compiler.nft.ast import (
     Side,
     Verdict,
 )
+from policyd_compiler.ports import PortSet
 
 #: Up to so many classes of hosts are tried one set after another; more share one verdict map.
 #: Sets of equal contents are shared between chains, verdict maps seldom can be.
@@ -31,8 +33,10 @@ def lower_isolation(
     """Add the chain that judges one direction of these endpoints, and all that it needs."""
     side: Side = "saddr" if isolation.direction == "ingress" else "daddr"
     classes = classify(isolation, index, family)
+    hosts = share(classes.hosts, index.groups)
     rules = (
-        *_host_rules(classes, side, index, family, objects),
+        *_own_rules(hosts.own, side, index, family, objects),
+        *_group_rules(hosts.groups, side, index, family, objects),
         *_range_rules(classes, side, family, objects),
         Rule(objects.verdict(classes.default), comment=_comment(isolation)),
     )
@@ -41,30 +45,49 @@ def lower_isolation(
     return objects.add_chain(prefix, hint, rules, _notes(isolation, endpoints))
 
 
-def _host_rules(
-    classes: Classes, side: Side, index: HostIndex, family: Family, objects: Objects
+def _own_rules(
+    classes: tuple[tuple[PortSet, int], ...], side: Side, index: HostIndex, family: Family, objects: Objects
 ) -> tuple[Rule, ...]:
-    members = [
-        (addresses, objects.verdict(ports))
-        for ports, mask in classes.hosts
-        if (addresses := objects.addresses(index, family, mask))
-    ]
+    """Rules for classes of hosts that are disjoint."""
+    members = _members(classes, index, family, objects)
     if not members:
         return ()
     members.sort(key=lambda member: member[0][0])
     if len(members) <= FEW_CLASSES:
-        return tuple(
-            Rule(
-                verdict, (AddrInSet(family, side, objects.add_host_set(f"peers{family}", family, addresses)),)
-            )
-            for addresses, verdict in members
-        )
+        return _set_rules(members, side, family, objects)
     elements = sorted(
         ((address, verdict) for addresses, verdict in members for address in addresses),
         key=lambda element: element[0],
     )
     return (
         Rule(AddrVmap(family, side, objects.add_host_map(f"peer-ports{family}", family, tuple(elements)))),
+    )
+
+
+def _group_rules(
+    groups: tuple[tuple[PortSet, int], ...], side: Side, index: HostIndex, family: Family, objects: Objects
+) -> tuple[Rule, ...]:
+    """Rules for groups that other chains name, too: in this order, as they may overlap."""
+    return _set_rules(_members(groups, index, family, objects), side, family, objects)
+
+
+def _members(
+    classes: tuple[tuple[PortSet, int], ...], index: HostIndex, family: Family, objects: Objects
+) -> list[tuple[tuple[int, ...], Verdict]]:
+    return [
+        (addresses, objects.verdict(ports))
+        for ports, mask in classes
+        if (addresses := objects.addresses(index, family, mask))
+    ]
+
+
+def _set_rules(
+    members: list[tuple[tuple[int, ...], Verdict]], side: Side, family: Family, objects: Objects
+) -> tuple[Rule, ...]:
+    prefix = f"peers{family}"
+    return tuple(
+        Rule(verdict, (AddrInSet(family, side, objects.add_host_set(prefix, family, addresses)),))
+        for addresses, verdict in members
     )
 
 

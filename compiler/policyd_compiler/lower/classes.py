@@ -25,9 +25,10 @@ class Classes:
 
 
 class HostIndex:
-    """The hosts of one family by address, to turn address ranges into masks of hosts."""
+    """The hosts of one family by address, to turn address ranges into masks; and groups of them, as masks."""
 
-    def __init__(self, hosts: tuple[Host, ...], family: int) -> None:
+    def __init__(self, hosts: tuple[Host, ...], family: int, groups: tuple[int, ...] = ()) -> None:
+        self.groups = groups
         self.addresses = tuple(host.address(family) for host in hosts)
         ordered = sorted((a, bit) for bit, a in enumerate(self.addresses) if a is not None)
         self._sorted = [address for address, _ in ordered]

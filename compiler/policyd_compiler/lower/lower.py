@@ -26,7 +26,7 @@ class Lowered:
 def lower(snapshot: Snapshot, options: Options) -> Lowered:
     """Lower a snapshot. Equal snapshots and options give equal tables."""
     objects = Objects(options.deny)
-    indexes = {family: HostIndex(snapshot.hosts, family) for family in FAMILIES}
+    indexes = {family: HostIndex(snapshot.hosts, family, snapshot.groups) for family in FAMILIES}
     dispatch: dict[tuple[Direction, Family], list[tuple[int, Verdict]]] = {}
     for isolation, endpoints in _shared(snapshot.endpoints):
         keys = [endpoint.key for endpoint in endpoints]
