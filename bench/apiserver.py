@@ -1,0 +1,163 @@
+"""An API server in a process of its own, with a seeded cluster in it: so its time is not the agent's.
+
+Reads commands from standard input and answers with JSON lines; ends with its input. The emulator is that of
+the watcher's tests; pods are as long as real ones, 4 to 5 KB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+from bench.scenarios import NODE, Manifest, Scale, cluster
+from tests.watcher.emulator import NAMESPACES, NODES, PODS, POLICIES, Emulator
+from tests.watcher.measure import realistic_pod
+
+PATHS = {"Pod": PODS, "Namespace": NAMESPACES, "NetworkPolicy": POLICIES, "Node": NODES}
+#: Where probes live, apart from all others. One local pod is there from the beginning, and the policy below.
+PLACE = "probes"
+#: The named port of remote probes: each has another number, and so adds two rules to the ruleset.
+PORT = "probe"
+#: With fewer than three numbers the ruleset would have another form.
+FIRST_PROBES = 3
+#: Of fifty changes a second so many are probes.
+LOCAL_EVERY, REMOTE_EVERY = 50, 10
+
+
+async def main(scale: Scale) -> None:
+    """Serve a cluster until standard input ends."""
+    emulator = Emulator()
+    for item in realistic(scale):
+        emulator.put(PATHS[item["kind"]], item)
+    changes = _Changes(emulator, scale)
+    changes.begin()
+    emulator.history.compact()
+    async with emulator.serve():
+        _say({"url": emulator.url})
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            await changes.do(json.loads(line))
+
+
+def realistic(scale: Scale) -> Iterator[Manifest]:
+    """The cluster with pods as long as real ones, and the node's own spread over the namespaces."""
+    local = {0, *random.Random(2).sample(range(1, scale.pods), scale.local - 1)}
+    number = 0
+    for item in cluster(scale):
+        if item["kind"] == "Pod":
+            long: Manifest = realistic_pod(number)
+            for part in ("metadata", "spec", "status"):
+                item[part] = {**long[part], **item[part]}
+            item["spec"]["containers"] = long["spec"]["containers"]
+            item["spec"]["nodeName"] = NODE if number in local else f"node-{1 + number % 99}"
+            number += 1
+        yield item
+
+
+def probing_policy() -> Manifest:
+    """A policy whose rules tell how many remote probes there are."""
+    spec = {
+        "podSelector": {"matchLabels": {"probe": "local"}},
+        "policyTypes": ["Egress"],
+        "egress": [
+            {"to": [{"podSelector": {"matchLabels": {"probe": "remote"}}}], "ports": [{"port": PORT}]}
+        ],
+    }
+    return _policy("probes", spec)
+
+
+def _policy(name: str, spec: Mapping[str, object]) -> Manifest:
+    metadata = {"namespace": PLACE, "name": name}
+    return {"kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1", "metadata": metadata, "spec": spec}
+
+
+def _say(line: Mapping[str, object]) -> None:
+    print(json.dumps(line), flush=True)
+
+
+class _Changes:
+    """What happens in the cluster when it is told so."""
+
+    def __init__(self, emulator: Emulator, scale: Scale) -> None:
+        self._emulator = emulator
+        self._pods = [item for item in realistic(Scale(scale.pods, 0, scale.local)) if item["kind"] == "Pod"]
+        self._probes = 0
+        self._policies = 0
+        self._moved = 0
+
+    def begin(self) -> None:
+        """Put there what probes need."""
+        self._emulator.put(NAMESPACES, {"metadata": {"name": PLACE}})
+        self._emulator.put(POLICIES, probing_policy())
+        for kind in ("local", *("remote",) * FIRST_PROBES):
+            self._emulator.put(PODS, self._probe(kind))
+
+    async def do(self, command: Mapping[str, object]) -> None:
+        """Do one thing, and say when it was done."""
+        match command:
+            case {"do": "churn", "rate": int(rate), "seconds": int(seconds)}:
+                await self._churn(rate, seconds)
+            case {"do": "policy"}:
+                self._policies += 1
+                ports = [{"port": 30_000 + 2 * number} for number in range(self._policies)]
+                spec = {"podSelector": {}, "ingress": [{"ports": [port]} for port in ports]}
+                began = time.time()
+                self._emulator.put(POLICIES, _policy("changing", spec))
+                _say({"at": began})
+            case _:
+                raise AssertionError(command)
+        _say({"done": True})
+
+    async def _churn(self, rate: int, seconds: int) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for number in range(rate * seconds):
+            await asyncio.sleep(began + number / rate - loop.time())
+            if number % LOCAL_EVERY == LOCAL_EVERY // 2:
+                self._send("local")
+            elif number % REMOTE_EVERY == 0:
+                self._send("remote")
+            else:
+                self._move()
+
+    def _send(self, kind: str) -> None:
+        pod = self._probe(kind)
+        began = time.time()
+        self._emulator.put(PODS, pod)
+        _say({"probe": kind, "at": began})
+
+    def _probe(self, kind: str) -> Manifest:
+        """A pod whose arrival in the ruleset can be seen from outside."""
+        self._probes += 1
+        pod: Manifest = json.loads(json.dumps(self._pods[0]))
+        address = f"10.200.{self._probes >> 8}.{self._probes & 255}"
+        pod["metadata"] |= {"namespace": PLACE, "name": f"probe-{self._probes}", "labels": {"probe": kind}}
+        pod["spec"]["nodeName"] = NODE if kind == "local" else "node-1"
+        port = {"name": PORT, "containerPort": 20_000 + self._probes}
+        pod["spec"]["containers"][0]["ports"] = [port] if kind == "remote" else []
+        pod["status"] |= {"podIP": address, "podIPs": [{"ip": address}]}
+        pod["metadata"].pop("uid")
+        return pod
+
+    def _move(self) -> None:
+        """Delete a pod of another node, or create it again elsewhere, with another address."""
+        self._moved += 1
+        pod = self._pods[(self._moved >> 1) * 7919 % len(self._pods)]
+        if pod["spec"]["nodeName"] == NODE:
+            return
+        key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+        if self._moved & 1:
+            if key in self._emulator.history.of(PODS):
+                self._emulator.delete(PODS, key)
+            return
+        addresses = [f"10.201.{self._moved >> 8 & 255}.{self._moved & 255}", f"fd00:201::{self._moved:x}"]
+        again = json.loads(json.dumps(pod))
+        again["status"] |= {"podIP": addresses[0], "podIPs": [{"ip": address} for address in addresses]}
+        self._emulator.put(PODS, again)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Scale(*map(int, sys.argv[1:4]))))

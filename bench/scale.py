@@ -1,0 +1,224 @@
+"""`python -m bench.scale`: what a cluster costs a real agent, and how soon it notices what changes.
+
+Runs `policyd run` in a network namespace on an API server in another process, and watches it from outside:
+its log tells what is in force since when, /proc what it cost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.scenarios import NODE, Scale
+from policyd.lab.namespace import Namespace
+
+DEADLINE = 600.0
+CHURN_SECONDS, CHURN_RATE = 40, 50
+POLICY_CHANGES = 10
+SCALES = (Scale(1_000, 200, 100), Scale(10_000, 1_000, 100), Scale(100_000, 10_000, 100))
+TICKS = os.sysconf("SC_CLK_TCK")
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU seconds and resident MiB, of the agent and of its worker."""
+
+    agent_cpu: float
+    worker_cpu: float
+    agent: float
+    agent_most: float
+    worker: float
+
+
+class Server:
+    """The API server's process."""
+
+    def __init__(self, scale: Scale) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "bench.apiserver",
+            *map(str, (scale.pods, scale.policies, scale.local)),
+        ]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = str(self._read()["url"])
+
+    def do(self, **command: object) -> list[Line]:
+        """Let something happen; what the server says of it."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        lines: list[Line] = []
+        while "done" not in (line := self._read()):
+            lines.append(line)
+        return lines
+
+    def _read(self) -> Line:
+        assert self.process.stdout is not None
+        line: Line = json.loads(self.process.stdout.readline())
+        return line
+
+
+class Agent:
+    """A running agent, seen from outside."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._log = folder / "log"
+        config = folder / "kubeconfig"
+        config.write_text(json.dumps(_kubeconfig(url)))
+        command = [sys.executable, "-m", "policyd", "run", "--kubeconfig", str(config), "--node", NODE]
+        flags = ["--backend", "library", "--log-format", "json", "--state-dir", str(folder)]
+        with self._log.open("wb") as log:
+            self.began = time.time()
+            self.process = subprocess.Popen([*command, *flags], stderr=log)
+
+    def in_force(self) -> list[Line]:
+        """The log lines that say that a ruleset is in force; `at` is when."""
+        found = []
+        for text in self._log.read_text().splitlines():
+            line = json.loads(text) if text.startswith("{") else {}
+            if line.get("event") == "ruleset.applied":
+                moment = time.mktime(time.strptime(line["ts"][:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
+                found.append({**line, "at": moment + int(line["ts"][20:23]) / 1000})
+        return found
+
+    def until(self, holds: Callable[[list[Line]], object]) -> list[Line]:
+        """Wait until what is in force is so."""
+        end = time.monotonic() + DEADLINE
+        while not holds(lines := self.in_force()):
+            assert self.process.poll() is None, self._log.read_text()[-2000:]
+            assert time.monotonic() < end, self._log.read_text()[-2000:]
+            time.sleep(0.05)
+        return lines
+
+    def cost(self) -> Cost:
+        """What it has cost up to now."""
+        agent = self.process.pid
+        children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
+        return Cost(
+            _cpu(agent),
+            sum(_cpu(int(child)) for child in children),
+            _status(agent, "VmRSS"),
+            _status(agent, "VmHWM"),
+            sum(_status(int(child), "VmRSS") for child in children),
+        )
+
+
+@contextmanager
+def running(scale: Scale) -> Iterator[tuple[Server, Agent]]:
+    """An agent on a server, both ended with the block."""
+    processes: list[subprocess.Popen[Any]] = []
+    namespace = Namespace("scale")
+    try:
+        with tempfile.TemporaryDirectory(prefix="policyd-scale-") as folder, namespace.entered():
+            server = Server(scale)
+            processes.append(server.process)
+            agent = Agent(Path(folder), server.url)
+            processes.append(agent.process)
+            yield server, agent
+            agent.process.terminate()
+            agent.process.wait(30)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+        namespace.close()
+
+
+def measure(scale: Scale) -> None:
+    """Print what a scale costs."""
+    print(f"\n{scale.name}")
+    with running(scale) as (server, agent):
+        first = agent.until(lambda lines: lines)[0]
+        cost = agent.cost()
+        print(f"  ready after {first['at'] - agent.began:6.2f} s: {_show(cost)}", flush=True)
+        time.sleep(2)  # what is saved after the first ruleset
+        quiet = agent.cost()
+        print(f"  at rest:             {_show(quiet)}", flush=True)
+        _policies(server, agent)
+        if scale.pods <= 10_000:
+            _churn(server, agent, quiet)
+        print(f"  in the end:          {_show(agent.cost())}", flush=True)
+
+
+def _policies(server: Server, agent: Agent) -> None:
+    times = []
+    for _ in range(POLICY_CHANGES):
+        known = len(agent.in_force())
+        (said,) = server.do(do="policy")
+        times.append(agent.until(lambda lines: len(lines) > known)[-1]["at"] - said["at"])  # noqa: B023
+        time.sleep(0.5)
+    print(f"  a policy changes:    {_quantiles(times)}", flush=True)
+
+
+def _churn(server: Server, agent: Agent, before: Cost) -> None:
+    base = agent.in_force()[-1]
+    began = time.monotonic()
+    probes = server.do(do="churn", seconds=CHURN_SECONDS, rate=CHURN_RATE)
+    for kind, field, step in (("local", "pods", 1), ("remote", "rules", 2)):
+        sent = [probe["at"] for probe in probes if probe["probe"] == kind]
+        lines = agent.until(lambda lines: lines[-1][field] == base[field] + step * len(sent))  # noqa: B023
+        times = []
+        for number, at in enumerate(sent, start=1):
+            seen = next(line["at"] for line in lines if line[field] >= base[field] + step * number)
+            times.append(seen - at)
+        print(f"  churn, {kind:6} pods:  {_quantiles(times)}", flush=True)
+    took = time.monotonic() - began
+    after = agent.cost()
+    cpu = after.agent_cpu - before.agent_cpu, after.worker_cpu - before.worker_cpu
+    commits = sum(line["at"] > base["at"] for line in agent.in_force())
+    print(
+        f"  {CHURN_RATE} changes/s: {commits / took:.1f} commits/s; "
+        f"CPU agent {cpu[0] / took:.0%}, worker {cpu[1] / took:.0%}",
+        flush=True,
+    )
+
+
+def _quantiles(times: Sequence[float]) -> str:
+    ordered = sorted(times)
+    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    middle, most = statistics.median(ordered), ordered[-1]
+    return f"median {middle:.3f} s, p99 {p99:.3f} s, most {most:.3f} s of {len(ordered)}"
+
+
+def _show(cost: Cost) -> str:
+    return (
+        f"CPU agent {cost.agent_cpu:6.2f} s, worker {cost.worker_cpu:5.2f} s; "
+        f"memory agent {cost.agent:4.0f} MiB (most {cost.agent_most:4.0f}), worker {cost.worker:4.0f} MiB"
+    )
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def _status(pid: int, key: str) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) / 1024
+
+
+def _kubeconfig(url: str) -> Line:
+    return {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    }
+
+
+if __name__ == "__main__":
+    for each in [s for s in SCALES if not sys.argv[1:] or str(s.pods) in sys.argv[1:]]:
+        measure(each)
