@@ -71,9 +71,9 @@ class Installation:
         found = self.cluster.get("pods", f"--selector={SELECTOR}", namespace=NAMESPACE)["items"]
         return {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in found}
 
-    def ask(self, node: str, path: str) -> tuple[int, str]:
+    def ask(self, node: str, path: str, port: int = LISTEN[1]) -> tuple[int, str]:
         """Ask the agent of a node, from that node, as its kubelet does: status and body."""
-        with self._connection(node) as connection:
+        with self._connection(node, port) as connection:
             connection.request("GET", path)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
@@ -114,9 +114,9 @@ class Installation:
         return "\n".join(result.stdout + result.stderr for result in results)
 
     @contextmanager
-    def _connection(self, node: str) -> Iterator[HTTPConnection]:
+    def _connection(self, node: str, port: int) -> Iterator[HTTPConnection]:
         net = OpenedNamespace(node, f"/proc/{self.cluster.node(node).machine.pid}/ns/net")
-        connection = HTTPConnection(*LISTEN, timeout=10)
+        connection = HTTPConnection(LISTEN[0], port, timeout=10)
         try:
             with net.entered():
                 connection.connect()
