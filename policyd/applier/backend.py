@@ -14,7 +14,7 @@ from policyd.errors import EnvironmentRefused
 #: What nft takes as a name, its own words (`drop`, `set`) apart.
 NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9_./-]{0,254}")
 #: Where an error of nft begins: `file:line:column-column: Error: `; `internal:0:0-0` where it knows no place.
-_ERROR = re.compile(r"^(?:\S*?:(\d+):\d+-\d+: |netlink: )?Error: ", re.MULTILINE)
+_ERROR = re.compile(r"^(?:\S*?:(\d{1,9}):\d+-\d+: |netlink: )?Error: ", re.MULTILINE)
 #: What stands before the contents of a chain, a set or a map.
 _HEAD = re.compile(r"\t(?:chain|set|map) |add (?:set|map) |delete element ")
 _ABSENT = "No such file or directory"

@@ -133,3 +133,10 @@ def test_absence_is_told_from_other_failures() -> None:
 def test_all_are_of_the_environment() -> None:
     assert issubclass(NftRefused, EnvironmentRefused)
     assert NftUnavailable.exit_code == Exit.ENVIRONMENT
+
+
+@pytest.mark.parametrize("line", ["9" * 5000, "9" * 30, "999999999"])
+def test_a_line_that_no_script_has_is_no_place(line: str) -> None:
+    error = refused(f"/dev/stdin:{line}:1-3: Error: syntax error\n")
+    assert error.reason.endswith("Error: syntax error") or error.reason == "syntax error"
+    assert error.statement == ""
