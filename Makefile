@@ -63,6 +63,10 @@ test-cluster-smoke: cluster-build ## run only the first of them: install policyd
 faults: setup ## plant mistakes in copies of the sources, one at a time: a test must notice each (minutes)
 	@$(NETWORK) $(BIN)/python -m tests.faults $(FAULTS)
 
+.PHONY: fuzz
+fuzz: setup ## meet every reader of text from outside with a million damaged inputs (20 minutes)
+	@$(BIN)/python -m tests.fuzz $(FUZZ)
+
 .PHONY: check
 check: setup ## lint, format, types and import contracts; all of them, even after one fails
 	@failed=(); \

@@ -1,0 +1,22 @@
+"""Every target by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from tests.fuzz import nft_readers, readers, watch_reader
+from tests.fuzz.target import Target
+
+#: Each is made when it is needed, with a directory for its files.
+TARGETS: dict[str, Callable[[Path], Target]] = {
+    **{name: partial(readers.manifest_reader, name) for name in readers.MANIFESTS},
+    "settings": readers.settings_reader,
+    "cni": readers.cni_reader,
+    "watch": watch_reader.watch_reader,
+    "state": nft_readers.state_reader,
+    "listing": nft_readers.listing_reader,
+    "script": nft_readers.script_reader,
+    "errors": nft_readers.error_reader,
+}
