@@ -82,6 +82,7 @@ class Reflector:
         self._streaming = True  # whether the server can stream a list, as far as is known
         self._pages_next = False  # whether the next list is paged nevertheless
         self._stuck = 0  # failures that may be due to the version, in a row
+        self._expired = 0  # how often the server had forgotten our version, in a row
         self._renewals = 0  # how often credentials were read anew since the last success
         self._progress = False  # whether the current watch has told us anything
 
@@ -129,6 +130,8 @@ class Reflector:
         listing = not self._version
         if error.reason in STUCK:
             self._stuck += 1
+        if error.reason == "expired":
+            self._expired += 1
         if error.reason == "expired" or self._stuck > 1:
             self._stuck = 0
             self._version = ""
@@ -140,6 +143,8 @@ class Reflector:
             case "unsupported":
                 self._streaming = False
                 return 0.0
+            case "expired" if self._expired == 1:
+                return 0.0  # a server that says so is there, and we have waited long enough to get here
             case "unauthorized" | "untrusted" if self._renewals == 1:
                 return 0.0
             case "forbidden" | "missing":
@@ -196,7 +201,7 @@ class Reflector:
                 assert_never(message)
         self._version = version or self._version
         self._progress = True
-        self._stuck = 0
+        self._stuck = self._expired = 0
         self._backoff.succeed()
         self._record.hear()
         return events

@@ -115,6 +115,19 @@ async def test_an_expired_version_means_a_new_list_and_the_old_store_serves_on(f
         assert working.reflector.status().restarts["expired"] == 1
 
 
+async def test_an_expired_version_is_no_reason_to_wait_before_the_list() -> None:
+    """However long the pauses have become; but the second in a row is one."""
+    emulator = with_pods(1)
+    async with at_work(emulator) as working:
+        await watching(working, emulator)
+        gone = replies.status(410, "Expired", "too old")
+        emulator.faults.extend([web.Response(status=503), replies.refuse(gone), replies.refuse(gone)])
+        emulator.cut(PODS, "drop")
+        await working.until(lambda: working.reflector.status().lists == 2)
+        assert working.recorder.pauses == [0.1, 0.2, 0.4]
+        assert working.reflector.status().restarts == {"broken": 1, "server-error": 1, "expired": 2}
+
+
 async def test_overload_is_met_with_patience() -> None:
     """Never less than the server wishes, and more each time."""
     emulator = with_pods(1)
