@@ -1,0 +1,119 @@
+"""Bad days of a real cluster: what is denied stays denied, what is allowed flows, and then all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from policyd.agent.conditions import STALE_SECONDS
+from policyd.cluster.events import KINDS
+from tests.cluster.addresses import NODES
+from tests.cluster.cluster import Cluster
+from tests.cluster.policyd.day import Day, opened_day, selecting
+from tests.cluster.policyd.image import image_archive
+from tests.cluster.policyd.installation import INSTALL, NAMESPACE, Installation
+from tests.cluster.policyd.pods import policy
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+Tell = Callable[[str], None]
+
+EARLY = "early"
+#: Kubelets look at what they have mounted once a minute, and a half.
+KUBELET_SECONDS = 180
+
+
+@pytest.fixture
+def installation(own_cluster: Cluster) -> Installation:
+    """Give a cluster of the test's own, which it may break."""
+    return Installation(own_cluster, image_archive())
+
+
+@pytest.fixture
+def day(policyd: Installation) -> Iterator[Day]:
+    """Give policyd as users install it, with packets flowing."""
+    with opened_day(policyd) as found:
+        early = policy(EARLY, found.namespace, **selecting(EARLY), policyTypes=["Egress"])
+        policyd.cluster.apply(early)
+        yield found
+
+
+def test_without_an_api_server_what_is_in_force_stays(day: Day, tell: Tell) -> None:
+    plane = day.cluster.plane
+    plane.apiserver.stop()
+    failing = "watch-failing"
+    told = day.waits_for(lambda node: failing in day.conditions(node), "no trouble is told", seconds=30)
+    for node in NODES:  # what is in force may well be right still
+        assert day.installation.ask(node, "/readyz")[0] == 200
+    stale = day.waits_for(
+        lambda node: "watch-stale" in day.installation.ask(node, "/readyz")[1],
+        "the agents stay ready, however old what they know",
+        seconds=STALE_SECONDS + 60,
+    )
+    for node in NODES:
+        assert day.installation.ask(node, "/livez")[0] == 200
+        assert day.metric(node, "policyd_enforcing") == 0
+        staleness = [day.metric(node, f'policyd_watch_staleness_seconds{{kind="{kind}"}}') for kind in KINDS]
+        assert max(staleness) > STALE_SECONDS
+    plane.apiserver.start()
+    plane.wait_until_ready()
+    tell(f"API server away: told after {told:.1f} s, unready after {told + stale:.0f} s")
+    tell(f"API server back: well {day.recovers():.0f} s later; {day.is_well()}")
+    assert day.restarts() == 0
+
+
+def test_a_token_that_is_refused_is_read_anew(day: Day, tell: Tell) -> None:
+    cluster, plane = day.cluster, day.cluster.plane
+    before = {node: mounted(day, node, "token") for node in NODES}
+    plane.authority.make_service_account_key()  # no token of before is worth anything
+    plane.apiserver.restart()
+    plane.wait_until_ready()
+    refused = 'policyd_watch_restarts{kind="NetworkPolicy",reason="unauthorized"}'
+    day.waits_for(lambda node: day.metric(node, refused) > 1, "no agent is refused", seconds=60)
+    day.waits_for(lambda node: "watch-failing" in day.conditions(node), "no trouble is told", seconds=10)
+    cluster.controllers.restart()
+    for node in cluster.nodes.values():  # a kubelet asks for other tokens when these end, or when it starts
+        node.kubelet.restart()
+    day.waits_for(
+        lambda node: mounted(day, node, "token") != before[node], "no other token", seconds=KUBELET_SECONDS
+    )
+    tell(f"token refused: well {day.recovers():.0f} s after another was there")
+    tell(day.is_well())
+    assert day.restarts() == 0
+
+
+def test_rights_that_are_taken_away_are_missed_aloud(day: Day, tell: Tell) -> None:
+    cluster = day.cluster
+    cluster.kubectl("delete", "clusterrolebinding", "policyd")
+    cluster.plane.apiserver.restart()  # a watch that runs is not asked for its rights again
+    cluster.plane.wait_until_ready()
+    told = day.waits_for(
+        lambda node: "watch-forbidden" in day.installation.ask(node, "/readyz")[1],
+        "the agents stay ready without their rights",
+        seconds=60,
+    )
+    for node in NODES:
+        assert day.metric(node, "policyd_enforcing") == 0
+        assert day.metric(node, 'policyd_condition{condition="watch-forbidden"}') == 1
+    day.waits_for(lambda node: "WatchForbidden" in events(cluster, node), "no Event says so", seconds=60)
+    cluster.delete("networkpolicy", "early", namespace=day.namespace)
+    cluster.kubectl("apply", "--filename", str(INSTALL))
+    tell(f"rights: missed after {told:.1f} s, well {day.recovers():.0f} s after they were given back")
+    tell(day.is_well())
+    assert day.restarts() == 0
+
+
+def mounted(day: Day, node: str, name: str) -> str:
+    """Read a file of the service account as the agent of a node has it now; empty while there is none."""
+    root = Path(f"/proc/{day.cluster.node(node).machine.pid}/root")
+    pod = day.cluster.get("pod", day.installation.pods()[node], namespace=NAMESPACE)["metadata"]["uid"]
+    volumes = root / "var/lib/kubelet/pods" / pod / "volumes/kubernetes.io~projected"
+    return "".join(path.read_text() for path in volumes.glob(f"kube-api-access-*/{name}"))
+
+
+def events(cluster: Cluster, node: str) -> set[str]:
+    """Give the reasons of the Events about a node."""
+    found = cluster.get("events", "--field-selector", f"involvedObject.kind=Node,involvedObject.name={node}")
+    return {event["reason"] for event in found["items"]}
