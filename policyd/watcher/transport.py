@@ -21,6 +21,7 @@ import yaml
 
 from policyd.errors import EnvironmentRefused
 from policyd.watcher.failure import WatchError
+from policyd.watcher.library import import_client
 from policyd.watcher.resource import Query
 
 if TYPE_CHECKING:
@@ -308,7 +309,7 @@ def _source(access: Access) -> _Source:
 
 
 async def _open(access: Access, timeouts: Timeouts, now: float) -> _Session:
-    from kubernetes_asyncio.client import ApiClient, Configuration  # noqa: PLC0415 (see the module)
+    ApiClient, Configuration = import_client()  # noqa: N806 classes
 
     source = _source(access)
     configuration = Configuration()

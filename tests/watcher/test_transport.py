@@ -62,6 +62,20 @@ def test_the_client_library_is_imported_when_it_is_needed() -> None:
     assert result.stdout.split() == []
 
 
+def test_a_connection_costs_no_models(tmp_path: Path) -> None:
+    """They would be a third of the agent's memory, and nobody reads an object with them."""
+    code = (
+        "import asyncio, sys; from policyd.watcher.transport import Kubeconfig, connect; "
+        "asyncio.run(connect(Kubeconfig(sys.argv[1]))); "
+        "print(sum(name.startswith('kubernetes_asyncio.client.') for name in sys.modules))"
+    )
+    access = write_kubeconfig(tmp_path / "config", "http://127.0.0.1:1")
+    result = subprocess.run(
+        [sys.executable, "-c", code, access.files], capture_output=True, text=True, check=True
+    )
+    assert 0 < int(result.stdout) < 10
+
+
 def test_one_file_knows_the_client_library() -> None:
     room = Path(sys.modules[find_access.__module__].__file__ or "").parent
     assert [path.name for path in sorted(room.glob("*.py")) if "aiohttp" in path.read_text()] == [
