@@ -39,12 +39,14 @@ MOST_SUSPECTS = 32
 class Timing:
     """Seconds. `sweep_after`: how long nothing must have changed before leftovers are removed.
 
+    `sweep_latest`: how old leftovers become at most, as under changes without end there is no such time.
     `retry_least`: the least pause after a failure.
     """
 
     pacing: Pacing = field(default_factory=Pacing)
     verify_every: float = 30.0
     sweep_after: float = 0.2
+    sweep_latest: float = 2.0
     retry_least: float = 0.2
 
 
@@ -81,7 +83,7 @@ class Reconciler:
         self._store, self._applier, self._monitor = store, applier, monitor
         self._target, self._timing = target, timing
         self._burst: Burst | None = None
-        self._ended, self._took, self._retry_at = 0.0, 0.0, 0.0
+        self._ended, self._took, self._retry_at, self._sweep_by = 0.0, 0.0, 0.0, 0.0
         self._verify_at = time.monotonic() + timing.verify_every
         self._refused: dict[str, NetworkPolicy] = {}
         self._policy_times: dict[str, float] = {}
@@ -130,13 +132,16 @@ class Reconciler:
             at = due(self._burst, self._timing.pacing, self._ended, self._took)
             actions.append((max(at, self._retry_at), self._converge))
         if self._applier.holds_leftovers:
-            actions.append((max(self._ended + self._timing.sweep_after, self._retry_at), self._sweep))
+            at = min(self._ended + self._timing.sweep_after, self._sweep_by)
+            actions.append((max(at, self._retry_at), self._sweep))
         return min(actions, key=lambda item: item[0])
 
     async def _converge(self) -> None:
         """Compile the cluster as it is now, and bring it into force."""
         began = time.monotonic()
         burst, self._burst = self._burst or Burst(began, began), None
+        if not self._applier.holds_leftovers:
+            self._sweep_by = began + self._timing.sweep_latest
         self._policy_times = {**self._store.take_policy_times(), **self._policy_times}
         try:
             built, applied = await self._compile_and_apply(self._store.state())

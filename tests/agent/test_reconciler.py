@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -48,12 +49,15 @@ class Picky(FakeNft):
 
 
 @asynccontextmanager
-async def loop(nft: FakeNft, node: str = "n1") -> AsyncIterator[tuple[ObjectStore, Reconciler]]:
+async def loop(
+    nft: FakeNft, node: str = "n1", **times: float
+) -> AsyncIterator[tuple[ObjectStore, Reconciler]]:
     """A reconciler at work; stopped at the end."""
     wake = asyncio.Event()
     store = ObjectStore(node, wake)
     monitor = SimpleNamespace(suspicious=False)
-    timing = Timing(Pacing(settle=0.0, patience=0.01, rest=0.0), verify_every=600.0, sweep_after=0.01)
+    pacing = Pacing(settle=0.0, patience=0.01, rest=0.0)
+    timing = replace(Timing(pacing, verify_every=600.0, sweep_after=0.01), **times)
     reconciler = Reconciler(store, Applier(nft, "policyd"), monitor, Target(node, Options()), timing)
     task = asyncio.create_task(reconciler.run(wake))
     try:
@@ -170,6 +174,27 @@ def held(nft: FakeNft) -> str:
 
 def without_stamp(text: str) -> list[str]:
     return [line for line in text.splitlines() if "generation" not in line]
+
+
+def test_leftovers_are_swept_though_changes_never_end() -> None:
+    """Else the kernel and the agent would hold every ruleset since the last quiet moment."""
+
+    async def steps() -> None:
+        nft = FakeNft()
+        async with loop(nft, sweep_after=600.0, sweep_latest=0.05) as (store, reconciler):
+            store.apply([*events(WORLD), *ALL_SYNCED])
+            port = 1000
+
+            def is_swept_while_it_changes() -> bool:
+                nonlocal port
+                port += 1
+                store.apply(events(policy("web", "web", port)))
+                return port > 1100 and held(nft).count("dport") == 1
+
+            await until(is_swept_while_it_changes)
+            assert reconciler.status.applies > 2
+
+    scenario(steps)
 
 
 def test_a_vanished_pod_leaves_the_ruleset() -> None:
