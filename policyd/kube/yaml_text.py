@@ -44,6 +44,8 @@ class YamlDocument:
     value: object = None
     flaws: list[Flaw] = field(default_factory=list)
     entries: dict[tuple[int, str | int], tuple[Place, Place]] = field(default_factory=dict)
+    #: What has entries but is not in the value: if it went, something else could get its `id`.
+    dropped: list[object] = field(default_factory=list)
 
     def locate(self, wanted: frozenset[Path]) -> dict[Path, tuple[Place, Place]]:
         """The places of the keys and values at some paths; a path that is not there is missing."""
@@ -176,6 +178,7 @@ class _Reader:
             if key in out:
                 first = entries[here][0].line
                 self._note(key_place, f"duplicate key {quote(key)}; see line {first}")
+                self._document.dropped.append(out[key])
             out[key] = value
             entries[here] = (key_place, value_place)
 
@@ -202,6 +205,7 @@ class _Reader:
         """Add what merge keys bring; a key that is written out counts, then the earlier one."""
         entries = self._document.entries
         for value, place in merged:
+            self._document.dropped.append(value)
             sources = value if isinstance(value, list) else [value]
             for source in sources:
                 if not isinstance(source, dict):

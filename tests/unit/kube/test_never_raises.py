@@ -169,6 +169,19 @@ def test_damaged_manifests_never_raise(objects: list[Any], seed: int, noise: byt
         load(text[:at])
 
 
+NAMELESS = "kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {s: 1}\n"
+
+
+@pytest.mark.parametrize(
+    "dropped",
+    ["spec: {name: a}\nspec: 1\n", "spec: {<<: {name: a}}\n", "spec: {<<: [{name: a}, {name: b}]}\n"],
+)
+def test_what_was_dropped_is_not_taken_for_what_came_later(dropped: str) -> None:
+    """Places are known by the identity of what holds them, which Python gives away again."""
+    _, diagnostics = load_manifest((dropped + NAMELESS).encode(), "f")
+    assert any("metadata.name" in diagnostic.text for diagnostic in diagnostics)
+
+
 #: Texts that are short to write and that a careless reader takes minutes for. 200 kB each.
 SIZE = 200_000
 SIZE = 200_000
