@@ -29,6 +29,8 @@ from tests.fuzz.targets import TARGETS
 
 #: Of processor time, for one input.
 LONGEST_SECONDS = 3.0
+#: By the clock, after which the process is killed: it waits for something, or is deaf inside of a library.
+PATIENCE = 120.0
 #: More memory than this is refused, so that who asks for it raises.
 MOST_MEMORY = 2 << 30
 NOTE = "current"
@@ -101,12 +103,14 @@ class Crash:
 def _outcome(read: Reader, text: bytes) -> str | Crash:
     """What came of one input, without the details."""
     signal.setitimer(signal.ITIMER_PROF, LONGEST_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     try:
         said = read(text)
     except (Exception, TookLong) as error:  # noqa: BLE001 whatever it is, it is what is looked for
         return _crash(error)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
     return _DETAILS.sub("", said[:300])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -17,7 +18,7 @@ import pytest
 
 from tests.fuzz import job
 from tests.fuzz.campaign import ROOT, Plan, run_jobs
-from tests.fuzz.job import Report, fuzz
+from tests.fuzz.job import Report, fuzz, noted
 from tests.fuzz.mutations import BYTES, JSON, JSON_LINES, MAX_BYTES, WORDS, YAML, Mutation, mutate
 from tests.fuzz.target import CORPUS, Reader, Target
 from tests.fuzz.targets import TARGETS
@@ -98,6 +99,34 @@ def test_what_takes_long_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [(name, raised)] = report.crashes.items()
     assert len((tmp_path / name).read_bytes()) < 200
     assert "no answer within 0.1 s" in raised
+
+
+def run_job(planted_read: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """A job in its process, for a target that reads so."""
+    code = (
+        "import sys, time; from tests.fuzz import job; from tests.fuzz.test_fuzz import planted\n"
+        f"job.TARGETS['planted'] = lambda _: planted(lambda text: {planted_read})\n"
+        "job.PATIENCE = 0.5\njob.main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'compiler'}"}
+    command = [sys.executable, "-c", code, "planted", "1", "50", "60", str(directory)]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_who_waits_is_killed_and_his_input_is_known(tmp_path: Path) -> None:
+    done = run_job("time.sleep(600) if b'good' not in text else 'fine'", tmp_path)
+    assert done.returncode == -signal.SIGALRM
+    text = noted(tmp_path / job.NOTE)
+    assert text
+    assert b"good" not in text
+
+
+def test_who_asks_for_much_memory_raises(tmp_path: Path) -> None:
+    done = run_job("str(len(bytes(3 << 30)))", tmp_path)
+    [raised] = json.loads(done.stdout)["crashes"].values()
+    assert "MemoryError" in raised
 
 
 def test_new_ways_are_followed(tmp_path: Path) -> None:
