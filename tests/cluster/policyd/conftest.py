@@ -10,14 +10,20 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.policyd.image import image_archive
 from tests.cluster.policyd.installation import Installation
 from tests.cluster.policyd.pods import Pods
+from tests.cluster.policyd.removal import remove
 
 FIGURES = "figures"
 
 
-@pytest.fixture(scope="session")
-def installation(cluster: Cluster) -> Installation:
-    """Give a cluster whose nodes have the image; whether policyd is installed is the test's own business."""
-    return Installation(cluster, image_archive())
+@pytest.fixture(scope="package")
+def installation(cluster: Cluster) -> Iterator[Installation]:
+    """Give a cluster whose nodes have the image; whether policyd is installed is the test's own business.
+
+    Tests of the bed, which know of no policy engine, get the cluster without policyd afterwards.
+    """
+    found = Installation(cluster, image_archive())
+    yield found
+    remove(found)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ SAMPLES = int(os.environ.get("POLICYD_SAMPLES", "20"))
 WORST_SECONDS, MEDIAN_SECONDS = 5.0, 0.4
 IN_FORCE_SECONDS = 30.0
 #: Between two changes, so that each comes at another moment of what the agent does beside.
-REST_SECONDS = (0.05, 0.35)
+REST_SECONDS = (0.02, 0.2)
 SOURCE, TARGET = "source", "target"
 
 
