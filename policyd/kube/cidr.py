@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from policyd.kube.objects import Cidr
 from policyd.kube.syntax import quote
@@ -16,6 +17,7 @@ BITS = {4: 32, 6: 128}
 MAPPED = 0xFFFF  # the 96 bits under which IPv6 text writes IPv4 addresses, ::ffff:0:0/96
 
 _DECIMAL = re.compile(r"[0-9]+")
+_BYTES = {str(byte): byte for byte in range(256)}
 _GROUP = re.compile(r"[0-9a-fA-F]+")
 #: Canonical IPv6 text, of the form that pods have: `::` between groups of which none is zero.
 _PLAIN_IPV6 = re.compile(
@@ -159,7 +161,9 @@ def _ipv4(text: str) -> int | None:
         return None
     value = 0
     for part in parts:
-        byte = _decimal(part)  # 010 is ten (NP-077)
+        byte = _BYTES.get(part)  # nearly all of them: this is asked for every pod at every compilation
+        if byte is None:
+            byte = _decimal(part)  # 010 is ten (NP-077)
         if byte is None or byte > 255:
             return None
         value = value << 8 | byte
@@ -190,6 +194,8 @@ def _ipv6(text: str) -> int | None:
     return value
 
 
+# Addresses of a cluster's pods have most groups in common.
+@lru_cache(maxsize=4096)
 def _group(text: str) -> int | None:
     digits = text.lstrip("0")
     return int(text, 16) if _GROUP.fullmatch(text) and len(digits) <= 4 else None
