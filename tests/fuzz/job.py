@@ -48,7 +48,7 @@ class TookLong(BaseException):
 
 @dataclass(slots=True)
 class Report:
-    """What came of a job. `crashes` are names of files with what was raised, `new` files worth keeping."""
+    """What came of a job. `crashes` are names of files with what was raised, `new` files of new ways."""
 
     target: str
     inputs: int = 0
@@ -85,7 +85,7 @@ def fuzz(target: Target, seed: int, inputs: int, seconds: float, directory: Path
                 seen.add(found)
                 pool.append(text)
                 if len(report.new) < MOST_NEW and len(text) <= LONGEST_NEW:
-                    report.new.append(keep(directory, "new", text, text))
+                    report.new.append(keep(directory, "way", text, text))
     report.outcomes = len(seen)
     report.seconds = time.monotonic() - began
     report.megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
