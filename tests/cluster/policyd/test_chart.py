@@ -68,7 +68,9 @@ class Release:
         return result.stdout
 
     def leave(self) -> None:
-        """Do what the uninstall page says of the chart."""
+        """Do what the uninstall page says of the chart, if it is installed."""
+        if "policyd" not in self.helm("list", "--short"):
+            return
         self.helm("upgrade", "policyd", str(CHART), "--reuse-values", "--set", "cleanup=true")
         self.installation.roll_out()
         self.helm("uninstall", "policyd")
@@ -85,8 +87,7 @@ def release(installation: Installation) -> Iterator[Release]:
     cluster.wait(*names, until="condition=Established")
     found = Release(installation)
     yield found
-    if "policyd" in found.helm("list", "--short"):
-        found.leave()
+    found.leave()
     cluster.delete(*names)
 
 
@@ -334,3 +335,18 @@ def test_the_way_out_removes_the_table_that_the_settings_name(release: Release, 
         assert ("inet", "other") not in release.installation.tables(name)
         assert node.run("ls", "/var/lib/policyd").stdout == ""
     ground.become({"answered"}, OPEN, *ground.pods[SERVER].addresses)
+
+
+def test_the_overlays_do_what_they_are_for(release: Release, ground: Ground) -> None:
+    release.leave()
+    overlays = CHART.parent.parent / "kustomize" / "overlays"
+    denied: dict[str, Result] = {"debug": "unreachable", "monitoring": "silent"}
+    for overlay, result in denied.items():
+        release.cluster.kubectl("apply", "--kustomize", str(overlays / overlay))
+        release.installation.roll_out()
+        ground.become({result}, OPEN, *ground.pods[SERVER].addresses)
+    assert ask(release.cluster, "n2", release.cluster.node("n1").addresses.v4, "/metrics") == 200
+    release.installation.kubectl("set", "env", DAEMONSET, "POLICYD_DENY=reject")
+    release.installation.roll_out()
+    ground.become({"unreachable"}, OPEN, *ground.pods[SERVER].addresses)
+    remove(release.installation)
