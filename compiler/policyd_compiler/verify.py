@@ -11,14 +11,11 @@ _TIER_ORDER = {tier: index for index, tier in enumerate(Tier)}
 
 def verify(snapshot: Snapshot) -> None:
     """Raise CompilerBug with the first invariant that does not hold."""
-    owners: set[tuple[int, int]] = set()
-    for host in snapshot.hosts:
-        for family, address in ((4, host.v4), (6, host.v6)):
-            if address is None:
-                continue
-            _must(0 <= address < 1 << BITS[family], f"address {address} does not fit family {family}")
-            _must((family, address) not in owners, f"two hosts own address {address} of family {family}")
-            owners.add((family, address))
+    for family, bits in BITS.items():
+        addresses = [a for host in snapshot.hosts if (a := host.address(family)) is not None]
+        fitting = not addresses or 0 <= min(addresses) <= max(addresses) < 1 << bits
+        _must(fitting, f"an address does not fit family {family}")
+        _must(len(set(addresses)) == len(addresses), f"two hosts own one address of family {family}")
     inside = all(0 <= group < 1 << len(snapshot.hosts) for group in snapshot.groups)
     _must(inside, "a group holds what is not among the hosts")
     keys = [endpoint.key for endpoint in snapshot.endpoints]

@@ -21,35 +21,29 @@ class Owned:
 
 def own_addresses(pods: Iterable[Pod]) -> Owned:
     """Give every address to one pod. The loser of a conflict counts in nothing by that address (NP-110)."""
-    owners: dict[tuple[int, int], Pod] = {}
+    owners: dict[int, dict[int, Pod]] = {4: {}, 6: {}}
     conflicts: list[str] = []
     for pod in pods:
         # Host-network pods share the node's addresses (NP-092); a terminal pod's may be reused (NP-100).
         if pod.host_network or pod.terminal:
             continue
         for text in pod.ips:
-            address = parse_ip(text)
-            other = owners.setdefault(address, pod)
+            family, value = parse_ip(text)
+            other = owners[family].setdefault(value, pod)
             if other is pod:
                 continue
             winner, loser = (pod, other) if _rank(pod) > _rank(other) else (other, pod)
-            owners[address] = winner
+            owners[family][value] = winner
             conflicts.append(
-                f"pods {_key(winner)} and {_key(loser)} both claim {print_ip(*address)}; "
+                f"pods {_key(winner)} and {_key(loser)} both claim {print_ip(family, value)}; "
                 f"{_key(winner)} counts, as it is the newer"
             )
-    held: dict[str, dict[int, int]] = {}
-    by_key: dict[str, Pod] = {}
-    for (family, value), pod in owners.items():
-        key = _key(pod)
-        held.setdefault(key, {})[family] = value
-        by_key[key] = pod
-    rows = sorted(((h.get(4), h.get(6), key) for key, h in held.items()), key=_by_address)
-    return Owned(
-        tuple(by_key[key] for _, _, key in rows),
-        tuple(Host(v4, v6) for v4, v6, _ in rows),
-        tuple(sorted(conflicts)),
-    )
+    v4, v6 = ({id(pod): value for value, pod in owners[family].items()} for family in (4, 6))
+    holders = {id(pod): pod for family in (4, 6) for pod in owners[family].values()}
+    rows = [(pod, Host(v4.get(number), v6.get(number))) for number, pod in holders.items()]
+    rows.sort(key=_by_address)
+    holding, hosts = zip(*rows, strict=True) if rows else ((), ())
+    return Owned(holding, hosts, tuple(sorted(conflicts)))
 
 
 def _rank(pod: Pod) -> tuple[bool, str, str]:
@@ -57,9 +51,10 @@ def _rank(pod: Pod) -> tuple[bool, str, str]:
     return (not pod.deleting, pod.started, pod.uid)
 
 
-def _by_address(row: tuple[int | None, int | None, str]) -> tuple[int, int, str]:
-    v4, v6, key = row
-    return (1 << 32 if v4 is None else v4, -1 if v6 is None else v6, key)
+def _by_address(row: tuple[Pod, Host]) -> tuple[int, int]:
+    """An order that depends on nothing else: no two pods hold one address."""
+    _, host = row
+    return (1 << 32 if host.v4 is None else host.v4, -1 if host.v6 is None else host.v6)
 
 
 def _key(pod: Pod) -> str:
