@@ -24,7 +24,7 @@ from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
 from policyd_compiler.plan import differences
 from tests.kernel.ground import nft
-from tests.oracle import Connection, Oracle
+from tests.oracle import Connection, Manifest, Oracle
 from tests.reliability.churn import GUARDED, NODES, Churn
 from tests.reliability.flows import Flows
 from tests.reliability.kernel import TABLE, strip
@@ -83,9 +83,9 @@ class Site:
             assert time.monotonic() < end, f"not caught up: {found}\n{self.agent.told()[-4000:]}"
             await asyncio.sleep(0.02)
 
-    async def judge(self) -> None:
-        """Send every packet of the pool: it must do what the oracle says."""
-        oracle = Oracle(self.churn.objects())
+    async def judge(self, objects: list[Manifest] | None = None) -> None:
+        """Send every packet of the pool: it must do what the oracle says of these objects, or of all."""
+        oracle = Oracle(self.churn.objects() if objects is None else objects)
         expected = [oracle.node_verdict(connection, NODE) for connection in self._probes]
         arrived = await asyncio.to_thread(self._fly, expected)
         self.judged += len(arrived)

@@ -11,4 +11,4 @@ import pytest
 def show(capsys: pytest.CaptureFixture[str], rows: Sequence[tuple[str, str]]) -> None:
     """Print a table past pytest, which keeps to itself what a test prints."""
     with capsys.disabled():
-        sys.stdout.write("\n" + "".join(f"  {name:28}{text}\n" for name, text in rows))
+        sys.stdout.write("\n" + "".join(f"  {name:36}{text}\n" for name, text in rows))

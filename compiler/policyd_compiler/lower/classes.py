@@ -7,7 +7,7 @@ its peer and one of its port, however many rules there were.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from policyd_compiler.addr import Interval, Ranges
@@ -76,23 +76,31 @@ def _decider(isolation: Isolation) -> Callable[[int], PortSet]:
 
 def allowed_ports(isolation: Isolation, matching: int) -> PortSet:
     """Walk the tiers with the rules whose peer matches; bit i of `matching` is the i-th of all rules."""
-    open_ports, allowed, bit = EVERYTHING, NOTHING, 0
+    open_ports, allowed = EVERYTHING, NOTHING
     for stage in isolation.stages:
         passed = NOTHING
-        for rule in stage.rules:
-            if matching >> bit & 1:
-                hit = open_ports & rule.ports
-                open_ports = open_ports - rule.ports
-                match rule.action:
-                    case Action.ACCEPT:
-                        allowed = allowed | hit
-                    case Action.PASS:
-                        passed = passed | hit
-                    case Action.DENY:
-                        pass
-            bit += 1
+        for rule in _chosen(stage.rules, matching):
+            hit = open_ports & rule.ports
+            open_ports = open_ports - rule.ports
+            match rule.action:
+                case Action.ACCEPT:
+                    allowed = allowed | hit
+                case Action.PASS:
+                    passed = passed | hit
+                case Action.DENY:
+                    pass
+        matching >>= len(stage.rules)
         open_ports = passed if stage.otherwise is Action.DENY else open_ports | passed
     return allowed | open_ports
+
+
+def _chosen(rules: Sequence[Rule], mask: int) -> Iterator[Rule]:
+    """The rules whose bits are set, which are a few of maybe ten thousand."""
+    mask &= (1 << len(rules)) - 1
+    while mask:
+        lowest = mask & -mask
+        yield rules[lowest.bit_length() - 1]
+        mask ^= lowest
 
 
 def _host_classes(
