@@ -11,6 +11,7 @@ DISPATCH = f"{COMPILER}/lower/dispatch.py"
 NAMES = f"{COMPILER}/names.py"
 OBJECTS = f"{COMPILER}/lower/objects.py"
 PLAN = f"{COMPILER}/plan.py"
+SHARED = f"{COMPILER}/lower/sharing.py"
 
 APPLYING = "tests/applier/test_apply.py"
 CASE = "tests/property/test_meaning.py::test_case"
@@ -105,6 +106,29 @@ CLASS_FAULTS = (
         "if rule.peers and rule.ports)",
         "if (rule.peers.anything or rule.peers.hosts) and rule.ports)",
         f"{PASSES}::test_pass_keeps_meaning[drop_dead_rules]",
+    ),
+)
+
+SHARING = (
+    Fault(
+        "a shared set also holds pods of another class",
+        "L10",
+        SHARED,
+        "if not group & elsewhere and 2 * ",
+        "if 2 * ",
+        f"{UNIT}/test_shared_sets.py::test_no_group_changes_what_a_pod_may_do",
+    ),
+    Fault(
+        "shared sets are asked before a chain's own",
+        "L10",
+        CHAINS,
+        """        *_own_rules(hosts.own, side, index, family, objects),
+        *_group_rules(hosts.groups, side, index, family, objects),
+""",
+        """        *_group_rules(hosts.groups, side, index, family, objects),
+        *_own_rules(hosts.own, side, index, family, objects),
+""",
+        f"{UNIT}/test_shared_sets.py::test_no_group_changes_what_a_pod_may_do",
     ),
 )
 
@@ -303,4 +327,4 @@ SWAPS = (
     ),
 )
 
-RULESET = (*TIERS, *CLASS_FAULTS, *HOOKS, *NAME_FAULTS, *SWAPS)
+RULESET = (*TIERS, *CLASS_FAULTS, *SHARING, *HOOKS, *NAME_FAULTS, *SWAPS)

@@ -1,0 +1,44 @@
+"""Sets that chains have in common change nothing: whatever the groups, a pod may do what its rules say."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from policyd_compiler.addr import Family
+from policyd_compiler.driver import compile_snapshot
+from policyd_compiler.ir import Action, Endpoint, Host, Isolation, Origin, Peers, Rule, Snapshot, Stage, Tier
+from policyd_compiler.options import Options
+from policyd_compiler.ports import PortSet
+from policyd_compiler.sim import Packet, Simulator
+from tests.strategies.snapshots import V4, V6, allows
+
+HTTP, HTTPS = PortSet(tcp=((80, 80),)), PortSet(tcp=((443, 443),))
+FAMILIES: tuple[Family, ...] = (4, 6)
+#: The endpoint, a peer with HTTP, three with HTTPS, and one that no rule names.
+HOSTS = tuple(Host(V4 + number, V6 + number) for number in range(6))
+ORIGIN = (Origin("NetworkPolicy", "ns", "p", "ingress[0]"),)
+RULES = (
+    Rule(Action.ACCEPT, Peers(hosts=0b000010), HTTP, ORIGIN),
+    Rule(Action.ACCEPT, Peers(hosts=0b011100), HTTPS, ORIGIN),
+)
+ISOLATION = Isolation("ingress", ORIGIN, (Stage(Tier.NETWORK_POLICY, RULES, Action.DENY),))
+ENDPOINT = Endpoint("ns/a", HOSTS[0], ISOLATION, None)
+
+
+def test_no_group_changes_what_a_pod_may_do() -> None:
+    for group in range(1 << len(HOSTS)):
+        snapshot = Snapshot("n1", HOSTS, (ENDPOINT,), groups=(group,))
+        simulator = Simulator(compile_snapshot(snapshot, Options()).table)
+        for number, family, port in product(range(1, len(HOSTS)), FAMILIES, (80, 443)):
+            base = V4 if family == 4 else V6
+            verdict = simulator.evaluate(Packet(family, base + number, base, "tcp", port)).verdict
+            expected = allows(ISOLATION, snapshot, family, base + number, "tcp", port)
+            assert (verdict == "accept") == expected, (bin(group), number, family, port)
+
+
+def test_a_group_that_fits_stands_in_one_set() -> None:
+    """Also where one of its pods has a class of its own, which is asked first."""
+    snapshot = Snapshot("n1", HOSTS, (ENDPOINT,), groups=(0b011110,))
+    table = compile_snapshot(snapshot, Options()).table
+    contents = [part.elements for part in table.sets if part.name.startswith("peers4-")]
+    assert sorted(contents) == [(V4 + 1,), (V4 + 1, V4 + 2, V4 + 3, V4 + 4)]
