@@ -34,6 +34,9 @@ def _explain(error: Exception) -> tuple[Exit, str]:
             return error.exit_code, f"error: {error}"
         case MemoryError():
             return Exit.ENVIRONMENT, "error: there is not enough memory"
+        case RuntimeError() if "start" in str(error) and "thread" in str(error):
+            # How Python says it of a thread, its watchdog's ("unable to start") and others ("can't start").
+            return Exit.ENVIRONMENT, f"error: there is not enough memory, or too many processes: {error}"
         case OSError():
             place = f"{error.filename}: " if error.filename else ""
             return Exit.ENVIRONMENT, f"error: {place}{error.strerror or error}"

@@ -56,9 +56,9 @@ class Process:
         self._running.send_signal(number)
         return self.wait()
 
-    def wait(self) -> int:
+    def wait(self, seconds: float = DEADLINE) -> int:
         """Its exit code, once it has ended."""
-        return self._running.wait(DEADLINE)
+        return self._running.wait(seconds)
 
     def close(self) -> None:
         """End it if it runs."""

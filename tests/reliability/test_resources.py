@@ -1,0 +1,121 @@
+"""Memory that is short, a worker that is gone, and a clock that jumps."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from policyd.lab.namespace import Namespace
+from tests.agent.agents import WORLD, nft, policy, until, write
+from tests.cases.form import ingress, pod, pods
+from tests.reliability.kernel import TABLE
+from tests.reliability.process import Process
+from tests.reliability.states import NODE
+from tests.test_house import ROOT, python_files, relative
+
+#: What reads the wall clock, and only shows it: Events, when something was in force, what a person is told.
+SHOW_THE_TIME = {
+    "policyd/agent/events.py",
+    "policyd/agent/reconciler.py",
+    "policyd/cli/bundle.py",
+    "policyd/cli/status.py",
+    "policyd/cli/support_bundle.py",
+}
+
+
+@pytest.fixture
+def agent(nothing_left: None, tmp_path: Path) -> Iterator[Process]:
+    """An agent that enforces a directory, in a namespace of its own."""
+    directory = tmp_path / "manifests"
+    directory.mkdir()
+    write(directory, "world.yaml", WORLD)
+    write(directory, "web.yaml", policy("web", "web", 80))
+    made = Process(tmp_path, "--manifests", str(directory), "--node", NODE, "--log-format", "json")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def node() -> Iterator[Namespace]:
+    made = Namespace("node")
+    yield made
+    made.close()
+
+
+def start(agent: Process, node: Namespace) -> None:
+    told = len(agent.says("ruleset in force"))
+    with node.entered():
+        agent.start()
+    until(lambda: len(agent.says("ruleset in force")) > told)
+
+
+def table(node: Namespace) -> str:
+    return nft(node, "list", "table", "inet", TABLE)
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_an_agent_without_memory_ends_with_a_sentence_and_its_heir_goes_on(
+    agent: Process, node: Namespace, tmp_path: Path
+) -> None:
+    """What is in force stays so."""
+    start(agent, node)
+    before = table(node)
+    status = Path(f"/proc/{agent.pid}/status").read_text()
+    size = int(status.partition("VmSize:")[2].split()[0]) << 10
+    resource.prlimit(agent.pid, resource.RLIMIT_AS, (size + (4 << 20),) * 2)
+    crowd = [
+        pod(f"shop/p{n}", f"10.1.{n // 250}.{n % 250 + 1}", metadata={"labels": {"app": f"a{n % 9}"}})
+        for n in range(2000)
+    ]
+    crowd += [ingress("shop", None, {"from": [pods(app=f"a{n % 9}")]}, name=f"n{n}") for n in range(2000)]
+    write(
+        tmp_path / "manifests", "crowd.yaml", json.dumps({"kind": "List", "apiVersion": "v1", "items": crowd})
+    )
+    assert agent.wait(120) == 4, agent.told()[-3000:]
+    assert "there is not enough memory" in agent.told()
+    assert table(node) == before
+    (tmp_path / "manifests" / "crowd.yaml").unlink()
+    start(agent, node)
+    assert table(node) == before
+
+
+@pytest.mark.kernel
+def test_a_worker_that_is_gone_costs_no_change(agent: Process, node: Namespace, tmp_path: Path) -> None:
+    """The next change is in force within a second, by another worker; and there is one at a time."""
+    start(agent, node)
+    took = []
+    for port in range(81, 89):
+        for pid in agent.children():
+            os.kill(pid, signal.SIGKILL)
+        began = time.monotonic()
+        write(tmp_path / "manifests", "web.yaml", policy("web", "web", port))
+        until(lambda port=port: f"tcp dport {port} return" in table(node))  # type: ignore[misc]
+        took.append(time.monotonic() - began)
+    assert sorted(took)[len(took) // 2] < 1.0, took
+    until(lambda: agent.footprint().zombies == 0)
+    assert len(agent.children()) <= 1
+
+
+def test_the_wall_clock_decides_nothing() -> None:
+    """It may jump: whoever waits, retries or expires uses the monotonic clock."""
+    readers = {relative(path) for path in python_files("policyd", "compiler") if _reads_wall_clock(path)}
+    assert readers <= SHOW_THE_TIME
+
+
+def _reads_wall_clock(path: Path) -> bool:
+    wanted = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "utcnow")}
+    return any(
+        isinstance(part, ast.Attribute)
+        and isinstance(part.value, ast.Name)
+        and (part.value.id, part.attr) in wanted
+        for part in ast.walk(ast.parse((ROOT / path).read_text()))
+    )
