@@ -18,14 +18,10 @@ from tests.watcher.emulator import NAMESPACES, NODES, PODS, POLICIES, Emulator
 from tests.watcher.measure import realistic_pod
 
 PATHS = {"Pod": PODS, "Namespace": NAMESPACES, "NetworkPolicy": POLICIES, "Node": NODES}
-#: Where probes live, apart from all others. One local pod is there from the beginning, and the policy below.
+#: Where probes live, apart from all others, isolated by a policy.
 PLACE = "probes"
-#: The named port of remote probes: each has another number, and so adds two rules to the ruleset.
-PORT = "probe"
-#: With fewer than three numbers the ruleset would have another form.
-FIRST_PROBES = 3
-#: Of fifty changes a second so many are probes.
-LOCAL_EVERY, REMOTE_EVERY = 50, 10
+#: Of so many changes one is a probe: a new pod of the node, which is counted in the agent's log.
+PROBE_EVERY = 20
 
 
 async def main(scale: Scale) -> None:
@@ -57,18 +53,6 @@ def realistic(scale: Scale) -> Iterator[Manifest]:
         yield item
 
 
-def probing_policy() -> Manifest:
-    """A policy whose rules tell how many remote probes there are."""
-    spec = {
-        "podSelector": {"matchLabels": {"probe": "local"}},
-        "policyTypes": ["Egress"],
-        "egress": [
-            {"to": [{"podSelector": {"matchLabels": {"probe": "remote"}}}], "ports": [{"port": PORT}]}
-        ],
-    }
-    return _policy("probes", spec)
-
-
 def _policy(name: str, spec: Mapping[str, object]) -> Manifest:
     metadata = {"namespace": PLACE, "name": name}
     return {"kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1", "metadata": metadata, "spec": spec}
@@ -91,9 +75,8 @@ class _Changes:
     def begin(self) -> None:
         """Put there what probes need."""
         self._emulator.put(NAMESPACES, {"metadata": {"name": PLACE}})
-        self._emulator.put(POLICIES, probing_policy())
-        for kind in ("local", *("remote",) * FIRST_PROBES):
-            self._emulator.put(PODS, self._probe(kind))
+        self._emulator.put(POLICIES, _policy("probes", {"podSelector": {}, "policyTypes": ["Egress"]}))
+        self._emulator.put(PODS, self._probe())
 
     async def do(self, command: Mapping[str, object]) -> None:
         """Do one thing, and say when it was done."""
@@ -116,28 +99,24 @@ class _Changes:
         began = loop.time()
         for number in range(rate * seconds):
             await asyncio.sleep(began + number / rate - loop.time())
-            if number % LOCAL_EVERY == LOCAL_EVERY // 2:
-                self._send("local")
-            elif number % REMOTE_EVERY == 0:
-                self._send("remote")
+            if number % PROBE_EVERY == 0:
+                self._send()
             else:
                 self._move()
 
-    def _send(self, kind: str) -> None:
-        pod = self._probe(kind)
+    def _send(self) -> None:
+        pod = self._probe()
         began = time.time()
         self._emulator.put(PODS, pod)
-        _say({"probe": kind, "at": began})
+        _say({"at": began})
 
-    def _probe(self, kind: str) -> Manifest:
+    def _probe(self) -> Manifest:
         """A pod whose arrival in the ruleset can be seen from outside."""
         self._probes += 1
         pod: Manifest = json.loads(json.dumps(self._pods[0]))
         address = f"10.200.{self._probes >> 8}.{self._probes & 255}"
-        pod["metadata"] |= {"namespace": PLACE, "name": f"probe-{self._probes}", "labels": {"probe": kind}}
-        pod["spec"]["nodeName"] = NODE if kind == "local" else "node-1"
-        port = {"name": PORT, "containerPort": 20_000 + self._probes}
-        pod["spec"]["containers"][0]["ports"] = [port] if kind == "remote" else []
+        pod["metadata"] |= {"namespace": PLACE, "name": f"probe-{self._probes}", "labels": {}}
+        pod["spec"]["nodeName"] = NODE
         pod["status"] |= {"podIP": address, "podIPs": [{"ip": address}]}
         pod["metadata"].pop("uid")
         return pod
@@ -145,7 +124,7 @@ class _Changes:
     def _move(self) -> None:
         """Delete a pod of another node, or create it again elsewhere, with another address."""
         self._moved += 1
-        pod = self._pods[(self._moved >> 1) * 7919 % len(self._pods)]
+        pod = self._pods[((self._moved - 1) >> 1) * 7919 % len(self._pods)]
         if pod["spec"]["nodeName"] == NODE:
             return
         key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
