@@ -56,7 +56,6 @@ class Objects:
         self._names = Names()
         self._deny = deny
         self._verdicts: dict[PortSet, Verdict] = {}
-        self._host_sets: dict[tuple[int, int], SetName] = {}
         self._addresses: dict[tuple[int, int], tuple[int, ...]] = {}
 
     def serve(self, policies: Iterable[str]) -> None:
