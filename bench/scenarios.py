@@ -60,7 +60,8 @@ def _pod(i: int, scale: Scale, namespaces: int) -> Manifest:
     # Every n-th pod is local, so that the node's pods are spread over the namespaces.
     step = max(1, scale.pods // scale.local)
     local = i % step == 0 and i // step < scale.local
-    addresses = [{"ip": f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}"}, {"ip": f"fd00:10::{i:x}"}]
+    last = f"{i:x}" if i < 1 << 16 else f"{i >> 16:x}:{i & 0xFFFF:x}"
+    addresses = [{"ip": f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}"}, {"ip": f"fd00:10::{last}"}]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
