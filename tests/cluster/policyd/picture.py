@@ -10,6 +10,7 @@ from pathlib import Path
 from policyd.errors import PolicydError
 from tests.cluster import programs
 from tests.cluster.cluster import Cluster
+from tests.cluster.failures import ClusterFailed
 from tests.cluster.policyd.image import ROOT, image_archive
 from tests.cluster.policyd.pods import Place, pod
 from tests.cluster.policyd.terminal import Command, draw
@@ -32,7 +33,7 @@ spec:
   ingress: [{from: [{podSelector: {matchLabels: {role: client}}}], ports: [{port: 8080}]}]
 POLICY
 """.strip()
-COMMAND_SECONDS = 180
+COMMAND_SECONDS = 300
 
 
 def record(cluster: Cluster) -> list[Command]:
@@ -83,17 +84,24 @@ def _serving(name: str, place: Place, image: str) -> dict[str, object]:
 
 def _run(cluster: Cluster, typed: str) -> Command:
     kubectl = Path(programs.program("kubectl")).parent
-    result = subprocess.run(
-        ["bash", "-c", typed],
-        cwd=ROOT,
-        env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "PATH": f"{kubectl}:{os.environ['PATH']}"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
+    try:
+        result = subprocess.run(
+            ["bash", "-c", typed],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "KUBECONFIG": str(cluster.kubeconfig),
+                "PATH": f"{kubectl}:{os.environ['PATH']}",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ClusterFailed(f"`{typed}` did not end within {COMMAND_SECONDS} s") from error
     return Command(typed, result.stdout, result.returncode)
 
 
