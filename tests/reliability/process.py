@@ -30,10 +30,11 @@ class Process:
         self._log.touch()
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
-        self.starts = 0
+        self.starts = self._before = 0
 
     def start(self) -> None:
         """Start it; what was killed goes on as another process."""
+        self._before = self._log.stat().st_size
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command("run", *self._arguments), stderr=log)
         self.starts += 1
@@ -50,6 +51,11 @@ class Process:
     @property
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def enforces(self) -> bool:
+        """Whether it has said in this life that its ruleset is in force."""
+        return b"ruleset in force" in self._log.read_bytes()[self._before :]
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         """End it with a signal; its exit code, negative for a signal."""

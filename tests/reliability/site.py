@@ -78,10 +78,15 @@ class Site:
         self.churn.emulator.faults.clear()
         wanted = compiled(state)
         end = time.monotonic() + CATCH_UP_SECONDS
-        while (found := differs(await asyncio.to_thread(self.held), wanted)) is not None:
+        while (found := await asyncio.to_thread(self._lacks, wanted)) is not None:
             assert self.agent.runs, f"the agent ended:\n{self.agent.told()[-4000:]}"
             assert time.monotonic() < end, f"not caught up: {found}\n{self.agent.told()[-4000:]}"
             await asyncio.sleep(0.02)
+
+    def _lacks(self, wanted: Table) -> str | None:
+        """What keeps a ruleset from being held by an agent that knows it."""
+        found = differs(self.held(), wanted)
+        return found if found or self.agent.enforces else "the agent has not said that it is in force"
 
     async def judge(self, objects: list[Manifest] | None = None) -> None:
         """Send every packet of the pool: it must do what the oracle says of these objects, or of all."""

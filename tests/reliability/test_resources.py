@@ -51,10 +51,9 @@ def node() -> Iterator[Namespace]:
 
 
 def start(agent: Process, node: Namespace) -> None:
-    told = len(agent.says("ruleset in force"))
     with node.entered():
         agent.start()
-    until(lambda: len(agent.says("ruleset in force")) > told)
+    until(lambda: agent.enforces)
 
 
 def table(node: Namespace) -> str:

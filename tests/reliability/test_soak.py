@@ -167,7 +167,7 @@ def judge_footprints(footprints: list[Footprint]) -> None:
 
 def table(site: Site, tally: Tally, running: Flows) -> list[tuple[str, str]]:
     """The run in numbers."""
-    first, *_, last = tally.footprints
+    first, last = tally.footprints[0], tally.footprints[-1]
     sent = {kind: running.count(kind) for kind in ("denied", "allowed", "established")}
     shut = max((last - first for first, last in tally.opened), default=0.0)
     return [

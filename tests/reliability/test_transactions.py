@@ -133,10 +133,9 @@ def test_an_agent_ended_at_any_moment_leaves_a_whole_ruleset(
     write(directory, "policy.yaml", json.dumps(opened(80)))
     try:
         for life, (before, after) in enumerate(pairwise(tables), start=81):
-            told = len(agent.says("ruleset in force"))
             with node.entered():
                 agent.start()
-            until(partial(lives, agent, told))
+            until(lambda: agent.enforces)
             until(partial(is_held, node, before))
             write(directory, "policy.yaml", json.dumps(opened(life)))
             time.sleep(rng.random() * 0.6)
@@ -146,11 +145,6 @@ def test_an_agent_ended_at_any_moment_leaves_a_whole_ruleset(
             assert holds(found, before) or holds(found, after)
     finally:
         agent.close()
-
-
-def lives(agent: Process, told: int) -> bool:
-    """Whether the newest life has said that its ruleset is in force, too."""
-    return len(agent.says("ruleset in force")) > told
 
 
 def is_held(node: Namespace, wanted: Table) -> bool:
