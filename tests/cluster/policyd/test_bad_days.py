@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from policyd.agent.conditions import STALE_SECONDS
 from policyd.cluster.events import KINDS
+from policyd_compiler.nft.json_parser import parse_listing
+from policyd_compiler.nft.stamp import unstamp
 from tests.cluster.addresses import NODES
 from tests.cluster.cluster import Cluster
 from tests.cluster.policyd.day import Day, opened_day, selecting
 from tests.cluster.policyd.image import image_archive
-from tests.cluster.policyd.installation import INSTALL, NAMESPACE, Installation
+from tests.cluster.policyd.installation import INSTALL, NAMESPACE, TABLE, Installation
 from tests.cluster.policyd.pods import policy
+from tests.cluster.policyd.unruly import (
+    Churn,
+    LooseAgent,
+    killed_again_and_again,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 Tell = Callable[[str], None]
 
+KILLS, SEED = 100, 1
 EARLY = "early"
 #: Kubelets look at what they have mounted once a minute, and a half.
 KUBELET_SECONDS = 180
@@ -103,6 +112,34 @@ def test_rights_that_are_taken_away_are_missed_aloud(day: Day, tell: Tell) -> No
     tell(f"rights: missed after {told:.1f} s, well {day.recovers():.0f} s after they were given back")
     tell(day.is_well())
     assert day.restarts() == 0
+
+
+def test_agents_that_are_killed_again_and_again(day: Day, tell: Tell) -> None:
+    cluster, installation = day.cluster, day.installation
+    agents = [LooseAgent(installation, node) for node in cluster.nodes.values()]
+    installation.kubectl("delete", "daemonset", "policyd", seconds=120)
+    began = [kernel_generation(day, node) for node in NODES]
+    with Churn(day, SEED) as churn, ThreadPoolExecutor() as pool:
+        killing = [
+            pool.submit(killed_again_and_again, agent, KILLS // len(agents), SEED + number)
+            for number, agent in enumerate(agents)
+        ]
+        enforced = [each.result() for each in killing]
+    told = day.flowed()
+    installation.install()
+    swaps = sum(installation.generation(node) for node in NODES) - sum(began)
+    assert sum(enforced) == KILLS // 2
+    assert swaps > KILLS // 2
+    tell(f"{KILLS} kills, half of them at work, during {churn.changes} changes and {swaps} swaps: {told}")
+    tell(day.is_well())
+
+
+def kernel_generation(day: Day, node: str) -> int:
+    """Give the generation in the kernel of a node without an agent."""
+    listing = day.cluster.node(node).run("nft", "--json", "list", "table", *TABLE).stdout
+    table = parse_listing(listing, TABLE[1])
+    assert table is not None
+    return unstamp(table)[1]
 
 
 def mounted(day: Day, node: str, name: str) -> str:
