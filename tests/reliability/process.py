@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.agent.agents import DEADLINE, command
+
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,14 @@ class Process:
     def enforces(self) -> bool:
         """Whether it has said in this life that its ruleset is in force."""
         return b"ruleset in force" in self._log.read_bytes()[self._before :]
+
+    def wait_until_it_enforces(self) -> None:
+        """Wait as long as a busy machine may need to start it."""
+        end = time.monotonic() + START_SECONDS
+        while not self.enforces:
+            assert self.runs, self.told()[-4000:]
+            assert time.monotonic() < end, self.told()[-4000:]
+            time.sleep(0.02)
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         """End it with a signal; its exit code, negative for a signal."""

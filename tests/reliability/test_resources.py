@@ -53,7 +53,7 @@ def node() -> Iterator[Namespace]:
 def start(agent: Process, node: Namespace) -> None:
     with node.entered():
         agent.start()
-    until(lambda: agent.enforces)
+    agent.wait_until_it_enforces()
 
 
 def table(node: Namespace) -> str:

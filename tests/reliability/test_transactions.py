@@ -135,7 +135,7 @@ def test_an_agent_ended_at_any_moment_leaves_a_whole_ruleset(
         for life, (before, after) in enumerate(pairwise(tables), start=81):
             with node.entered():
                 agent.start()
-            until(lambda: agent.enforces)
+            agent.wait_until_it_enforces()
             until(partial(is_held, node, before))
             write(directory, "policy.yaml", json.dumps(opened(life)))
             time.sleep(rng.random() * 0.6)
