@@ -99,8 +99,9 @@ def unquote(tokens: Tokens) -> str:
 
 def number(tokens: Tokens, text: str) -> int:
     """A decimal number."""
-    if not (text.isascii() and text.removeprefix("-").isdigit()):
-        raise tokens.error(f"expected a number, not {text!r}")
+    # Nothing that nft counts has more digits; of thousands Python makes no number at all.
+    if len(text) > 20 or not (text.isascii() and text.removeprefix("-").isdigit()):
+        raise tokens.error(f"expected a number, not {text[:40]!r}")
     return int(text)
 
 
