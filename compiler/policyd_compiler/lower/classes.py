@@ -14,6 +14,9 @@ from policyd_compiler.addr import Interval, Ranges
 from policyd_compiler.ir import Action, Host, Isolation, Rule
 from policyd_compiler.ports import EVERYTHING, NOTHING, PortSet
 
+#: Rules that match so few hosts are noted at each; all others divide what is there.
+FEW_HOSTS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Classes:
@@ -96,11 +99,8 @@ def allowed_ports(isolation: Isolation, matching: int) -> PortSet:
 
 def _chosen(rules: Sequence[Rule], mask: int) -> Iterator[Rule]:
     """The rules whose bits are set, which are a few of maybe ten thousand."""
-    mask &= (1 << len(rules)) - 1
-    while mask:
-        lowest = mask & -mask
-        yield rules[lowest.bit_length() - 1]
-        mask ^= lowest
+    for bit in _bits(mask & (1 << len(rules)) - 1):
+        yield rules[bit.bit_length() - 1]
 
 
 def _host_classes(
@@ -111,23 +111,54 @@ def _host_classes(
     for rule in rules:
         named |= rule.peers.hosts
     parts: list[tuple[int, int]] = [(named, always)] if named else []
+    # Rules for a host or two: each would be tried on each part, so it is noted at its hosts instead.
+    noted: dict[int, int] = {}
     for i, rule in enumerate(rules):
         if rule.peers.anything:
             continue
         mask = rule.peers.hosts | index.mask(rule.peers.ranges(family))
-        split: list[tuple[int, int]] = []
-        for part, matching in parts:
-            inside = part & mask
-            if inside:
-                split.append((inside, matching | 1 << i))
-            if inside != part:
-                split.append((part & ~mask, matching))
-        parts = split
+        if mask.bit_count() <= FEW_HOSTS:
+            for host in _bits(mask & named):
+                noted[host] = noted.get(host, 0) | 1 << i
+        else:
+            parts = _split(parts, mask, 1 << i)
     classes: dict[PortSet, int] = {}
-    for part, matching in parts:
+    for part, matching in _apart(parts, noted):
         ports = decide(matching)
         classes[ports] = classes.get(ports, 0) | part
     return classes
+
+
+def _split(parts: list[tuple[int, int]], mask: int, rule: int) -> list[tuple[int, int]]:
+    """The parts with a rule more, which matches the hosts of `mask`."""
+    out: list[tuple[int, int]] = []
+    for part, matching in parts:
+        inside = part & mask
+        if inside:
+            out.append((inside, matching | rule))
+        if inside != part:
+            out.append((part & ~mask, matching))
+    return out
+
+
+def _apart(parts: list[tuple[int, int]], noted: dict[int, int]) -> Iterator[tuple[int, int]]:
+    """The parts, without the hosts that match more rules than noted for their part; and each of these."""
+    alone = 0
+    for host in noted:
+        alone |= host
+    for part, matching in parts:
+        if part & ~alone:
+            yield part & ~alone, matching
+        for host in _bits(part & alone):
+            yield host, matching | noted[host]
+
+
+def _bits(mask: int) -> Iterator[int]:
+    """The bits of a mask, each as a mask."""
+    while mask:
+        lowest = mask & -mask
+        yield lowest
+        mask ^= lowest
 
 
 def _range_classes(
