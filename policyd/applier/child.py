@@ -60,6 +60,11 @@ class Child(asyncio.SubprocessProtocol):
         """Hand bytes to its standard input."""
         self._stdin().writelines(parts)
 
+    @property
+    def untaken(self) -> int:
+        """Bytes that were handed over and that its pipe has had no room for yet."""
+        return self._stdin().get_write_buffer_size()
+
     def end_input(self) -> None:
         """Close its standard input, when all that was handed over is written."""
         self._stdin().close()

@@ -22,14 +22,21 @@ _VERSION = "1"
 #: Debian's python3-nftables, which an interpreter in a virtual environment does not see.
 LIBRARY = "/usr/lib/python3/dist-packages"
 _PROGRAM = Path(__file__).with_name("worker_process.py")
+#: A process that hangs is seen to do nothing so many times in a row: once may be a moment between two works.
+_LOOKS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a worker process is replaced: seconds without an answer, bytes grown, requests answered."""
+    """When a worker process is replaced: seconds without an answer, bytes grown, requests answered.
+
+    `idle`: seconds in which it neither answers nor works. Who does something is busy, not hung, as the kernel
+    takes seconds for a large ruleset.
+    """
 
     start: float = 10.0
     answer: float = 60.0
+    idle: float = 0.6
     growth: int = 256 * 1024 * 1024
     requests: int = 100_000
 
@@ -91,7 +98,7 @@ class NftWorker:
                 await self._end()
                 self._process = await self._start()
             try:
-                return await self._process.exchange(kind, text, self._limits.answer)
+                return await self._process.exchange(kind, text, self._limits)
             except BaseException:
                 # Cancelled, too: an answer that comes late must not be taken for that to the next request.
                 await self._end()
@@ -128,18 +135,18 @@ class _Process:
 
     async def greet(self, seconds: float) -> None:
         """Wait until it is ready."""
-        kind, text = await self._receive(seconds)
+        kind, text = await self._receive(seconds, seconds)
         if kind == b"X":
             raise NftUnavailable(text)
         if (kind, text) != (b"H", _VERSION):
             raise NftUnavailable(f"the worker process speaks another protocol: {kind!r} {text!r}")
         self._memory = self._resident()
 
-    async def exchange(self, kind: bytes, text: str, seconds: float) -> tuple[bytes, str]:
+    async def exchange(self, kind: bytes, text: str, limits: Limits) -> tuple[bytes, str]:
         """Send a request and wait for its answer."""
         content = text.encode()
         self._child.write(_HEADER.pack(kind, len(content)), content)
-        answer = await self._receive(seconds)
+        answer = await self._receive(limits.answer, limits.idle)
         self._answered += 1
         return answer
 
@@ -156,13 +163,13 @@ class _Process:
         """Kill it and wait until nothing of it is left."""
         await self._child.end()
 
-    async def _receive(self, seconds: float) -> tuple[bytes, str]:
+    async def _receive(self, seconds: float, idle: float) -> tuple[bytes, str]:
         child = self._child
         try:
             async with asyncio.timeout(seconds):
-                if await child.wait_for_output(_HEADER.size):
+                if await self._wait_for_output(_HEADER.size, idle):
                     kind, length = _HEADER.unpack_from(child.output)
-                    if await child.wait_for_output(_HEADER.size + length):
+                    if await self._wait_for_output(_HEADER.size + length, idle):
                         text = child.output[_HEADER.size : _HEADER.size + length].decode(errors="replace")
                         child.output.clear()
                         return kind, text
@@ -174,6 +181,30 @@ class _Process:
             raise NftBroken(f"nft wrote more than {MAX_OUTPUT} bytes and was killed", retryable=False)
         await child.wait()
         raise NftBroken(f"the worker process ended with status {child.status}", retryable=True)
+
+    async def _wait_for_output(self, count: int, idle: float) -> bool:
+        """As that of the child, but only as long as it works. Raises NftBroken."""
+        looks = 0
+        done = self._done()
+        while looks < _LOOKS:
+            try:
+                async with asyncio.timeout(idle / _LOOKS):
+                    return await self._child.wait_for_output(count)
+            except TimeoutError:
+                before, done = done, self._done()
+                looks = looks + 1 if done is not None and done == before else 0
+        raise NftBroken(f"the worker process did nothing for {idle:g} s and was killed", retryable=True)
+
+    def _done(self) -> tuple[int, ...] | None:
+        """What it has done so far, as numbers that change; None while it works, or waits for the kernel."""
+        try:
+            status = Path(f"/proc/{self._child.pid}/stat").read_text()
+        except OSError:
+            return None
+        state, *numbers = status.rpartition(")")[2].split()
+        # Asleep or stopped; all others have work. `utime` and `stime` are the 14th and 15th field.
+        child = self._child
+        return (*map(int, numbers[10:12]), len(child.output), child.untaken) if state in "STt" else None
 
     def _resident(self) -> int:
         """Bytes of memory it holds; 0 when it is gone."""

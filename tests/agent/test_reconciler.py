@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -57,7 +56,7 @@ async def loop(
     store = ObjectStore(node, wake)
     monitor = SimpleNamespace(suspicious=False)
     pacing = Pacing(settle=0.0, patience=0.01, rest=0.0)
-    timing = replace(Timing(pacing, verify_every=600.0, sweep_after=0.01), **times)
+    timing = Timing(pacing, **{"verify_every": 600.0, "sweep_after": 0.01, **times})
     reconciler = Reconciler(store, Applier(nft, "policyd"), monitor, Target(node, Options()), timing)
     task = asyncio.create_task(reconciler.run(wake))
     try:

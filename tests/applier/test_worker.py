@@ -142,16 +142,55 @@ def test_script_that_kills_the_library_costs_one_request(runner: asyncio.Runner,
     runner.run(scene())
 
 
-def test_worker_that_hangs_is_killed(runner: asyncio.Runner, netns: str) -> None:
-    nft = NftWorker(netns, limits=Limits(answer=0.3))
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [(Limits(idle=60.0, answer=0.3), r"did not answer within 0\.3 s"), (Limits(), r"did nothing for 0\.6 s")],
+)
+def test_worker_that_hangs_is_killed(
+    runner: asyncio.Runner, netns: str, limits: Limits, sentence: str
+) -> None:
+    nft = NftWorker(netns, limits=limits)
 
     async def scene() -> None:
         await nft.run(ADD)
         hung = pid_of(nft)
-        with pytest.raises(NftBroken, match=r"did not answer within 0\.3 s"):
+        with pytest.raises(NftBroken, match=sentence):
             await (await begin(nft, MANY))
         assert hung not in children()
         await works(nft)
+        await nft.close()
+
+    runner.run(scene())
+
+
+def test_worker_that_sleeps_in_the_middle_is_replaced_within_a_second(
+    runner: asyncio.Runner, worker: NftWorker
+) -> None:
+    """It has taken the request and waits for what never comes: another request."""
+
+    async def scene() -> None:
+        await works(worker)
+        assert worker._process is not None
+        worker._process._child.write(b"R")  # what follows is read as the rest of this one, which is longer
+        started = time.monotonic()
+        with pytest.raises(NftBroken, match="did nothing"):
+            await worker.run(ADD)
+        await works(worker)
+        assert time.monotonic() - started < 1.0 + SOON
+
+    runner.run(scene())
+
+
+def test_worker_that_works_is_left_alone(runner: asyncio.Runner, netns: str) -> None:
+    """However long its request takes, compared with the time that it may do nothing."""
+    nft = NftWorker(netns, limits=Limits(idle=0.02))
+
+    async def scene() -> None:
+        await nft.run(ADD)
+        started = time.monotonic()
+        await nft.run(MANY)
+        assert time.monotonic() - started > 0.04
+        assert '"s"' in str(await nft.list_table("t"))
         await nft.close()
 
     runner.run(scene())
