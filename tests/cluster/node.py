@@ -32,6 +32,7 @@ DISK = {
     "cni": "/var/lib/cni",
     "cni-conf": "/etc/cni/net.d",
     "cni-bin": "/opt/cni/bin",
+    "policyd": "/var/lib/policyd",
 }
 
 # kubelet sets these for the whole kernel, unless they have its values already: so it is shown files that do.

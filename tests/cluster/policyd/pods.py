@@ -142,6 +142,8 @@ def networks(node: Node) -> Iterator[PodNetwork]:
         arguments = dict(result.get("cniArgs", ()))
         for sandbox in _sandboxes(result):
             inside = Path(f"/proc/{node.machine.pid}/root/run/netns") / Path(sandbox).name
+            if not inside.exists():
+                continue  # of before the node was restarted
             addresses = tuple(entry["address"].partition("/")[0] for entry in result["result"]["ips"])
             yield PodNetwork(
                 arguments.get("K8S_POD_NAMESPACE", ""), arguments.get("K8S_POD_NAME", ""), inside, addresses

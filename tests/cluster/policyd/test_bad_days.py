@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from policyd.agent.conditions import STALE_SECONDS
+from policyd.agent.state import load_state
 from policyd.cluster.events import KINDS
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.stamp import unstamp
-from tests.cluster.addresses import NODES
-from tests.cluster.cluster import Cluster
-from tests.cluster.policyd.day import Day, opened_day, selecting
+from policyd_compiler.plan import differences
+from tests.cluster.addresses import API_PORT, CONTROL_PLANE, NODES
+from tests.cluster.cluster import NODE_SECONDS, Cluster
+from tests.cluster.failures import wait_until
+from tests.cluster.policyd.day import FLOW_SECONDS, FOE, WEB, Day, opened_day, selecting
 from tests.cluster.policyd.image import image_archive
 from tests.cluster.policyd.installation import INSTALL, NAMESPACE, TABLE, Installation
 from tests.cluster.policyd.pods import policy
+from tests.cluster.policyd.stream import Stream
 from tests.cluster.policyd.unruly import (
     Churn,
     LooseAgent,
     killed_again_and_again,
+    saved_ruleset,
+    strangers,
+    tasks,
 )
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -29,7 +37,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 Tell = Callable[[str], None]
 
 KILLS, SEED = 100, 1
-EARLY = "early"
+EARLY, LATE = "early", "late"
 #: Kubelets look at what they have mounted once a minute, and a half.
 KUBELET_SECONDS = 180
 
@@ -70,6 +78,28 @@ def test_without_an_api_server_what_is_in_force_stays(day: Day, tell: Tell) -> N
     plane.wait_until_ready()
     tell(f"API server away: told after {told:.1f} s, unready after {told + stale:.0f} s")
     tell(f"API server back: well {day.recovers():.0f} s later; {day.is_well()}")
+    assert day.restarts() == 0
+
+
+def test_a_version_that_was_compacted_away_costs_a_new_list(day: Day, tell: Tell) -> None:
+    plane = day.cluster.plane
+    expired = 'policyd_watch_restarts{kind="NetworkPolicy",reason="expired"}'
+    before = {node: day.metric(node, expired) for node in NODES}
+    plane.apiserver.stop()
+    with cut_off(day):
+        plane.apiserver.start()
+        plane.wait_until_ready()
+        # Missed by everybody: one policy goes, another comes.
+        day.cluster.delete("networkpolicy", "early", namespace=day.namespace)
+        day.cluster.apply(policy("late", day.namespace, **selecting(LATE), policyTypes=["Egress"]))
+        plane.compact()
+        plane.apiserver.restart()
+        plane.wait_until_ready()
+    met = day.waits_for(
+        lambda node: day.metric(node, expired) > before[node], "no watch met a 410", seconds=90
+    )
+    tell(f"compacted: refused {met:.0f} s after the way was free, well {day.recovers():.0f} s later")
+    tell(day.is_well())
     assert day.restarts() == 0
 
 
@@ -114,6 +144,62 @@ def test_rights_that_are_taken_away_are_missed_aloud(day: Day, tell: Tell) -> No
     assert day.restarts() == 0
 
 
+def test_a_node_that_restarts_without_an_api_server_enforces_what_was_saved(day: Day, tell: Tell) -> None:
+    """No kubelet starts a pod then; what runs is an agent that something else has started, and strangers."""
+    cluster, node = day.cluster, day.cluster.node("n1")
+    agent = LooseAgent(day.installation, node)
+    tell(f"before: {day.flowed()}")
+    day.stop_flow()
+    cluster.plane.apiserver.stop()
+    node.power_off()
+    node.boot()
+    node.kubelet.start()
+    assert TABLE not in day.installation.tables("n1")
+    saved = load_state(saved_ruleset(node), "n1", TABLE[1])
+    assert saved is not None
+    with strangers(node) as (odd, even, address), Stream(odd, even, address) as stream:
+        assert stream.wait_for_arrival(0, FLOW_SECONDS) is not None
+        began = stream.now()
+        agent.start()
+        closed = stream.wait_for_loss(began, FLOW_SECONDS)
+        assert closed is not None, "whom nobody knows may speak"
+        tell(f"restored {stream.sent_at(closed) - stream.sent_at(began):.1f} s after the agent was started")
+        listing = node.run("nft", "--json", "list", "table", *TABLE).stdout
+        held = parse_listing(listing, TABLE[1])
+        assert held is not None
+        assert differences(unstamp(held)[0], saved.table) == ()
+        why = "the agent does not say that it knows nothing of the cluster yet"
+        wait_until(lambda: "syncing" in agent.told(), why, seconds=FLOW_SECONDS, check=cluster.check)
+        assert len(tasks(node)) == 1  # the agent
+        agent.kill()
+    cluster.plane.apiserver.start()
+    cluster.plane.wait_until_ready()
+    comes_back(day, "n1")
+    day.flow()
+    tell(day.is_well())
+
+
+def test_pods_are_closed_from_the_first_moment_if_a_node_loads_what_was_saved(day: Day, tell: Tell) -> None:
+    """Which a unit of systemd does before kubelet starts: agents and other pods start in any order."""
+    node = day.cluster.node("n1")
+    tell(f"before: {day.flowed()}")
+    day.stop_flow()
+    node.power_off()
+    node.boot()
+    node.run("nft", "--file", "/var/lib/policyd/policyd.nft")
+    node.kubelet.start()
+    with ThreadPoolExecutor() as pool:
+        back = pool.submit(comes_back, day, "n1")
+        web, foe = (day.pods.appears("n1", day.namespace, f"{role}-n1") for role in (WEB, FOE))
+        with Stream(foe.network, web.network, web.addresses[0]) as stream:
+            back.result()
+            day.wait_until_right()
+            assert stream.arrived() == []
+            tell(f"of {stream.now()} denied packets of a node's first seconds none passed")
+    day.flow()
+    tell(day.is_well())
+
+
 def test_agents_that_are_killed_again_and_again(day: Day, tell: Tell) -> None:
     cluster, installation = day.cluster, day.installation
     agents = [LooseAgent(installation, node) for node in cluster.nodes.values()]
@@ -132,6 +218,21 @@ def test_agents_that_are_killed_again_and_again(day: Day, tell: Tell) -> None:
     assert swaps > KILLS // 2
     tell(f"{KILLS} kills, half of them at work, during {churn.changes} changes and {swaps} swaps: {told}")
     tell(day.is_well())
+
+
+def comes_back(day: Day, name: str) -> None:
+    """Wait until a node that was restarted has its pods again, and find their networks."""
+    cluster, old = day.cluster, {pod.addresses for pod in day.placed.values()}
+    cluster._connect(cluster.node(name))
+    here = [pod for pod in day.placed if pod.endswith(name)]
+
+    def anew() -> bool:
+        found = {pod: day.pods.appears(name, day.namespace, pod) for pod in here}
+        day.placed.update(found)
+        return old.isdisjoint(pod.addresses for pod in found.values())
+
+    wait_until(anew, "the pods do not come back", seconds=NODE_SECONDS, check=cluster.check)
+    cluster.wait(*(f"pod/{pod}" for pod in here), namespace=day.namespace)
 
 
 def kernel_generation(day: Day, node: str) -> int:
@@ -154,3 +255,21 @@ def events(cluster: Cluster, node: str) -> set[str]:
     """Give the reasons of the Events about a node."""
     found = cluster.get("events", "--field-selector", f"involvedObject.kind=Node,involvedObject.name={node}")
     return {event["reason"] for event in found["items"]}
+
+
+@contextmanager
+def cut_off(day: Day) -> Iterator[None]:
+    """Let no connection from the nodes to the API server come about."""
+    table = f"""table inet cut {{
+        chain output {{
+            type filter hook output priority 100
+            ip daddr {CONTROL_PLANE.v4} tcp dport {API_PORT} reject with tcp reset
+        }}
+    }}"""
+    for node in day.cluster.nodes.values():
+        node.run("nft", "--file", "-", stdin=table)
+    try:
+        yield
+    finally:
+        for node in day.cluster.nodes.values():
+            node.run("nft", "delete", "table", "inet", "cut")
