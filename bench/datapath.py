@@ -22,6 +22,7 @@ from bench.scenarios import as_list
 from policyd.cluster.state import ClusterState
 from policyd.kube.manifests import load_manifest
 from policyd.pipeline import build
+from policyd_compiler.lower.sharing import MOST_SHARED
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
 
@@ -38,9 +39,9 @@ table inet policyd {
 """
 
 
-def measure(policies: int = 1000) -> tuple[list[float], list[float]]:
+def measure(world: ClusterState) -> tuple[list[float], list[float]]:
     """Nanoseconds a new flow, in pairs: with connection tracking alone, and with the policies."""
-    script = print_replace(build(_world(policies), "node", Options()).table)
+    script = print_replace(build(world, "node", Options()).table)
     alone, judged = [], []
     with _namespaces() as (client, node, server):
         frames = _frames(_mac(node, "v1"), _mac(client, "eth0"))
@@ -68,34 +69,58 @@ def _round(node: str, server: str, script: str, send: Any) -> float:
     return took / FLOWS * 1e9
 
 
-def _world(policies: int) -> ClusterState:
+def clients_of_their_own(policies: int = 1000) -> ClusterState:
     """A server that every policy selects; each lets one client in, on a port of its own."""
-    objects: list[dict[str, Any]] = [_pod("server", SERVER, "node"), _pod("client", CLIENT, "elsewhere")]
-    objects.extend(_pod(f"c{i}", f"10.78.{i >> 8}.{i & 255}", "elsewhere") for i in range(policies))
-    for i in range(policies):
-        name = "client" if i == policies // 2 else f"c{i}"
-        rule = {
-            "from": [{"podSelector": {"matchLabels": {"name": name}}}],
-            "ports": [{"protocol": "UDP", "port": 9}, {"port": 1000 + i}],
-        }
-        objects.append(
-            {
-                "apiVersion": "networking.k8s.io/v1",
-                "kind": "NetworkPolicy",
-                "metadata": {"namespace": "bench", "name": f"p{i}"},
-                "spec": {"podSelector": {"matchLabels": {"name": "server"}}, "ingress": [rule]},
-            }
-        )
-    loaded, diagnostics = load_manifest(as_list(objects), "bench.json")
+    clients = [_pod(f"c{i}", _address(i), "elsewhere") for i in range(policies)]
+    clients.append(_pod("client", CLIENT, "elsewhere"))
+    names = ["client" if i == policies // 2 else f"c{i}" for i in range(policies)]
+    return _state([*clients, *(_policy(i, {"name": name}) for i, name in enumerate(names))])
+
+
+def teams(policies: int = 1000) -> ClusterState:
+    """A server that every policy selects; each lets a team in, and the client's is asked for last.
+
+    Teams have hundreds of pods, so a chain has as many sets in common with others as it may.
+    """
+    count = MOST_SHARED
+    clients = [
+        _pod(f"c{i}-{team}", _address(i * count + team), "elsewhere", {"team": f"t{team}"})
+        for team in range(count)
+        for i in range(100 * (team + 1))
+    ]
+    clients.append(_pod("client", CLIENT, "elsewhere", {"team": f"t{count - 1}"}))
+    return _state([*clients, *(_policy(i, {"team": f"t{i % count}"}) for i in range(policies))])
+
+
+def _state(objects: list[dict[str, Any]]) -> ClusterState:
+    everything = [_pod("server", SERVER, "node"), *objects]
+    loaded, diagnostics = load_manifest(as_list(everything), "bench.json")
     assert not diagnostics, diagnostics[:3]
     return ClusterState.of(loaded)
 
 
-def _pod(name: str, address: str, node: str) -> dict[str, Any]:
+def _policy(number: int, peer: dict[str, str]) -> dict[str, Any]:
+    rule = {
+        "from": [{"podSelector": {"matchLabels": peer}}],
+        "ports": [{"protocol": "UDP", "port": 9}, {"port": 1000 + number}],
+    }
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"namespace": "bench", "name": f"p{number}"},
+        "spec": {"podSelector": {"matchLabels": {"name": "server"}}, "ingress": [rule]},
+    }
+
+
+def _address(number: int) -> str:
+    return f"10.78.{number >> 8}.{number & 255}"
+
+
+def _pod(name: str, address: str, node: str, labels: dict[str, str] | None = None) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"namespace": "bench", "name": name, "labels": {"name": name}},
+        "metadata": {"namespace": "bench", "name": name, "labels": {"name": name, **(labels or {})}},
         "spec": {"nodeName": node, "containers": [{"name": "c"}]},
         "status": {"phase": "Running", "podIPs": [{"ip": address}]},
     }
@@ -227,7 +252,8 @@ def _run(*command: str, text: str = "") -> str:
 
 
 if __name__ == "__main__":
-    alone, judged = measure()
-    print(f"alone {statistics.median(alone):.0f} ns, judged {statistics.median(judged):.0f} ns")
-    ratios = sorted(j / a for a, j in zip(alone, judged, strict=True))
-    print(f"ratio {ratio(alone, judged):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})")
+    for world in (clients_of_their_own(), teams()):
+        alone, judged = measure(world)
+        print(f"alone {statistics.median(alone):.0f} ns, judged {statistics.median(judged):.0f} ns")
+        ratios = sorted(j / a for a, j in zip(alone, judged, strict=True))
+        print(f"ratio {ratio(alone, judged):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})")
