@@ -10,7 +10,7 @@ import pytest
 from policyd.lab.namespace import Namespace
 from policyd_compiler.options import Options
 from policyd_compiler.plan import plan
-from tests.cases.form import egress, ingress, pods, policy
+from tests.cases.form import block, egress, ingress, pods, policy
 from tests.kernel.ground import nft
 from tests.kernel.scene import Scene, watch
 from tests.routes import compile_world
@@ -29,7 +29,9 @@ def test_a_pod_cannot_send_as_its_node(scene: Scene) -> None:
     assert scene.arrives(*tries) == [True] * 9
     if scene.wiring == "bridged":
         tries += [f"a as bridge1 > {way}" for way in ways]
-    for policies in ((), (DENY_ALL,), (ingress("x", "b", {}),)):
+    anywhere = ingress("x", "b", {"from": [block("0.0.0.0/0"), block("::/0"), pods(pod="a")]})
+    mute = egress("x", "a")
+    for policies in ((), (DENY_ALL,), (ingress("x", "b", {}),), (anywhere,), (mute,), (mute, anywhere)):
         scene.enforce(*policies)
         assert scene.arrives(*tries) == [False] * len(tries)
     scene.enforce()

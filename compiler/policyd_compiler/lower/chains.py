@@ -11,16 +11,20 @@ from policyd_compiler.nft.ast import (
     AddrInSet,
     AddrVmap,
     ChainName,
+    Drop,
     Family,
+    FibLocal,
     Rule,
     Side,
     Verdict,
 )
-from policyd_compiler.ports import PortSet
+from policyd_compiler.ports import NOTHING, PortSet
 
 #: Up to so many classes of hosts are tried one set after another; more share one verdict map.
 #: Sets of equal contents are shared between chains, verdict maps seldom can be.
 FEW_CLASSES = 2
+#: Who sends with an address of the node is in no set of pods, so those are asked first: this costs more.
+SPOOFED = Rule(Drop(), (FibLocal(),), comment="a forwarded packet with an address of this node as source")
 #: Rules named in a chain's notes; the rest is counted.
 NOTED_RULES = 12
 #: The kernel keeps at most 128 bytes of a rule's comment, and a little of that is ours.
@@ -37,6 +41,7 @@ def lower_isolation(
     rules = (
         *_own_rules(hosts.own, side, index, family, objects),
         *_group_rules(hosts.groups, side, index, family, objects),
+        *_spoofed_rules(isolation, classes),
         *_range_rules(classes, side, family, objects),
         Rule(objects.verdict(classes.default), comment=_comment(isolation)),
     )
@@ -89,6 +94,13 @@ def _set_rules(
         Rule(verdict, (AddrInSet(family, side, objects.add_host_set(prefix, family, addresses)),))
         for addresses, verdict in members
     )
+
+
+def _spoofed_rules(isolation: Isolation, classes: Classes) -> tuple[Rule, ...]:
+    """Before what lets others in than pods. Who is not let in anyway needs no question."""
+    if isolation.direction == "egress" or (classes.default == NOTHING and not classes.ranges):
+        return ()
+    return (SPOOFED,)
 
 
 def _range_rules(classes: Classes, side: Side, family: Family, objects: Objects) -> tuple[Rule, ...]:

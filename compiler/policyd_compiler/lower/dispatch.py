@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from policyd_compiler.lower.chains import SPOOFED
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.roots import FAMILIES, Roots
 from policyd_compiler.nft.ast import (
@@ -44,7 +45,6 @@ LINK_LOCAL6 = (0xFE80 << 112, 10)
 MULTICAST4, MULTICAST6 = (0xE000_0000, 4), (0xFF00 << 112, 8)
 
 _ESTABLISHED = Rule(Accept(), (CtState("established"),))
-_SPOOFED = Rule(Drop(), (FibLocal(),), comment="a forwarded packet with an address of this node as source")
 _OWN_NODE = Rule(Accept(), (FibLocal(),), comment="this node reaches its own pods")
 
 
@@ -64,7 +64,8 @@ def base_chains(roots: Roots, options: Options, objects: Objects) -> tuple[Chain
     )
     from_pod = tuple(rule for family in FAMILIES for rule in _dispatch(family, "saddr", roots.egress))
     to_node = (*guard.sends_to_node, *(from_pod if options.node_egress == "enforce" else ()))
-    forward = (_ESTABLISHED, *opening, _SPOOFED, *guard.sends, *guard.receives, *hairpin, *judge)
+    # At last for all whom no chain has judged; the chains of ingress ask it themselves.
+    forward = (_ESTABLISHED, *opening, *guard.sends, *guard.receives, *hairpin, *judge, SPOOFED)
     return (
         _base("forward", -10, forward),
         # Behind IPVS, which takes its packets at 98 and 99.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from policyd_compiler.ports import PortSet
 
 #: So many shared sets at most are asked by one chain: each costs a new connection about 1 %.
-MOST_SHARED = 4
+MOST_SHARED = 3
 
 
 @dataclass(frozen=True, slots=True)
