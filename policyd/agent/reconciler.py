@@ -133,6 +133,8 @@ class Reconciler:
             actions.append((max(at, self._retry_at), self._converge))
         if self._applier.holds_leftovers:
             at = min(self._ended + self._timing.sweep_after, self._sweep_by)
+            if self._burst is not None and self._burst.urgent:  # a new pod waits
+                at = max(at, self._sweep_by + self._timing.sweep_latest)
             actions.append((max(at, self._retry_at), self._sweep))
         return min(actions, key=lambda item: item[0])
 

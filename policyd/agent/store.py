@@ -74,7 +74,10 @@ class ObjectStore:
         return times
 
     def take_urgent(self) -> bool:
-        """Whether a pod of this node has come since the last call: it is closed until it is compiled."""
+        """Whether a pod of this node has come, or got its address, since the last call.
+
+        It is closed until it is compiled.
+        """
         urgent, self._urgent = self._urgent, False
         return urgent
 
@@ -101,7 +104,10 @@ class ObjectStore:
     def _put(self, key: str, item: KubeObject) -> None:
         match item:
             case Pod():
-                if item.node == self._node and key not in self._pods:
+                known = self._pods.get(key)
+                if item.node == self._node and (
+                    known is None or (known.node, known.ips) != (item.node, item.ips)
+                ):
                     self._urgent = True
                 self._pods[key] = item
             case Namespace():

@@ -196,6 +196,25 @@ def test_leftovers_are_swept_though_changes_never_end() -> None:
     scenario(steps)
 
 
+def test_a_new_pod_does_not_wait_until_leftovers_are_swept() -> None:
+    async def steps() -> None:
+        nft = FakeNft()
+        async with loop(nft, sweep_after=600.0, sweep_latest=600.0) as (store, reconciler):
+            store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
+            await until(lambda: reconciler.status.enforced)
+            store.apply(events(policy("web", "web", 443)))
+            await until(lambda: "443" in held(nft))
+            assert "dport 80" in held(nft)  # a leftover
+            reconciler._sweep_by = time.monotonic() - 1.0
+            assert reconciler._next()[1] == reconciler._sweep
+            reconciler._burst = Burst(time.monotonic(), time.monotonic(), urgent=True)
+            assert reconciler._next()[1] == reconciler._converge
+            reconciler._sweep_by -= 600.0  # for so long the kernel cannot grow
+            assert reconciler._next()[1] == reconciler._sweep
+
+    scenario(steps)
+
+
 def test_a_vanished_pod_leaves_the_ruleset() -> None:
     async def steps() -> None:
         nft = FakeNft()

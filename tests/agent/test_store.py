@@ -65,10 +65,17 @@ def test_it_waits_for_every_kind() -> None:
     assert store.waiting_for == ()
 
 
-def test_only_a_new_pod_of_this_node_is_urgent() -> None:
+def test_a_pod_of_this_node_is_urgent_when_it_comes_and_when_it_gets_its_address() -> None:
+    """As API servers tell it: created, bound to the node, with an address, ready."""
     store = ObjectStore("n1", asyncio.Event())
-    store.apply([Upsert("x/far", pod("far", (), node="n2"))])
-    assert not store.take_urgent()
-    for expected in (True, False):
-        store.apply([Upsert("x/near", pod("near", ()))])
+    steps = [
+        (pod("far", ("10.0.0.9",), node="n2"), False),
+        (pod("near", (), node=""), False),
+        (pod("near", ()), True),
+        (pod("near", ()), False),
+        (pod("near", ("10.0.0.1",)), True),
+        (pod("near", ("10.0.0.1",)), False),
+    ]
+    for item, expected in steps:
+        store.apply([Upsert(f"x/{item.name}", item)])
         assert store.take_urgent() is expected
