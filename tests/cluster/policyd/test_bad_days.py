@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,11 @@ from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.stamp import unstamp
 from policyd_compiler.plan import differences
 from tests.cluster.addresses import API_PORT, CONTROL_PLANE, NODES
+from tests.cluster.certificates import Authority
+from tests.cluster.client import Manifest
 from tests.cluster.cluster import NODE_SECONDS, Cluster
 from tests.cluster.failures import wait_until
+from tests.cluster.policyd.api import opened_api
 from tests.cluster.policyd.day import FLOW_SECONDS, FOE, WEB, Day, opened_day, selecting
 from tests.cluster.policyd.image import image_archive
 from tests.cluster.policyd.installation import INSTALL, NAMESPACE, TABLE, Installation
@@ -40,6 +45,11 @@ KILLS, SEED = 100, 1
 EARLY, LATE = "early", "late"
 #: Kubelets look at what they have mounted once a minute, and a half.
 KUBELET_SECONDS = 180
+#: A restored API server keeps a watch from its future open and silent: after two silences one lists anew.
+#: If what the cluster writes reaches that future earlier, the watch goes on as if nothing were missing.
+TWO_SILENCES_SECONDS, CHANGES_SINCE_BACKUP = 400, 2000
+#: By how many revisions versions are moved forward, for lack of knowledge how many were lost.
+REVISIONS = 1_000_000
 
 
 @pytest.fixture
@@ -103,6 +113,30 @@ def test_a_version_that_was_compacted_away_costs_a_new_list(day: Day, tell: Tell
     assert day.restarts() == 0
 
 
+def test_certificates_are_rotated(day: Day, tell: Tell) -> None:
+    """First the API server's alone, then its authority, as Kubernetes' manual has it done."""
+    cluster, plane = day.cluster, day.cluster.plane
+    plane.sign()
+    plane.apiserver.restart()
+    plane.wait_until_ready()
+    tell(f"another certificate of the same authority: well {day.recovers():.0f} s later; {day.is_well()}")
+
+    old = Pair.read(plane.authority)
+    plane.authority.make()
+    new = Pair.read(plane.authority)
+    trust(cluster, old, new)
+    known = pods_know(day, old, new)
+    trust(cluster, new, old)
+    tell(f"pods knew of another authority {known:.0f} s after it was published")
+    tell(f"it signed everything: well {day.recovers():.0f} s later; {day.is_well()}")
+
+    trust(cluster, new)
+    known = pods_know(day, new)
+    tell(f"pods knew that the old one is worth nothing any more {known:.0f} s after it was withdrawn")
+    tell(f"well {day.recovers():.0f} s later; {day.is_well()}")
+    assert day.restarts() == 0
+
+
 def test_a_token_that_is_refused_is_read_anew(day: Day, tell: Tell) -> None:
     cluster, plane = day.cluster, day.cluster.plane
     before = {node: mounted(day, node, "token") for node in NODES}
@@ -141,6 +175,28 @@ def test_rights_that_are_taken_away_are_missed_aloud(day: Day, tell: Tell) -> No
     cluster.kubectl("apply", "--filename", str(INSTALL))
     tell(f"rights: missed after {told:.1f} s, well {day.recovers():.0f} s after they were given back")
     tell(day.is_well())
+    assert day.restarts() == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "bump"), [(CHANGES_SINCE_BACKUP, 0), (0, REVISIONS)], ids=["old", "bumped"]
+)
+def test_a_backup_of_etcd_is_restored(day: Day, tell: Tell, changes: int, bump: int) -> None:
+    """One that is old enough, or any one whose versions are moved forward, as etcd's manual has it done."""
+    cluster = day.cluster
+    backup = cluster.plane.snapshot()
+    versions_grow(day, changes)
+    cluster.delete("networkpolicy", EARLY, namespace=day.namespace)
+    cluster.apply(policy(LATE, day.namespace, **selecting(LATE), policyTypes=["Egress"]))
+    day.wait_until_right()
+    assert [policies(day, node) for node in NODES] == [{"web", LATE}] * 2
+    cluster.restore(backup, bump_revision=bump)
+    noticed = day.waits_for(
+        lambda node: policies(day, node) == {"web", EARLY},
+        "the agents do not notice that the cluster is another",
+        seconds=TWO_SILENCES_SECONDS,
+    )
+    tell(f"restored: noticed after {noticed:.0f} s, well {day.recovers():.0f} s later; {day.is_well()}")
     assert day.restarts() == 0
 
 
@@ -241,6 +297,54 @@ def kernel_generation(day: Day, node: str) -> int:
     table = parse_listing(listing, TABLE[1])
     assert table is not None
     return unstamp(table)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An authority's certificate and key."""
+
+    certificate: str
+    key: str
+
+    @classmethod
+    def read(cls, authority: Authority) -> Pair:
+        """Read what an authority uses now."""
+        return cls(authority.file("ca.crt").read_text(), authority.file("ca.key").read_text())
+
+
+def policies(day: Day, node: str) -> set[str]:
+    """Name the policies of the day that the agent of a node knows."""
+    found = json.loads(day.installation.ask(node, "/debug/objects")[1])["items"]
+    known = [item["metadata"] for item in found if item["kind"] == "NetworkPolicy"]
+    return {metadata["name"] for metadata in known if metadata["namespace"] == day.namespace}
+
+
+def versions_grow(day: Day, changes: int) -> None:
+    """Change what means nothing, so that a restored cluster needs long to come to these versions again."""
+    namespace: Manifest = {"kind": "Namespace", "metadata": {"name": day.namespace}}
+    with opened_api(day.cluster.plane) as api:
+        for number in range(changes):
+            api.patch(namespace, {"metadata": {"annotations": {"changed": str(number)}}})
+
+
+def pods_know(day: Day, *pairs: Pair) -> float:
+    """Wait until kubelets have written these authorities where the agents look; give how long that took."""
+    bundle = "".join(pair.certificate for pair in pairs)
+    why = "the agents' pods do not get the authorities that are published"
+    return day.waits_for(lambda node: mounted(day, node, "ca.crt") == bundle, why, seconds=KUBELET_SECONDS)
+
+
+def trust(cluster: Cluster, signer: Pair, *others: Pair) -> None:
+    """Sign everything anew by one authority, let it and others be trusted, and restart all but the pods."""
+    authority = cluster.plane.authority
+    authority.file("ca.key").write_text(signer.key)
+    authority.file("ca.crt").write_text(signer.certificate + "".join(other.certificate for other in others))
+    with cluster._all_restarted():
+        cluster.plane.apiserver.stop()
+        cluster.plane.sign()
+        cluster._sign()
+        cluster.plane.apiserver.start()
+        cluster.plane.wait_until_ready()
 
 
 def mounted(day: Day, node: str, name: str) -> str:
