@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 
-from policyd.applier.backend import Nft, NftBroken
+from policyd.applier.backend import Nft
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.json_parser import parse_listing
+from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
+
+#: What was cut off by chance is whole the next time.
+_ATTEMPTS = 2
 
 
 async def list_table(nft: Nft, name: str) -> Table | None:
     """The table of that name, None where there is none.
 
-    Raises ForeignContent for one that holds what is not ours, and NftBroken if what nft wrote is no listing.
+    Raises ForeignContent for one that holds what is not ours. That is also what cannot be read: nft 1.0.6
+    lists a dormant table as half a text each time, and such a table enforces nothing.
     """
-    text = await nft.list_table(name)
-    if text is None:
-        return None
-    try:
-        return await asyncio.to_thread(parse_listing, text, name)
-    except ValueError as error:
-        raise NftBroken(f"the table inet {name} could not be read back: {error}", retryable=True) from error
+    reason = ""
+    for _ in range(_ATTEMPTS):
+        text = await nft.list_table(name)
+        if text is None:
+            return None
+        try:
+            return await asyncio.to_thread(parse_listing, text, name)
+        except ValueError as error:
+            reason = str(error)
+    raise ForeignContent((f"table inet {name} cannot be read: {reason}",))
