@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, assert_never
 from policyd_compiler.addr import BITS
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.nft.ast import (
+    PROTOCOL_NUMBERS,
     Accept,
     AddrInPrefix,
     AddrInSet,
@@ -48,7 +49,7 @@ from policyd_compiler.nft.ast import (
 from policyd_compiler.nft.printer import print_rule, print_verdict
 
 #: Names of protocols as nft prints them, for packets that give a number.
-PROTOCOL_NAMES: Mapping[int, str] = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}
+PROTOCOL_NAMES: Mapping[int, str] = {number: name for name, number in PROTOCOL_NUMBERS.items()}
 #: The kernel refuses deeper jumps when it loads a ruleset.
 MAX_DEPTH = 16
 

@@ -164,7 +164,7 @@ def test_no_mark_is_set(scene: Scene) -> None:
     """Packet and connection marks belong to others: Calico, Cilium, kube-proxy, Istio."""
     # Packets of the kernel itself (ICMPv6, IGMP) may carry any mark.
     hooks = ("forward", "input", "output", "postrouting")
-    ours = "meta l4proto { tcp, udp }"
+    ours = "meta l4proto { 6, 17 }"
     marked = [watch(scene.place("n1"), hook, f"{ours} meta mark != 0") for hook in hooks]
     marked += [watch(scene.place("n1"), hook, "ct mark != 0") for hook in hooks]
     seen = watch(scene.place("n1"), "postrouting", "ct mark 0 meta mark 0")

@@ -115,7 +115,7 @@ def test_fragments_are_judged_as_one_packet(scene: Scene, family: int, target: s
     with dial(scene.place("a"), address, 53) as client:
         client.send(bytes(4000))
         assert len(client.recv(8192)) > 4000
-    arrived = watch(scene.place(target), "prerouting", "meta l4proto udp")
+    arrived = watch(scene.place(target), "prerouting", "meta l4proto 17")
     with dial(scene.place("a"), address, 54) as client:
         client.settimeout(0.3)
         client.send(bytes(4000))

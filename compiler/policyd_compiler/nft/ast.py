@@ -6,6 +6,7 @@ tuple of elements is sorted and disjoint: `nft` is never handed an overlap (NP-0
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, NewType, TypeAlias
@@ -116,9 +117,13 @@ class FibLocal:
     """`fib saddr type local`: the source is an address of this node."""
 
 
+#: nft looks names up in /etc/protocols, which a minimal system has not.
+PROTOCOL_NUMBERS: Mapping[str, int] = {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "sctp": 132}
+
+
 @dataclass(frozen=True, slots=True)
 class L4Proto:
-    """`meta l4proto { … }`, or `!=` of it. `protocols` are names or numbers, as nft prints them."""
+    """`meta l4proto { … }`, or `!=` of it. `protocols`: our names, or numbers; nft gets numbers."""
 
     protocols: tuple[str, ...]
     negated: bool = False

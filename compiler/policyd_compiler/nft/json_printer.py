@@ -11,6 +11,7 @@ from typing import TypeAlias, assert_never
 
 from policyd_compiler.addr import BITS, cover_prefixes, print_address
 from policyd_compiler.nft.ast import (
+    PROTOCOL_NUMBERS,
     Accept,
     Action,
     AddrInPrefix,
@@ -172,7 +173,7 @@ def _match(match: Match) -> Json:  # noqa: C901, PLR0912 one case for each kind 
         case FibLocal():
             return _test({"fib": {"result": "type", "flags": ["saddr"]}}, "==", "local")
         case L4Proto(protocols, negated):
-            words: list[Json] = [int(word) if word.isdecimal() else word for word in protocols]
+            words: list[Json] = [PROTOCOL_NUMBERS.get(word) or int(word) for word in protocols]
             return _test({"meta": {"key": "l4proto"}}, _equal(negated), _choice(words))
         case Icmpv6Types(types):
             return _test(_payload("icmpv6", "type"), "==", _choice(_numbers(types)))

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from policyd_compiler.addr import BITS, cover_prefixes, print_address
 from policyd_compiler.nft.ast import (
+    PROTOCOL_NUMBERS,
     TYPEOF,
     Accept,
     Action,
@@ -189,7 +190,8 @@ def print_match(match: Match) -> str:  # noqa: C901, PLR0912 one case for each k
         case FibLocal():
             return "fib saddr type local"
         case L4Proto(protocols, negated):
-            return f"meta l4proto {_not(negated)}{_choice(protocols)}"
+            numbers = tuple(str(PROTOCOL_NUMBERS.get(word, word)) for word in protocols)
+            return f"meta l4proto {_not(negated)}{_choice(numbers)}"
         case Icmpv6Types(types):
             return f"icmpv6 type {_choice(_numbers(types))}"
         case DportIn(protocol, ports):

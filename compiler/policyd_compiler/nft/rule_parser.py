@@ -8,6 +8,7 @@ from typing import cast
 from policyd_compiler.addr import BITS, parse_address
 from policyd_compiler.nft.ast import (
     L4,
+    PROTOCOL_NUMBERS,
     Accept,
     Action,
     AddrInPrefix,
@@ -117,6 +118,9 @@ def _match(tokens: Tokens) -> Match | AddrVmap:
     return _MATCHES[tokens.peek()](tokens)
 
 
+_PROTOCOL_NAMES = {str(number): name for name, number in PROTOCOL_NUMBERS.items()}
+
+
 def _ct(tokens: Tokens) -> Match:
     tokens.expect("ct")
     if tokens.accept("status"):
@@ -137,7 +141,7 @@ def _fib(tokens: Tokens) -> Match:
 def _meta(tokens: Tokens) -> Match:
     tokens.expect("meta", "l4proto")
     negated = tokens.accept("!=")
-    return L4Proto(tuple(_choice(tokens)), negated)
+    return L4Proto(tuple(_PROTOCOL_NAMES.get(word, word) for word in _choice(tokens)), negated)
 
 
 def _icmpv6(tokens: Tokens) -> Match:
