@@ -5,6 +5,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+# What is started by tests buffers its output as it does for users.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 pytest_plugins = ["tests.cluster.plugin"]
 
 # No deadlines: a slow machine is not a finding. Compilation of a large example is slow by design.

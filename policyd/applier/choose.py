@@ -15,6 +15,7 @@ BackendKind: TypeAlias = Literal["auto", "library", "program"]
 
 #: A table that nobody has: neither try touches anything.
 _NOBODYS = "policyd-self-test"
+_ATTEMPTS = 3
 
 
 async def open_backend(kind: BackendKind, netns: str | None = None, library: str = LIBRARY) -> Nft:
@@ -38,8 +39,15 @@ async def open_backend(kind: BackendKind, netns: str | None = None, library: str
 
 async def _tested(nft: Nft) -> Nft:
     try:
-        await nft.list_table(_NOBODYS)
-        await nft.check(f"add table inet {_NOBODYS}\n")
+        for attempt in range(_ATTEMPTS):
+            try:
+                await nft.list_table(_NOBODYS)
+                await nft.check(f"add table inet {_NOBODYS}\n")
+                break
+            except NftBroken as error:
+                # A worker may be killed at any moment, also in this one.
+                if not error.retryable or attempt == _ATTEMPTS - 1:
+                    raise
     except NftRefused as error:
         await nft.close()
         raise NftUnavailable(f"{nft.describe()} does not work here: {error}") from error

@@ -11,7 +11,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Sequence
 from importlib import import_module
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, TextIO, cast
 
 from policyd.cli.parsing import Parser, Subparsers
 from policyd.cli.version import VERSION
@@ -47,11 +47,16 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return _run(arguments)
     except BrokenPipeError:  # who reads our output has seen enough
-        _silence()
+        _silence(sys.stdout, sys.stderr)
         return CLOSED_PIPE
     except OSError:  # standard error cannot be written either, so nobody can be told
-        _silence()
+        _silence(sys.stdout, sys.stderr)
         return UNTOLD
+    finally:
+        try:
+            _flush()
+        except OSError:  # it was told, and is the exit code's matter no more
+            _silence(sys.stdout)
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -73,10 +78,10 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
-def _silence() -> None:
+def _silence(*streams: TextIO | None) -> None:
     """Let what is left in buffers go nowhere; at exit it would be tried again, and told."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in streams:
         if stream is not None:
             os.dup2(nowhere, stream.fileno())
 
