@@ -53,10 +53,12 @@ def run(arguments: Sequence[str]) -> int:
         _silence(sys.stdout, sys.stderr)
         return UNTOLD
     finally:
-        try:
-            _flush()
-        except OSError:  # it was told, and is the exit code's matter no more
-            _silence(sys.stdout)
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                if stream is not None:
+                    stream.flush()
+            except OSError:  # it was told where it can be, and is the exit code's matter no more
+                _silence(stream)
 
 
 def _run(arguments: Sequence[str]) -> int:
