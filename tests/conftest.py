@@ -1,10 +1,14 @@
 """Hypothesis profiles: `dev` at the desk, `ci` where CI is set; HYPOTHESIS_PROFILE names another."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+# A shell without job control ignores Ctrl-C for what it starts in the background, and all below inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # What is started by tests buffers its output as it does for users.
 os.environ.pop("PYTHONUNBUFFERED", None)
 
