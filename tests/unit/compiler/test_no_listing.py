@@ -42,3 +42,11 @@ def test_what_nft_does_not_list_is_foreign(kind: str, odd: dict[str, object]) ->
     text = json.dumps({"nftables": [*listed, {kind: {"family": "inet", "table": "t", **odd}}]})
     with pytest.raises(ForeignContent):
         parse_listing(text, "t")
+
+
+@pytest.mark.parametrize("flags", ["dormant", ["dormant"], ["owner", "dormant"]])
+def test_a_dormant_table_is_foreign(flags: object) -> None:
+    """As versions of nft list it whose listing is whole; it enforces nothing."""
+    text = json.dumps({"nftables": [{"table": {"family": "inet", "name": "t", "handle": 1, "flags": flags}}]})
+    with pytest.raises(ForeignContent):
+        parse_listing(text, "t")
