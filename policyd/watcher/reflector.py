@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import NoReturn, TypeAlias, assert_never
 
 from policyd.cluster.events import Event, Synced, key_of
@@ -46,6 +47,11 @@ GRACE = 30.0
 PAGE_SECONDS = 120.0
 #: What of an error's body can be of interest.
 ERROR_BYTES = 64 * 1024
+
+#: When to list anew after a break, in seconds: early enough for a person, and not all nodes at once.
+CHECK = (30, 300)
+#: How much earlier than it was asked to may a server end a watch that nothing has cut off.
+EARLY = 1.0
 
 #: What may mean that the server will never go on from our version, although it does not say 410. An API
 #: server whose etcd was restored from a backup, for one, keeps a watch from its future open and silent.
@@ -85,6 +91,8 @@ class Reflector:
         self._expired = 0  # how often the server had forgotten our version, in a row
         self._renewals = 0  # how often credentials were read anew since the last success
         self._progress = False  # whether the current watch has told us anything
+        self._ends = 0.0  # when the current watch is to end
+        self._check_at: float | None = None  # when to list anew, as something broke; None: nothing did
 
     @property
     def objects(self) -> Mapping[str, KubeObject]:
@@ -105,6 +113,8 @@ class Reflector:
         while True:
             began = self._timing.clock()
             self._progress = False
+            if self._check_at is not None and began >= self._check_at:
+                self._version = ""
             try:
                 if self._version:
                     await self._watch(None)
@@ -116,6 +126,7 @@ class Reflector:
                 error = WatchError("ended", "the server ended the watch")
             except WatchError as failure:
                 error = failure
+            self._note_break(error)
             if self._timing.clock() - began >= self._timing.pauses.most:
                 self._progress = True  # it was open for so long that to ask again is no hurry
             if error.reason in ("unauthorized", "untrusted"):
@@ -154,6 +165,23 @@ class Reflector:
                 pass
         return self._backoff.fail(error.retry_after)
 
+    def _note_break(self, error: WatchError) -> None:
+        """Plan a new list, unless the watch ended as it should or the server, well alive, wants less of us.
+
+        An API server that was away may have come back with another history: etcd restored from a backup.
+        Once that has passed our version it goes on from there, and nothing in a watch tells the difference.
+        """
+        now = self._timing.clock()
+        regular = error.reason == "ended" and now >= self._ends - EARLY
+        if self._check_at is None and not regular and error.reason != "throttled":
+            self._check_at = now + CHECK[0] + self._timing.random() * (CHECK[1] - CHECK[0])
+
+    def _life(self) -> int:
+        """How long the next watch is to be, in seconds: until the next list, if one is planned."""
+        if self._version and self._check_at is not None:
+            return max(1, ceil(self._check_at - self._timing.clock()))
+        return LIVES[0] + int(self._timing.random() * (LIVES[1] - LIVES[0]))
+
     async def _renew(self, error: WatchError) -> WatchError:
         """Read the credentials anew; the error, or the one that keeps them from being read."""
         self._renewals += 1
@@ -165,7 +193,8 @@ class Reflector:
 
     async def _watch(self, listing: Store | None) -> None:
         """Hear changes until the response ends. With a listing, it begins with the whole list."""
-        seconds = LIVES[0] + int(self._timing.random() * (LIVES[1] - LIVES[0]))
+        seconds = self._life()
+        self._ends = self._timing.clock() + seconds
         query = watch_query(self._version, seconds)
         lines = LineBuffer()
         async with self._transport.get(
@@ -264,6 +293,7 @@ class Reflector:
         """Swap the listing in: from now on it is what exists."""
         events = self._store.replace(listing)
         self._version = version
+        self._check_at = None
         if self._record.list(len(self._store.objects)):
             events.append(Synced(self._resource.kind))
         return events

@@ -174,6 +174,15 @@ WATCHER = (
         "tests/watcher/test_watches.py::"
         "test_an_expired_version_means_a_new_list_and_the_old_store_serves_on[status]",
     ),
+    Fault(
+        "no list is planned when a connection breaks",
+        "NP-117",
+        REFLECTOR,
+        "            self._note_break(error)\n",
+        "",
+        "tests/watcher/test_watches.py::"
+        "test_a_restored_etcd_that_has_passed_our_version_is_noticed_by_a_planned_list[broken]",
+    ),
 )
 
 ENFORCEMENT = (*APPLIER, *AGENT, *WATCHER)

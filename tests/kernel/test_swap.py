@@ -8,7 +8,6 @@ is counted when it comes to the node and when it leaves it, so that a full queue
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import socket
 import time
@@ -32,11 +31,12 @@ from tests.kernel.scene import watch
 from tests.kernel.stream import Stream
 from tests.oracle import Connection, Manifest
 from tests.routes import compile_world, packet
+from tests.setting import chosen_number
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 #: How long rulesets are swapped; a minute is some thousand swaps and millions of packets.
-SECONDS = float(os.environ.get("POLICYD_SWAP_SECONDS", "12"))
+SECONDS = chosen_number("POLICYD_SWAP_SECONDS", 12.0)
 A, B = ("10.244.1.10", "fd00:10:244:1::a"), ("10.244.1.11", "fd00:10:244:1::b")
 NODE = ("192.0.2.1", "2001:db8:1::1")
 OTHERS = {

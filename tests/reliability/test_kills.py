@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import AsyncIterator
@@ -19,10 +18,11 @@ from tests.reliability.flows import Flows
 from tests.reliability.site import Site, flows, make_lab, open_site
 from tests.reliability.states import NODE
 from tests.reliability.summary import show
+from tests.setting import chosen_count
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
-KILLS = int(os.environ.get("POLICYD_KILLS", "6"))
+KILLS = chosen_count("POLICYD_KILLS", 6)
 #: A life: from before the agent has read its configuration to after its first sweep, or some swaps more.
 LIVES = (0.1, 0.5, 1.0, 1.5, 2.0, 3.0)
 #: So many lives between two looks at everything.

@@ -23,10 +23,11 @@ from tests.reliability.process import Footprint
 from tests.reliability.site import SPARE, Site, flows, make_lab, open_site
 from tests.reliability.states import NODE
 from tests.reliability.summary import show
+from tests.setting import chosen_number
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
-SECONDS = float(os.environ.get("POLICYD_SOAK_SECONDS", "25"))
+SECONDS = chosen_number("POLICYD_SOAK_SECONDS", 25.0)
 #: The agent's first life takes so much of the time.
 FIRST_LIFE = 0.6
 #: MiB: what caches, arenas and the log's last lines may take beyond what was held after the warming up.

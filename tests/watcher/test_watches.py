@@ -266,6 +266,56 @@ async def test_a_restored_etcd_does_not_leave_us_in_its_future() -> None:
         )
 
 
+@pytest.mark.parametrize("how", ["end", "drop"], ids=["shut down", "broken"])
+async def test_a_restored_etcd_that_has_passed_our_version_is_noticed_by_a_planned_list(how: How) -> None:
+    """Its API server goes on from our version, and cannot know what of the time before it we know wrongly."""
+    emulator = with_pods(3)
+    backup = emulator.history.backup()
+    async with at_work(emulator) as working:
+        await watching(working, emulator)
+        emulator.put(PODS, pod("lost"))
+        emulator.delete(PODS, "shop/p000")
+        await working.until(lambda: "shop/p000" not in working.reflector.objects)
+        emulator.history.restore(backup)
+        emulator.put(NODES, *(node(f"node-{number}", "192.0.2.1") for number in range(9)))
+        emulator.cut(PODS, how)
+        await emulator.until(lambda: emulator.opened[PODS] == 2)
+        emulator.put(PODS, pod("after"))
+        await working.until(lambda: "shop/after" in working.reflector.objects)
+        assert "shop/lost" in working.reflector.objects  # what no watch can tell us
+        assert emulator.asked(PODS)[-1].query["timeoutSeconds"] == "165"
+        working.clock[0] += 165
+        emulator.cut(PODS, "end")
+        await working.until(
+            lambda: set(working.reflector.objects) == {"shop/p000", "shop/p001", "shop/p002", "shop/after"}
+        )
+        assert emulator.asked(PODS)[-1].query["timeoutSeconds"] == "450"  # nothing more is planned
+
+
+async def test_a_break_brings_the_planned_list_no_later_and_a_regular_end_brings_none() -> None:
+    emulator = with_pods(1)
+    async with at_work(emulator) as working:
+        await watching(working, emulator)
+        working.clock[0] += 450
+        emulator.cut(PODS, "end")
+        await emulator.until(lambda: emulator.opened[PODS] == 2)
+        emulator.faults.append(replies.refuse(replies.status(429, "TooManyRequests", "wait")))
+        working.clock[0] += 450
+        emulator.cut(PODS, "end")
+        await emulator.until(lambda: emulator.opened[PODS] == 3)
+        asked = [seen.query["timeoutSeconds"] for seen in emulator.asked(PODS)]
+        assert asked == ["450"] * 4
+        for after, life in enumerate(["165", "105", "45"], 3):
+            emulator.cut(PODS, "drop")
+            await emulator.until(lambda: emulator.opened[PODS] == after + 1)  # noqa: B023
+            assert emulator.asked(PODS)[-1].query["timeoutSeconds"] == life
+            working.clock[0] += 60
+        assert working.reflector.status().lists == 1
+        emulator.cut(PODS, "drop")
+        await working.until(lambda: working.reflector.status().lists == 2)
+        assert emulator.asked(PODS)[-1].query["timeoutSeconds"] == "450"
+
+
 async def test_a_replica_that_lags_is_waited_for_before_a_new_list() -> None:
     emulator = with_pods(1)
     async with at_work(emulator) as working:

@@ -17,11 +17,13 @@ from tests.cluster.node import CONTAINERD
 from tests.cluster.policyd.crowd import LOCAL_NODE, LOCAL_PODS, LOCAL_POLICIES, PODS, POLICIES, gather
 from tests.cluster.policyd.image import image_archive
 from tests.cluster.policyd.installation import NAMESPACE, Installation
-from tests.cluster.policyd.latency import SAMPLES, opened_subject, table
+from tests.cluster.policyd.latency import opened_subject, table
+from tests.setting import chosen_count
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 SECOND_TABLE, SECOND_PORT = "second", 9472
+SAMPLES = chosen_count("POLICYD_SAMPLES", 10)
 READY_SECONDS = 120.0
 #: An agent with all of it has some 150 MiB.
 MOST_MIB = 400
