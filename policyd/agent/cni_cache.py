@@ -31,16 +31,17 @@ MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A pod's addresses, canonical, as its network plugin gave them."""
+    """A pod's addresses as numbers, as its network plugin gave them."""
 
     uid: str
-    addresses: tuple[str, ...]
+    v4: int | None
+    v6: int | None
 
 
 class CniCache:
     """Tells a sink the hints by uid, whenever they change. `run` is its only task."""
 
-    def __init__(self, directory: Path, sink: Callable[[Mapping[str, tuple[str, ...]]], None]) -> None:
+    def __init__(self, directory: Path, sink: Callable[[Mapping[str, Hint]], None]) -> None:
         self._directory = directory
         self._sink = sink
         self._known: dict[str, tuple[tuple[int, int], Hint | None]] = {}
@@ -72,7 +73,7 @@ class CniCache:
         if await asyncio.to_thread(self._load):
             # Of several results for one pod the last counts: its sandbox was made anew.
             found = sorted(self._known.values(), key=lambda known: known[0])
-            self._sink({hint.uid: hint.addresses for _, hint in found if hint is not None})
+            self._sink({hint.uid: hint for _, hint in found if hint is not None})
 
     def _load(self) -> bool:
         """Read the files that changed. True if there were any."""
@@ -114,6 +115,7 @@ def read_hint(value: object) -> Hint | None:
     if device == "lo" or not texts or not uids or not isinstance(uids[0], str):
         return None
     try:
-        return Hint(uids[0], tuple(str(ip_interface(text).ip) for text in texts))
+        found = {(ip := ip_interface(text).ip).version: int(ip) for text in reversed(texts)}
+        return Hint(uids[0], found.get(4), found.get(6))
     except ValueError:
         return None

@@ -12,6 +12,7 @@ from policyd.applier.backend import Nft
 from policyd.cluster.state import ClusterState
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
+from policyd.kube.cidr import print_ips
 from policyd.node.facts import Facts, read_facts
 from policyd.node.findings import STEADY_LOOKS, judge
 from policyd.node.self_test import refusal
@@ -79,6 +80,6 @@ def pod_addresses(state: ClusterState, node: str) -> tuple[str, ...]:
             address
             for pod in state.pods.values()
             if pod.node == node and not (pod.host_network or pod.terminal or pod.deleting)
-            for address in pod.ips
+            for address in print_ips(pod.v4, pod.v6)
         )
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 
+from policyd.agent.cni_cache import Hint
 from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert
 from policyd.cluster.state import ClusterState
 from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
@@ -27,18 +28,18 @@ class ObjectStore:
         self._synced: set[Kind] = set()
         self._urgent = False
         self._policy_times: dict[str, float] = {}
-        self._hints: Mapping[str, tuple[str, ...]] = {}
+        self._hints: Mapping[str, Hint] = {}
 
-    def hint(self, addresses: Mapping[str, tuple[str, ...]]) -> None:
+    def hint(self, hints: Mapping[str, Hint]) -> None:
         """What this node's network plugin says of pods' addresses, by uid: all that it says now."""
-        self._hints = addresses
+        self._hints = hints
         if any(self._is_waiting(pod) for pod in self._pods.values()):
             self._changed = self._urgent = True
             self._wake.set()
 
     def _is_waiting(self, pod: Pod) -> bool:
         """A pod of this node whose address the API server does not know yet, but its network plugin does."""
-        return pod.node == self._node and not pod.ips and not pod.terminal and pod.uid in self._hints
+        return pod.node == self._node and not _addressed(pod) and not pod.terminal and pod.uid in self._hints
 
     def apply(self, events: Sequence[Event]) -> None:
         """Take what a source says; cheap, so that a source may call it for every chunk that it reads."""
@@ -85,7 +86,8 @@ class ObjectStore:
         """The cluster now, as a value: later events do not change it."""
         pods = dict(self._pods)
         if self._hints:
-            pods |= {k: replace(p, ips=self._hints[p.uid]) for k, p in pods.items() if self._is_waiting(p)}
+            waiting = {k: self._hints[p.uid] for k, p in pods.items() if self._is_waiting(p)}
+            pods |= {k: replace(pods[k], v4=hint.v4, v6=hint.v6) for k, hint in waiting.items()}
         return ClusterState(pods, dict(self._namespaces), dict(self._policies), dict(self._nodes))
 
     def _of(
@@ -106,7 +108,7 @@ class ObjectStore:
             case Pod():
                 known = self._pods.get(key)
                 if item.node == self._node and (
-                    known is None or (known.node, known.ips) != (item.node, item.ips)
+                    known is None or (known.node, known.v4, known.v6) != (item.node, item.v4, item.v6)
                 ):
                     self._urgent = True
                 self._pods[key] = item
@@ -119,3 +121,7 @@ class ObjectStore:
                 self._nodes[key] = item
             case _:
                 assert_never(item)
+
+
+def _addressed(pod: Pod) -> bool:
+    return pod.v4 is not None or pod.v6 is not None

@@ -84,4 +84,4 @@ def _why(pod: Pod) -> str:
         return "on the network of the node"
     if pod.terminal:
         return "terminal"
-    return "" if pod.ips else "no address yet"
+    return "no address yet" if pod.v4 is None and pod.v6 is None else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from policyd.kube.cidr import parse_ip, print_ip
+from policyd.kube.cidr import print_ip
 from policyd.kube.objects import Pod
 from policyd_compiler.ir import Host
 
@@ -23,24 +23,26 @@ def own_addresses(pods: Iterable[Pod]) -> Owned:
     """Give every address to one pod. The loser of a conflict counts in nothing by that address (NP-110)."""
     owners: dict[int, dict[int, Pod]] = {4: {}, 6: {}}
     conflicts: list[str] = []
-    for pod in pods:
-        # Host-network pods share the node's addresses (NP-092); a terminal pod's may be reused (NP-100).
-        if pod.host_network or pod.terminal:
-            continue
-        for text in pod.ips:
-            family, value = parse_ip(text)
-            other = owners[family].setdefault(value, pod)
-            if other is pod:
+    # Host-network pods share the node's addresses (NP-092); a terminal pod's may be reused (NP-100).
+    eligible = [pod for pod in pods if not pod.host_network and not pod.terminal]
+    for family, by_address in owners.items():
+        for pod in eligible:
+            value = pod.v4 if family == 4 else pod.v6
+            other = pod if value is None else by_address.setdefault(value, pod)
+            if value is None or other is pod:
                 continue
             winner, loser = (pod, other) if _rank(pod) > _rank(other) else (other, pod)
-            owners[family][value] = winner
+            by_address[value] = winner
             conflicts.append(
                 f"pods {_key(winner)} and {_key(loser)} both claim {print_ip(family, value)}; "
                 f"{_key(winner)} counts, as it is the newer"
             )
-    v4, v6 = ({id(pod): value for value, pod in owners[family].items()} for family in (4, 6))
-    holders = {id(pod): pod for family in (4, 6) for pod in owners[family].values()}
-    rows = [(pod, Host(v4.get(number), v6.get(number))) for number, pod in holders.items()]
+    rows: list[tuple[Pod, Host]] = []
+    for pod in eligible:
+        v4 = pod.v4 if pod.v4 is not None and owners[4][pod.v4] is pod else None
+        v6 = pod.v6 if pod.v6 is not None and owners[6][pod.v6] is pod else None
+        if v4 is not None or v6 is not None:
+            rows.append((pod, Host(v4, v6)))
     rows.sort(key=_by_address)
     holding, hosts = zip(*rows, strict=True) if rows else ((), ())
     return Owned(holding, hosts, tuple(sorted(conflicts)))

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from policyd.cluster.state import ClusterState
 from policyd.errors import BadInput
+from policyd.kube.cidr import print_ips
 from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import Node, Pod
 from policyd.lab.servers import Transport
@@ -158,7 +159,7 @@ def policy_files(manifests: Path) -> tuple[Path, ...]:
 
 
 def _host(item: Pod | Node) -> Host:
-    addresses = item.ips if isinstance(item, Pod) else item.addresses
+    addresses = print_ips(item.v4, item.v6) if isinstance(item, Pod) else item.addresses
     by_family = {ip_address(address).version: address for address in addresses}
     name = f"{item.namespace}/{item.name}" if isinstance(item, Pod) else item.name
     return Host(name, by_family[4], by_family[6])

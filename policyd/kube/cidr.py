@@ -19,10 +19,6 @@ MAPPED = 0xFFFF  # the 96 bits under which IPv6 text writes IPv4 addresses, ::ff
 _DECIMAL = re.compile(r"[0-9]+")
 _BYTES = {str(byte): byte for byte in range(256)}
 _GROUP = re.compile(r"[0-9a-fA-F]+")
-#: Canonical IPv6 text, of the form that pods have: `::` between groups of which none is zero.
-_PLAIN_IPV6 = re.compile(
-    r"[1-9a-f][0-9a-f]{0,3}(?::[1-9a-f][0-9a-f]{0,3}){0,3}:(?::[1-9a-f][0-9a-f]{0,3}){1,2}"
-)
 _PLAIN_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
 
 
@@ -117,9 +113,6 @@ def parse_ip(text: str) -> tuple[int, int]:
 
 def canonical_ip(text: str) -> str:
     """The canonical text of an address; ValueError with a sentence if it is none."""
-    # Nearly every address arrives in canonical form already.
-    if _PLAIN_IPV4.fullmatch(text) or _PLAIN_IPV6.fullmatch(text):
-        return text
     return print_ip(*parse_ip(text))
 
 
@@ -134,6 +127,11 @@ def print_ip(family: int, value: int) -> str:
     head = ":".join(f"{group:x}" for group in groups[:start])
     tail = ":".join(f"{group:x}" for group in groups[start + length :])
     return f"{head}::{tail}"
+
+
+def print_ips(v4: int | None, v6: int | None) -> tuple[str, ...]:
+    """The canonical texts of what a pod or a node has, one for each family."""
+    return tuple(print_ip(family, value) for family, value in ((4, v4), (6, v6)) if value is not None)
 
 
 def _longest_zeros(groups: list[int]) -> tuple[int, int]:
@@ -161,7 +159,7 @@ def _ipv4(text: str) -> int | None:
         return None
     value = 0
     for part in parts:
-        byte = _BYTES.get(part)  # nearly all of them: this is asked for every pod at every compilation
+        byte = _BYTES.get(part)  # nearly all of them: this is asked for every pod
         if byte is None:
             byte = _decimal(part)  # 010 is ten (NP-077)
         if byte is None or byte > 255:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from sys import intern
 
-from policyd.kube.cidr import canonical_ip
+from policyd.kube.cidr import parse_ip
 from policyd.kube.metadata import Metadata, decode_time
 from policyd.kube.objects import NamedPort, Pod
 from policyd.kube.ports import decode_number, decode_protocol
@@ -34,7 +34,7 @@ def decode_pod(raw: Mapping[str, object], metadata: Metadata, reading: Reading) 
         reading.text(status.get("phase"), ("status", "phase")) in TERMINAL,
         metadata.deleting,
         started or metadata.created,
-        _decode_ips(status, reading),
+        *_decode_ips(status, reading),
         _shared_ports(tuple(_decode_ports(spec, reading))),
         reading.source(()),
     )
@@ -53,31 +53,32 @@ def _decode_flag(raw: object, path: Path, reading: Reading) -> bool:
     return raw is True
 
 
-def _decode_ips(status: Mapping[str, object], reading: Reading) -> tuple[str, ...]:
+def _decode_ips(status: Mapping[str, object], reading: Reading) -> tuple[int | None, int | None]:
     """The addresses of both families, from podIPs, or from podIP where that is all there is (NP-106)."""
+    found: dict[int, int] = {}
     entries = status.get("podIPs")
-    out: list[str] = []
     if entries is not None:
         for index, entry in enumerate(reading.items(entries, ("status", "podIPs")) or ()):
             address = reading.mapping(entry, ("status", "podIPs", index)) or {}
-            text = address.get("ip")
-            if text is not None and text != "":
-                out.extend(decode_ip(text, ("status", "podIPs", index, "ip"), reading))
-    if not out and status.get("podIP"):
-        out.extend(decode_ip(status["podIP"], ("status", "podIP"), reading))
-    return tuple(out) if len(out) < 2 else tuple(dict.fromkeys(out))
+            if (text := address.get("ip")) is not None:
+                _decode_ip(text, ("status", "podIPs", index, "ip"), found, reading)
+    if not found and status.get("podIP"):
+        _decode_ip(status["podIP"], ("status", "podIP"), found, reading)
+    return found.get(4), found.get(6)
 
 
-def decode_ip(raw: object, path: Path, reading: Reading) -> tuple[str, ...]:
-    """One address, canonical; none, and a mistake, if it is not an address."""
+def _decode_ip(raw: object, path: Path, found: dict[int, int], reading: Reading) -> None:
+    """Add one address to those of its pod, by family: the API server takes one of each (NP-106)."""
     text = reading.text(raw, path)
-    if text is None:
-        return ()
+    if not text:
+        return
     try:
-        return (canonical_ip(text),)
+        family, value = parse_ip(text)
     except ValueError as error:
         reading.error(path, str(error))
-        return ()
+        return
+    if found.setdefault(family, value) != value:
+        reading.error(path, f"a pod has one IPv{family} address; {quote(text)} is another")
 
 
 def _decode_ports(spec: Mapping[str, object], reading: Reading) -> Iterator[NamedPort]:

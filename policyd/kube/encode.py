@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TypeAlias, assert_never
 
-from policyd.kube.cidr import is_subset, print_cidr
+from policyd.kube.cidr import is_subset, print_cidr, print_ips
 from policyd.kube.objects import (
     IPBlock,
     KubeObject,
@@ -105,8 +105,8 @@ def _encode_pod(pod: Pod) -> Manifest:
     status: Manifest = {"phase": "Succeeded" if pod.terminal else "Running"}
     if pod.started:
         status["startTime"] = pod.started
-    if pod.ips:
-        status["podIPs"] = [{"ip": ip} for ip in pod.ips]
+    if ips := print_ips(pod.v4, pod.v6):
+        status["podIPs"] = [{"ip": ip} for ip in ips]
     return _object("v1", "Pod", metadata, spec=spec, status=status)
 
 

@@ -114,7 +114,7 @@ class NamedPort:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """`ips` are canonical addresses of both families; `terminal` is phase Succeeded or Failed (NP-100)."""
+    """`v4` and `v6` are its addresses as numbers; `terminal` is phase Succeeded or Failed (NP-100)."""
 
     namespace: str
     name: str
@@ -125,7 +125,8 @@ class Pod:
     terminal: bool
     deleting: bool
     started: str  # RFC 3339 startTime, else creationTimestamp, else ""
-    ips: tuple[str, ...]
+    v4: int | None
+    v6: int | None
     ports: tuple[NamedPort, ...]
     source: Source | None = None
 

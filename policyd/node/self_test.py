@@ -91,6 +91,7 @@ def _pod(name: str, number: int) -> Pod:
         terminal=False,
         deleting=False,
         started="",
-        ips=(f"192.0.2.{number}", f"2001:db8:ffff::{number}"),
+        v4=(192 << 24 | 2 << 8) + number,
+        v6=0x20010DB8FFFF << 80 | number,
         ports=(),
     )

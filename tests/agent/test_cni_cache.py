@@ -31,7 +31,7 @@ RESULT: dict[str, Any] = {
 
 
 def test_a_result_is_a_hint_for_its_pod() -> None:
-    assert read_hint(RESULT) == Hint("uid-1", ("10.0.0.9", "fd00::9"))
+    assert read_hint(RESULT) == Hint("uid-1", 10 << 24 | 9, 0xFD << 120 | 9)
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,11 @@ def test_a_hint_counts_until_the_api_server_tells() -> None:
     store = ObjectStore("n1", asyncio.Event())
     store.apply([Upsert("shop/web", PENDING)])
     assert (store.take_changed(), store.take_urgent()) == (True, True)
-    store.hint({"uid-1": ("10.0.0.9",), "uid-2": ("10.0.0.8",)})
+    store.hint({"uid-1": Hint("uid-1", 9, None), "uid-2": Hint("uid-2", 8, None)})
     assert (store.take_changed(), store.take_urgent()) == (True, True)
-    assert store.state().pods["shop/web"].ips == ("10.0.0.9",)
-    store.apply([Upsert("shop/web", replace(PENDING, ips=("10.0.0.7",)))])
-    assert store.state().pods["shop/web"].ips == ("10.0.0.7",)
+    assert store.state().pods["shop/web"].v4 == 9
+    store.apply([Upsert("shop/web", replace(PENDING, v4=7))])
+    assert store.state().pods["shop/web"].v4 == 7
 
 
 @pytest.mark.parametrize(
@@ -77,12 +77,12 @@ def test_a_hint_counts_until_the_api_server_tells() -> None:
 def test_a_hint_is_for_one_pod_of_this_node(other: Pod) -> None:
     store = ObjectStore("n1", asyncio.Event())
     store.apply([Upsert("shop/web", other)])
-    store.hint({"uid-1": ("10.0.0.9",)})
-    assert store.state().pods["shop/web"].ips == ()
+    store.hint({"uid-1": Hint("uid-1", 9, None)})
+    assert store.state().pods["shop/web"].v4 is None
 
 
 def test_the_directory_is_followed_from_before_it_is_there(tmp_path: Path) -> None:
-    told: list[dict[str, tuple[str, ...]]] = []
+    told: list[dict[str, Hint]] = []
 
     async def follow() -> None:
         directory = tmp_path / "results"
@@ -106,5 +106,5 @@ def test_the_directory_is_followed_from_before_it_is_there(tmp_path: Path) -> No
                 await asyncio.sleep(0.01)
 
     asyncio.run(follow())
-    first = {"uid-1": ("10.0.0.9", "fd00::9")}
-    assert (told[0], told[1]) == (first, {"uid-1": ("10.0.0.10",)})
+    first = {"uid-1": Hint("uid-1", 10 << 24 | 9, 0xFD << 120 | 9)}
+    assert (told[0], told[1]) == (first, {"uid-1": Hint("uid-1", 10 << 24 | 10, None)})

@@ -246,26 +246,25 @@ PODS = (
         "a pod on the host's network is isolated",
         "NP-092",
         OWNERSHIP,
-        "if pod.host_network or pod.terminal:",
-        "if pod.terminal:",
+        "if not pod.host_network and not pod.terminal",
+        "if not pod.terminal",
         f"{RESOLVED}::test_a_pod_on_the_network_of_its_node_is_no_endpoint",
     ),
     Fault(
         "a pod on the host's network is a peer",
         "NP-093",
         OWNERSHIP,
-        "        if pod.host_network or pod.terminal:\n            continue\n",
-        "        if pod.terminal:\n            continue\n"
-        "        if pod.host_network:\n            from dataclasses import replace\n\n"
-        "            pod = replace(pod, node=None)\n",
+        "[pod for pod in pods if not pod.host_network and not pod.terminal]",
+        "[__import__('dataclasses').replace(pod, node=None) if pod.host_network else pod"
+        " for pod in pods if not pod.terminal]",
         f"{CASE}[NP-093]",
     ),
     Fault(
         "a pod that has ended keeps its address",
         "NP-100",
         OWNERSHIP,
-        "if pod.host_network or pod.terminal:",
-        "if pod.host_network:",
+        "if not pod.host_network and not pod.terminal",
+        "if not pod.host_network",
         f"{CASE}[NP-101-peer]",
     ),
     Fault(

@@ -119,7 +119,7 @@ def cni_reader(directory: Path) -> Target:
     def read(text: bytes) -> str:
         path.write_bytes(text)
         hint = _read(path)
-        return "none" if hint is None else f"{len(hint.addresses)} addresses"
+        return "none" if hint is None else str(hint)
 
     return Target("cni", read, (json.dumps(RESULT).encode(),), JSON)
 

@@ -29,7 +29,7 @@ selectors = st.lists(requirements, max_size=3).map(lambda found: LabelSelector(t
 
 def pod(number: int, namespace: str, given_labels: Labels) -> Pod:
     return Pod(
-        namespace, f"p{number}", "", given_labels, None, False, False, False, "", (f"10.0.0.{number}",), ()
+        namespace, f"p{number}", "", given_labels, None, False, False, False, "", 10 << 24 | number, None, ()
     )
 
 

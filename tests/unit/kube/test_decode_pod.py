@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from policyd.kube.cidr import print_ips
 from policyd.kube.decode import decode_live, decode_manifest
 from policyd.kube.objects import NamedPort, Pod
 from policyd.kube.reading import Options
@@ -102,7 +103,7 @@ def test_a_true_is_not_a_one_though_python_thinks_so() -> None:
         ({"podIP": "10.0.0.1"}, ("10.0.0.1",)),
         ({"podIPs": [{"ip": "10.0.0.1"}]}, ("10.0.0.1",)),
         ({"podIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.1"}]}, ("10.0.0.1",)),
-        ({"podIPs": [{"ip": "FD00:0::1"}, {"ip": "::ffff:10.0.0.1"}]}, ("fd00::1", "10.0.0.1")),
+        ({"podIPs": [{"ip": "FD00:0::1"}, {"ip": "::ffff:10.0.0.1"}]}, ("10.0.0.1", "fd00::1")),
         ({"podIPs": [{"ip": ""}, {}], "podIP": ""}, ()),
         ({}, ()),
     ],
@@ -111,7 +112,8 @@ def test_addresses_of_both_families_or_of_old_servers(status: Manifest, ips: tup
     """NP-106."""
     raw = pod("x/a")
     raw["status"] = status
-    assert decode(raw).ips == ips
+    item = decode(raw)
+    assert print_ips(item.v4, item.v6) == ips
 
 
 @pytest.mark.parametrize("phase", ["Running", "Pending", "Succeeded", "Failed", "Unknown", "", None])
@@ -139,7 +141,8 @@ def test_life_and_place() -> None:
 
 def test_a_pod_may_be_nothing_but_a_name() -> None:
     item = decode({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}})
-    assert (item.namespace, item.node, item.ips, item.ports, item.labels) == ("default", None, (), (), ())
+    assert (item.namespace, item.node, item.v4, item.v6, item.ports) == ("default", None, None, None, ())
+    assert item.labels == ()
 
 
 @pytest.mark.parametrize("name", ["../n1", "n1/..", "N1", "n1\n", "-n1"])
@@ -154,5 +157,13 @@ def test_bad_addresses_are_left_out_and_told() -> None:
     raw = pod("x/a", "10.0.0.1", "10.0.0.256")
     decoded = decode_live(raw)
     assert isinstance(decoded.item, Pod)
-    assert decoded.item.ips == ("10.0.0.1",)
+    assert print_ips(decoded.item.v4, decoded.item.v6) == ("10.0.0.1",)
     assert [m.path for m in decoded.mistakes] == [("status", "podIPs", 1, "ip")]
+
+
+def test_of_two_addresses_of_one_family_the_first_counts() -> None:
+    decoded = decode_live(pod("x/a", "10.0.0.1", "fd00::1", "10.0.0.2"))
+    assert isinstance(decoded.item, Pod)
+    assert print_ips(decoded.item.v4, decoded.item.v6) == ("10.0.0.1", "fd00::1")
+    [mistake] = decoded.mistakes
+    assert str(mistake) == 'status.podIPs[2].ip: a pod has one IPv4 address; "10.0.0.2" is another'
