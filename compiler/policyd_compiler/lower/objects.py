@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import compress
+from struct import pack
 from typing import Literal
 
 from policyd_compiler.addr import Interval
@@ -17,7 +18,6 @@ from policyd_compiler.nft.ast import (
     Drop,
     Family,
     Goto,
-    Key,
     KeyType,
     L4Proto,
     Match,
@@ -102,7 +102,7 @@ class Objects:
         return self._add_set(prefix, Set(UNNAMED, KeyType.IFNAME, names, interval=True))
 
     def _add_set(self, prefix: str, part: Set) -> SetName:
-        content = _bytes_of(part.elements)
+        content = _bytes_of(part)
         name = SetName(f"{prefix}-{digest(content)}")
         if self._claim(name, content):
             self.sets[name] = replace(part, name=name)
@@ -121,7 +121,7 @@ class Objects:
     def _add_map(self, prefix: str, part: VerdictMap) -> SetName:
         texts = {id(verdict): print_verdict(verdict) for _, verdict in part.elements}
         verdicts = "\n".join(texts[id(verdict)] for _, verdict in part.elements)
-        content = _bytes_of(tuple(key for key, _ in part.elements)) + verdicts.encode()
+        content = _bytes_of(part) + verdicts.encode()
         name = SetName(f"{prefix}-{digest(content)}")
         if self._claim(name, content):
             self.maps[name] = replace(part, name=name)
@@ -183,8 +183,11 @@ def _ports_name(ports: PortSet) -> str:
     return "-".join(parts)
 
 
-def _bytes_of(keys: tuple[Key, ...]) -> bytes:
+def _bytes_of(part: Set | VerdictMap) -> bytes:
     """Bytes that differ for different keys of one type; the type is in the name before the hash."""
-    if keys and isinstance(keys[0], int):
+    keys = part.elements if isinstance(part, Set) else tuple(key for key, _ in part.elements)
+    if part.key is KeyType.V4 and not part.interval:
+        return pack(f">{len(keys)}I", *keys)
+    if part.key is KeyType.V6 and not part.interval:
         return b"".join([key.to_bytes(16) for key in keys if isinstance(key, int)])
     return repr(keys).encode()
