@@ -7,6 +7,7 @@ wholesale from the current state, so the ruleset never depends on the events tha
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import time
@@ -62,6 +63,15 @@ class Suspicious(Protocol):
     """Who notices that somebody else may have written into the table: TableMonitor."""
 
     suspicious: bool
+
+
+def _build_uncollected(state: ClusterState, node: str, options: Options, poisoned: frozenset[str]) -> Build:
+    """Compile while Python looks for no cycles: there are none, and looking takes a third of the time."""
+    gc.disable()
+    try:
+        return build(state, node, options, poisoned)
+    finally:
+        gc.enable()
 
 
 class Reconciler:
@@ -189,7 +199,9 @@ class Reconciler:
     async def _build(self, state: ClusterState, poisoned: frozenset[str]) -> Build:
         with self._metrics.compile_seconds.time():
             # In a thread, so that the loop goes on reading what comes.
-            return await asyncio.to_thread(build, state, self._target.node, self._target.options, poisoned)
+            return await asyncio.to_thread(
+                _build_uncollected, state, self._target.node, self._target.options, poisoned
+            )
 
     async def _find_guilty(self, state: ClusterState, built: Build, refusal: NftRefused) -> frozenset[str]:
         """The policies without which the kernel takes the ruleset: one if that is enough."""
