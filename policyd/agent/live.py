@@ -68,5 +68,4 @@ class LiveSource:
             metrics.mistaken.labels(status.kind).set(status.mistaken)
             if status.stale_seconds is not None:
                 metrics.staleness.labels(status.kind).set(status.stale_seconds)
-            for reason, count in status.restarts.items():
-                metrics.restarts.labels(status.kind, reason).set(count)
+            metrics.count_restarts(status.kind, status.restarts.items())

@@ -5,7 +5,7 @@ Durations are in seconds. docs/operations.md lists every metric, and a test hold
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
@@ -58,7 +58,8 @@ class Metrics:
         self.staleness = self._gauge(
             "watch_staleness_seconds", "How long ago the objects of a kind were known to be complete.", "kind"
         )
-        self.restarts = self._gauge("watch_restarts", "Ends of lists and watches so far.", "kind", "reason")
+        self.restarts = self._counter("watch_restarts", "Ends of lists and watches.", "kind", "reason")
+        self._restarts: dict[tuple[str, str], int] = {}
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"policyd_{name}", text, labels, registry=self.registry)
@@ -73,6 +74,13 @@ class Metrics:
         """Which conditions hold, by name: every name there is."""
         for name, holds in conditions.items():
             self.condition.labels(name).set(holds)
+
+    def count_restarts(self, kind: str, restarts: Iterable[tuple[str, int]]) -> None:
+        """How often lists and watches of a kind have ended so far, by reason; each number only grows."""
+        for reason, number in restarts:
+            known = self._restarts.get((kind, reason), 0)
+            self.restarts.labels(kind, reason).inc(number - known)
+            self._restarts[kind, reason] = number
 
     def render(self) -> bytes:
         """The text format."""

@@ -94,7 +94,7 @@ def test_without_an_api_server_what_is_in_force_stays(day: Day, tell: Tell) -> N
 
 def test_a_version_that_was_compacted_away_costs_a_new_list(day: Day, tell: Tell) -> None:
     plane = day.cluster.plane
-    expired = 'policyd_watch_restarts{kind="NetworkPolicy",reason="expired"}'
+    expired = 'policyd_watch_restarts_total{kind="NetworkPolicy",reason="expired"}'
     before = {node: day.metric(node, expired) for node in NODES}
     plane.apiserver.stop()
     with cut_off(day):
@@ -144,7 +144,7 @@ def test_a_token_that_is_refused_is_read_anew(day: Day, tell: Tell) -> None:
     plane.authority.make_service_account_key()  # no token of before is worth anything
     plane.apiserver.restart()
     plane.wait_until_ready()
-    refused = 'policyd_watch_restarts{kind="NetworkPolicy",reason="unauthorized"}'
+    refused = 'policyd_watch_restarts_total{kind="NetworkPolicy",reason="unauthorized"}'
     day.waits_for(lambda node: day.metric(node, refused) > 1, "no agent is refused", seconds=60)
     day.waits_for(lambda node: "watch-failing" in day.conditions(node), "no trouble is told", seconds=10)
     cluster.controllers.restart()
