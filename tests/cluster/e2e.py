@@ -15,10 +15,11 @@ SKIP = "SCTPConnectivity"  # these open SCTP sockets, which many kernels do not 
 
 @dataclass(frozen=True, slots=True)
 class E2eFailure:
-    """A test of upstream's that failed, with what it said."""
+    """A test of upstream's that failed, with what it said at last, and all along."""
 
     test: str
     message: str
+    log: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +71,7 @@ def _read(report: Path, output: str) -> E2eReport:
             if state == "passed" and spec["LeafNodeType"] == "It":
                 passed.append(name)
             elif state not in ("passed", "skipped", "pending"):
-                failed.append(E2eFailure(name, spec["Failure"]["Message"]))
+                failed.append(
+                    E2eFailure(name, spec["Failure"]["Message"], spec["CapturedGinkgoWriterOutput"])
+                )
     return E2eReport(tuple(sorted(passed)), tuple(failed), output)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.cluster.e2e import E2eFailure
 from tests.cluster.policyd.installation import Installation
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -14,6 +15,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 FOCUS = "Netpol.*Feature:NetworkPolicy"
 #: Those of the version that is built, without those that open SCTP sockets.
 TESTS = 46
+#: What a failed test says at its end: the connections that were tried, what was expected, what was seen.
+LOG_LINES = 400
 CLUSTERS = {
     "flannel": {"network": "flannel"},
     "iptables": {"network": "flannel", "proxy": "iptables"},
@@ -34,5 +37,10 @@ def test_upstreams_own_tests_pass(policyd: Installation, which: str, tell: Calla
     report = policyd.cluster.e2e(FOCUS)
     seconds = time.monotonic() - start
     tell(f"Upstream's tests, {which}: {len(report.passed)} of {TESTS} passed in {seconds:.0f} s")
-    assert report.failed == ()
+    assert not report.failed, "\n".join(map(story, report.failed))
     assert len(report.passed) == TESTS
+
+
+def story(failure: E2eFailure) -> str:
+    """Tell what a failed test saw."""
+    return "\n".join((failure.test, failure.message, *failure.log.splitlines()[-LOG_LINES:]))
