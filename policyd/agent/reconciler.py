@@ -137,7 +137,7 @@ class Reconciler:
 
     def _next(self) -> tuple[float, Callable[[], Awaitable[None]]]:
         """What is to be done next, and when."""
-        actions: list[tuple[float, Callable[[], Awaitable[None]]]] = [(self._verify_at, self._verify)]
+        actions: list[tuple[float, Callable[[], Awaitable[None]]]] = []
         if self._burst is not None:
             at = due(self._burst, self._timing.pacing, self._ended, self._took)
             actions.append((max(at, self._retry_at), self._converge))
@@ -145,7 +145,11 @@ class Reconciler:
             at = min(self._ended + self._timing.sweep_after, self._sweep_by)
             if self._burst is not None and self._burst.urgent:  # a new pod waits
                 at = max(at, self._sweep_by + self._timing.sweep_latest)
+            # What is left may be many times the ruleset: it is swept before the kernel is compared with it.
+            at = at if self._monitor.suspicious else min(at, self._verify_at)
             actions.append((max(at, self._retry_at), self._sweep))
+        if not self._applier.holds_leftovers or self._monitor.suspicious:
+            actions.append((self._verify_at, self._verify))
         return min(actions, key=lambda item: item[0])
 
     async def _converge(self) -> None:

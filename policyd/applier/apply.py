@@ -78,14 +78,18 @@ class Applier:
             transaction = plan(self._held, self._wanted)
             self._certain = False  # until all has gone well
             for step in _changes(transaction):
-                await self._run(step.script)
+                await self._run(step)
             self._held = committed(self._held, self._wanted)
             self._certain = True
             self.generation += 1
         self._leftovers = any(step.kind == "sweep" for step in transaction.steps)
         return Applied(self.generation, tuple(step.kind for step in _changes(transaction)), before)
 
-    async def _run(self, script: str) -> None:
+    async def _run(self, step: Step) -> None:
+        # Megabytes, in a large cluster: the loop goes on reading what comes meanwhile.
+        await self._send(await asyncio.to_thread(lambda: step.script))
+
+    async def _send(self, script: str) -> None:
         if self._monitor is None:
             await self._nft.run(script)
             return
@@ -109,7 +113,7 @@ class Applier:
         await asyncio.to_thread(wait_for_packets)
         self._certain = self._leftovers = False
         for step in plan(self._held, self._wanted).steps:
-            await self._run(step.script)
+            await self._run(step)
         self._held, self._certain = self._wanted, True
 
     async def verify(self) -> tuple[str, ...]:
@@ -133,7 +137,7 @@ class Applier:
 
     async def remove(self) -> None:
         """Remove the table; without one, nothing."""
-        await self._run(f"add table inet {self._table}\ndelete table inet {self._table}\n")
+        await self._send(f"add table inet {self._table}\ndelete table inet {self._table}\n")
         self._held, self._certain, self._leftovers = None, True, False
 
 

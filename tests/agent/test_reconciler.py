@@ -203,14 +203,37 @@ def test_a_new_pod_does_not_wait_until_leftovers_are_swept() -> None:
             store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
             await until(lambda: reconciler.status.enforced)
             store.apply(events(policy("web", "web", 443)))
-            await until(lambda: "443" in held(nft))
-            assert "dport 80" in held(nft)  # a leftover
+            await until(lambda: reconciler._applier.holds_leftovers)
+            assert "dport 80" in held(nft)
             reconciler._sweep_by = time.monotonic() - 1.0
             assert reconciler._next()[1] == reconciler._sweep
             reconciler._burst = Burst(time.monotonic(), time.monotonic(), urgent=True)
             assert reconciler._next()[1] == reconciler._converge
             reconciler._sweep_by -= 600.0  # for so long the kernel cannot grow
             assert reconciler._next()[1] == reconciler._sweep
+
+    scenario(steps)
+
+
+def test_leftovers_are_swept_before_the_kernel_is_compared() -> None:
+    """They may be many times the ruleset, and to read them back takes seconds; a suspicion does not wait."""
+
+    async def steps() -> None:
+        nft = FakeNft()
+        async with loop(nft, sweep_after=600.0, sweep_latest=600.0) as (store, reconciler):
+            store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
+            await until(lambda: reconciler.status.enforced)
+            store.apply(events(policy("web", "web", 443)))
+            await until(lambda: reconciler._applier.holds_leftovers)
+            assert "dport 80" in held(nft)
+            reconciler._verify_at = time.monotonic() - 1.0
+            assert reconciler._next()[1] == reconciler._sweep
+            reconciler._monitor.suspicious = True
+            assert reconciler._next()[1] == reconciler._verify
+            reconciler._monitor.suspicious = False
+            store.apply(events(policy("web", "web", 444)))  # wakes it
+            await until(lambda: reconciler.status.verified)
+            assert held(nft).count("dport") == 1
 
     scenario(steps)
 

@@ -21,10 +21,10 @@ APPLIER = (
         "an apply goes on after a refused step",
         "DESIGN: one swap",
         APPLY,
-        "            for step in _changes(transaction):\n                await self._run(step.script)\n",
+        "            for step in _changes(transaction):\n                await self._run(step)\n",
         "            for step in _changes(transaction):\n"
         "                try:\n"
-        "                    await self._run(step.script)\n"
+        "                    await self._run(step)\n"
         "                except Exception:\n"
         "                    continue\n",
         f"{APPLYING}::test_what_is_refused_ends_the_apply_and_the_next_one_arrives[fake-stage]",

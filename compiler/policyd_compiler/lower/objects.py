@@ -119,7 +119,8 @@ class Objects:
         return self._add_map(prefix, VerdictMap(UNNAMED, KEY[family], elements, interval=True))
 
     def _add_map(self, prefix: str, part: VerdictMap) -> SetName:
-        texts = {id(verdict): print_verdict(verdict) for _, verdict in part.elements}
+        distinct = {id(verdict): verdict for _, verdict in part.elements}
+        texts = {number: print_verdict(verdict) for number, verdict in distinct.items()}
         verdicts = "\n".join(texts[id(verdict)] for _, verdict in part.elements)
         content = _bytes_of(part) + verdicts.encode()
         name = SetName(f"{prefix}-{digest(content)}")

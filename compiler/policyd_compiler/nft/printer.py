@@ -6,10 +6,11 @@ printed as numbers except addresses; names of hooks' priorities are never used (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import assert_never
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import assert_never, cast
 
-from policyd_compiler.addr import BITS, cover_prefixes, print_address
+from policyd_compiler.addr import BITS, cover_prefixes, print_address, print_v4, print_v6
 from policyd_compiler.nft.ast import (
     PROTOCOL_NUMBERS,
     TYPEOF,
@@ -112,9 +113,19 @@ def element_lines(part: Set | VerdictMap) -> Iterator[str]:
 
 def print_elements(part: Set | VerdictMap) -> Iterable[str]:
     """Each element of a set or map as nft text."""
+    show = _key_printer(part)
     if isinstance(part, Set):
-        return (print_key(part.key, key) for key in part.elements)
-    return (f"{print_key(part.key, key)} : {print_verdict(verdict)}" for key, verdict in part.elements)
+        return map(show, part.elements)
+    distinct = {id(verdict): verdict for _, verdict in part.elements}  # a few, of maybe thousands
+    texts = {number: print_verdict(verdict) for number, verdict in distinct.items()}
+    return (f"{show(key)} : {texts[id(verdict)]}" for key, verdict in part.elements)
+
+
+def _key_printer(part: Set | VerdictMap) -> Callable[[Key], str]:
+    """How keys are printed: most are single addresses, and there may be many."""
+    if not part.interval and part.key in (KeyType.V4, KeyType.V6):
+        return cast(Callable[[Key], str], print_v4 if part.key is KeyType.V4 else print_v6)
+    return partial(print_key, part.key)
 
 
 def print_key(kind: KeyType, key: Key) -> str:
