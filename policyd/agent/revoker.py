@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from policyd.agent.conditions import Condition
 from policyd.agent.revoke import denied, mirrored
@@ -19,9 +21,9 @@ from policyd_compiler.sim import Simulator
 
 log = logging.getLogger(__name__)
 
-#: An answer on its way can open the connection again from the other end, so one looks again, so often and so
-#: long; decisions 3 gives a second.
-LOOKS = 8
+#: An answer on its way can open a forgotten connection again from the other end, so one looks again, so long
+#: and so often. Swaps in between are looked into as often.
+WATCH_SECONDS = 0.8
 LOOK_SECONDS = 0.1
 
 
@@ -33,13 +35,17 @@ class Revoker:
         self._pending: dict[int, frozenset[int]] = {}
         self._table: Table | None = None
         self._told = asyncio.Event()
+        self._watched: tuple[_Watched, ...] = ()
         self._trouble = ""
 
     def note(self, swap: Swap) -> None:
         """A ruleset was replaced by another."""
-        for family, addresses in changed_addresses(swap.before, swap.after).items():
-            self._pending[family] = self._pending.get(family, frozenset()) | addresses
+        self._add(changed_addresses(swap.before, swap.after))
         self._table = swap.after
+
+    def _add(self, addresses: Mapping[int, frozenset[int]]) -> None:
+        for family, found in addresses.items():
+            self._pending[family] = self._pending.get(family, frozenset()) | found
         if any(self._pending.values()):
             self._told.set()
 
@@ -50,32 +56,35 @@ class Revoker:
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            await self._told.wait()
+            if not self._watched:
+                await self._told.wait()
             self._told.clear()
             pending, self._pending = self._pending, {}
-            if self._table is None:
-                continue
             try:
-                await self._revoke(pending, self._table)
+                if self._table is not None:
+                    await self._look(pending, self._table)
             except EnvironmentRefused as error:
+                self._add(pending)
                 if not self._trouble:
                     fields = {"event": "connections.unlisted", "reason": str(error)}
                     log.error("connections that are denied now cannot be ended", extra=fields)
                 self._trouble = str(error)
             else:
                 self._trouble = ""
+            await asyncio.sleep(LOOK_SECONDS)
 
-    async def _revoke(self, addresses: dict[int, frozenset[int]], table: Table) -> None:
+    async def _look(self, addresses: Mapping[int, frozenset[int]], table: Table) -> None:
+        """Forget what is denied now, and what has opened a forgotten connection again."""
         conntrack = Conntrack()
         try:
-            forgotten = await asyncio.to_thread(_forget_denied, conntrack, addresses, table)
-            self._tell(forgotten)
-            for _ in range(LOOKS if forgotten else 0):
-                if self._told.is_set():
-                    return  # a newer table has a better opinion
-                await asyncio.sleep(LOOK_SECONDS)
-                back = await asyncio.to_thread(_forget_mirrored, conntrack, forgotten)
-                self._metrics.revoked.inc(len(back))
+            forgotten: tuple[Flow, ...] = ()
+            if any(addresses.values()):
+                forgotten = await asyncio.to_thread(_forget_denied, conntrack, addresses, table)
+                self._tell(forgotten)
+            until = time.monotonic() + WATCH_SECONDS
+            watched = (*self._watched, *(_Watched(flow, table, until) for flow in forgotten))
+            self._watched, back = await asyncio.to_thread(_forget_mirrored, conntrack, watched, table)
+            self._metrics.revoked.inc(len(back))
         finally:
             conntrack.close()
 
@@ -86,8 +95,17 @@ class Revoker:
             log.info("live connections are denied now: ended", extra=fields)
 
 
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """A forgotten connection that `table` denies, until when it is looked for again (monotonic)."""
+
+    flow: Flow
+    table: Table
+    until: float
+
+
 def _forget_denied(
-    conntrack: Conntrack, addresses: dict[int, frozenset[int]], table: Table
+    conntrack: Conntrack, addresses: Mapping[int, frozenset[int]], table: Table
 ) -> tuple[Flow, ...]:
     flows = conntrack.list(addresses)
     if not flows:
@@ -96,9 +114,22 @@ def _forget_denied(
     return tuple(flow for flow in gone if conntrack.forget(flow))
 
 
-def _forget_mirrored(conntrack: Conntrack, forgotten: tuple[Flow, ...]) -> tuple[Flow, ...]:
-    back = mirrored(conntrack.list(_ends(forgotten)), forgotten)
-    return tuple(flow for flow in back if conntrack.forget(flow))
+def _forget_mirrored(
+    conntrack: Conntrack, watched: tuple[_Watched, ...], table: Table
+) -> tuple[tuple[_Watched, ...], tuple[Flow, ...]]:
+    """What is to be watched on, and what had come back and was forgotten."""
+    if any(each.table is not table for each in watched):  # it may allow again what an earlier one denied
+        still = frozenset(denied((each.flow for each in watched), Simulator(table), own_addresses()))
+        watched = tuple(replace(each, table=table) for each in watched if each.flow in still)
+    if not watched:
+        return (), ()
+    flows = tuple(each.flow for each in watched)
+    back = mirrored(conntrack.list(_ends(flows)), flows)
+    now = time.monotonic()
+    return (
+        tuple(each for each in watched if each.until > now),
+        tuple(flow for flow in back if conntrack.forget(flow)),
+    )
 
 
 def _ends(flows: Iterable[Flow]) -> dict[int, frozenset[int]]:

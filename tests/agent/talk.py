@@ -60,6 +60,36 @@ class Echo:
                 return
 
 
+class Pusher:
+    """A UDP server that sends to who spoke to it last, a thousand times a second; or, quiet, only answers."""
+
+    def __init__(self, namespace: Namespace, address: str, port: int) -> None:
+        with namespace.entered():
+            self._socket = socket.socket(family_of(address), socket.SOCK_DGRAM)
+            self._socket.bind((address, port))
+        self._socket.settimeout(0.001)
+        self.quiet = False
+        self._open = True
+        self._thread = threading.Thread(target=self._push, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._open = False
+        self._thread.join()
+        self._socket.close()
+
+    def _push(self) -> None:
+        receiver = None
+        while self._open:
+            heard = False
+            with suppress(OSError):
+                _, receiver = self._socket.recvfrom(64)
+                heard = True
+            if receiver is not None and (heard or not self.quiet):
+                with suppress(OSError):
+                    self._socket.sendto(b"x", receiver)
+
+
 class Talk:
     """A client that asks every PERIOD on one connection, and notes when it was answered."""
 
@@ -85,7 +115,7 @@ class Talk:
                 self._socket.send(b"x")
             time.sleep(PERIOD)
             with suppress(OSError):
-                if self._socket.recv(4096):
+                while self._socket.recv(4096):
                     self.answered.append(time.monotonic())
 
     def longest_silence(self, since: float) -> float:

@@ -12,7 +12,7 @@ import pytest
 from policyd.lab.lab import Lab
 from policyd.lab.plan import NodePlan, PodPlan
 from tests.agent.agents import running, until, write
-from tests.agent.talk import Echo, Talk
+from tests.agent.talk import Echo, Pusher, Talk
 
 pytestmark = pytest.mark.kernel
 
@@ -53,6 +53,15 @@ def allow(*roles: str) -> str:
     return (
         "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {namespace: shop, name: web}\n"
         f"spec: {{podSelector: {{}}, policyTypes: [Ingress], ingress: [{{from: [{peers}]}}]}}\n"
+    )
+
+
+def other(number: int) -> str:
+    """A policy that changes what one pod may do, and leaves it alone with these."""
+    return (
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {namespace: shop, name: other}\n"
+        "spec: {podSelector: {matchLabels: {role: buyer}}, policyTypes: [Ingress], "
+        f"ingress: [{{ports: [{{port: {1000 + number}}}]}}]}}\n"
     )
 
 
@@ -105,6 +114,30 @@ def test_what_is_denied_stops_and_nothing_else_does(lab: Lab, directory: Path, c
                 talk.close()
             for server in servers:
                 server.close()
+
+
+def test_an_answer_on_its_way_opens_nothing_again_while_other_things_change(
+    lab: Lab, directory: Path
+) -> None:
+    """It opens the connection from the other end. Who looks for that must not be called away by a swap."""
+    with running(lab.nodes["n1"], directory) as agent:
+        server = Pusher(lab.pods["shop/web"].namespace, "10.0.0.1", 8080)
+        talk = Talk(lab.pods["shop/cart"].namespace, UDP, "10.0.0.1", 8080)
+        try:
+            until(lambda: len(talk.answered) > 10)
+            write(directory, "world.yaml", world("thief"))
+            until(lambda: agent.says("live connections are denied now: ended"))
+            for number in range(40):
+                write(directory, "other.yaml", other(number))
+                time.sleep(0.01)
+                server.quiet = server.quiet or number == 20
+            time.sleep(1.0)
+            began = time.monotonic()
+            time.sleep(0.5)
+            assert talk.answered[-1] < began
+        finally:
+            talk.close()
+            server.close()
 
 
 def test_kept_where_so_set(lab: Lab, directory: Path) -> None:
