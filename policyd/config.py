@@ -69,11 +69,14 @@ class Settings(BaseModel):
         "", description="where the last ruleset is kept, to be in force after a reboot; empty for nowhere"
     )
     stall_seconds: float = Field(
-        30.0, ge=5.0, description="seconds without a beat of the event loop after which the agent exits"
+        30.0,
+        ge=5.0,
+        allow_inf_nan=False,
+        description="seconds without a beat of the event loop after which the agent exits",
     )
     listen: str = Field("127.0.0.1:9471", description="address of the HTTP server; empty for none")
     verify_interval: float = Field(
-        30.0, ge=0.1, description="seconds between full verifications of the kernel"
+        30.0, ge=0.1, allow_inf_nan=False, description="seconds between full verifications of the kernel"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
     log_format: Literal["auto", "human", "json"] = Field(

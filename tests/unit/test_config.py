@@ -29,6 +29,8 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("no time", "node: !!timestamp x"),
         ("deep", "node: " + "[" * 5000),
         ("a list as a key", "? [a]\n: b"),
+        ("no end", "verify_interval: .inf"),
+        ("no number", "stall_seconds: .nan"),
         ("a bomb", BOMB + "node: *a5\n"),
     ],
 )
