@@ -7,6 +7,7 @@ The only reader of configuration. Knows for each value where it came from, so th
 from __future__ import annotations
 
 import os
+import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from policyd.errors import BadInput, Diagnostic
 from policyd_compiler.options import Options
@@ -31,6 +33,13 @@ _BRIEF.maxlevel, _BRIEF.maxstring, _BRIEF.maxother = 2, 80, 80
 def _split(value: object) -> object:
     """Lists are comma-separated text in the environment and in flags."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _check_address(value: str) -> str:
+    _, colon, port = value.rpartition(":")
+    if value and not (colon and re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536):
+        raise PydanticCustomError("address", "must be HOST:PORT, as 127.0.0.1:9471, or empty")
+    return value
 
 
 class Settings(BaseModel):
@@ -74,7 +83,9 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         description="seconds without a beat of the event loop after which the agent exits",
     )
-    listen: str = Field("127.0.0.1:9471", description="address of the HTTP server; empty for none")
+    listen: Annotated[str, AfterValidator(_check_address)] = Field(
+        "127.0.0.1:9471", description="address of the HTTP server; empty for none"
+    )
     verify_interval: float = Field(
         30.0, ge=0.1, allow_inf_nan=False, description="seconds between full verifications of the kernel"
     )
