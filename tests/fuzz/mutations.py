@@ -107,9 +107,11 @@ def change_lines(random: Random, text: bytes, pool: Sequence[bytes]) -> bytes:
 def change_json(random: Random, text: bytes, pool: Sequence[bytes]) -> bytes:
     """Exchange, take away, rename, repeat or bury a part of a JSON value."""
     value = _read_json(text)
-    if value is None:
-        return change_words(random, text, pool)
-    return json.dumps(_change_value(random, value, pool), indent=random.choice((None, None, 1))).encode()
+    with suppress(RecursionError):  # buried too deep to be printed
+        if value is not None:
+            changed = _change_value(random, value, pool)
+            return json.dumps(changed, indent=random.choice((None, None, 1))).encode()
+    return change_words(random, text, pool)
 
 
 def change_json_lines(random: Random, text: bytes, pool: Sequence[bytes]) -> bytes:
@@ -117,10 +119,11 @@ def change_json_lines(random: Random, text: bytes, pool: Sequence[bytes]) -> byt
     lines = text.split(b"\n")
     at = random.randrange(len(lines))
     value = _read_json(lines[at])
-    if value is None:
-        return change_lines(random, text, pool)
-    lines[at] = json.dumps(_change_value(random, value, [*pool, *lines])).encode()
-    return b"\n".join(lines)
+    with suppress(RecursionError):
+        if value is not None:
+            lines[at] = json.dumps(_change_value(random, value, [*pool, *lines])).encode()
+            return b"\n".join(lines)
+    return change_lines(random, text, pool)
 
 
 def change_yaml(random: Random, text: bytes, pool: Sequence[bytes]) -> bytes:

@@ -19,7 +19,18 @@ import pytest
 from tests.fuzz import job
 from tests.fuzz.campaign import ROOT, Plan, run_jobs
 from tests.fuzz.job import Report, fuzz, noted
-from tests.fuzz.mutations import BYTES, JSON, JSON_LINES, MAX_BYTES, WORDS, YAML, Mutation, mutate
+from tests.fuzz.mutations import (
+    BYTES,
+    JSON,
+    JSON_LINES,
+    MAX_BYTES,
+    WORDS,
+    YAML,
+    Mutation,
+    change_json,
+    change_json_lines,
+    mutate,
+)
 from tests.fuzz.target import CORPUS, Reader, Target
 from tests.fuzz.targets import TARGETS
 
@@ -155,6 +166,13 @@ def test_damage_is_bounded_and_the_same_for_the_same_chance(mutations: tuple[Mut
 
 async def collect(plans: list[Plan], corpus: Path) -> list[Report]:
     return [report async for report in run_jobs(plans, 2, 30.0, corpus, keep_new=1)]
+
+
+@pytest.mark.parametrize("mutation", [change_json, change_json_lines])
+def test_what_is_buried_too_deep_to_be_printed_is_damaged_otherwise(mutation: Mutation) -> None:
+    deep = b"[" * 900 + b"]" * 900
+    for seed in range(200):
+        assert isinstance(mutation(Random(seed), deep, [deep]), bytes)
 
 
 def test_a_campaign_brings_home_what_its_jobs_find(tmp_path: Path) -> None:
