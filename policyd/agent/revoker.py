@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 #: An answer on its way can open a forgotten connection again from the other end, so one looks again, so long
 #: and so often. Swaps in between are looked into as often.
 WATCH_SECONDS = 0.8
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.2
 
 
 class Revoker:
