@@ -22,6 +22,14 @@ SPANS = (0.6, 3.0)
 Send: TypeAlias = Callable[[Demo, int], None]
 
 
+@pytest.fixture(autouse=True)
+def hangups_end() -> Iterator[None]:
+    """Let what is started notice that its terminal is gone, although `nohup` may have started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def group(demo: Demo, number: int) -> None:
     """Signal the demonstration and its children, as a terminal does."""
     os.killpg(demo.process.pid, number)
