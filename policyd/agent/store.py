@@ -39,7 +39,7 @@ class ObjectStore:
 
     def _is_waiting(self, pod: Pod) -> bool:
         """A pod of this node whose address the API server does not know yet, but its network plugin does."""
-        return pod.node == self._node and not _addressed(pod) and not pod.terminal and pod.uid in self._hints
+        return pod.node == self._node and not pod.has_address and not pod.terminal and pod.uid in self._hints
 
     def apply(self, events: Sequence[Event]) -> None:
         """Take what a source says; cheap, so that a source may call it for every chunk that it reads."""
@@ -121,7 +121,3 @@ class ObjectStore:
                 self._nodes[key] = item
             case _:
                 assert_never(item)
-
-
-def _addressed(pod: Pod) -> bool:
-    return pod.v4 is not None or pod.v6 is not None

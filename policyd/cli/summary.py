@@ -84,4 +84,4 @@ def _why(pod: Pod) -> str:
         return "on the network of the node"
     if pod.terminal:
         return "terminal"
-    return "no address yet" if pod.v4 is None and pod.v6 is None else ""
+    return "" if pod.has_address else "no address yet"

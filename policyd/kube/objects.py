@@ -130,6 +130,11 @@ class Pod:
     ports: tuple[NamedPort, ...]
     source: Source | None = None
 
+    @property
+    def has_address(self) -> bool:
+        """Whether it has an address of any family: until then it takes no part in policy."""
+        return self.v4 is not None or self.v6 is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Namespace:

@@ -196,14 +196,19 @@ def test_leftovers_are_swept_though_changes_never_end() -> None:
     scenario(steps)
 
 
+async def leave_something(store: ObjectStore, reconciler: Reconciler) -> None:
+    """Let a ruleset with another port be in force, and what is left of the one before wait to be swept."""
+    store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
+    await until(lambda: reconciler.status.enforced)
+    store.apply(events(policy("web", "web", 443)))
+    await until(lambda: reconciler._applier.holds_leftovers)
+
+
 def test_a_new_pod_does_not_wait_until_leftovers_are_swept() -> None:
     async def steps() -> None:
         nft = FakeNft()
         async with loop(nft, sweep_after=600.0, sweep_latest=600.0) as (store, reconciler):
-            store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
-            await until(lambda: reconciler.status.enforced)
-            store.apply(events(policy("web", "web", 443)))
-            await until(lambda: reconciler._applier.holds_leftovers)
+            await leave_something(store, reconciler)
             assert "dport 80" in held(nft)
             reconciler._sweep_by = time.monotonic() - 1.0
             assert reconciler._next()[1] == reconciler._sweep
@@ -221,10 +226,7 @@ def test_leftovers_are_swept_before_the_kernel_is_compared() -> None:
     async def steps() -> None:
         nft = FakeNft()
         async with loop(nft, sweep_after=600.0, sweep_latest=600.0) as (store, reconciler):
-            store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
-            await until(lambda: reconciler.status.enforced)
-            store.apply(events(policy("web", "web", 443)))
-            await until(lambda: reconciler._applier.holds_leftovers)
+            await leave_something(store, reconciler)
             assert "dport 80" in held(nft)
             reconciler._verify_at = time.monotonic() - 1.0
             assert reconciler._next()[1] == reconciler._sweep
