@@ -26,8 +26,8 @@ from policyd.agent.saver import Saver
 from policyd.agent.store import ObjectStore
 from policyd.agent.watchdog import watch_loop
 from policyd.applier.apply import Applier
-from policyd.applier.backend import Nft, NftBroken
-from policyd.applier.choose import open_backend
+from policyd.applier.backend import Nft
+from policyd.applier.choose import insist, open_backend
 from policyd.applier.monitor import TableMonitor
 from policyd.config import Settings
 from policyd.errors import PolicydError
@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 
 #: How long the last transaction may take on the way out; the orchestrator kills after thirty.
 STOP_SECONDS = 20.0
-#: How often the kernel is asked what it holds, before an agent gives up that has not begun yet.
-START_ATTEMPTS = 3
 
 
 async def run_agent(settings: Settings, version: str) -> None:
@@ -55,7 +53,7 @@ async def run_agent(settings: Settings, version: str) -> None:
         store = ObjectStore(settings.node, wake)
         applier = Applier(nft, settings.table, monitor)
         saver = Saver(Path(settings.state_dir), settings.node, settings.table) if settings.state_dir else None
-        was_there = await _read_back(applier) or await _restore(applier, saver)
+        was_there = await insist(applier.read_back) or await _restore(applier, saver)
         source = await _open_source(settings, store, was_there=was_there)
         target = Target(settings.node, settings.options())
         timing = Timing(verify_every=settings.verify_interval)
@@ -98,17 +96,6 @@ async def _kernel(settings: Settings, wake: asyncio.Event) -> AsyncIterator[tupl
                 monitor.close()
         finally:
             await nft.close()
-
-
-async def _read_back(applier: Applier) -> bool:
-    """Learn what the kernel holds, although the worker may be killed meanwhile."""
-    for _ in range(START_ATTEMPTS - 1):
-        try:
-            return await applier.read_back()
-        except NftBroken as error:
-            if not error.retryable:
-                raise
-    return await applier.read_back()
 
 
 async def _restore(applier: Applier, saver: Saver | None) -> bool:

@@ -77,13 +77,12 @@ class Revoker:
         """Forget what is denied now, and what has opened a forgotten connection again."""
         conntrack = Conntrack()
         try:
-            forgotten: tuple[Flow, ...] = ()
             if any(addresses.values()):
                 forgotten = await asyncio.to_thread(_forget_denied, conntrack, addresses, table)
                 self._tell(forgotten)
-            until = time.monotonic() + WATCH_SECONDS
-            watched = (*self._watched, *(_Watched(flow, table, until) for flow in forgotten))
-            self._watched, back = await asyncio.to_thread(_forget_mirrored, conntrack, watched, table)
+                until = time.monotonic() + WATCH_SECONDS
+                self._watched += tuple(_Watched(flow, table, until) for flow in forgotten)
+            self._watched, back = await asyncio.to_thread(_forget_mirrored, conntrack, self._watched, table)
             self._metrics.revoked.inc(len(back))
         finally:
             conntrack.close()

@@ -5,7 +5,8 @@ Tries each with what it will be asked to do, and changes nothing: a list and a d
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, assert_never
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeAlias, TypeVar, assert_never
 
 from policyd.applier.backend import Nft, NftBroken, NftRefused, NftUnavailable
 from policyd.applier.program import NftProgram
@@ -15,7 +16,20 @@ BackendKind: TypeAlias = Literal["auto", "library", "program"]
 
 #: A table that nobody has: neither try touches anything.
 _NOBODYS = "policyd-self-test"
+#: A worker may be killed at any moment, also while an agent begins.
 _ATTEMPTS = 3
+Answer = TypeVar("Answer")
+
+
+async def insist(question: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Ask what changes nothing, and again if the worker is killed meanwhile. Raises NftBroken at last."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return await question()
+        except NftBroken as error:
+            if not error.retryable:
+                raise
+    return await question()
 
 
 async def open_backend(kind: BackendKind, netns: str | None = None, library: str = LIBRARY) -> Nft:
@@ -39,15 +53,8 @@ async def open_backend(kind: BackendKind, netns: str | None = None, library: str
 
 async def _tested(nft: Nft) -> Nft:
     try:
-        for attempt in range(_ATTEMPTS):
-            try:
-                await nft.list_table(_NOBODYS)
-                await nft.check(f"add table inet {_NOBODYS}\n")
-                break
-            except NftBroken as error:
-                # A worker may be killed at any moment, also in this one.
-                if not error.retryable or attempt == _ATTEMPTS - 1:
-                    raise
+        await insist(lambda: nft.list_table(_NOBODYS))
+        await insist(lambda: nft.check(f"add table inet {_NOBODYS}\n"))
     except NftRefused as error:
         await nft.close()
         raise NftUnavailable(f"{nft.describe()} does not work here: {error}") from error

@@ -28,8 +28,10 @@ def own_addresses(pods: Iterable[Pod]) -> Owned:
     for family, by_address in owners.items():
         for pod in eligible:
             value = pod.v4 if family == 4 else pod.v6
-            other = pod if value is None else by_address.setdefault(value, pod)
-            if value is None or other is pod:
+            if value is None:
+                continue
+            other = by_address.setdefault(value, pod)
+            if other is pod:
                 continue
             winner, loser = (pod, other) if _rank(pod) > _rank(other) else (other, pod)
             by_address[value] = winner

@@ -29,7 +29,7 @@ from policyd_compiler.nft.ast import (
     Verdict,
     VerdictMap,
 )
-from policyd_compiler.nft.printer import print_rule, print_verdict
+from policyd_compiler.nft.printer import print_rule, verdict_texts
 from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet
 
 KEY: dict[int, KeyType] = {4: KeyType.V4, 6: KeyType.V6}
@@ -119,10 +119,7 @@ class Objects:
         return self._add_map(prefix, VerdictMap(UNNAMED, KEY[family], elements, interval=True))
 
     def _add_map(self, prefix: str, part: VerdictMap) -> SetName:
-        distinct = {id(verdict): verdict for _, verdict in part.elements}
-        texts = {number: print_verdict(verdict) for number, verdict in distinct.items()}
-        verdicts = "\n".join(texts[id(verdict)] for _, verdict in part.elements)
-        content = _bytes_of(part) + verdicts.encode()
+        content = _bytes_of(part) + "\n".join(verdict_texts(part)).encode()
         name = SetName(f"{prefix}-{digest(content)}")
         if self._claim(name, content):
             self.maps[name] = replace(part, name=name)

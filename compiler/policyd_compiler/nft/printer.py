@@ -116,9 +116,15 @@ def print_elements(part: Set | VerdictMap) -> Iterable[str]:
     show = _key_printer(part)
     if isinstance(part, Set):
         return map(show, part.elements)
-    distinct = {id(verdict): verdict for _, verdict in part.elements}  # a few, of maybe thousands
+    texts = verdict_texts(part)
+    return (f"{show(key)} : {text}" for (key, _), text in zip(part.elements, texts, strict=True))
+
+
+def verdict_texts(part: VerdictMap) -> list[str]:
+    """The verdict of each element as text: a few different ones, each printed once, of maybe thousands."""
+    distinct = {id(verdict): verdict for _, verdict in part.elements}
     texts = {number: print_verdict(verdict) for number, verdict in distinct.items()}
-    return (f"{show(key)} : {texts[id(verdict)]}" for key, verdict in part.elements)
+    return [texts[id(verdict)] for _, verdict in part.elements]
 
 
 def _key_printer(part: Set | VerdictMap) -> Callable[[Key], str]:
