@@ -9,7 +9,8 @@ NETWORK := scripts/with-network
 # What the cluster targets build. Cilium takes 4 minutes and clang; e2e are upstream's own tests.
 CLUSTER_PARTS := control-plane nodes flannel
 test-cluster: CLUSTER_PARTS += cilium e2e
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal \
+	--durations=20 --durations-min=1 $(PYTEST_ARGS)
 
 .PHONY: help
 help: ## show this list

@@ -12,7 +12,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 # What is started by tests buffers its output as it does for users.
 os.environ.pop("PYTHONUNBUFFERED", None)
 
-pytest_plugins = ["tests.cluster.plugin"]
+pytest_plugins = ["tests.cluster.plugin", "tests.limits"]
 
 # No deadlines: a slow machine is not a finding. Compilation of a large example is slow by design.
 settings.register_profile("dev", max_examples=50, deadline=None)

@@ -23,11 +23,16 @@ from tests.cluster.failures import ClusterFailed
 from tests.cluster.network import Name
 
 DEFAULT: Name = "flannel"
+#: The limit of one test with the cluster that it brings up and the image that it builds.
+SECONDS = 3600
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests marked `cluster`, unless the marker expression names them."""
+    """Leave out the tests marked `cluster`, unless the marker expression names them; give them more time."""
     if "cluster" in config.getoption("markexpr"):
+        for item in items:
+            if item.get_closest_marker("cluster") and not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(SECONDS))
         return
     left_out = [item for item in items if item.get_closest_marker("cluster")]
     if left_out:

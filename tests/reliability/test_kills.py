@@ -20,9 +20,10 @@ from tests.reliability.states import NODE
 from tests.reliability.summary import show
 from tests.setting import chosen_count
 
-pytestmark = [pytest.mark.kernel, pytest.mark.slow]
-
 KILLS = chosen_count("POLICYD_KILLS", 6)
+
+pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(1200 + 60 * KILLS)]
+
 #: A life: from before the agent has read its configuration to after its first sweep, or some swaps more.
 LIVES = (0.1, 0.5, 1.0, 1.5, 2.0, 3.0)
 #: So many lives between two looks at everything.

@@ -25,9 +25,11 @@ from tests.reliability.states import NODE
 from tests.reliability.summary import show
 from tests.setting import chosen_number
 
-pytestmark = [pytest.mark.kernel, pytest.mark.slow]
-
 SECONDS = chosen_number("POLICYD_SOAK_SECONDS", 25.0)
+
+# What the rounds take beyond their time is the machine's doing.
+pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(2 * SECONDS + 1200)]
+
 #: The agent's first life takes so much of the time.
 FIRST_LIFE = 0.6
 #: MiB: what caches, arenas and the log's last lines may take beyond what was held after the warming up.
