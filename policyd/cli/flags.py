@@ -44,7 +44,8 @@ def add_manifest_flags(parser: argparse.ArgumentParser) -> None:
         "--unknown-fields",
         choices=tuple(_SEVERITIES),
         default="error",
-        help="what an unknown field is; a server ignores it, which mostly makes a rule wider (%(default)s)",
+        help="what to make of a field that does not exist: a server ignores it with a warning, which mostly "
+        "makes a rule wider (%(default)s)",
     )
     group.add_argument(
         "--legacy-cidrs",
@@ -52,11 +53,23 @@ def add_manifest_flags(parser: argparse.ArgumentParser) -> None:
         default="warn",
         help="what a CIDR such as 10.0.0.1/8 is, which servers refuse since Kubernetes 1.36 (%(default)s)",
     )
+    group.add_argument(
+        "--foreign-policies",
+        choices=tuple(_SEVERITIES),
+        default="warn",
+        help="what a policy for another engine is (Calico, Cilium, Antrea ...), as it is not enforced "
+        "(%(default)s)",
+    )
 
 
 def reading_options(args: argparse.Namespace) -> ReadingOptions:
     """How manifests are read, by the flags of `add_manifest_flags`."""
-    return ReadingOptions(args.namespace, _SEVERITIES[args.unknown_fields], _SEVERITIES[args.legacy_cidrs])
+    return ReadingOptions(
+        args.namespace,
+        _SEVERITIES[args.unknown_fields],
+        _SEVERITIES[args.legacy_cidrs],
+        foreign_policies=_SEVERITIES[args.foreign_policies],
+    )
 
 
 def add_compiler_flags(parser: argparse.ArgumentParser) -> None:

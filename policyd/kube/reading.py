@@ -39,13 +39,15 @@ class Options:
 
     `unknown_fields` is for NP-041. `legacy_cidrs` "error" is a server with StrictIPCIDRValidation (NP-077).
     `refused` "close" is for who must enforce nevertheless: an object with errors is kept as far as it is
-    understood, and a policy fails closed for what is not (decisions 8).
+    understood, and a policy fails closed for what is not (decisions 8). `foreign_policies` is for what other
+    engines enforce and policyd does not.
     """
 
     namespace: str = "default"
     unknown_fields: Severity = "error"
     legacy_cidrs: Severity = "warning"
     refused: Literal["drop", "close"] = "drop"
+    foreign_policies: Severity = "warning"
 
 
 def no_source(_path: Path) -> Source | None:
@@ -68,7 +70,11 @@ class Reading:
         return text is None
 
     def warn(self, path: Path, text: str) -> None:
-        self.mistakes.append(Mistake(path, text, "warning"))
+        self.note(path, text, "warning")
+
+    def note(self, path: Path, text: str, severity: Severity) -> None:
+        """Note what somebody's choice makes an error or a warning."""
+        self.mistakes.append(Mistake(path, text, severity))
 
     def mapping(self, raw: object, path: Path) -> Mapping[str, object] | None:
         if raw is None:

@@ -67,6 +67,21 @@ def test_files_that_come_change_and_go_are_followed(tmp_path: Path) -> None:
     scenario(steps)
 
 
+def test_a_policy_for_another_engine_breaks_no_file(tmp_path: Path) -> None:
+    async def steps() -> None:
+        calico = (
+            "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: web, namespace: shop}\n"
+        )
+        write(tmp_path, "world.yaml", WORLD)
+        write(tmp_path, "web.yaml", f"{calico}---\n{policy('web', 'web', 80)}")
+        async with following(tmp_path) as (source, store):
+            await until(lambda: not store.waiting_for)
+            assert ports(store) == {"shop/web": 80}
+            assert source.conditions() == ()
+
+    scenario(steps)
+
+
 def test_a_broken_file_counts_as_it_was_when_it_was_good(tmp_path: Path) -> None:
     async def steps() -> None:
         write(tmp_path, "web.yaml", policy("web", "web", 80))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.kube.decode import VERSIONS, decode_live, decode_manifest
+from policyd.kube.decode import decode_live, decode_manifest
+from policyd.kube.kinds import VERSIONS
 from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
-from policyd.kube.reading import Mistake, Options
+from policyd.kube.reading import Mistake, Options, Severity
 from tests.cases.form import namespace, policy
 from tests.oracle import Manifest
 
@@ -128,14 +129,27 @@ TYPES: list[tuple[str | None, str | None, str | None]] = [
     ("networking.k8s.io/v1beta1", "NetworkPolicy", "use networking.k8s.io/v1"),
     ("extensions/v1beta1", "NetworkPolicy", "extensions/v1beta1 no longer exists: use networking.k8s.io/v1"),
     ("networking.k8s.io/v1", "Pod", '"networking.k8s.io/v1" has no Pod: use v1'),
-    ("v1", "pods", 'no such kind "pods"; did you mean "Pod"?'),
+    ("v1", "pods", '"v1" has no kind "pods"; did you mean "Pod"?'),
     ("networking.k8s.io/v1", "NetworkPolcy", 'did you mean "NetworkPolicy"?'),
-    ("crd.projectcalico.org/v1", "NetworkPolicy", "means other things"),
+    ("networking.k8s.io/v1", "PodNetworkPolicy", '"networking.k8s.io/v1" has no kind "PodNetworkPolicy"'),
+    ("networking.k8s.io/v1", "NetPol", 'has no kind "NetPol"'),
+    ("v1", "Namspace", 'has no kind "Namspace"; did you mean "Namespace"?'),
+    ("v1", "Config", 'has no kind "Config"'),
+    ("policy.networking.k8s.io/v1alpha1", "NetworkPolicy", "use networking.k8s.io/v1"),
+    ("extensions/v1beta1", "NetworkPolcy", 'did you mean "NetworkPolicy"?'),
     # Nobody's business here.
     ("apps/v1", "Deployment", ""),
     ("v1", "Service", ""),
     ("networking.k8s.io/v1", "Ingress", ""),
     ("example.org/v1", "Node", ""),
+    ("networking.k8s.io/v1", "IngressClassList", ""),
+    ("networking.k8s.io/v1beta1", "ServiceCIDR", ""),
+    ("v1", "ConfigMap", ""),
+    ("policy.networking.k8s.io/v1alpha1", "ConformanceReport", ""),
+    ("gateway.networking.k8s.io/v1", "ConformanceReport", ""),
+    ("projectcalico.org/v3", "HostEndpoint", ""),
+    ("networking.istio.io/v1", "VirtualService", ""),
+    ("policy/v1", "PodDisruptionBudget", ""),
 ]
 
 
@@ -150,19 +164,50 @@ def test_kinds_and_versions(version: str | None, kind: str | None, mistake: str 
         assert mistake in decoded.mistakes[0].text
 
 
-@pytest.mark.parametrize(
-    ("version", "kind"),
-    [
-        ("projectcalico.org/v3", "GlobalNetworkPolicy"),
-        ("cilium.io/v2", "CiliumNetworkPolicy"),
-        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy"),
-    ],
-)
-def test_policies_of_others_are_not_ignored_in_silence(version: str, kind: str) -> None:
-    decoded = decode_manifest({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}}, Options())
+#: Groups and kinds as these projects' CustomResourceDefinitions have them.
+FOREIGN = [
+    ("projectcalico.org/v3", "NetworkPolicy"),
+    ("projectcalico.org/v3", "GlobalNetworkPolicy"),
+    ("projectcalico.org/v3", "StagedNetworkPolicy"),
+    ("crd.projectcalico.org/v1", "NetworkPolicy"),
+    ("crd.projectcalico.org/v1", "GlobalNetworkPolicy"),
+    ("crd.antrea.io/v1beta1", "NetworkPolicy"),
+    ("crd.antrea.io/v1beta1", "ClusterNetworkPolicy"),
+    ("security.antrea.tanzu.vmware.com/v1alpha1", "NetworkPolicy"),
+    ("cilium.io/v2", "CiliumNetworkPolicy"),
+    ("cilium.io/v2", "CiliumClusterwideNetworkPolicy"),
+    ("k8s.cni.cncf.io/v1beta1", "MultiNetworkPolicy"),
+    ("network.openshift.io/v1", "EgressNetworkPolicy"),
+    ("k8s.ovn.org/v1", "EgressFirewall"),
+    ("networking.k8s.aws/v1alpha1", "ApplicationNetworkPolicy"),
+    ("networking.k8s.aws/v1alpha1", "ClusterNetworkPolicy"),
+    ("networking.k8s.aws/v1alpha1", "ClusterPolicyEndpoint"),
+    ("networking.k8s.aws/v1alpha1", "PolicyEndpoint"),
+    ("vpcresources.k8s.aws/v1beta1", "SecurityGroupPolicy"),
+    ("security.istio.io/v1", "AuthorizationPolicy"),
+    ("policy.linkerd.io/v1alpha1", "AuthorizationPolicy"),
+    ("policy.linkerd.io/v1beta1", "ServerAuthorization"),
+    ("kuma.io/v1alpha1", "MeshTrafficPermission"),
+    ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy"),
+    ("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy"),
+    ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"),
+]
+
+
+@pytest.mark.parametrize("severity", ["warning", "error"])
+@pytest.mark.parametrize(("version", "kind"), FOREIGN)
+def test_policies_of_others_are_not_ignored_in_silence(version: str, kind: str, severity: Severity) -> None:
+    options = Options(foreign_policies=severity)
+    decoded = decode_manifest({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}}, options)
     [mistake] = decoded.mistakes
-    assert (decoded.item, mistake.severity) == (None, "warning")
+    assert (decoded.item, mistake.severity) == (None, severity)
     assert "NOT enforced" in mistake.text
+
+
+def test_an_answer_of_the_api_server_is_named_for_what_it_is() -> None:
+    """`kubectl get --raw` writes its refusal to the same place as the object."""
+    raw = {"apiVersion": "v1", "kind": "Status", "metadata": {}, "message": "pods is forbidden", "code": 403}
+    assert refuse(raw).text == "this is an API server's answer, not a manifest: pods is forbidden"
 
 
 @pytest.mark.parametrize("kind", VERSIONS)

@@ -13,7 +13,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from policyd.kube.decode import VERSIONS, decode_live, decode_manifest
+from policyd.kube.decode import decode_live, decode_manifest
+from policyd.kube.kinds import VERSIONS
 from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.reading import Options
 from tests.cases.form import block, egress, namespace, pod, pods, policy, requirement

@@ -1,0 +1,117 @@
+"""apiVersion and kind → one of ours, a policy that another engine enforces, a mistake, or of no concern.
+
+The API server knows every kind that exists. Here only the groups that hold our kinds are known in full; of
+all others those are named whose objects allow or deny traffic, because silence about them would be taken for
+enforcement.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from policyd.kube.reading import Reading, kind_of
+from policyd.kube.syntax import did_you_mean, printable, quote
+
+#: Kind → the one apiVersion that is read.
+VERSIONS = {
+    "Pod": "v1",
+    "Namespace": "v1",
+    "Node": "v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
+}
+
+#: Group → every kind in it, of any version, for the groups that hold ours (Kubernetes 1.36).
+_KINDS: Mapping[str, tuple[str, ...]] = {
+    "": (
+        *("Binding", "ComponentStatus", "ConfigMap", "Endpoints", "Event", "LimitRange", "Namespace", "Node"),
+        *("PersistentVolume", "PersistentVolumeClaim", "Pod", "PodTemplate", "ReplicationController"),
+        *("ResourceQuota", "Secret", "Service", "ServiceAccount"),
+    ),
+    "networking.k8s.io": (
+        *("ClusterCIDR", "IPAddress", "Ingress", "IngressClass", "NetworkPolicy", "ServiceCIDR"),
+    ),
+}
+#: Group → kinds that allow or deny traffic and whose names do not say so by their end, `NetworkPolicy`.
+_FILTERS: Mapping[str, frozenset[str]] = {
+    "k8s.ovn.org": frozenset(("EgressFirewall",)),
+    "kuma.io": frozenset(("MeshTrafficPermission", "TrafficPermission")),
+    "networking.k8s.aws": frozenset(("ClusterPolicyEndpoint", "PolicyEndpoint")),
+    "policy.linkerd.io": frozenset(("AuthorizationPolicy", "ServerAuthorization")),
+    "security.istio.io": frozenset(("AuthorizationPolicy",)),
+    "vpcresources.k8s.aws": frozenset(("SecurityGroupPolicy",)),
+}
+_NETWORK_POLICY = re.compile(r"\w*NetworkPolicy")
+#: AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy: SIG Network's own.
+_TIERS = "policy.networking.k8s.io"
+
+
+def decode_type(raw: Mapping[str, object], reading: Reading) -> str | None:
+    """The kind, if it is one of ours. Of others, only those are mentioned where silence would hurt."""
+    kind, version = raw.get("kind"), raw.get("apiVersion")
+    for key, value in (("apiVersion", version), ("kind", kind)):
+        if not isinstance(value, str) or not value:
+            text = f"must be a string, not {kind_of(value)}" if value else f"{key} is required"
+            reading.error((key,) if value else (), text)
+    if reading.mistakes or not isinstance(kind, str) or not isinstance(version, str):
+        return None
+    if VERSIONS.get(kind) == version:
+        return kind
+    group, slash, _ = version.partition("/")
+    group = group if slash else ""
+    if _is_foreign(group):
+        if _NETWORK_POLICY.fullmatch(kind) or kind in _FILTERS.get(group, ()):
+            text = (
+                f"{quote(kind)} of {quote(version)} is a policy for another engine: it is NOT enforced here"
+            )
+            reading.note(("kind",), text, reading.options.foreign_policies)
+    elif kind in VERSIONS:
+        _refuse_version(kind, version, reading)
+    elif group == _TIERS and _NETWORK_POLICY.fullmatch(kind):
+        text = f"{quote(kind)[1:-1]} is not supported yet: this policy is NOT enforced"
+        reading.note(("kind",), text, reading.options.foreign_policies)
+    else:
+        _refuse_unknown(kind, version, group, raw, reading)
+    return None
+
+
+def _is_foreign(group: str) -> bool:
+    """Whether Kubernetes itself has nothing in this group. Its own are `apps`, `batch` … and NAME.k8s.io."""
+    return "." in group and not group.endswith(".k8s.io")
+
+
+def _refuse_version(kind: str, version: str, reading: Reading) -> None:
+    if kind == "NetworkPolicy" and version == "extensions/v1beta1":  # removed in Kubernetes 1.16 (NP-010)
+        reading.error(("apiVersion",), "extensions/v1beta1 no longer exists: use networking.k8s.io/v1")
+    else:
+        reading.error(("apiVersion",), f"{quote(version)} has no {kind}: use {VERSIONS[kind]}")
+
+
+def _refuse_unknown(kind: str, version: str, group: str, raw: Mapping[str, object], reading: Reading) -> None:
+    """Refuse a kind that its own group does not have, as the API server would: a misspelt policy is none."""
+    if group not in ("networking.k8s.io", "extensions", ""):
+        return
+    meant = _misspelt(kind)
+    if version == "v1" and kind == "Status":
+        reading.error((), f"this is an API server's answer, not a manifest: {_said(raw)}")
+    elif version == "v1" or group == "networking.k8s.io":
+        known = _KINDS[group]
+        if kind not in known and kind.removesuffix("List") not in known:
+            hint = f"; did you mean {quote(meant)}?" if meant else did_you_mean(kind, known)
+            reading.error(("kind",), f"{quote(version)} has no kind {quote(kind)}{hint}")
+    elif meant:
+        reading.error(("kind",), f"no such kind {quote(kind)}; did you mean {quote(meant)}?")
+
+
+def _misspelt(kind: str) -> str:
+    """Which of our kinds was meant by one that does not exist; "" if none."""
+    for ours in VERSIONS:
+        if kind.lower() == ours.lower() or kind.lower() == ours.lower() + "s":
+            return ours
+    close = did_you_mean(kind, ("NetworkPolicy",)) if 10 <= len(kind) <= 15 else ""
+    return "NetworkPolicy" if close else ""
+
+
+def _said(status: Mapping[str, object]) -> str:
+    message = status.get("message")
+    return printable(message)[:200] if isinstance(message, str) and message else "a Status"
