@@ -44,9 +44,14 @@ class Build:
     stats: Stats
 
 
-def build(state: ClusterState, node: str, options: Options, poisoned: frozenset[str] = frozenset()) -> Build:
-    """Compile a cluster for one node. `poisoned` policies isolate their pods, allow nothing (decisions 8)."""
-    resolved = resolve(state, node, poisoned)
+def build(
+    state: ClusterState, node: str, options: Options, quarantined: frozenset[str] = frozenset()
+) -> Build:
+    """Compile a cluster for one node.
+
+    Policies in `quarantined` isolate their pods and allow nothing (decisions 8).
+    """
+    resolved = resolve(state, node, quarantined)
     lowered = compile_snapshot(resolved.snapshot, options)
     table = stamp(lowered.table, FIRST_GENERATION)
     return Build(

@@ -28,7 +28,7 @@ class Condition:
 NAMES = (
     "syncing",
     "apply-failing",
-    "policy-refused",
+    "policy-quarantined",
     "watch-forbidden",
     "watch-failing",
     "watch-stale",
@@ -49,10 +49,10 @@ def of_reconciler(status: Status, waiting_for: tuple[str, ...]) -> tuple[Conditi
         found.append(Condition("syncing", "the first ruleset is being compiled"))
     if status.trouble:
         found.append(Condition("apply-failing", status.trouble))
-    if status.refused:
-        names = ", ".join(status.refused)
-        text = f"the kernel refused these policies, whose pods are closed now: {names}"
-        found.append(Condition("policy-refused", text, untrue=False))
+    if status.quarantined:
+        names = ", ".join(status.quarantined)
+        text = f"the kernel refused these policies, so they are quarantined: their pods are closed: {names}"
+        found.append(Condition("policy-quarantined", text, untrue=False))
     return tuple(found)
 
 

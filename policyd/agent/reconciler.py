@@ -65,11 +65,13 @@ class Suspicious(Protocol):
     suspicious: bool
 
 
-def _build_uncollected(state: ClusterState, node: str, options: Options, poisoned: frozenset[str]) -> Build:
+def _build_uncollected(
+    state: ClusterState, node: str, options: Options, quarantined: frozenset[str]
+) -> Build:
     """Compile while Python looks for no cycles: there are none, and looking takes a third of the time."""
     gc.disable()
     try:
-        return build(state, node, options, poisoned)
+        return build(state, node, options, quarantined)
     finally:
         gc.enable()
 
@@ -95,7 +97,7 @@ class Reconciler:
         self._burst: Burst | None = None
         self._ended, self._took, self._retry_at, self._sweep_by = 0.0, 0.0, 0.0, 0.0
         self._verify_at = time.monotonic() + timing.verify_every
-        self._refused: dict[str, NetworkPolicy] = {}
+        self._quarantined: dict[str, NetworkPolicy] = {}
         self._policy_times: dict[str, float] = {}
         self._stopping = False
 
@@ -180,40 +182,40 @@ class Reconciler:
 
     async def _compile_and_apply(self, state: ClusterState) -> tuple[Build, Applied]:
         # A policy that was refused gets another chance when it has changed.
-        self._refused = {k: p for k, p in self._refused.items() if state.policies.get(k) == p}
-        built = await self._build(state, frozenset(self._refused))
+        self._quarantined = {k: p for k, p in self._quarantined.items() if state.policies.get(k) == p}
+        built = await self._build(state, frozenset(self._quarantined))
         try:
             return built, await self._apply(built)
         except NftRefused as refusal:
-            guilty = await self._find_guilty(state, built, refusal)
-            if not guilty:
+            culprits = await self._find_culprits(state, built, refusal)
+            if not culprits:
                 raise
-            self._refused |= {key: state.policies[key] for key in guilty}
+            self._quarantined |= {key: state.policies[key] for key in culprits}
             log.error(
                 "the kernel refused a policy: its pods are isolated, and it allows nothing",
-                extra={"event": "policy.refused", "policies": sorted(guilty), "reason": str(refusal)},
+                extra={"event": "policy.quarantined", "policies": sorted(culprits), "reason": str(refusal)},
             )
-            built = await self._build(state, frozenset(self._refused))
+            built = await self._build(state, frozenset(self._quarantined))
             return built, await self._apply(built)
 
     async def _apply(self, built: Build) -> Applied:
         with self._metrics.apply_seconds.time():
             return await self._applier.apply(built.table)
 
-    async def _build(self, state: ClusterState, poisoned: frozenset[str]) -> Build:
+    async def _build(self, state: ClusterState, quarantined: frozenset[str]) -> Build:
         with self._metrics.compile_seconds.time():
             # In a thread, so that the loop goes on reading what comes.
             return await asyncio.to_thread(
-                _build_uncollected, state, self._target.node, self._target.options, poisoned
+                _build_uncollected, state, self._target.node, self._target.options, quarantined
             )
 
-    async def _find_guilty(self, state: ClusterState, built: Build, refusal: NftRefused) -> frozenset[str]:
+    async def _find_culprits(self, state: ClusterState, built: Build, refusal: NftRefused) -> frozenset[str]:
         """The policies without which the kernel takes the ruleset: one if that is enough."""
         candidates = [key for key in suspects(refusal.statement, built.owners) if key in state.policies]
         if candidates and await self._is_taken(built):
             return frozenset()  # it was no policy, but what the kernel held: somebody else wrote in between
         for key in candidates[:MOST_SUSPECTS]:
-            if await self._is_taken(await self._build(state, frozenset({*self._refused, key}))):
+            if await self._is_taken(await self._build(state, frozenset({*self._quarantined, key}))):
                 return frozenset({key})
         return frozenset(candidates)
 
@@ -231,7 +233,7 @@ class Reconciler:
             for tell in self.on_swap:
                 tell(Swap(before, built.table, applied.generation))
         status.trouble, status.failures = "", 0
-        status.refused = tuple(sorted(self._refused))
+        status.quarantined = tuple(sorted(self._quarantined))
         self._retry_at = 0.0
         for warning in sorted(set(built.warnings) - set(status.enforced.warnings if status.enforced else ())):
             log.warning("objects do not go together", extra={"event": "cluster.odd", "reason": warning})

@@ -50,8 +50,8 @@ class Status:
     table: Table | None = None
     #: What keeps the ruleset from being what the objects say; empty when all is well.
     trouble: str = ""
-    #: Policies that the kernel refused: they isolate their pods and allow nothing.
-    refused: tuple[str, ...] = ()
+    #: Policies that could not be brought into force: they isolate their pods and allow nothing.
+    quarantined: tuple[str, ...] = ()
     failures: int = 0
     applies: int = 0
     repairs: int = 0
@@ -61,13 +61,13 @@ class Status:
     def report(self, metrics: Metrics) -> None:
         """Bring the metrics up to date."""
         metrics.verified.set(self.verified)
-        metrics.policies.labels("refused").set(len(self.refused))
+        metrics.policies.labels("quarantined").set(len(self.quarantined))
         if self.enforced is None:
             return
         stats = self.enforced.stats
         metrics.generation.set(self.enforced.generation)
         metrics.pods.set(stats.pods)
         metrics.isolated.set(stats.isolated)
-        metrics.policies.labels("enforced").set(stats.policies - len(self.refused))
+        metrics.policies.labels("enforced").set(stats.policies - len(self.quarantined))
         for part in ("chains", "rules", "sets", "elements"):
             metrics.size.labels(part).set(getattr(stats, part))

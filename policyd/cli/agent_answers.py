@@ -76,7 +76,7 @@ class AgentState(_Answer):
     settings: dict[str, object] = {}
     conditions: tuple[Told, ...] = ()
     enforced: InForce | None = None
-    refused: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
     repairs: int = 0
     verified: float = 0.0
     waiting_for: tuple[str, ...] = ()

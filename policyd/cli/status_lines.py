@@ -40,8 +40,8 @@ def lines(found: AgentState | Remains, now: float) -> Iterator[str]:
         yield _line(
             "pods", f"{size.pods} on this node: {size.isolated} isolated, {size.pods - size.isolated} open"
         )
-        refused = f"; refused by the kernel, so that their pods are closed: {_names(found.refused)}"
-        yield _line("policies", f"{size.policies} that select pods here{refused if found.refused else ''}")
+        closed = f"; quarantined, so that their pods are closed: {_names(found.quarantined)}"
+        yield _line("policies", f"{size.policies} that select pods here{closed if found.quarantined else ''}")
         yield _line(
             "ruleset", f"{size.rules} rules, {size.chains} chains, {size.sets} sets, {size.elements} elements"
         )

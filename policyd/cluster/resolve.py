@@ -38,15 +38,15 @@ class Resolved:
     warnings: tuple[str, ...]
 
 
-def resolve(state: ClusterState, node: str, poisoned: frozenset[str] = frozenset()) -> Resolved:
-    """What a node must enforce. Policies in `poisoned` isolate and allow nothing (decisions 8)."""
+def resolve(state: ClusterState, node: str, quarantined: frozenset[str] = frozenset()) -> Resolved:
+    """What a node must enforce. Policies in `quarantined` isolate and allow nothing (decisions 8)."""
     owned = own_addresses(state.pods[key] for key in sorted(state.pods))
     namespaces, missing = _with_missing_namespaces(state)
     index = PodIndex(owned.pods, namespaces)
     resolver = RuleResolver(index, owned.hosts)
     local = [bit for bit, pod in enumerate(owned.pods) if pod.node == node]
     policies = [state.policies[key] for key in sorted(state.policies)]
-    isolations = _Isolations(policies, resolver, poisoned)
+    isolations = _Isolations(policies, resolver, quarantined)
     selected = _select(policies, index, mask_of(local, len(owned.pods)))
     endpoints = [
         _endpoint(owned.pods[bit], owned.hosts[bit], isolations, selected.get(bit, ())) for bit in local
@@ -93,11 +93,11 @@ class _Isolations:
     """Makes isolations, each once: pods with the same policies (and the same named ports) share one."""
 
     def __init__(
-        self, policies: list[NetworkPolicy], resolver: RuleResolver, poisoned: frozenset[str]
+        self, policies: list[NetworkPolicy], resolver: RuleResolver, quarantined: frozenset[str]
     ) -> None:
         self._policies = policies
         self._resolver = resolver
-        self._poisoned = poisoned
+        self._quarantined = quarantined
         self._named = frozenset(n for n, policy in enumerate(policies) if uses_names(policy))
         self._known: dict[tuple[Direction, tuple[int, ...], SubjectPorts | None], Isolation] = {}
 
@@ -118,7 +118,7 @@ class _Isolations:
         rules: list[Rule] = []
         for number in numbers:
             policy = self._policies[number]
-            if f"{policy.namespace}/{policy.name}" in self._poisoned:
+            if f"{policy.namespace}/{policy.name}" in self._quarantined:
                 continue
             rules.extend(
                 self._resolver.egress(policy)

@@ -114,24 +114,26 @@ def test_one_bad_policy_costs_only_its_own_pods() -> None:
             good, bad = policy("good", "db", 5432), policy("bad", "web", 666)
             store.apply([*events(f"{WORLD}---\n{good}---\n{bad}"), *ALL_SYNCED])
             await until(lambda: reconciler.status.enforced)
-            assert reconciler.status.refused == ("shop/bad",)
+            assert reconciler.status.quarantined == ("shop/bad",)
             assert "5432" in held(nft)
             assert "ingress isolated by shop/bad" in held(nft)
             store.apply(events(policy("bad", "web", 667)))
-            await until(lambda: reconciler.status.refused == ())
+            await until(lambda: reconciler.status.quarantined == ())
             assert "667" in held(nft)
 
     scenario(steps)
 
 
-def test_of_two_policies_in_one_chain_only_the_guilty_is_closed() -> None:
+def test_of_two_policies_in_one_chain_only_the_culprit_is_closed() -> None:
     async def steps() -> None:
         nft = Picky("dport { 80, 666")
         async with loop(nft) as (store, reconciler):
             both = f"{policy('one', 'web', 80)}---\n{policy('two', 'web', 666)}"
             store.apply([*events(f"{WORLD}---\n{both}"), *ALL_SYNCED])
             await until(lambda: reconciler.status.enforced)
-            assert reconciler.status.refused == ("shop/one",)  # without either of them the kernel is content
+            assert reconciler.status.quarantined == (
+                "shop/one",
+            )  # without either of them the kernel is content
             assert "666" in held(nft)
 
     scenario(steps)

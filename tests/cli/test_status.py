@@ -94,7 +94,7 @@ def test_without_privileges_it_says_what_it_could_not_see(node: Namespace) -> No
     assert "root" in done.stdout
 
 
-CLOSED = "refused by the kernel, so that their pods are closed"
+CLOSED = "quarantined, so that their pods are closed"
 ODD = "is not wholly understood, and closed as far as it is not"
 ENFORCED = InForce(generation=7, since=0.0, stats=Size(pods=12, isolated=5, policies=3))
 GOOD = AgentState(
@@ -114,7 +114,7 @@ GOOD = AgentState(
         (GOOD, "             known to be complete 4 s ago"),
         (GOOD.model_copy(update={"repairs": 1}), "  verified   10 s ago; repaired once"),
         (
-            GOOD.model_copy(update={"refused": tuple(f"a/{n}" for n in range(7))}),
+            GOOD.model_copy(update={"quarantined": tuple(f"a/{n}" for n in range(7))}),
             f"  policies   3 that select pods here; {CLOSED}: a/0, a/1, a/2, a/3, a/4 and 2 more",
         ),
         (

@@ -110,7 +110,7 @@ AGENT = (
         "policyd/cluster/resolve.py",
         "numbers = tuple(n for n in selecting if getattr(self._policies[n], direction) is not None)",
         "keys = [f'{p.namespace}/{p.name}' for p in self._policies]\n"
-        "        selecting = tuple(n for n in selecting if keys[n] not in self._poisoned)\n"
+        "        selecting = tuple(n for n in selecting if keys[n] not in self._quarantined)\n"
         "        numbers = tuple(n for n in selecting if getattr(self._policies[n], direction) is not None)",
         f"{LOOP}::test_one_bad_policy_costs_only_its_own_pods",
     ),
