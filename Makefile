@@ -60,6 +60,10 @@ test-cluster: cluster-build ## run the tests on real clusters, or on the one tha
 test-cluster-smoke: cluster-build ## run only the first of them: install policyd, and try what policies do (3 minutes)
 	@$(BIN)/python -m pytest -m cluster $(PYTEST_ARGS) tests/cluster/policyd/test_smoke.py
 
+.PHONY: golden
+golden: setup ## print the rulesets of tests/golden again, to be read before they are committed
+	@$(BIN)/python -m tests.golden
+
 .PHONY: faults
 faults: setup ## plant mistakes in copies of the sources, one at a time: a test must notice each (minutes)
 	@$(NETWORK) $(BIN)/python -m tests.faults $(FAULTS)

@@ -34,6 +34,11 @@ class Probe:
     allowed: bool
     nodes: tuple[str, ...]
 
+    @property
+    def family(self) -> int:
+        """Give 4 or 6."""
+        return ip_address(self.connection.src).version
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -81,13 +86,21 @@ def resolve_case(case: Manifest) -> Case:
     families = (4,) if "ipBlock" in text or "networks" in text else (4, 6)
     probes = []
     for probe in case["probes"]:
-        for family in (probe["family"],) if "family" in probe else families:
-            source, destination = (_endpoint(objects, probe[end], family) for end in ("src", "dst"))
-            if source is not None and destination is not None:
-                probes.append(_resolve_probe(probe, source, destination))
-            elif family == probe.get("family", 4):
-                raise ValueError(f"{case['id']}: no IPv{family} for {probe}")
+        found = resolve_probe(objects, probe, families)
+        if probe.get("family", 4) not in (p.family for p in found):
+            raise ValueError(f"{case['id']}: no IPv{probe.get('family', 4)} for {probe}")
+        probes.extend(found)
     return Case(case["id"], objects, tuple(probes))
+
+
+def resolve_probe(objects: list[Manifest], probe: Manifest, families: tuple[int, ...]) -> list[Probe]:
+    """Find the addresses of a probe's ends, in its family or in each of `families` that both ends have."""
+    probes = []
+    for family in (probe["family"],) if "family" in probe else families:
+        source, destination = (_endpoint(objects, probe[end], family) for end in ("src", "dst"))
+        if source is not None and destination is not None:
+            probes.append(_resolve_probe(probe, source, destination))
+    return probes
 
 
 def _read(name: str) -> Any:
