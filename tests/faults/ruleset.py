@@ -257,28 +257,37 @@ HOOKS = (
 
 NAME_FAULTS = (
     Fault(
-        "two chains that begin alike have one name",
-        "NP-042",
-        OBJECTS,
-        '"-".join(part for part in (prefix, digest(content), suffix) if part)',
-        '"-".join(part for part in (prefix, suffix) if part)',
-        f"{CASE}[NP-042]",
+        "chains of one policy have one name, whatever is in them",
+        "DESIGN: content in names",
+        NAMES,
+        "for part in (prefix, self._digest(content), hint) if part",
+        "for part in (prefix, hint or self._digest(content)) if part",
+        f"{PLANS}::test_only_the_commit_touches_what_is_in_use",
     ),
     Fault(
         "a name is given to two contents",
         "NP-042",
         NAMES,
-        "        if known != content:\n",
-        "        if not content:\n",
-        f"{UNIT}/test_names.py::test_one_name_for_two_contents_is_refused",
+        "            if self._contents[name] == content:\n",
+        "            if self._contents[name]:\n",
+        "tests/property/test_collisions.py::test_a_collision_changes_no_meaning",
     ),
     Fault(
         "the hash of a name does not see all of its content",
         "DESIGN: content in names",
         NAMES,
-        "blake2b(content, digest_size=6)",
-        "blake2b(content[:16], digest_size=6)",
-        f"{PLANS}::test_plans_arrive",
+        "blake2b(content, digest_size=20)",
+        "blake2b(content[:16], digest_size=20)",
+        f"{PLANS}::test_only_the_commit_touches_what_is_in_use",
+    ),
+    Fault(
+        "a change under a name that stays is not written",
+        "DESIGN: content in names",
+        PLAN,
+        "if old.elements is new.elements or old.elements == new.elements:\n        return []\n"
+        "    return [FlushSet",
+        "if len(old.elements) == len(new.elements):\n        return []\n    return [FlushSet",
+        "tests/property/test_collisions.py::test_what_changes_under_one_name_is_written",
     ),
     Fault(
         "policies are taken in the order of a hash",
@@ -319,10 +328,10 @@ SWAPS = (
         "a change of the dispatch maps happens in place",
         "DESIGN: one swap",
         OBJECTS,
-        '        name = SetName(f"{prefix}-{digest(content)}")\n        if self._claim(name, content):\n'
-        "            self.maps[name]",
-        '        name = SetName(f"{prefix}-{digest(content)}" if "-" in prefix else prefix)\n'
-        "        if self._claim(name, content):\n            self.maps[name]",
+        "        name = SetName(claimed)\n"
+        "        self._serves(name)\n        if new:\n            self.maps[name]",
+        '        name = SetName(claimed if "-" in prefix else prefix)\n'
+        "        self._serves(name)\n        if new:\n            self.maps[name]",
         "tests/kernel/test_swap.py::test_no_packet_leaks_and_none_is_lost_while_rulesets_are_swapped[routed]",
     ),
     Fault(

@@ -11,6 +11,7 @@ from policyd_compiler.lower.classes import HostIndex
 from policyd_compiler.lower.dispatch import base_chains
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.roots import FAMILIES, lower_roots
+from policyd_compiler.names import Names
 from policyd_compiler.nft.ast import Family, Goto, Jump, Table, Verdict
 from policyd_compiler.options import Options
 
@@ -23,9 +24,9 @@ class Lowered:
     owners: Mapping[str, frozenset[str]]
 
 
-def lower(snapshot: Snapshot, options: Options) -> Lowered:
-    """Lower a snapshot. Equal snapshots and options give equal tables."""
-    objects = Objects(options.deny)
+def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> Lowered:
+    """Lower a snapshot. Equal snapshots and options give equal tables. Names are fresh if none are given."""
+    objects = Objects(options.deny, names or Names())
     indexes = {family: HostIndex(snapshot.hosts, family, snapshot.groups) for family in FAMILIES}
     dispatch: dict[tuple[Direction, Family], list[tuple[int, Verdict]]] = {}
     for isolation, endpoints in _shared(snapshot.endpoints):

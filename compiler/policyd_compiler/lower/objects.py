@@ -10,7 +10,7 @@ from typing import Literal
 
 from policyd_compiler.addr import Interval
 from policyd_compiler.lower.classes import HostIndex
-from policyd_compiler.names import Names, digest
+from policyd_compiler.names import Names
 from policyd_compiler.nft.ast import (
     Chain,
     ChainName,
@@ -47,13 +47,13 @@ class Objects:
     blame. What serves all pods, such as the dispatch maps, has none.
     """
 
-    def __init__(self, deny: Literal["drop", "reject"]) -> None:
+    def __init__(self, deny: Literal["drop", "reject"], names: Names) -> None:
         self.sets: dict[SetName, Set] = {}
         self.maps: dict[SetName, VerdictMap] = {}
         self.chains: dict[ChainName, Chain] = {}
         self.owners: dict[str, set[str]] = {}
         self._serving: frozenset[str] = frozenset()
-        self._names = Names()
+        self._names = names
         self._deny = deny
         self._verdicts: dict[PortSet, Verdict] = {}
         self._addresses: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -62,9 +62,8 @@ class Objects:
         """What is added from now on serves these policies (`namespace/name`)."""
         self._serving = frozenset(policies)
 
-    def _claim(self, name: str, content: bytes) -> bool:
+    def _serves(self, name: str) -> None:
         self.owners.setdefault(name, set()).update(self._serving)
-        return self._names.claim(name, content)
 
     def addresses(self, index: HostIndex, family: Family, mask: int) -> tuple[int, ...]:
         """The addresses of a family behind a mask of hosts, sorted."""
@@ -80,8 +79,10 @@ class Objects:
     ) -> ChainName:
         """Add a chain `prefix-HASH-suffix` with these rules, or find the one there is."""
         content = "\n".join(map(print_rule, rules)).encode()
-        name = ChainName("-".join(part for part in (prefix, digest(content), suffix) if part))
-        if self._claim(name, content):
+        claimed, new = self._names.of_content(prefix, content, suffix)
+        name = ChainName(claimed)
+        self._serves(name)
+        if new:
             self.chains[name] = Chain(name, rules, notes=notes)
         return name
 
@@ -103,8 +104,10 @@ class Objects:
 
     def _add_set(self, prefix: str, part: Set) -> SetName:
         content = _bytes_of(part)
-        name = SetName(f"{prefix}-{digest(content)}")
-        if self._claim(name, content):
+        claimed, new = self._names.of_content(prefix, content)
+        name = SetName(claimed)
+        self._serves(name)
+        if new:
             self.sets[name] = replace(part, name=name)
         return name
 
@@ -120,8 +123,10 @@ class Objects:
 
     def _add_map(self, prefix: str, part: VerdictMap) -> SetName:
         content = _bytes_of(part) + "\n".join(verdict_texts(part)).encode()
-        name = SetName(f"{prefix}-{digest(content)}")
-        if self._claim(name, content):
+        claimed, new = self._names.of_content(prefix, content)
+        name = SetName(claimed)
+        self._serves(name)
+        if new:
             self.maps[name] = replace(part, name=name)
         return name
 
@@ -149,8 +154,12 @@ class Objects:
         rules = (*(Rule(Return(), (match,)) for match in port_matches(ports)), Rule(self.deny()))
         content = "\n".join(map(print_rule, rules)).encode()
         text = _ports_name(ports) + ("" if self._deny == "drop" else f"-{self._deny}")
-        name = ChainName(f"ports-{text}" if len(text) <= _LONGEST_PORTS else f"ports-x{digest(content)}")
-        self._claim(name, content)
+        if len(text) <= _LONGEST_PORTS:
+            claimed, _ = self._names.claim(f"ports-{text}", content)
+        else:
+            claimed, _ = self._names.of_content("ports-x", content)
+        name = ChainName(claimed)
+        self._serves(name)
         self.chains[name] = Chain(name, rules)
         return Goto(name)
 
