@@ -12,7 +12,7 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -24,6 +24,9 @@ from policyd_compiler.options import Options
 PREFIX = "POLICYD_"
 #: What nft takes as a table's name, without what is awkward in a shell.
 TABLE = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
+
+#: Other engines of NetworkPolicy that policyd knows by what they leave on a node (policyd/node/facts.py).
+Engine: TypeAlias = Literal["Calico", "kube-router", "kube-network-policies", "kindnet", "weave-npc"]
 
 #: Prints a wrong value in part: a few lines of YAML can mean more than memory holds.
 _BRIEF = reprlib.Repr()
@@ -64,6 +67,9 @@ class Settings(BaseModel):
     )
     deny: Literal["drop", "reject"] = Field(
         "drop", description="how packets are denied; reject is for debugging"
+    )
+    other_engines: Annotated[tuple[Engine, ...], BeforeValidator(_split)] = Field(
+        (), description="policy engines that are here on purpose, such as Calico: no condition names them"
     )
     live_connections: Literal["cut", "keep"] = Field(
         "cut", description="whether a change that denies a live connection ends it"

@@ -64,7 +64,7 @@ class NodeWatch:
             )
         else:
             self._trouble = ""
-            found = judge(tuple(self._looks), self._settings.pod_interfaces)
+            found = judge(tuple(self._looks), self._settings.pod_interfaces, self._settings.other_engines)
             self._found = tuple(Condition(f.name, f.text, f.untrue) for f in found)
 
     def _complain(self, text: str) -> None:

@@ -28,6 +28,7 @@ SETTINGS = (
     "context",
     "table",
     "pod_interfaces",
+    "other_engines",
     "deny",
     "backend",
     "state_dir",

@@ -43,7 +43,8 @@ async def examine(settings: Settings) -> tuple[Line, ...]:
     table = await _kernel(settings, found)
     addresses = table.addresses if isinstance(table, KernelTable) else ()
     try:
-        found.extend(node_lines(await asyncio.to_thread(read_facts, addresses), settings.pod_interfaces))
+        facts = await asyncio.to_thread(read_facts, addresses)
+        found.extend(node_lines(facts, settings.pod_interfaces, settings.other_engines))
     except EnvironmentRefused as error:
         found.append(Line("node", "unseen", str(error)))
     told = await ask_state(settings.listen)

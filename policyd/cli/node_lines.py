@@ -36,9 +36,11 @@ class Line:
     text: str
 
 
-def node_lines(facts: Facts, pod_interfaces: Collection[str]) -> Iterator[Line]:
+def node_lines(
+    facts: Facts, pod_interfaces: Collection[str], other_engines: Collection[str] = ()
+) -> Iterator[Line]:
     """A line for each topic, or for each thing that is wrong in it."""
-    findings = judge([facts], pod_interfaces)
+    findings = judge([facts], pod_interfaces, other_engines)
     for topic in dict.fromkeys(_TOPICS.values()):
         wrong = [finding for finding in findings if _TOPICS[finding.name] == topic]
         for finding in wrong:
@@ -59,11 +61,17 @@ def _well(topic: str, facts: Facts, pod_interfaces: Collection[str]) -> Line:
         case "connections":
             return _connections(facts)
         case "engines" if facts.tables is not None:
-            return Line(topic, "ok", "no other engine of NetworkPolicy shows in nftables")
+            return Line(topic, "ok", _engines(facts))
         case "flowtables" if facts.tables is not None:
             return Line(topic, "ok", "none")
         case _:
             return Line(topic, "unseen", "the kernel tells it to root only")
+
+
+def _engines(facts: Facts) -> str:
+    if not facts.engines:
+        return "no other engine of NetworkPolicy shows in nftables"
+    return f"{some(facts.engines)} enforces policies here, too, as other_engines says"
 
 
 def _forwarding(facts: Facts) -> Line:

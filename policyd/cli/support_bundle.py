@@ -34,6 +34,7 @@ SETTINGS = (
     "context",
     "table",
     "pod_interfaces",
+    "other_engines",
     "deny",
     "backend",
     "state_dir",

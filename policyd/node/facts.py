@@ -25,6 +25,8 @@ _ENGINE_TABLES = {
     "inet kindnet-network-policies": "kindnet",
 }
 _ENGINE_CHAINS = {"cali-FORWARD": "Calico", "KUBE-ROUTER-FORWARD": "kube-router", "WEAVE-NPC": "weave-npc"}
+#: Their names, as the setting `other_engines` has them.
+ENGINES = frozenset((*_ENGINE_TABLES.values(), *_ENGINE_CHAINS.values()))
 
 
 @dataclass(frozen=True, slots=True)

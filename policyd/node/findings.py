@@ -43,18 +43,21 @@ class Finding:
     untrue: bool
 
 
-def judge(looks: Sequence[Facts], pod_interfaces: Collection[str] = ()) -> tuple[Finding, ...]:
+def judge(
+    looks: Sequence[Facts], pod_interfaces: Collection[str] = (), other_engines: Collection[str] = ()
+) -> tuple[Finding, ...]:
     """What is wrong, after one or more looks of which the last is the newest.
 
     `pod_interfaces` are the names, or patterns of names, that are configured. Routes come and go with pods,
-    so what must not be so for a moment only counts if it was so in every look.
+    so what must not be so for a moment only counts if it was so in every look. `other_engines` are here on
+    purpose.
     """
     now = looks[-1]
     return (
         *_bridges(now, pod_interfaces),
         *_unseen(looks),
         *_forwarding(now),
-        *_others(now),
+        *_others(now, other_engines),
     )
 
 
@@ -170,11 +173,13 @@ def _forwarding(facts: Facts) -> Iterator[Finding]:
         yield Finding("forwarding-off", text, untrue=False)
 
 
-def _others(facts: Facts) -> Iterator[Finding]:
+def _others(facts: Facts, other_engines: Collection[str]) -> Iterator[Finding]:
     for engine, sign in sorted(facts.engines.items()):
+        if engine in other_engines:
+            continue
         text = (
             f"{engine} enforces policies here, too ({sign}), and a packet passes if both let it: "
-            "switch one of them off, and remove what it left"
+            "switch one of them off and remove what it left, or name it in the setting other_engines"
         )
         yield Finding("second-engine", text, untrue=False)
     if facts.flowtables:

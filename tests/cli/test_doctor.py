@@ -139,6 +139,13 @@ def test_a_full_table_of_connections_is_a_warning() -> None:
         assert [line.state for line in node_lines(full, ()) if line.name == "connections"] == [state]
 
 
+def test_a_second_engine_that_is_meant_is_no_warning() -> None:
+    node = replace(facts({}), engines={"Calico": "table ip calico"})
+    for meant, state in (((), "warn"), (("Calico",), "ok")):
+        [line] = [line for line in node_lines(node, (), meant) if line.name == "engines"]
+        assert (line.state, "Calico enforces policies here, too" in line.text) == (state, True)
+
+
 def test_many_interfaces_are_counted() -> None:
     links = [Link(number, f"cali{number}", "veth") for number in range(10, 30)]
     ways = {f"10.0.0.{link.index}": Way(link.index) for link in links}

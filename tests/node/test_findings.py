@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
-from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, Connections, Facts
+from policyd.config import Engine
+from policyd.node.facts import BRIDGE4, BRIDGE6, ENGINES, FORWARD4, FORWARD6, Connections, Facts
 from policyd.node.findings import NAMES, STEADY_LOOKS, Finding, judge
 from policyd.node.links import Link, Way
 
@@ -178,6 +180,16 @@ def test_others_at_work_are_told() -> None:
     assert "Calico enforces policies here, too (table ip calico)" in judge([engine])[0].text
     assert names(judge([engine])) == [("second-engine", False)]
     assert names(judge([replace(node, flowtables=("inet f ft",))])) == [("flowtable", False)]
+
+
+def test_an_engine_that_is_there_on_purpose_is_no_finding_and_another_is() -> None:
+    node = replace(facts({}), engines={"Calico": "table ip calico", "kindnet": "table inet kindnet"})
+    assert [f.text.split()[0] for f in judge([node], other_engines=["Calico"])] == ["kindnet"]
+    assert judge([node], other_engines=["kindnet", "Calico"]) == ()
+
+
+def test_every_engine_that_is_noticed_can_be_named_as_meant() -> None:
+    assert set(get_args(Engine)) == ENGINES
 
 
 def test_what_could_not_be_read_is_not_taken_for_absent() -> None:
