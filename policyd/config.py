@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -18,12 +19,24 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from policyd.errors import BadInput, Diagnostic
-from policyd_compiler.options import Options
+from policyd.errors import BadFlags, BadInput, Diagnostic
+from policyd_compiler.options import (
+    TABLE,
+    Deny,
+    Hairpin,
+    NodeEgress,
+    Options,
+    interface_mistake,
+    table_mistake,
+)
 
 PREFIX = "POLICYD_"
-#: What nft takes as a table's name, without what is awkward in a shell.
-TABLE = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
+#: What Kubernetes puts into a container's environment for a Service called `policyd…`.
+_OF_SERVICES = re.compile(
+    r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$"
+)
+#: Variables that are no settings.
+_OTHERS = frozenset({PREFIX + "CONFIG", PREFIX + "DEBUG"})
 
 #: Other engines of NetworkPolicy that policyd knows by what they leave on a node (policyd/node/facts.py).
 Engine: TypeAlias = Literal["Calico", "kube-router", "kube-network-policies", "kindnet", "weave-npc"]
@@ -45,6 +58,27 @@ def _check_address(value: str) -> str:
     return value
 
 
+def _check_table(value: str) -> str:
+    return _checked("table", value, table_mistake(value))
+
+
+def _check_interfaces(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_checked("interface", name, interface_mistake(name)) for name in names)
+
+
+def _checked(kind: str, value: str, mistake: str | None) -> str:
+    if mistake is not None:
+        # As a value, for its braces would mean something in the sentence itself.
+        raise PydanticCustomError(kind, "{mistake}", {"mistake": mistake})
+    return value
+
+
+def _compiled(name: str, **more: Any) -> Any:
+    """An option of the compiler as a setting: what it is for and its default are said there."""
+    option = Options.__dataclass_fields__[name]
+    return Field(option.default, description=option.metadata["help"], **more)
+
+
 class Settings(BaseModel):
     """How an agent runs. Each field is a key of the file, a variable `POLICYD_FIELD` and a flag `--field`."""
 
@@ -55,22 +89,18 @@ class Settings(BaseModel):
     recursive: bool = Field(default=False, description="read the directory's folders, too")
     kubeconfig: str = Field("", description="path of a kubeconfig; without one, the pod's service account")
     context: str = Field("", description="context of the kubeconfig; without one, the current context")
-    table: str = Field("policyd", pattern=TABLE, description="nft table")
-    pod_interfaces: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
-        (), description="interfaces of pods, such as cni0 or veth*: unknown pods behind them are closed"
+    table: Annotated[str, AfterValidator(_check_table)] = _compiled(
+        "table", json_schema_extra={"pattern": TABLE}
     )
-    node_egress: Literal["enforce", "exempt"] = Field(
-        "enforce", description="whether egress policies judge traffic of a pod to its own node"
-    )
-    hairpin: Literal["allow", "evaluate"] = Field(
-        "allow", description="whether policies judge a pod that reaches itself through its Service"
-    )
-    deny: Literal["drop", "reject"] = Field(
-        "drop", description="how packets are denied; reject is for debugging"
+    pod_interfaces: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_interfaces)] = (
+        _compiled("pod_interfaces")
     )
     other_engines: Annotated[tuple[Engine, ...], BeforeValidator(_split)] = Field(
         (), description="policy engines that are here on purpose, such as Calico: no condition names them"
     )
+    node_egress: NodeEgress = _compiled("node_egress")
+    hairpin: Hairpin = _compiled("hairpin")
+    deny: Deny = _compiled("deny")
     live_connections: Literal["cut", "keep"] = Field(
         "cut", description="whether a change that denies a live connection ends it"
     )
@@ -102,21 +132,32 @@ class Settings(BaseModel):
 
     def options(self) -> Options:
         """The part of the settings that decides what is compiled."""
-        return Options(self.table, self.pod_interfaces, self.node_egress, self.hairpin, self.deny)
+        return Options(**{name: getattr(self, name) for name in Options.__dataclass_fields__})
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, and for each field where its value is from: `default`, a file, a variable or a flag."""
+    """Settings, and for each field where its value is from: `default`, a file, a variable or a flag.
+
+    `warnings`: variables that look like settings and are none.
+    """
 
     settings: Settings
     origins: Mapping[str, str]
+    warnings: tuple[Diagnostic, ...] = ()
+
+    def place(self, name: str) -> str:
+        """Where a person looks for the value of a setting: a flag, a variable, a file."""
+        return _place(name, self.origins.get(name, "settings"))
 
 
 def load_settings(
     flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ, file: Path | None = None
 ) -> Loaded:
-    """Read the settings; flags win over variables, variables over the file. Raises BadInput."""
+    """Read the settings; flags win over variables, variables over the file.
+
+    Raises BadInput, or BadFlags if nothing but flags is wrong.
+    """
     path = file or (Path(environment[PREFIX + "CONFIG"]) if environment.get(PREFIX + "CONFIG") else None)
     values: dict[str, Any] = {}
     origins = dict.fromkeys(Settings.model_fields, "default")
@@ -130,9 +171,21 @@ def load_settings(
         values.update(layer)
         origins.update(dict.fromkeys(layer, origin))
     try:
-        return Loaded(Settings(**values), origins)
+        return Loaded(Settings(**values), origins, tuple(_warn(environment, known)))
     except ValidationError as error:
-        raise BadInput(tuple(_tell(problem, origins) for problem in error.errors())) from None
+        problems = error.errors()
+        kind = BadFlags if all(_origin(problem, origins) == "flag" for problem in problems) else BadInput
+        raise kind(tuple(_tell(problem, origins) for problem in problems)) from None
+
+
+def _warn(environment: Mapping[str, str], known: Collection[str]) -> Iterator[Diagnostic]:
+    """Name variables that somebody may have meant as settings: passed over, they leave a default in force."""
+    for name in sorted(environment.keys() - known - _OTHERS):
+        if name.startswith(PREFIX) and not _OF_SERVICES.search(name):
+            close = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            text = f"{name!r} is no setting and means nothing{hint}"
+            yield Diagnostic("environment", 0, 0, "warning", text)
 
 
 #: What PyYAML lets through of what Python's own types raise, as for `!!int x`.
@@ -150,9 +203,21 @@ def _read_file(path: Path) -> Mapping[str, Any]:
 
 
 def _tell(problem: Mapping[str, Any], origins: Mapping[str, str]) -> Diagnostic:
-    name = str(problem["loc"][0]) if problem["loc"] else ""
-    origin = origins.get(name, "settings")
+    name, origin = _name(problem), _origin(problem, origins)
     if problem["type"] == "extra_forbidden":
         return Diagnostic(origin, 0, 0, "error", f"there is no setting {name}")
-    place = {"environment": PREFIX + name.upper(), "flag": "--" + name.replace("_", "-")}.get(origin, origin)
-    return Diagnostic(place, 0, 0, "error", f"{name}: {problem['msg']}, not {_BRIEF.repr(problem['input'])}")
+    # Of a list the sentence names the culprit.
+    end = "" if problem["type"] == "interface" else f", not {_BRIEF.repr(problem['input'])}"
+    return Diagnostic(_place(name, origin), 0, 0, "error", f"{name}: {problem['msg']}{end}")
+
+
+def _name(problem: Mapping[str, Any]) -> str:
+    return str(problem["loc"][0]) if problem["loc"] else ""
+
+
+def _origin(problem: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    return origins.get(_name(problem), "settings")
+
+
+def _place(name: str, origin: str) -> str:
+    return {"environment": PREFIX + name.upper(), "flag": "--" + name.replace("_", "-")}.get(origin, origin)

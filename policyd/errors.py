@@ -49,6 +49,12 @@ class BadInput(PolicydError):
         self.diagnostics = diagnostics
 
 
+class BadFlags(BadInput):
+    """The same of a command line: nothing but flags is wrong."""
+
+    exit_code = Exit.USAGE
+
+
 class EnvironmentRefused(PolicydError):
     """The kernel, a missing program or a missing permission said no."""
 

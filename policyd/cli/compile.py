@@ -15,6 +15,7 @@ from policyd.cli.flags import (
     add_compiler_flags,
     add_manifest_flags,
     compiler_options,
+    generation,
     node_name,
 )
 from policyd.cli.kernel_check import check
@@ -81,7 +82,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     group.add_argument(
         "--generation",
-        type=int,
+        type=generation,
         metavar="N",
         help="number the ruleset so, to compare it with one that an agent holds (1, as an agent's first)",
     )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import fields
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from policyd.kube.reading import Options as ReadingOptions
 from policyd.kube.reading import Severity
 from policyd.kube.syntax import dns_label_mistake, subdomain_mistake
-from policyd_compiler.options import Options
+from policyd_compiler.options import Options, interface_mistake, table_mistake
 
-_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-#: As the kernel has it, but without what nft would take for something else.
-_INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}|[A-Za-z0-9_.:@-]{1,14}\*")
 _SEVERITIES: dict[str, Severity] = {"warn": "warning", "error": "error"}
 
 
@@ -73,46 +72,25 @@ def reading_options(args: argparse.Namespace) -> ReadingOptions:
 
 
 def add_compiler_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that change what is compiled."""
+    """Add the flags that change what is compiled: one for each option of the compiler."""
     group = parser.add_argument_group("what is compiled")
-    group.add_argument(
-        "--pod-interfaces",
-        type=_interfaces,
-        default=(),
-        metavar="NAMES",
-        help="interfaces of pods on the node, such as cni0,veth*: unknown pods behind them are closed",
-    )
-    group.add_argument(
-        "--node-egress",
-        choices=("enforce", "exempt"),
-        default="enforce",
-        help="whether egress policies judge traffic of a pod to its own node (%(default)s)",
-    )
-    group.add_argument(
-        "--hairpin",
-        choices=("allow", "evaluate"),
-        default="allow",
-        help="whether policies judge a pod that reaches itself through its Service (%(default)s)",
-    )
-    group.add_argument(
-        "--deny",
-        choices=("drop", "reject"),
-        default="drop",
-        help="how packets are denied; reject is for debugging (%(default)s)",
-    )
-    add_table_flag(group)
-
-
-def add_table_flag(parser: argparse._ActionsContainer) -> None:
-    """Add `--table`."""
-    parser.add_argument(
-        "--table", type=_table, default="policyd", help="name of the nft table, of family inet (%(default)s)"
-    )
+    choices = get_type_hints(Options)
+    for option in fields(Options):
+        text = f"{option.metadata['help']}{f' ({option.default})' if option.default else ''}"
+        flag = f"--{option.name.replace('_', '-')}"
+        if get_origin(choices[option.name]) is Literal:
+            group.add_argument(
+                flag, choices=get_args(choices[option.name]), default=option.default, help=text
+            )
+        elif isinstance(option.default, tuple):
+            group.add_argument(flag, type=_interfaces, default=option.default, metavar="NAMES", help=text)
+        else:
+            group.add_argument(flag, type=_table, default=option.default, help=text)
 
 
 def compiler_options(args: argparse.Namespace) -> Options:
     """What is compiled, by the flags of `add_compiler_flags`."""
-    return Options(args.table, args.pod_interfaces, args.node_egress, args.hairpin, args.deny)
+    return Options(**{option.name: getattr(args, option.name) for option in fields(Options)})
 
 
 def add_color_flag(parser: argparse._ActionsContainer) -> None:
@@ -127,30 +105,29 @@ def add_color_flag(parser: argparse._ActionsContainer) -> None:
 
 def node_name(text: str) -> str:
     """The name of a node, for `type` of a flag."""
-    mistake = subdomain_mistake(text)
-    if mistake is not None:
-        raise argparse.ArgumentTypeError(mistake)
-    return text
+    return _passed(text, subdomain_mistake(text))
 
 
 def _namespace(text: str) -> str:
-    mistake = dns_label_mistake(text)
-    if mistake is not None:
-        raise argparse.ArgumentTypeError(mistake)
-    return text
+    return _passed(text, dns_label_mistake(text))
+
+
+def generation(text: str) -> int:
+    """The number of a ruleset, for `type` of a flag."""
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 on, of at most 18 digits, not {text!r}")
+    return int(text)
 
 
 def _table(text: str) -> str:
-    if not _TABLE.fullmatch(text):
-        raise argparse.ArgumentTypeError("must be a letter, and at most 63 letters, digits, '_', '.', '-'")
-    return text
+    return _passed(text, table_mistake(text))
 
 
 def _interfaces(text: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(","))
-    for name in names:
-        if not _INTERFACE.fullmatch(name):
-            raise argparse.ArgumentTypeError(
-                f"{name!r} is not an interface: at most 15 letters, digits and '_.:@-'; '*' at the end"
-            )
-    return names
+    return tuple(_passed(name, interface_mistake(name)) for name in map(str.strip, text.split(",")))
+
+
+def _passed(text: str, mistake: str | None) -> str:
+    if mistake is not None:
+        raise argparse.ArgumentTypeError(mistake)
+    return text

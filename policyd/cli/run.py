@@ -11,7 +11,7 @@ from policyd.agent.daemon import run_agent
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
 from policyd.cli.version import VERSION
-from policyd.errors import Exit, WrongUsage
+from policyd.errors import BadInput, Diagnostic, Exit, WrongUsage
 from policyd.obs.log import set_up
 
 TEXT = """\
@@ -31,9 +31,13 @@ def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
 
 
 async def _main(args: argparse.Namespace) -> int:
-    settings = settings_of(args).settings
-    set_up(settings.log_level, settings.log_format)
+    loaded = settings_of(args)
+    settings = loaded.settings
     if not settings.node:
         raise WrongUsage(f"--node is needed: the name of this node, perhaps {os.uname().nodename}")
+    if settings.manifests is not None and not settings.manifests.is_dir():
+        text = f"manifests: {settings.manifests} is not a directory"
+        raise BadInput((Diagnostic(loaded.place("manifests"), 0, 0, "error", text),))
+    set_up(settings.log_level, settings.log_format)
     await run_agent(settings, VERSION)
     return Exit.OK

@@ -9,7 +9,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from policyd.cli import terminal
 from policyd.config import Loaded, Settings, load_settings
+from policyd.kube.syntax import printable
 
 
 def add_setting_flags(parser: argparse.ArgumentParser, only: Iterable[str] = ()) -> None:
@@ -23,9 +25,15 @@ def add_setting_flags(parser: argparse.ArgumentParser, only: Iterable[str] = ())
 
 
 def settings_of(args: argparse.Namespace) -> Loaded:
-    """The settings by the flags of a command line, the environment and the file. Raises BadInput."""
+    """The settings by the flags of a command line, the environment and the file; warnings are printed.
+
+    Raises BadInput.
+    """
     flags = {name: getattr(args, name, None) for name in Settings.model_fields}
-    return load_settings(flags, file=args.config)
+    loaded = load_settings(flags, file=args.config)
+    for warning in loaded.warnings:
+        terminal.say(printable(str(warning)))
+    return loaded
 
 
 def _flag(field: FieldInfo) -> dict[str, Any]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from policyd.cli import compile as compile_command
 from policyd.cli import kernel_check
 from policyd.cli.kernel_check import check
 from policyd.errors import EnvironmentRefused
+from policyd.pipeline import Build, build
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.json_printer import print_replace_json
 from policyd_compiler.nft.printer import print_replace
-from policyd_compiler.options import Options
+from policyd_compiler.options import Options, table_mistake
 from tests.cli.calls import POLICYD, SHOP, Call, as_list, finish, start
 from tests.routes import compile_stored
 from tests.worlds import Case, recorded_cases, written_cases
@@ -72,15 +76,52 @@ def test_a_ruleset_that_is_fine_is_said_to_be(call: Call) -> None:
     assert checked.err == "policyd: n1: ok, the kernel takes the ruleset\n"
 
 
-def test_a_ruleset_that_the_kernel_refuses_is_a_finding(tmp_path: Path, call: Call) -> None:
-    """`set` is a word of nft, and no name of a table for it."""
-    arguments = ("compile", "-f", "-", "--table", "set", "--check")
+def build_refused(*arguments: Any) -> Build:
+    """What is compiled, under a name that nft does not take: `set` is a word of its own."""
+    built = build(*arguments)
+    return replace(built, table=replace(built.table, name="set"))
+
+
+def test_a_ruleset_that_the_kernel_refuses_is_a_finding(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compile_command, "build", build_refused)
+    arguments = ("compile", "-f", "-", "--check")
     refused = call(*arguments, "--node", "n1", stdin=as_list(*SHOP))
     assert (refused.code, refused.out) == (1, "")
     assert "ruleset of n1:1:16: error: syntax error, unexpected set" in refused.err
     files = call(*arguments, "--all-nodes", "--output-dir", tmp_path, stdin=as_list(*SHOP))
     assert files.code == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--pod-interfaces", "lxc*,lxc_health"),
+        ("--pod-interfaces", "veth*,veth1*,eth0,eth0*,cni0"),
+        ("--pod-interfaces", "a,a@b,A.1,-x,_*,fifteen-letter_,fourteen-lett*"),
+        ("--table", "a" * 64),
+        ("--table", "T.1_-x"),
+        ("--table", "inet-policyd"),
+    ],
+)
+def test_settings_that_pass_are_taken_by_the_kernel(flag: str, value: str, call: Call) -> None:
+    checked = call("compile", "-f", "-", "--node", "n1", "--check", f"{flag}={value}", stdin=as_list(*SHOP))
+    assert (checked.code, checked.err) == (0, "policyd: n1: ok, the kernel takes the ruleset\n")
+
+
+@pytest.mark.parametrize("name", ["", "1", "a b", "ä", "-a", "inet", "table", "flush"])
+def test_nft_refuses_as_a_table_what_settings_refuse(name: str) -> None:
+    done = subprocess.run(
+        ["unshare", "--net", "nft", "--check", "--file", "-"],
+        input=f"add table inet {name}\n",
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert table_mistake(name) is not None
 
 
 def test_a_refused_line_is_told_with_the_policies_that_it_serves() -> None:

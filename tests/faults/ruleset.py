@@ -246,6 +246,14 @@ HOOKS = (
         f"{GUARDS}::test_an_unknown_pod_neither_sends_nor_receives[routed]",
     ),
     Fault(
+        "names of interfaces that overlap go to the kernel, which refuses the whole ruleset",
+        "NP-107",
+        "compiler/policyd_compiler/lower/roots.py",
+        "covering(options.pod_interfaces)",
+        "tuple(sorted(set(options.pod_interfaces)))",
+        "tests/cli/test_kernel.py::test_settings_that_pass_are_taken_by_the_kernel[--pod-interfaces-lxc*,lxc_health]",
+    ),
+    Fault(
         "link-local addresses are exempt from the guard",
         "NP-151",
         DISPATCH,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from policyd_compiler.ir import Direction, Snapshot
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.nft.ast import Family, SetName, Verdict
-from policyd_compiler.options import Options
+from policyd_compiler.options import Options, covering
 
 FAMILIES: tuple[Family, ...] = (4, 6)
 
@@ -57,7 +57,7 @@ def lower_roots(snapshot: Snapshot, dispatch: Dispatch, options: Options, object
             addresses = tuple(sorted(a for a, _ in holders))
             known[family] = objects.add_host_set(f"known{family}", family, addresses)
     interfaces = (
-        objects.add_interface_set("pod-interfaces", tuple(sorted(set(options.pod_interfaces))))
+        objects.add_interface_set("pod-interfaces", covering(options.pod_interfaces))
         if options.pod_interfaces
         else None
     )

@@ -11,6 +11,7 @@ from functools import partial
 from typing import assert_never, cast
 
 from policyd_compiler.addr import BITS, cover_prefixes, print_address, print_v4, print_v6
+from policyd_compiler.errors import CompilerBug
 from policyd_compiler.nft.ast import (
     PROTOCOL_NUMBERS,
     TYPEOF,
@@ -135,8 +136,11 @@ def _key_printer(part: Set | VerdictMap) -> Callable[[Key], str]:
 
 
 def print_key(kind: KeyType, key: Key) -> str:
-    """One element's key. Raises KeyError for a key that does not fit its type: our bug."""
+    """One element's key. Raises KeyError for a key that does not fit its type, CompilerBug for a name that
+    would end its quotes: our bugs."""
     if isinstance(key, str):
+        if '"' in key or not key.isprintable():
+            raise CompilerBug(f"no interface has the name {key!r}")
         return f'"{key}"'
     family = _KEY_FAMILY[kind]
     if isinstance(key, int):
