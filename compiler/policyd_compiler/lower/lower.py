@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from policyd_compiler.ir import Direction, Endpoint, Isolation, Snapshot
+from policyd_compiler.ir import Direction, Endpoint, Isolation, Origin, Snapshot
 from policyd_compiler.lower.chains import lower_isolation
 from policyd_compiler.lower.classes import HostIndex
 from policyd_compiler.lower.dispatch import base_chains
 from policyd_compiler.lower.objects import Objects
+from policyd_compiler.lower.owners import Owners
 from policyd_compiler.lower.roots import FAMILIES, lower_roots
 from policyd_compiler.names import Names
-from policyd_compiler.nft.ast import Family, Goto, Jump, Table, Verdict
+from policyd_compiler.nft.ast import ChainName, Family, Goto, Jump, Table, Verdict
 from policyd_compiler.options import Options
 
 
@@ -29,18 +30,18 @@ def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> L
     objects = Objects(options.deny, names or Names())
     indexes = {family: HostIndex(snapshot.hosts, family, snapshot.groups) for family in FAMILIES}
     dispatch: dict[tuple[Direction, Family], list[tuple[int, Verdict]]] = {}
+    served: list[tuple[ChainName, tuple[Origin, ...]]] = []
     for isolation, endpoints in _shared(snapshot.endpoints):
         keys = [endpoint.key for endpoint in endpoints]
         for family in FAMILIES:
             addresses = [a for e in endpoints if (a := e.host.address(family)) is not None]
             if not addresses:
                 continue
-            objects.serve(origin.policy for origin in isolation.policies)
             chain = lower_isolation(isolation, keys, indexes[family], family, objects)
+            served.append((chain, isolation.policies))
             # Egress comes back to the base chain, where the receiver's ingress is asked; ingress is the end.
             verdict = Jump(chain) if isolation.direction == "egress" else Goto(chain)
             dispatch.setdefault((isolation.direction, family), []).extend((a, verdict) for a in addresses)
-    objects.serve(())
     roots = lower_roots(snapshot, dispatch, options, objects)
     chains = base_chains(roots, options, objects)
     table = Table(
@@ -50,9 +51,7 @@ def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> L
         chains=tuple(sorted((*objects.chains.values(), *chains), key=lambda c: c.name)),
         notes=snapshot.notes,
     )
-    return Lowered(
-        table, {name: frozenset(policies) for name, policies in objects.owners.items() if policies}
-    )
+    return Lowered(table, Owners(table, served))
 
 
 def _shared(endpoints: tuple[Endpoint, ...]) -> list[tuple[Isolation, list[Endpoint]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from itertools import compress
 from struct import pack
@@ -41,29 +40,16 @@ _LONGEST_PORTS = 48
 
 
 class Objects:
-    """Collects sets, maps and chains while a snapshot is lowered.
-
-    `owners` names, for each object, the policies it serves: where the kernel refuses an object, they are to
-    blame. What serves all pods, such as the dispatch maps, has none.
-    """
+    """Collects sets, maps and chains while a snapshot is lowered."""
 
     def __init__(self, deny: Literal["drop", "reject"], names: Names) -> None:
         self.sets: dict[SetName, Set] = {}
         self.maps: dict[SetName, VerdictMap] = {}
         self.chains: dict[ChainName, Chain] = {}
-        self.owners: dict[str, set[str]] = {}
-        self._serving: frozenset[str] = frozenset()
         self._names = names
         self._deny = deny
         self._verdicts: dict[PortSet, Verdict] = {}
         self._addresses: dict[tuple[int, int], tuple[int, ...]] = {}
-
-    def serve(self, policies: Iterable[str]) -> None:
-        """What is added from now on serves these policies (`namespace/name`)."""
-        self._serving = frozenset(policies)
-
-    def _serves(self, name: str) -> None:
-        self.owners.setdefault(name, set()).update(self._serving)
 
     def addresses(self, index: HostIndex, family: Family, mask: int) -> tuple[int, ...]:
         """The addresses of a family behind a mask of hosts, sorted."""
@@ -81,7 +67,6 @@ class Objects:
         content = "\n".join(map(print_rule, rules)).encode()
         claimed, new = self._names.of_content(prefix, content, suffix)
         name = ChainName(claimed)
-        self._serves(name)
         if new:
             self.chains[name] = Chain(name, rules, notes=notes)
         return name
@@ -106,7 +91,6 @@ class Objects:
         content = _bytes_of(part)
         claimed, new = self._names.of_content(prefix, content)
         name = SetName(claimed)
-        self._serves(name)
         if new:
             self.sets[name] = replace(part, name=name)
         return name
@@ -125,7 +109,6 @@ class Objects:
         content = _bytes_of(part) + "\n".join(verdict_texts(part)).encode()
         claimed, new = self._names.of_content(prefix, content)
         name = SetName(claimed)
-        self._serves(name)
         if new:
             self.maps[name] = replace(part, name=name)
         return name
@@ -142,8 +125,6 @@ class Objects:
         known = self._verdicts.get(ports)
         if known is None:
             known = self._verdicts[ports] = self._make_verdict(ports)
-        elif isinstance(known, Goto):
-            self.owners[known.chain].update(self._serving)
         return known
 
     def _make_verdict(self, ports: PortSet) -> Verdict:
@@ -159,7 +140,6 @@ class Objects:
         else:
             claimed, _ = self._names.of_content("ports-x", content)
         name = ChainName(claimed)
-        self._serves(name)
         self.chains[name] = Chain(name, rules)
         return Goto(name)
 

@@ -1,0 +1,83 @@
+"""Which policies a chain, set or map serves: worked out when somebody asks, as each may serve them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+
+from policyd_compiler.ir import Origin
+from policyd_compiler.nft.ast import (
+    AddrInSet,
+    AddrVmap,
+    Chain,
+    ChainName,
+    Goto,
+    IfnameInSet,
+    Jump,
+    PairInSet,
+    Rule,
+    Set,
+    Table,
+    VerdictMap,
+)
+
+
+class Owners(Mapping[str, frozenset[str]]):
+    """For names of a table, the policies (`namespace/name`) that they serve; what serves all pods is absent.
+
+    Holds the chain of each isolation and no more: written down for each object, this would be as much as the
+    product of objects and policies. The first question walks the table, each question a name's referrers.
+    """
+
+    def __init__(self, table: Table, served: Iterable[tuple[ChainName, tuple[Origin, ...]]]) -> None:
+        self._table = table
+        self._served: dict[str, list[tuple[Origin, ...]]] = {}
+        for chain, policies in served:
+            self._served.setdefault(chain, []).append(policies)
+
+    def __getitem__(self, name: str) -> frozenset[str]:
+        served: dict[int, tuple[Origin, ...]] = {}
+        seen, ahead = {name}, [name]
+        while ahead:
+            near = ahead.pop()
+            served.update((id(policies), policies) for policies in self._served.get(near, ()))
+            new = self._referrers.get(near, set()) - seen
+            seen |= new
+            ahead.extend(new)
+        if not served:
+            raise KeyError(name)
+        return frozenset(origin.policy for policies in served.values() for origin in policies)
+
+    def __iter__(self) -> Iterator[str]:
+        parts: tuple[Set | VerdictMap | Chain, ...] = (
+            *self._table.sets,
+            *self._table.maps,
+            *self._table.chains,
+        )
+        return (part.name for part in parts if part.name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @cached_property
+    def _referrers(self) -> dict[str, set[str]]:
+        """For each name, the chains and maps that refer to it."""
+        found: dict[str, set[str]] = {}
+        for chain in self._table.chains:
+            for name in (name for rule in chain.rules for name in _names(rule)):
+                found.setdefault(name, set()).add(chain.name)
+        for part in self._table.maps:
+            for name in {verdict.chain for _, verdict in part.elements if isinstance(verdict, Goto | Jump)}:
+                found.setdefault(name, set()).add(part.name)
+        return found
+
+
+def _names(rule: Rule) -> Iterator[str]:
+    """What a rule refers to."""
+    for match in rule.matches:
+        if isinstance(match, AddrInSet | PairInSet | IfnameInSet):
+            yield match.set
+    if isinstance(rule.action, AddrVmap):
+        yield rule.action.map
+    elif isinstance(rule.action, Goto | Jump):
+        yield rule.action.chain
