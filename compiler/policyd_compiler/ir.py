@@ -127,6 +127,19 @@ class Isolation:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """The node's end of a pod's link, by which its packets come in.
+
+    `bridge` is the bridge whose port it is, empty where packets are routed. `mac` is the hardware address of
+    the pod's end, 48 bits; None where it is not known.
+    """
+
+    interface: str
+    bridge: str = ""
+    mac: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A pod on this node. A direction without an Isolation is open: no policy selects the pod in it."""
 
@@ -134,6 +147,7 @@ class Endpoint:
     host: Host
     ingress: Isolation | None
     egress: Isolation | None
+    attachment: Attachment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +155,8 @@ class Snapshot:
     """Everything the compiler needs to know about one node.
 
     `groups` are masks of hosts that rules name as a whole, the most useful to share first. They mean nothing:
-    they only say which sets chains may have in common.
+    they only say which sets chains may have in common. `bridges` are the node's bridges that lead to its pods,
+    and `other_ports` the ports of bridges that lead to no pod.
     """
 
     node: str
@@ -149,3 +164,5 @@ class Snapshot:
     endpoints: tuple[Endpoint, ...]
     notes: tuple[str, ...] = field(default=())
     groups: tuple[int, ...] = field(default=())
+    bridges: tuple[str, ...] = field(default=())
+    other_ports: tuple[str, ...] = field(default=())

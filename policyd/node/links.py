@@ -18,7 +18,7 @@ _GET_LINK, _GET_ROUTE, _GET_FILTER = 18, 26, 46
 _LINK = struct.Struct("=BxHiII")
 _ROUTING = struct.Struct("=BBBBBBBBI")
 _TRAFFIC = struct.Struct("=BxHiIII")
-_NAME, _MASTER, _LINK_INFO, _STATISTICS = 3, 10, 18, 23
+_NAME, _PEER, _MASTER, _LINK_INFO, _STATISTICS, _PEER_NETNS = 3, 5, 10, 18, 23, 37
 _KIND, _OF_LINK, _OF_PORT = 1, 2, 5
 _CALL_IPTABLES, _CALL_IP6TABLES, _ISOLATED = 36, 37, 33
 _DESTINATION, _INTERFACE, _GATEWAY, _VIA = 1, 4, 5, 18
@@ -32,7 +32,9 @@ class Link:
     """A network interface. `kind` is as `ip -d link` has it, empty for hardware; `master` is an index or 0.
 
     Of a bridge, `calls_iptables` and `calls_ip6tables` say that its own option shows its packets to the IP
-    hooks, whatever the sysctls say. `isolated` is of a bridge's port. `received` counts packets.
+    hooks, whatever the sysctls say. `isolated` is of a bridge's port. `received` counts packets. Of a veth
+    whose other end is in another network namespace, `peer` is that end's index and `netns` the number by
+    which this namespace knows the other.
     """
 
     index: int
@@ -43,6 +45,8 @@ class Link:
     calls_iptables: bool = False
     calls_ip6tables: bool = False
     received: int = 0
+    peer: int = 0
+    netns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ def _link(payload: bytes) -> Link:
         calls_iptables=kind == "bridge" and _is_on(of_link, _CALL_IPTABLES),
         calls_ip6tables=kind == "bridge" and _is_on(of_link, _CALL_IP6TABLES),
         received=struct.unpack_from("=Q", fields[_STATISTICS])[0] if _STATISTICS in fields else 0,
+        peer=struct.unpack("=I", fields.get(_PEER, bytes(4)))[0],
+        netns=struct.unpack("=i", fields[_PEER_NETNS])[0] if _PEER_NETNS in fields else None,
     )
 
 
