@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from policyd.cluster.attachments import attached
 from policyd.cluster.resolve import resolve
 from policyd.cluster.state import ClusterState
 from policyd_compiler.driver import compile_snapshot
@@ -52,7 +53,8 @@ def build(
     Policies in `quarantined` isolate their pods and allow nothing (decisions 8).
     """
     resolved = resolve(state, node, quarantined)
-    lowered = compile_snapshot(resolved.snapshot, options)
+    snapshot = attached(resolved.snapshot, state.attachments)
+    lowered = compile_snapshot(snapshot, options)
     table = stamp(lowered.table, FIRST_GENERATION)
     return Build(
         resolved.snapshot, table, lowered.owners, resolved.warnings, _count(resolved.snapshot, table)

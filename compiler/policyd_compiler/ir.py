@@ -155,8 +155,8 @@ class Snapshot:
     """Everything the compiler needs to know about one node.
 
     `groups` are masks of hosts that rules name as a whole, the most useful to share first. They mean nothing:
-    they only say which sets chains may have in common. `bridges` are the node's bridges that lead to its pods,
-    and `other_ports` the ports of bridges that lead to no pod.
+    they only say which sets chains may have in common. `bridges` are the node's bridges that lead to its
+    pods, and `other_ports` the ports of bridges that lead to no pod.
     """
 
     node: str

@@ -31,11 +31,16 @@ MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A pod's addresses as numbers, as its network plugin gave them."""
+    """A pod's addresses as numbers, as its network plugin gave them.
+
+    `interfaces` are those of the node that it names, a bridge among them; `mac` is the pod's end's, if named.
+    """
 
     uid: str
     v4: int | None
     v6: int | None
+    interfaces: tuple[str, ...] = ()
+    mac: int | None = None
 
 
 class CniCache:
@@ -103,7 +108,7 @@ def read_hint(value: object) -> Hint | None:
             "kind": "cniCacheV1",
             "ifName": str(device),
             "cniArgs": list(pairs),
-            "result": {"ips": list(ips)},
+            "result": {"ips": list(ips)} as result,
         }:
             pairs = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]
             uids = [value for key, value in pairs if key == "K8S_POD_UID"]
@@ -116,6 +121,21 @@ def read_hint(value: object) -> Hint | None:
         return None
     try:
         found = {(ip := ip_interface(text).ip).version: int(ip) for text in reversed(texts)}
-        return Hint(uids[0], found.get(4), found.get(6))
+        interfaces, mac = _read_interfaces(result.get("interfaces"), device)
+        return Hint(uids[0], found.get(4), found.get(6), interfaces, mac)
     except ValueError:
         return None
+
+
+def _read_interfaces(value: object, device: str) -> tuple[tuple[str, ...], int | None]:
+    """The interfaces outside the pod, and the pod's own hardware address. ValueError for an odd one."""
+    items = [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    outside = tuple(
+        item["name"] for item in items if not item.get("sandbox") and isinstance(item.get("name"), str)
+    )
+    macs = [
+        item["mac"]
+        for item in items
+        if item.get("sandbox") and item.get("name") == device and isinstance(item.get("mac"), str)
+    ]
+    return outside, int.from_bytes(bytes.fromhex(macs[0].replace(":", ""))) if macs and macs[0] else None

@@ -36,6 +36,8 @@ NAMES = (
     "state-unsaved",
     "kernel-unfit",
     "node-unexamined",
+    "interfaces-unread",
+    "pods-unbound",
     *NODE_NAMES,
 )
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from policyd.agent.attachment_watch import AttachmentWatch
 from policyd.agent.claim import claim_node
 from policyd.agent.cni_cache import CniCache
 from policyd.agent.directory import DirectorySource
@@ -58,7 +59,7 @@ async def run_agent(settings: Settings, version: str) -> None:
         target = Target(settings.node, settings.options())
         timing = Timing(verify_every=settings.verify_interval)
         reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
-        parts: list[Part] = [NodeWatch(nft, settings, store.state)]
+        parts: list[Part] = [NodeWatch(nft, settings, store.state), AttachmentWatch(store)]
         if settings.cni_cache:
             parts.append(CniCache(Path(settings.cni_cache), store.hint))
         if settings.live_connections == "cut":

@@ -9,9 +9,11 @@ from dataclasses import replace
 from typing import assert_never
 
 from policyd.agent.cni_cache import Hint
+from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert
 from policyd.cluster.state import ClusterState
 from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
+from policyd.node.attach import LocalPod
 
 
 class ObjectStore:
@@ -29,10 +31,14 @@ class ObjectStore:
         self._urgent = False
         self._policy_times: dict[str, float] = {}
         self._hints: Mapping[str, Hint] = {}
+        self._attachments = UNKNOWN
+        #: Set when this node's pods, or what is known of their addresses and interfaces, may have changed.
+        self.local_changed = asyncio.Event()
 
     def hint(self, hints: Mapping[str, Hint]) -> None:
         """What this node's network plugin says of pods' addresses, by uid: all that it says now."""
         self._hints = hints
+        self.local_changed.set()
         if any(self._is_waiting(pod) for pod in self._pods.values()):
             self._changed = self._urgent = True
             self._wake.set()
@@ -41,6 +47,26 @@ class ObjectStore:
         """A pod of this node whose address the API server does not know yet, but its network plugin does."""
         return pod.node == self._node and not pod.has_address and not pod.terminal and pod.uid in self._hints
 
+    def attach(self, attachments: Attachments) -> None:
+        """What this node's links say: which interface leads to which of its pods."""
+        if attachments != self._attachments:
+            self._attachments = attachments
+            self._changed = True
+            self._wake.set()
+
+    def local_pods(self) -> tuple[LocalPod, ...]:
+        """This node's pods that have a network of their own, with what the network plugin said of them."""
+        return tuple(
+            _local_pod(key, pod, self._hints.get(pod.uid))
+            for key, pod in self._pods.items()
+            if pod.node == self._node and not pod.host_network and not pod.terminal
+        )
+
+    @property
+    def attachments(self) -> Attachments:
+        """What is known of the node's interfaces now."""
+        return self._attachments
+
     def apply(self, events: Sequence[Event]) -> None:
         """Take what a source says; cheap, so that a source may call it for every chunk that it reads."""
         for event in events:
@@ -48,7 +74,9 @@ class ObjectStore:
                 case Upsert(key, item):
                     self._put(key, item)
                 case Delete(kind, key):
-                    self._of(kind).pop(key, None)
+                    gone = self._of(kind).pop(key, None)
+                    if isinstance(gone, Pod) and gone.node == self._node:
+                        self.local_changed.set()
                     if kind == "NetworkPolicy":
                         self._policy_times.setdefault(key, time.monotonic())
                 case Synced(kind):
@@ -88,7 +116,9 @@ class ObjectStore:
         if self._hints:
             waiting = {k: self._hints[p.uid] for k, p in pods.items() if self._is_waiting(p)}
             pods |= {k: replace(pods[k], v4=hint.v4, v6=hint.v6) for k, hint in waiting.items()}
-        return ClusterState(pods, dict(self._namespaces), dict(self._policies), dict(self._nodes))
+        return ClusterState(
+            pods, dict(self._namespaces), dict(self._policies), dict(self._nodes), self._attachments
+        )
 
     def _of(
         self, kind: Kind
@@ -111,6 +141,8 @@ class ObjectStore:
                     known is None or (known.node, known.v4, known.v6) != (item.node, item.v4, item.v6)
                 ):
                     self._urgent = True
+                if item.node == self._node:
+                    self.local_changed.set()
                 self._pods[key] = item
             case Namespace():
                 self._namespaces[key] = item
@@ -121,3 +153,9 @@ class ObjectStore:
                 self._nodes[key] = item
             case _:
                 assert_never(item)
+
+
+def _local_pod(key: str, pod: Pod, hint: Hint | None) -> LocalPod:
+    v4, v6 = (pod.v4, pod.v6) if pod.has_address or hint is None else (hint.v4, hint.v6)
+    addresses = frozenset((family, a) for family, a in ((4, v4), (6, v6)) if a is not None)
+    return LocalPod(key, addresses) if hint is None else LocalPod(key, addresses, hint.interfaces, hint.mac)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from policyd.errors import BadInput, Diagnostic
-from policyd_compiler.ir import Attachment
+from policyd_compiler.ir import Attachment, Snapshot
 
 _KEYS = {"pods", "bridges", "others"}
 _POD_KEYS = {"interface", "bridge", "mac"}
@@ -29,6 +29,18 @@ class Attachments:
 
 
 UNKNOWN = Attachments()
+
+
+def attached(snapshot: Snapshot, attachments: Attachments) -> Snapshot:
+    """The snapshot with what is known of its endpoints' interfaces."""
+    if attachments == UNKNOWN:
+        return snapshot
+    return replace(
+        snapshot,
+        endpoints=tuple(replace(e, attachment=attachments.pods.get(e.key)) for e in snapshot.endpoints),
+        bridges=attachments.bridges,
+        other_ports=attachments.others,
+    )
 
 
 def attachments_json(attachments: Attachments) -> dict[str, Any]:

@@ -6,17 +6,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """Objects by key: `namespace/name`, or the name of what has no namespace."""
+    """Objects by key: `namespace/name`, or the name of what has no namespace.
+
+    `attachments` are what is known of one node beside its objects: which interface leads to which pod.
+    """
 
     pods: Mapping[str, Pod] = field(default_factory=dict)
     namespaces: Mapping[str, Namespace] = field(default_factory=dict)
     policies: Mapping[str, NetworkPolicy] = field(default_factory=dict)
     nodes: Mapping[str, Node] = field(default_factory=dict)
+    attachments: Attachments = UNKNOWN
 
     @classmethod
     def of(cls, objects: Iterable[KubeObject]) -> ClusterState:

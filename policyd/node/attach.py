@@ -68,7 +68,11 @@ def attach(pods: Sequence[LocalPod], network: Network, before: Attachments) -> A
         and (link.master not in hanging or link.kind != "veth" or link.netns is None)
     )
     return Attachments(
-        {pod.key: _attachment(pod, found[pod.key], by_index, network) for pod in pods if pod.key in found},
+        {
+            pod.key: _attachment(pod, found[pod.key], by_index, network, before.pods.get(pod.key))
+            for pod in pods
+            if pod.key in found
+        },
         tuple(sorted(by_index[index].name for index in hanging if by_index[index].name in by_name)),
         tuple(sorted(others)),
     )
@@ -132,9 +136,13 @@ def _by_peer(
     return found
 
 
-def _attachment(pod: LocalPod, link: Link, by_index: Mapping[int, Link], network: Network) -> Attachment:
+def _attachment(
+    pod: LocalPod, link: Link, by_index: Mapping[int, Link], network: Network, before: Attachment | None
+) -> Attachment:
     master = by_index.get(link.master)
     bridge = master.name if master is not None and master.kind == "bridge" else ""
     peer = network.peers.get(link.index)
-    mac = pod.mac if pod.mac is not None else peer.mac if peer is not None else None
-    return Attachment(link.name, bridge, mac)
+    # What a pod's end said first counts: it may take a sibling's hardware address later.
+    known = before.mac if before is not None and before.interface == link.name else None
+    said = known if known is not None or peer is None else peer.mac
+    return Attachment(link.name, bridge, said if pod.mac is None else pod.mac)

@@ -1,0 +1,134 @@
+"""Keeps the store's attachments true: reads this node's links when a link or a pod of the node changes.
+
+A task beside the reconciler. Without it, or where something cannot be read, pods are known by address alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+
+from policyd.agent.conditions import Condition
+from policyd.agent.store import ObjectStore
+from policyd.applier.netlink import open_socket
+from policyd.cluster.attachments import Attachments
+from policyd.kube.cidr import print_ip
+from policyd.node.attach import LocalPod, Network, attach
+from policyd.node.links import read_links, read_ways
+from policyd.node.peers import read_peers
+
+log = logging.getLogger(__name__)
+
+#: How old the last look may be: of routes that change on their own no event is heard.
+LOOK_SECONDS = 10.0
+#: The least time between two looks: a pod's start is several events.
+REST_SECONDS = 0.02
+#: A pod without an interface for so many looks is reported: while pods come and go some have none.
+STEADY_LOOKS = 3
+_ROUTE, _SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_LINK = 0, 270, 1, 1
+#: Pods named in a sentence; the rest is counted.
+_NAMED = 3
+
+
+class AttachmentWatch:
+    """Reads which interface leads to which pod; `run` is its only task."""
+
+    def __init__(self, store: ObjectStore, every: float = LOOK_SECONDS) -> None:
+        self._store, self._every = store, every
+        self._unbound: dict[str, int] = {}
+        self._trouble = ""
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Pods whose interface is not found, and what kept it from being found."""
+        if self._trouble:
+            return (Condition("interfaces-unread", self._trouble, untrue=False),)
+        steady = sorted(key for key, looks in self._unbound.items() if looks >= STEADY_LOOKS)
+        if not steady:
+            return ()
+        more = f" and {len(steady) - _NAMED} more" if len(steady) > _NAMED else ""
+        text = (
+            f"the interfaces of {', '.join(steady[:_NAMED])}{more} are not found, so another such pod of "
+            "this node can send with their addresses: mount libcni's results (cni_cache)"
+        )
+        return (Condition("pods-unbound", text, untrue=False),)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        changed = self._store.local_changed
+        listener = _listen()
+        loop = asyncio.get_running_loop()
+        if listener is not None:
+            loop.add_reader(listener, _drain, listener, changed)
+        try:
+            while True:
+                changed.clear()
+                await self.look()
+                await asyncio.sleep(REST_SECONDS)
+                try:
+                    async with asyncio.timeout(self._every):
+                        await changed.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            if listener is not None:
+                loop.remove_reader(listener)
+                listener.close()
+
+    async def look(self) -> None:
+        """Read the links once, and bring the store up to date."""
+        pods = self._store.local_pods()
+        try:
+            found = await asyncio.to_thread(read_attachments, pods, self._store.attachments)
+        except (OSError, RuntimeError) as error:  # no socket, no thread: what was known stays
+            self._complain(f"this node's links cannot be read: {error}")
+            return
+        self._trouble = ""
+        self._store.attach(found)
+        unbound = [pod.key for pod in pods if pod.addresses and pod.key not in found.pods]
+        self._unbound = {key: self._unbound.get(key, 0) + 1 for key in unbound}
+
+    def _complain(self, text: str) -> None:
+        if text != self._trouble:
+            log.warning("interfaces cannot be read", extra={"event": "interfaces.unread", "reason": text})
+        self._trouble = text
+
+
+def read_attachments(pods: Sequence[LocalPod], before: Attachments) -> Attachments:
+    """One reading of this node's links. Raises OSError.
+
+    The kernel is asked only for what libcni's results and the last look leave open.
+    """
+    links = read_links()
+    names = {link.name for link in links}
+    asked = [pod for pod in pods if names.isdisjoint(pod.interfaces)]
+    texts = {print_ip(family, number): (family, number) for pod in asked for family, number in pod.addresses}
+    ways = {texts[text]: way for text, way in read_ways(texts).items()}
+    first = attach(pods, Network(links, ways), before)
+    complete = {attachment.interface for attachment in first.pods.values() if attachment.mac is not None}
+    peers = read_peers(link for link in links if link.name not in complete)
+    return attach(pods, Network(links, ways, peers), before)
+
+
+def _listen() -> socket.socket | None:
+    """A socket that hears of links that come, go and change; None where there can be none."""
+    try:
+        opened = open_socket(_ROUTE)
+        opened.setblocking(False)  # noqa: FBT003 the standard library's signature
+        opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_LINK)
+    except OSError as error:
+        log.warning("links are not heard of", extra={"event": "interfaces.unheard", "reason": str(error)})
+        return None
+    return opened
+
+
+def _drain(listener: socket.socket, changed: asyncio.Event) -> None:
+    """Something about links: what, the next look tells; that some was lost says the same."""
+    try:
+        while listener.recv(1 << 16):
+            changed.set()
+    except BlockingIOError:
+        pass
+    except OSError:
+        changed.set()

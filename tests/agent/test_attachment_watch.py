@@ -1,0 +1,95 @@
+"""What a running agent knows of its pods' interfaces: from the kernel, and from libcni's results."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from policyd.agent.attachment_watch import STEADY_LOOKS, AttachmentWatch
+from policyd.agent.cni_cache import Hint, read_hint
+from policyd.agent.store import ObjectStore
+from policyd.cluster.events import Delete, Upsert
+from policyd.kube.manifests import load_manifest
+from policyd.kube.objects import Pod
+from policyd.lab.lab import Lab
+from policyd.lab.plan import Bridged, NodePlan, PodPlan
+from policyd_compiler.ir import Attachment
+from tests.agent.test_cni_cache import RESULT
+
+BRIDGE_PLUGIN = [
+    {"name": "cni0", "mac": "02:00:00:00:00:01"},
+    {"name": "veth1234", "mac": "02:00:00:00:00:02"},
+    {"name": "eth0", "mac": "02:00:00:00:00:03", "sandbox": "/var/run/netns/cni-1"},
+]
+
+
+def with_interfaces(value: object) -> dict[str, Any]:
+    return {**RESULT, "result": {**RESULT["result"], "interfaces": value}}
+
+
+def test_a_result_names_the_nodes_interfaces_and_the_pods_hardware_address() -> None:
+    hint = read_hint(with_interfaces(BRIDGE_PLUGIN))
+    assert hint is not None
+    assert (hint.interfaces, hint.mac) == (("cni0", "veth1234"), 0x02_00_00_00_00_03)
+
+
+@pytest.mark.parametrize("odd", [None, 7, {}, [None], [{"name": 7}], [{"sandbox": "x", "name": "eth0"}]])
+def test_a_result_without_usable_interfaces_is_still_a_hint(odd: object) -> None:
+    hint = read_hint(with_interfaces(odd))
+    assert hint is not None
+    assert (hint.interfaces, hint.mac) == ((), None)
+
+
+def pod(name: str, address: str, uid: str) -> Pod:
+    text = (
+        f"apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop, uid: {uid}}}\n"
+        f"spec: {{nodeName: n1, containers: [{{name: c}}]}}\n"
+        f"status: {{phase: Running, podIPs: [{{ip: {address}}}]}}\n"
+    )
+    [item], _ = load_manifest(text.encode(), "pod.yaml")
+    assert isinstance(item, Pod)
+    return item
+
+
+@pytest.mark.kernel
+@pytest.mark.asyncio
+async def test_the_links_of_the_node_bind_its_pods() -> None:
+    plans = (PodPlan("shop/a", ("10.0.0.1",)), PodPlan("shop/b", ("10.0.0.2",)))
+    node = NodePlan("n1", ("192.0.2.1", "2001:db8:1::1"), plans, Bridged(("10.0.0.254", "fd00::fe")))
+    store = ObjectStore("n1", asyncio.Event())
+    a, b = pod("a", "10.0.0.1", "uid-a"), pod("b", "10.0.0.2", "uid-b")
+    store.apply([Upsert("shop/a", a), Upsert("shop/b", b), Upsert("shop/u", pod("u", "10.0.0.9", "uid-u"))])
+    watch = AttachmentWatch(store)
+    with Lab([node]) as lab:
+        devices = {key: pod.device for key, pod in lab.pods.items()}
+        with lab.nodes["n1"].entered():
+            await watch.look()
+            assert {key: found.interface for key, found in store.attachments.pods.items()} == devices
+            assert (store.take_changed(), store.attachments.bridges) == (True, ("cni0",))
+            # The plugin's word by the pod's uid counts more than what a pod says of itself.
+            store.hint({"uid-a": Hint("uid-a", None, None, ("cni0", devices["shop/b"]), 7)})
+            store.apply([Delete("Pod", "shop/b")])
+            await watch.look()
+            assert store.attachments.pods == {"shop/a": Attachment(devices["shop/b"], "cni0", 7)}
+            for _ in range(STEADY_LOOKS):
+                await watch.look()
+    [condition] = watch.conditions()
+    assert (condition.name, condition.untrue) == ("pods-unbound", False)
+    assert "shop/u" in condition.text
+
+
+def test_changes_of_this_nodes_pods_ask_for_another_look() -> None:
+    store = ObjectStore("n1", asyncio.Event())
+    mine, other = pod("a", "10.0.0.1", "uid-a"), replace(pod("c", "10.0.0.3", "uid-c"), node="n2")
+    for change, expected in (
+        ([Upsert("shop/c", other)], False),
+        ([Delete("Pod", "shop/c")], False),
+        ([Upsert("shop/a", mine)], True),
+        ([Delete("Pod", "shop/a")], True),
+    ):
+        store.local_changed.clear()
+        store.apply(change)
+        assert store.local_changed.is_set() is expected
