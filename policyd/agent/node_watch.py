@@ -13,8 +13,10 @@ from policyd.cluster.state import ClusterState
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
 from policyd.kube.cidr import print_ips
+from policyd.node.bridges import hides_packets, show_packets
 from policyd.node.facts import Facts, read_facts
-from policyd.node.findings import STEADY_LOOKS, judge
+from policyd.node.findings import STEADY_LOOKS, judge, pod_bridges
+from policyd.node.links import Link
 from policyd.node.self_test import refusal
 
 log = logging.getLogger(__name__)
@@ -23,15 +25,24 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 10.0
 #: While no pod is known, as at the start: the first one must not seem to be well for as long as that.
 FIRST_SECONDS = 1.0
+#: After a bridge was had to show its packets: long enough for the log to say that it had not.
+SHOWN_SECONDS = 2.0
 
 
 class NodeWatch:
     """Whether this node is such that policies can be enforced on it; `run` is its only task."""
 
     def __init__(
-        self, nft: Nft, settings: Settings, state: Callable[[], ClusterState], every: float = LOOK_SECONDS
+        self,
+        nft: Nft,
+        settings: Settings,
+        state: Callable[[], ClusterState],
+        every: float = LOOK_SECONDS,
+        show: Callable[[Link], None] = show_packets,
     ) -> None:
         self._nft, self._settings, self._state, self._every = nft, settings, state, every
+        self._show = show
+        self._shown = False
         self._looks: deque[Facts] = deque(maxlen=STEADY_LOOKS)
         self._found: tuple[Condition, ...] = ()
         self._unfit: str | None = ""  # empty: not tried yet
@@ -48,7 +59,8 @@ class NodeWatch:
         while True:
             await self._look()
             knows_pods = bool(self._looks) and bool(self._looks[-1].addresses)
-            await asyncio.sleep(self._every if knows_pods else min(FIRST_SECONDS, self._every))
+            least = SHOWN_SECONDS if self._shown else self._every if knows_pods else FIRST_SECONDS
+            await asyncio.sleep(min(least, self._every))
 
     async def _look(self) -> None:
         try:
@@ -64,8 +76,32 @@ class NodeWatch:
             )
         else:
             self._trouble = ""
+            await asyncio.to_thread(self._show_bridges, self._looks[-1])
             found = judge(tuple(self._looks), self._settings.pod_interfaces, self._settings.other_engines)
             self._found = tuple(Condition(f.name, f.text, f.untrue) for f in found)
+
+    def _show_bridges(self, facts: Facts) -> None:
+        """Have the pods' bridges show their packets to IP by their own option: sysctls are set back (NP-150).
+
+        What is found wrong in this look stays wrong until the next one sees that it is not.
+        """
+        self._shown = False
+        for bridge, together in pod_bridges(facts, self._settings.pod_interfaces):
+            if not together or not hides_packets(facts, bridge):
+                continue
+            try:
+                self._show(bridge)
+            except OSError as error:
+                log.warning(
+                    "a bridge cannot be had to show its packets to IP",
+                    extra={"event": "bridge.unshown", "bridge": bridge.name, "reason": str(error)},
+                )
+            else:
+                self._shown = True
+                log.info(
+                    "a bridge shows its packets to IP by its own option",
+                    extra={"event": "bridge.shown", "bridge": bridge.name},
+                )
 
     def _complain(self, text: str) -> None:
         if text != self._trouble:

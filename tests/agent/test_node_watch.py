@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,9 @@ from policyd.cluster.state import ClusterState
 from policyd.config import load_settings
 from policyd.kube.manifests import load_manifest
 from policyd.lab.namespace import Namespace
+from policyd.node.bridges import show_packets
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6
+from policyd.node.links import Link
 from tests.agent.agents import WORLD, policy, running, until, write
 from tests.agent.asking import ask
 
@@ -58,33 +62,71 @@ def test_a_bridge_that_hides_packets_is_told_by_everything_that_tells(
 ) -> None:
     with running(node, directory) as agent:
         until(lambda: ask(node, "/readyz")[0] == 200)
+        until(lambda: shows(node))
         node.set_sysctls({BRIDGE4: "0"})
-        until(lambda: ask(node, "/readyz")[0] == 503)
-        assert "[-] bridge-netfilter-off: what pods on the bridge cni0" in ask(node, "/readyz")[1]
-        metrics = ask(node, "/metrics")[1]
-        assert 'policyd_condition{condition="bridge-netfilter-off"} 1.0' in metrics
-        assert "policyd_enforcing 0.0" in metrics
-        until(lambda: agent.says("something is not as it should be"))
-        node.set_sysctls({BRIDGE4: "1"})
+        with setting_back(node):
+            until(lambda: ask(node, "/readyz")[0] == 503)
+            assert "[-] bridge-netfilter-off: what pods on the bridge cni0" in ask(node, "/readyz")[1]
+            metrics = ask(node, "/metrics")[1]
+            assert 'policyd_condition{condition="bridge-netfilter-off"} 1.0' in metrics
+            assert "policyd_enforcing 0.0" in metrics
+            until(lambda: agent.says("something is not as it should be"))
         until(lambda: ask(node, "/readyz") == (200, "ok\n"))
         assert "policyd_enforcing 1.0" in ask(node, "/metrics")[1]
         until(lambda: agent.says("a condition is over"))
-        [began] = [line for line in agent.log() if line.get("event") == "condition.began"]
-        assert (began["level"], began["condition"]) == ("error", "bridge-netfilter-off")
+        began = {
+            (line["condition"], line["level"])
+            for line in agent.log()
+            if line.get("event") == "condition.began"
+        }
+        assert began == {("bridge-netfilter-off", "error"), ("pods-unbound", "warning")}
 
 
 def test_an_agent_is_not_ready_on_a_bridge_that_hides_packets(node: Namespace, directory: Path) -> None:
+    """It has the bridge show them by its own option, and is ready then; while that is set back it is not."""
     node.set_sysctls({BRIDGE6: "0"})
-    with running(node, directory):
+    with setting_back(node), running(node, directory):
         until(lambda: BRIDGE6 in ask(node, "/readyz")[1])
         assert ask(node, "/readyz")[0] == 503
+    with running(node, directory):
+        until(lambda: ask(node, "/readyz")[0] == 200)
+        assert shows(node)
 
 
-def watch(node: Namespace, nft: FakeNft | NftProgram, *texts: str) -> NodeWatch:
+def shows(node: Namespace) -> bool:
+    """Whether the bridge shows its packets to IP by its own options."""
+    done = node.run(["ip", "-d", "link", "show", "cni0"])
+    assert done.returncode == 0, done.stderr
+    return "nf_call_iptables 1 " in done.stdout and "nf_call_ip6tables 1 " in done.stdout
+
+
+@contextmanager
+def setting_back(node: Namespace) -> Iterator[None]:
+    """Somebody who takes the bridge's options away, again and again."""
+    over = threading.Event()
+
+    def set_back() -> None:
+        while not over.wait(0.01):
+            node.ip(["link set cni0 type bridge nf_call_iptables 0 nf_call_ip6tables 0"])
+
+    somebody = threading.Thread(target=set_back)
+    somebody.start()
+    try:
+        yield
+    finally:
+        over.set()
+        somebody.join()
+
+
+def watch(
+    node: Namespace,
+    nft: FakeNft | NftProgram,
+    *texts: str,
+    show: Callable[[Link], None] = show_packets,
+) -> NodeWatch:
     objects = [item for text in texts for item in load_manifest(text.encode(), "x")[0]]
-    return NodeWatch(
-        nft, load_settings({"node": "n1"}, {}).settings, lambda: ClusterState.of(objects), every=0.01
-    )
+    settings = load_settings({"node": "n1"}, {}).settings
+    return NodeWatch(nft, settings, lambda: ClusterState.of(objects), every=0.01, show=show)
 
 
 def look(watched: NodeWatch, node: Namespace) -> list[str]:
@@ -94,8 +136,21 @@ def look(watched: NodeWatch, node: Namespace) -> list[str]:
     return [condition.name for condition in watched.conditions()]
 
 
-def test_what_flips_back_is_noticed_each_time(node: Namespace) -> None:
+def test_a_bridge_shows_its_packets_whatever_becomes_of_the_sysctls(node: Namespace) -> None:
     watched = watch(node, FakeNft(), WORLD)
+    assert look(watched, node) == []
+    node.set_sysctls({BRIDGE4: "0", BRIDGE6: "0"})
+    assert look(watched, node) == []
+    node.ip(["link set cni0 type bridge nf_call_iptables 0"])
+    assert (look(watched, node), look(watched, node)) == (["bridge-netfilter-off"], [])
+
+
+def forbidden(bridge: Link) -> None:
+    raise PermissionError(f"{bridge.name} is somebody else's")
+
+
+def test_what_flips_back_is_noticed_each_time(node: Namespace) -> None:
+    watched = watch(node, FakeNft(), WORLD, show=forbidden)
     for _ in range(2):
         assert look(watched, node) == []
         node.set_sysctls({BRIDGE4: "0", BRIDGE6: "0"})
