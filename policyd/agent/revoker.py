@@ -73,19 +73,35 @@ class Revoker:
                 self._trouble = ""
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _look(self, addresses: Mapping[int, frozenset[int]], table: Table) -> None:
-        """Forget what is denied now, and what has opened a forgotten connection again."""
+    async def settle(self) -> int:
+        """Look until nothing comes back, in the place of `run`: how many connections were ended.
+
+        Raises EnvironmentRefused where they cannot be listed.
+        """
+        ended = 0
+        while self._table is not None and (any(self._pending.values()) or self._watched):
+            pending, self._pending = self._pending, {}
+            ended += await self._look(pending, self._table)
+            if self._watched:
+                await asyncio.sleep(LOOK_SECONDS)
+        return ended
+
+    async def _look(self, addresses: Mapping[int, frozenset[int]], table: Table) -> int:
+        """Forget what is denied now, and what has opened a forgotten connection again: how many."""
+        ended = 0
         conntrack = Conntrack()
         try:
             if any(addresses.values()):
                 forgotten = await asyncio.to_thread(_forget_denied, conntrack, addresses, table)
                 self._tell(forgotten)
+                ended += len(forgotten)
                 until = time.monotonic() + WATCH_SECONDS
                 self._watched += tuple(_Watched(flow, table, until) for flow in forgotten)
             self._watched, back = await asyncio.to_thread(_forget_mirrored, conntrack, self._watched, table)
             self._metrics.revoked.inc(len(back))
         finally:
             conntrack.close()
+        return ended
 
     def _tell(self, forgotten: tuple[Flow, ...]) -> None:
         self._metrics.revoked.inc(len(forgotten))

@@ -85,6 +85,10 @@ class Applier:
         self._leftovers = any(step.kind == "sweep" for step in transaction.steps)
         return Applied(self.generation, tuple(step.kind for step in _changes(transaction)), before)
 
+    def planned(self, desired: Table) -> tuple[StepKind, ...]:
+        """The steps that `apply` would take, by what was read back; none if nothing differs."""
+        return tuple(step.kind for step in _changes(plan(self._held, stamp(desired, self.generation))))
+
     async def _run(self, step: Step) -> None:
         # Megabytes, in a large cluster: the loop goes on reading what comes meanwhile.
         await self._send(await asyncio.to_thread(lambda: step.script))

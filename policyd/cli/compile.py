@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import SUPPRESS, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +20,13 @@ from policyd.cli.flags import (
 )
 from policyd.cli.kernel_check import check
 from policyd.cli.loading import load_cluster
+from policyd.cli.nodes import build_warnings, choose_nodes
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.summary import print_summary
 from policyd.cluster.state import ClusterState
-from policyd.errors import Diagnostic, Exit, WrongUsage
+from policyd.errors import Exit, WrongUsage
 from policyd.kube.encode import without_source
-from policyd.kube.syntax import did_you_mean, printable, quote
+from policyd.kube.syntax import printable
 from policyd.pipeline import Build, build
 from policyd_compiler.ir_json import print_ir
 from policyd_compiler.nft.json_printer import print_replace_json
@@ -39,13 +40,13 @@ FORMATS: dict[str, tuple[str, Callable[[ClusterState, Build], str]]] = {
     "ir": (".ir.json", lambda _, built: print_ir(built.snapshot)),
     "summary": (".txt", print_summary),
 }
-#: Nodes named in a message; a cluster may have thousands.
-_NAMED = 10
 
 USAGE = "-f PATH [--node NAME] [OPTIONS]"
 TEXT = """\
 Turn Namespaces, Nodes, Pods and NetworkPolicies, as YAML or JSON, into the nftables ruleset of a node.
-The ruleset goes to standard output and is applied by nobody; `nft -f -` would, as one transaction."""
+The ruleset goes to standard output and is applied by nobody. Its script is for a node without one: `nft -f -`
+loads it as one transaction. Loaded over a ruleset in force it loses packets of allowed connections that are
+in its rules at that moment; `policyd apply` and the agent do not."""
 EXAMPLES = """\
 policyd compile -f manifests/ --node n1
 kubectl get namespaces,nodes,pods,networkpolicies -A -o json | policyd compile -f - --node n1 --check
@@ -106,11 +107,11 @@ def main(args: Namespace) -> int:
     refused = False
     text = ""
     suffix, print_build = FORMATS[args.output]
-    for node in _choose_nodes(args, state):
+    for node in choose_nodes(args, state):
         built = build(state, node, compiler_options(args))
         if args.generation is not None:
             built = replace(built, table=stamp(built.table, args.generation))
-        told.extend(_warn(built, args))
+        told.extend(build_warnings(built, one_node=not args.all_nodes))
         if args.check:
             refusals = check(node, print_replace(built.table), built.owners)
             told.extend(refusals)
@@ -138,34 +139,3 @@ def _check_usage(args: Namespace) -> None:
         raise WrongUsage("--all-nodes makes a file for each node: say where with --output-dir")
     if args.output_dir is not None and not args.all_nodes:
         raise WrongUsage("--output-dir is for --all-nodes; the ruleset of one node goes to standard output")
-
-
-def _choose_nodes(args: Namespace, state: ClusterState) -> tuple[str, ...]:
-    """The nodes to compile for. A name that nobody knows is an accident that would open everything."""
-    known = state.node_names()
-    if args.node is not None:
-        if known and args.node not in known:
-            hint = did_you_mean(args.node, known) if len(known) > _NAMED else ""
-            raise WrongUsage(f"there is no node {quote(args.node)}{hint or _list(known)}")
-        return (args.node,)
-    if not known:
-        raise WrongUsage(
-            "no node is named in what was read: read Nodes or Pods, too, or name a node with --node"
-        )
-    if args.all_nodes or len(known) == 1:
-        return known
-    raise WrongUsage(f"which node? name one with --node, or take --all-nodes{_list(known)}")
-
-
-def _list(nodes: tuple[str, ...]) -> str:
-    more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
-    return f"; there are {', '.join(nodes[:_NAMED])}{more}"
-
-
-def _warn(built: Build, args: Namespace) -> Iterator[Diagnostic]:
-    warnings = list(built.warnings)
-    if not built.stats.pods and not args.all_nodes:
-        warnings.append(
-            f"no pod of node {built.snapshot.node} has an address: the ruleset lets everything pass"
-        )
-    yield from (Diagnostic("policyd", 0, 0, "warning", text) for text in warnings)

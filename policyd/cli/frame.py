@@ -19,6 +19,7 @@ from policyd.cli.version import VERSION
 #: Command → what `policyd --help` says of it. Its module has the same name, with `_` for `-`.
 COMMANDS = {
     "compile": "turn manifests into the ruleset of a node",
+    "apply": "bring manifests into force on this node, once",
     "run": "enforce policies on this node: the agent",
     "status": "tell what is enforced on this node",
     "doctor": "examine this node, and tell how to mend it",

@@ -15,6 +15,7 @@ BACKENDS = "tests/applier/test_backends.py"
 DRIFT = "tests/applier/test_drift.py::test_a_change_is_told_and_mended"
 FILES = "tests/agent/test_directory.py"
 LOOP = "tests/agent/test_reconciler.py"
+ONCE = "policyd/cli/apply.py"
 
 APPLIER = (
     Fault(
@@ -185,4 +186,31 @@ WATCHER = (
     ),
 )
 
-ENFORCEMENT = (*APPLIER, *AGENT, *WATCHER)
+APPLY_ONCE = (
+    Fault(
+        "`policyd apply` replaces the table as a whole",
+        "DESIGN: one swap",
+        ONCE,
+        "            applied = await applier.apply(built.table)\n",
+        "            await applier.remove()\n            applied = await applier.apply(built.table)\n",
+        "tests/cli/test_apply.py::test_what_did_not_change_is_not_touched_and_nothing_is_left_over",
+    ),
+    Fault(
+        "`policyd apply` writes beside an agent",
+        "DESIGN: the claim",
+        ONCE,
+        "    with claim_node(table):\n",
+        "    if table:\n",
+        "tests/cli/test_apply.py::test_it_refuses_while_an_agent_is_at_work",
+    ),
+    Fault(
+        "`policyd apply` leaves denied connections alive",
+        "decisions 3",
+        ONCE,
+        "            if cut:\n",
+        "            if not cut:\n",
+        "tests/kernel/test_apply.py::test_a_connection_that_is_denied_now_is_ended_and_no_other[routed-cut]",
+    ),
+)
+
+ENFORCEMENT = (*APPLIER, *APPLY_ONCE, *AGENT, *WATCHER)

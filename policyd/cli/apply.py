@@ -1,0 +1,149 @@
+"""`policyd apply`: bring what manifests say into force on this node, once, as the agent does it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from policyd.agent.claim import claim_node
+from policyd.agent.revoker import Revoker
+from policyd.agent.status import Swap
+from policyd.applier.apply import Applied, Applier
+from policyd.applier.choose import insist, open_backend
+from policyd.cli import terminal
+from policyd.cli.flags import (
+    add_color_flag,
+    add_compiler_flags,
+    add_manifest_flags,
+    compiler_options,
+    node_name,
+)
+from policyd.cli.loading import load_cluster
+from policyd.cli.nodes import build_warnings, choose_node
+from policyd.cli.parsing import Subparsers, add_command
+from policyd.errors import EnvironmentRefused, Exit, WrongUsage
+from policyd.kube.syntax import printable
+from policyd.obs.metrics import Metrics
+from policyd.pipeline import Build, build
+
+USAGE = "-f PATH [--node NAME] [OPTIONS]"
+TEXT = """\
+Bring into force on this node what manifests say, as the agent does it: what is new is put beside what is in
+force, then taken into use in one transaction, so that no packet is judged by half of each. Then connections
+that are denied now are ended, what is left over is removed, and the kernel is compared with the ruleset.
+Nobody follows later changes: `policyd run` does. Refuses while an agent is at work here."""
+EXAMPLES = """\
+policyd apply -f manifests/ --node worker-1
+policyd apply -f manifests/ --node worker-1 --dry-run"""
+#: Differences named in a message.
+_NAMED = 3
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the parser of the command."""
+    parser = add_command(subparsers, "apply", TEXT, EXAMPLES, usage=USAGE)
+    parser.add_argument("files", nargs="*", help=argparse.SUPPRESS)
+    add_manifest_flags(parser)
+    add_compiler_flags(parser)
+    group = parser.add_argument_group("what is done")
+    group.add_argument(
+        "--node",
+        type=node_name,
+        metavar="NAME",
+        help="the name of this node; not needed when only one is named in what is read",
+    )
+    group.add_argument(
+        "--live-connections",
+        choices=("cut", "keep"),
+        default="cut",
+        help="whether a connection that is denied now is ended (%(default)s)",
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="ask the kernel, say what would be done, and change nothing"
+    )
+    add_color_flag(group)
+
+
+def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
+    """Read and compile; the rest is done in the loop."""
+    if args.files:
+        files = "".join(f" -f {printable(name)}" for name in args.files)
+        raise WrongUsage(f"files are named with -f, each with its own:{files}")
+    loaded = load_cluster(args)
+    node = choose_node(args.node, loaded.state)
+    built = build(loaded.state, node, compiler_options(args))
+    told = (*loaded.warnings, *build_warnings(built, one_node=True))
+    terminal.tell(tuple(dict.fromkeys(told)), colored=terminal.uses_color(args.color, sys.stderr))
+    return _try(built) if args.dry_run else _apply(built, cut=args.live_connections == "cut")
+
+
+async def _try(built: Build) -> int:
+    nft = await open_backend("auto")
+    try:
+        applier = Applier(nft, built.table.name)
+        await insist(applier.read_back)
+        await applier.check(built.table)
+        steps = applier.planned(built.table)
+    finally:
+        await nft.close()
+    where = f"{built.snapshot.node}: table inet {built.table.name}"
+    if steps:
+        terminal.say(
+            f"{where}: the kernel would take generation {applier.generation + 1}; nothing was changed"
+        )
+    else:
+        terminal.say(f"{where}: nothing to change, generation {applier.generation} is in force")
+    return Exit.OK
+
+
+async def _apply(built: Build, *, cut: bool) -> int:
+    table = built.table.name
+    with claim_node(table):
+        nft = await open_backend("auto")
+        try:
+            applier = Applier(nft, table)
+            await insist(applier.read_back)
+            applied = await applier.apply(built.table)
+            terminal.say(f"{built.snapshot.node}: {_what(applied, built)}")
+            await _finish(applier)
+            if cut:
+                await _cut(built, applied)
+            found = await applier.verify()
+        finally:
+            await nft.close()
+    if found:
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        text = printable("; ".join(found[:_NAMED]))
+        terminal.say(f"error: somebody else changes table inet {table}: {text}{more}")
+        return Exit.FINDING
+    return Exit.OK
+
+
+def _what(applied: Applied, built: Build) -> str:
+    stats = built.stats
+    size = f"{stats.pods} pods, {stats.isolated} isolated, {stats.rules} rules"
+    if not applied.steps:
+        return f"nothing to change, generation {applied.generation} is in force: {size}"
+    return f"generation {applied.generation} is in force: {size}"
+
+
+async def _finish(applier: Applier) -> None:
+    try:
+        await applier.sweep()
+    except EnvironmentRefused as error:  # it is in nobody's way, and the next apply tries again
+        terminal.say(f"warning: what is left of the ruleset before could not be removed: {error}")
+
+
+async def _cut(built: Build, applied: Applied) -> None:
+    """End connections that the ruleset denies, whatever was in force when they were opened."""
+    revoker = Revoker(Metrics())
+    revoker.note(Swap(None, built.table, applied.generation))
+    try:
+        ended = await revoker.settle()
+    except EnvironmentRefused as error:
+        terminal.say(f"warning: live connections that are denied now cannot be ended: {error}")
+        return
+    if ended:
+        terminal.say(f"{ended} live connection{'' if ended == 1 else 's'} denied now: ended")

@@ -1,0 +1,57 @@
+"""For which node of a cluster something is compiled: the one that is named, or the only one there is."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+
+from policyd.cluster.state import ClusterState
+from policyd.errors import Diagnostic, WrongUsage
+from policyd.kube.syntax import did_you_mean, quote
+from policyd.pipeline import Build
+
+#: Nodes named in a message; a cluster may have thousands.
+_NAMED = 10
+
+
+def choose_node(named: str | None, state: ClusterState, hint: str = "name one with --node") -> str:
+    """The node to compile for. A name that nobody knows is an accident that would open everything.
+
+    Raises WrongUsage; `hint` is what to do where there are several.
+    """
+    known = state.node_names()
+    if named is not None:
+        if known and named not in known:
+            close = did_you_mean(named, known) if len(known) > _NAMED else ""
+            raise WrongUsage(f"there is no node {quote(named)}{close or _list(known)}")
+        return named
+    if not known:
+        raise WrongUsage(
+            "no node is named in what was read: read Nodes or Pods, too, or name a node with --node"
+        )
+    if len(known) > 1:
+        raise WrongUsage(f"which node? {hint}{_list(known)}")
+    return known[0]
+
+
+def choose_nodes(args: Namespace, state: ClusterState) -> tuple[str, ...]:
+    """All nodes with `--all-nodes`, else one. Raises WrongUsage."""
+    known = state.node_names()
+    if args.all_nodes and known:
+        return known
+    return (choose_node(args.node, state, "name one with --node, or take --all-nodes"),)
+
+
+def build_warnings(built: Build, *, one_node: bool) -> Iterator[Diagnostic]:
+    """What is odd in the cluster, and that a node without pods has a ruleset that opens everything."""
+    warnings = list(built.warnings)
+    if not built.stats.pods and one_node:
+        warnings.append(
+            f"no pod of node {built.snapshot.node} has an address: the ruleset lets everything pass"
+        )
+    yield from (Diagnostic("policyd", 0, 0, "warning", text) for text in warnings)
+
+
+def _list(nodes: tuple[str, ...]) -> str:
+    more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
+    return f"; there are {', '.join(nodes[:_NAMED])}{more}"
