@@ -72,7 +72,6 @@ def run_offline(*arguments: str, code: str | None = None) -> subprocess.Complete
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
     )
 
 

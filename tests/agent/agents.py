@@ -7,15 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from policyd.lab.namespace import Namespace
+from tests.support.waiting import DEADLINE, until
 
-DEADLINE = 20.0  # a machine may be slow; a test that waits so long has failed
 WORLD = """\
 apiVersion: v1
 kind: Namespace
@@ -110,11 +109,3 @@ def nft(namespace: Namespace, *arguments: str) -> str:
         done = subprocess.run(["nft", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0 or "No such file" in done.stderr, done.stderr
     return done.stdout
-
-
-def until(holds: Callable[[], object]) -> None:
-    """Wait until something holds; fail when it does not come to hold."""
-    end = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)

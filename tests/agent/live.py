@@ -11,9 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from policyd.lab.namespace import Namespace
-from tests.agent.agents import command, until
+from tests.agent.agents import command
 from tests.cluster import forward
 from tests.cluster.control_plane import ControlPlane
+from tests.support.waiting import until
 
 
 @contextmanager

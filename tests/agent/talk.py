@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from contextlib import suppress
-from itertools import pairwise
 
 from policyd.lab.namespace import Namespace
 
 PERIOD = 0.02
+_NUMBER = struct.Struct("!I")
 
 
 def family_of(address: str) -> socket.AddressFamily:
@@ -79,19 +80,19 @@ class Pusher:
         self._socket.close()
 
     def _push(self) -> None:
-        receiver = None
+        said, receiver = b"", None
         while self._open:
             heard = False
             with suppress(OSError):
-                _, receiver = self._socket.recvfrom(64)
+                said, receiver = self._socket.recvfrom(64)
                 heard = True
             if receiver is not None and (heard or not self.quiet):
                 with suppress(OSError):
-                    self._socket.sendto(b"x", receiver)
+                    self._socket.sendto(said, receiver)
 
 
 class Talk:
-    """A client that asks every PERIOD on one connection, and notes when it was answered."""
+    """A client that asks every PERIOD on one connection; each question is a number, its echo the answer."""
 
     def __init__(self, namespace: Namespace, kind: socket.SocketKind, address: str, port: int) -> None:
         with namespace.entered():
@@ -99,7 +100,10 @@ class Talk:
             self._socket.settimeout(5)
             self._socket.connect((address, port))
         self._socket.setblocking(False)
-        self.answered: list[float] = []
+        self.asked = 0
+        self.answered: set[int] = set()
+        self.heard = 0  # so much was asked when something last came
+        self._rest = b""
         self._open = True
         self._thread = threading.Thread(target=self._talk, daemon=True)
         self._thread.start()
@@ -112,13 +116,13 @@ class Talk:
     def _talk(self) -> None:
         while self._open:
             with suppress(OSError):  # refused or full: not answered, then
-                self._socket.send(b"x")
+                self._socket.send(self.asked.to_bytes(4))
+            self.asked += 1
             time.sleep(PERIOD)
             with suppress(OSError):
-                while self._socket.recv(4096):
-                    self.answered.append(time.monotonic())
-
-    def longest_silence(self, since: float) -> float:
-        """The longest time without an answer from then until now."""
-        times = [since, *(t for t in self.answered if t > since), time.monotonic()]
-        return max(later - earlier for earlier, later in pairwise(times))
+                while received := self._socket.recv(4096):
+                    self.heard = self.asked
+                    self._rest += received
+                    whole = len(self._rest) // 4 * 4
+                    self.answered.update(number for (number,) in _NUMBER.iter_unpack(self._rest[:whole]))
+                    self._rest = self._rest[whole:]

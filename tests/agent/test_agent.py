@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from policyd.lab.namespace import Namespace
-from tests.agent.agents import WORLD, Agent, nft, policy, run, running, until, write
+from tests.agent.agents import WORLD, Agent, nft, policy, run, running, write
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.kernel
 

@@ -16,6 +16,7 @@ from policyd.cluster.events import Upsert
 from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import Pod
 from tests.agent.agents import write
+from tests.support.waiting import eventually
 
 RESULT: dict[str, Any] = {
     "kind": "cniCacheV1",
@@ -91,19 +92,14 @@ def test_the_directory_is_followed_from_before_it_is_there(tmp_path: Path) -> No
         write(directory, "cbr0-0a1b-eth0", json.dumps(RESULT))
         cache = CniCache(directory, lambda hints: told.append(dict(hints)))
         task = asyncio.create_task(cache.run())
-        await until(lambda: told)
+        await eventually(lambda: told)
         again = {**RESULT, "result": {"ips": [{"address": "10.0.0.10/24"}]}}
         write(directory, "cbr0-0a1c-eth0", json.dumps(again))
-        await until(lambda: len(told) > 1)
+        await eventually(lambda: len(told) > 1)
         (directory / "cbr0-0a1c-eth0").unlink()
         (directory / "cbr0-0a1b-eth0").unlink()
-        await until(lambda: told[-1] == {})
+        await eventually(lambda: told[-1] == {})
         task.cancel()
-
-    async def until(holds: Any) -> None:
-        async with asyncio.timeout(20):
-            while not holds():  # noqa: ASYNC110 the cache has no event of its own
-                await asyncio.sleep(0.01)
 
     asyncio.run(follow())
     first = {"uid-1": Hint("uid-1", 10 << 24 | 9, 0xFD << 120 | 9)}

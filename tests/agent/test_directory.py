@@ -10,7 +10,8 @@ from pathlib import Path
 from policyd.agent.directory import DirectorySource
 from policyd.agent.store import ObjectStore
 from policyd.kube.objects import NetworkPolicy
-from tests.agent.agents import DEADLINE, WORLD, policy, write
+from tests.agent.agents import WORLD, policy, write
+from tests.support.waiting import DEADLINE, eventually
 
 
 @asynccontextmanager
@@ -27,12 +28,6 @@ async def following(
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not holds():  # noqa: ASYNC110 nobody sets an event
-            await asyncio.sleep(0.005)
 
 
 def ports(store: ObjectStore) -> dict[str, object]:
@@ -54,14 +49,14 @@ def test_files_that_come_change_and_go_are_followed(tmp_path: Path) -> None:
         write(tmp_path, "world.yaml", WORLD)
         write(tmp_path, "web.yaml", policy("web", "web", 80))
         async with following(tmp_path) as (_, store):
-            await until(lambda: not store.waiting_for)
+            await eventually(lambda: not store.waiting_for)
             assert ports(store) == {"shop/web": 80}
             write(tmp_path, "db.yaml", policy("db", "db", 5432))
-            await until(lambda: ports(store) == {"shop/web": 80, "shop/db": 5432})
+            await eventually(lambda: ports(store) == {"shop/web": 80, "shop/db": 5432})
             write(tmp_path, "web.yaml", policy("web", "web", 443))
-            await until(lambda: ports(store) == {"shop/web": 443, "shop/db": 5432})
+            await eventually(lambda: ports(store) == {"shop/web": 443, "shop/db": 5432})
             (tmp_path / "web.yaml").unlink()
-            await until(lambda: ports(store) == {"shop/db": 5432})
+            await eventually(lambda: ports(store) == {"shop/db": 5432})
             assert len(store.state().pods) == 2
 
     scenario(steps)
@@ -75,7 +70,7 @@ def test_a_policy_for_another_engine_breaks_no_file(tmp_path: Path) -> None:
         write(tmp_path, "world.yaml", WORLD)
         write(tmp_path, "web.yaml", f"{calico}---\n{policy('web', 'web', 80)}")
         async with following(tmp_path) as (source, store):
-            await until(lambda: not store.waiting_for)
+            await eventually(lambda: not store.waiting_for)
             assert ports(store) == {"shop/web": 80}
             assert source.conditions() == ()
 
@@ -86,15 +81,15 @@ def test_a_broken_file_counts_as_it_was_when_it_was_good(tmp_path: Path) -> None
     async def steps() -> None:
         write(tmp_path, "web.yaml", policy("web", "web", 80))
         async with following(tmp_path) as (source, store):
-            await until(lambda: ports(store) == {"shop/web": 80})
+            await eventually(lambda: ports(store) == {"shop/web": 80})
             for text in ("{{ nothing", policy("web", "web", 80).replace("80", "80000"), "{{ again"):
                 write(tmp_path, "web.yaml", text)
                 write(tmp_path, "sign.yaml", policy("sign", "db", len(text)))
-                await until(lambda text=text: ports(store).get("shop/sign") == len(text))  # type: ignore[misc]
+                await eventually(lambda text=text: ports(store).get("shop/sign") == len(text))  # type: ignore[misc]
                 assert ports(store).get("shop/web") == 80
                 assert source.broken == (str(tmp_path / "web.yaml"),)
             write(tmp_path, "web.yaml", policy("web", "web", 443))
-            await until(lambda: ports(store).get("shop/web") == 443)
+            await eventually(lambda: ports(store).get("shop/web") == 443)
             assert source.broken == ()
 
     scenario(steps)
@@ -106,7 +101,7 @@ def test_a_file_that_was_never_good_counts_as_far_as_it_is_understood(tmp_path: 
     async def steps() -> None:
         write(tmp_path, "web.yaml", policy("web", "web", 80).replace("80", "80000"))
         async with following(tmp_path) as (_, store):
-            await until(lambda: ports(store) == {"shop/web": None})
+            await eventually(lambda: ports(store) == {"shop/web": None})
 
     scenario(steps)
 
@@ -116,12 +111,12 @@ def test_with_a_ruleset_in_force_nothing_is_said_before_every_file_is_good(tmp_p
         write(tmp_path, "web.yaml", "{{ nothing")
         write(tmp_path, "db.yaml", policy("db", "db", 5432))
         async with following(tmp_path, keep_until_good=True) as (source, store):
-            await until(lambda: source.broken)
+            await eventually(lambda: source.broken)
             write(tmp_path, "db.yaml", "{{ nothing")
-            await until(lambda: len(source.broken) == 2)
+            await eventually(lambda: len(source.broken) == 2)
             assert (ports(store), len(store.waiting_for)) == ({}, 4)
             write(tmp_path, "db.yaml", policy("db", "db", 5433))
             write(tmp_path, "web.yaml", policy("web", "web", 80))
-            await until(lambda: ports(store) == {"shop/web": 80, "shop/db": 5433})
+            await eventually(lambda: ports(store) == {"shop/web": 80, "shop/db": 5433})
 
     scenario(steps)

@@ -15,9 +15,9 @@ from policyd.node.facts import BRIDGE4, FORWARD4
 from policyd.watcher.events import NodeEvent, write_event
 from policyd.watcher.failure import WatchError
 from policyd.watcher.transport import Kubeconfig, connect
-from tests.agent.agents import until
 from tests.agent.live import running_live
 from tests.cluster.control_plane import ControlPlane
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel]
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from policyd.lab.namespace import Namespace
-from tests.agent.agents import WORLD, policy, run, running, until, write
+from tests.agent.agents import WORLD, policy, run, running, write
 from tests.agent.asking import ask
 from tests.agent.live import running_live
 from tests.cluster.control_plane import ControlPlane
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.kernel
 

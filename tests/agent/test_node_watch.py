@@ -21,8 +21,9 @@ from policyd.lab.namespace import Namespace
 from policyd.node.bridges import show_packets
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6
 from policyd.node.links import Link
-from tests.agent.agents import WORLD, policy, running, until, write
+from tests.agent.agents import WORLD, policy, running, write
 from tests.agent.asking import ask
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.kernel
 

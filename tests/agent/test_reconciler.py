@@ -23,7 +23,8 @@ from policyd.kube.objects import NetworkPolicy, Pod
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.printer import print_table
 from policyd_compiler.options import Options
-from tests.agent.agents import DEADLINE, WORLD, policy
+from tests.agent.agents import WORLD, policy
+from tests.support.waiting import DEADLINE, eventually
 
 
 class Picky(FakeNft):
@@ -66,13 +67,6 @@ async def loop(
         await task
 
 
-async def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
-        await asyncio.sleep(0.001)
-
-
 def events(text: str) -> list[Event]:
     objects, diagnostics = load_manifest(text.encode(), "test.yaml")
     assert not diagnostics
@@ -92,14 +86,16 @@ def scenario(steps: Callable[[], Awaitable[None]]) -> None:
 def test_nothing_is_written_before_every_kind_is_complete() -> None:
     async def steps() -> None:
         nft = FakeNft()
-        async with loop(nft) as (store, reconciler):
+        async with loop(nft) as (store, _):
             store.apply(events(WORLD))
             for kind in KINDS[:-1]:
                 store.apply([Synced(kind)])
-                await asyncio.sleep(0.02)
+                for _ in range(20):
+                    await asyncio.sleep(0)  # a turn of the loop: the reconciler could begin
             assert (nft.scripts, store.waiting_for) == ([], (KINDS[-1],))
-            store.apply([Synced(KINDS[-1])])
-            await until(lambda: reconciler.status.enforced)
+            # What was begun too early would not hold the policy, and another script would follow.
+            store.apply([*events(policy("web", "web", 80)), Synced(KINDS[-1])])
+            await eventually(lambda: "dport 80" in held(nft))
             assert len(nft.scripts) == 1
 
     scenario(steps)
@@ -113,12 +109,12 @@ def test_one_bad_policy_costs_only_its_own_pods() -> None:
         async with loop(nft) as (store, reconciler):
             good, bad = policy("good", "db", 5432), policy("bad", "web", 666)
             store.apply([*events(f"{WORLD}---\n{good}---\n{bad}"), *ALL_SYNCED])
-            await until(lambda: reconciler.status.enforced)
+            await eventually(lambda: reconciler.status.enforced)
             assert reconciler.status.quarantined == ("shop/bad",)
             assert "5432" in held(nft)
             assert "ingress isolated by shop/bad" in held(nft)
             store.apply(events(policy("bad", "web", 667)))
-            await until(lambda: reconciler.status.quarantined == ())
+            await eventually(lambda: reconciler.status.quarantined == ())
             assert "667" in held(nft)
 
     scenario(steps)
@@ -130,7 +126,7 @@ def test_of_two_policies_in_one_chain_only_the_culprit_is_closed() -> None:
         async with loop(nft) as (store, reconciler):
             both = f"{policy('one', 'web', 80)}---\n{policy('two', 'web', 666)}"
             store.apply([*events(f"{WORLD}---\n{both}"), *ALL_SYNCED])
-            await until(lambda: reconciler.status.enforced)
+            await eventually(lambda: reconciler.status.enforced)
             assert reconciler.status.quarantined == (
                 "shop/one",
             )  # without either of them the kernel is content
@@ -148,16 +144,16 @@ def test_after_a_failure_the_same_ruleset_is_reached(fault: str, number: int) ->
         nft = FakeNft({number: fault})  # type: ignore[dict-item]
         async with loop(nft) as (store, reconciler):
             store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
-            await until(lambda: reconciler.status.enforced)
+            await eventually(lambda: reconciler.status.enforced)
             store.apply(events(policy("web", "web", 443)))
-            await until(lambda: "443" in held(nft))
-            await until(lambda: "dport 80" not in held(nft))
-            await until(lambda: reconciler.status.trouble == "")
+            await eventually(lambda: "443" in held(nft))
+            await eventually(lambda: "dport 80" not in held(nft))
+            await eventually(lambda: reconciler.status.trouble == "")
             whole = FakeNft()
             async with loop(whole) as (other, fresh):
                 other.apply([*events(f"{WORLD}---\n{policy('web', 'web', 443)}"), *ALL_SYNCED])
-                await until(lambda: fresh.status.enforced)
-            await until(lambda: without_stamp(held(nft)) == without_stamp(held(whole)))
+                await eventually(lambda: fresh.status.enforced)
+            await eventually(lambda: without_stamp(held(nft)) == without_stamp(held(whole)))
 
     scenario(steps)
 
@@ -192,7 +188,7 @@ def test_leftovers_are_swept_though_changes_never_end() -> None:
                 store.apply(events(policy("web", "web", port)))
                 return port > 1100 and held(nft).count("dport") == 1
 
-            await until(is_swept_while_it_changes)
+            await eventually(is_swept_while_it_changes)
             assert reconciler.status.applies > 2
 
     scenario(steps)
@@ -201,9 +197,9 @@ def test_leftovers_are_swept_though_changes_never_end() -> None:
 async def leave_something(store: ObjectStore, reconciler: Reconciler) -> None:
     """Let a ruleset with another port be in force, and what is left of the one before wait to be swept."""
     store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
-    await until(lambda: reconciler.status.enforced)
+    await eventually(lambda: reconciler.status.enforced)
     store.apply(events(policy("web", "web", 443)))
-    await until(lambda: reconciler._applier.holds_leftovers)
+    await eventually(lambda: reconciler._applier.holds_leftovers)
 
 
 def test_a_new_pod_does_not_wait_until_leftovers_are_swept() -> None:
@@ -236,7 +232,7 @@ def test_leftovers_are_swept_before_the_kernel_is_compared() -> None:
             assert reconciler._next()[1] == reconciler._verify
             reconciler._monitor.suspicious = False
             store._wake.set()  # without a change, whose ruleset would leave something again
-            await until(lambda: reconciler.status.verified)
+            await eventually(lambda: reconciler.status.verified)
             assert held(nft).count("dport") == 1
 
     scenario(steps)
@@ -247,9 +243,9 @@ def test_a_vanished_pod_leaves_the_ruleset() -> None:
         nft = FakeNft()
         async with loop(nft) as (store, reconciler):
             store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
-            await until(lambda: reconciler.status.enforced)
+            await eventually(lambda: reconciler.status.enforced)
             store.apply([Delete("Pod", "shop/web")])
-            await until(lambda: "10.0.0.1" not in held(nft))
+            await eventually(lambda: "10.0.0.1" not in held(nft))
 
     scenario(steps)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import time
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from policyd.agent.state import BadState, Saved, load_state, save_state, state_f
 from policyd.agent.status import Swap
 from policyd.lab.namespace import Namespace
 from policyd_compiler.nft.stamp import unstamp
-from tests.agent.agents import WORLD, nft, policy, running, until, write
+from tests.agent.agents import WORLD, nft, policy, running, write
 from tests.routes import compile_world
+from tests.support.waiting import eventually, until
 from tests.worlds import recorded_cases
 
 
@@ -155,14 +157,17 @@ def test_what_is_cancelled_on_the_way_is_saved_on_the_way_out(tmp_path: Path, sa
     """SIGTERM may come before the disk's thread has begun."""
 
     async def scenario() -> None:
+        pool, release = ThreadPoolExecutor(1), threading.Event()
+        asyncio.get_running_loop().set_default_executor(pool)
+        busy = asyncio.create_task(asyncio.to_thread(release.wait))  # the only thread
         saver = Saver(tmp_path, "n1", "policyd")
         saver.note(Swap(None, saved.table, saved.generation))
         task = asyncio.create_task(saver.run())
-        blocked = [asyncio.to_thread(time.sleep, 0.2) for _ in range(64)]  # every thread is busy
-        busy = asyncio.gather(*blocked)
-        await asyncio.sleep(0.05)
+        await eventually(lambda: pool._work_queue.qsize() == 1)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        assert not state_file(tmp_path, "policyd").exists()
+        release.set()
         await busy
         await saver.flush()
 

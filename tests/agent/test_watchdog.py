@@ -29,7 +29,6 @@ def run(stall: float, rest: float) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", PROGRAM.format(stall=stall, rest=rest)],
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from policyd.applier.fake import FakeNft
 from policyd.applier.program import NftProgram
 from policyd.applier.worker import NftWorker
 from policyd.lab.namespace import Namespace
+from tests.lab.leftovers import children
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def netns() -> Iterator[str]:
 @pytest.fixture
 def runner() -> Iterator[asyncio.Runner]:
     """A loop for one test, after which nothing that it started is left: no process, no descriptor."""
-    before = open_files()
+    children_before, files_before = children(), open_files()
     with asyncio.Runner() as runner:
         yield runner
-    assert children() == []
-    assert open_files() == before
+    assert set(children()) - set(children_before) == set()
+    assert open_files() == files_before
 
 
 @pytest.fixture(
@@ -51,22 +51,6 @@ def nft(request: pytest.FixtureRequest) -> Iterator[Nft]:
     runner: asyncio.Runner = request.getfixturevalue("runner")
     yield backend
     runner.run(backend.close())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what nobody tells."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 the kernel sets no event
-            await asyncio.sleep(0.001)
-
-
-def children() -> list[int]:
-    """The processes that this one started and that are not reaped yet."""
-    found: list[int] = []
-    for path in Path("/proc/self/task").glob("*/children"):
-        with suppress(FileNotFoundError):  # a thread that ended meanwhile
-            found.extend(map(int, path.read_text().split()))
-    return sorted(found)
 
 
 def open_files() -> list[int]:

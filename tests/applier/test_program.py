@@ -10,7 +10,7 @@ import pytest
 from policyd.applier import child
 from policyd.applier.backend import NftBroken, NftRefused, NftUnavailable
 from policyd.applier.program import NftProgram
-from tests.applier.conftest import until
+from tests.support.waiting import eventually
 
 ADD = "add table inet t\n"
 
@@ -91,7 +91,7 @@ def test_cancelled_call_leaves_nothing_behind(runner: asyncio.Runner, tmp_path: 
     async def scene() -> None:
         nft = NftProgram(program=program(tmp_path, f"touch {tmp_path}/running; exec sleep 60"))
         call = asyncio.create_task(nft.run(ADD))
-        await until((tmp_path / "running").exists)
+        await eventually((tmp_path / "running").exists)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

@@ -18,12 +18,11 @@ from policyd.applier import worker_process
 from policyd.applier.backend import NftBroken, NftRefused, NftUnavailable
 from policyd.applier.worker import Limits, NftWorker
 from policyd_compiler.nft.json_parser import parse_listing
-from tests.applier.conftest import children, until
+from tests.lab.leftovers import children
+from tests.support.waiting import eventually, until
 
 pytestmark = pytest.mark.kernel
 
-#: A replacement takes 0.06 s; the rest is for a machine with other work.
-SOON = 2.0
 ADD = "add table inet t\nadd chain inet t c\n"
 MANY = "add table inet t\nadd set inet t s {{ type ipv4_addr; elements = {{ {} }}; }}\n".format(
     ", ".join(f"10.0.{n >> 8}.{n & 255}" for n in range(20_000))
@@ -63,10 +62,8 @@ def pid_of(nft: NftWorker) -> int:
 
 
 async def works(nft: NftWorker) -> None:
-    """The next request is answered, and soon."""
-    started = time.monotonic()
+    """The next request is answered."""
     await nft.run(ADD)
-    assert time.monotonic() - started < SOON
     assert await nft.list_table("t") is not None
 
 
@@ -74,7 +71,7 @@ async def begin(nft: NftWorker, script: str) -> asyncio.Task[None]:
     """A request that is under way with a worker that stands still."""
     os.kill(pid_of(nft), signal.SIGSTOP)
     request = asyncio.create_task(nft.run(script))
-    await until(nft._turn.locked)  # whoever has the turn writes at once; the worker cannot read
+    await eventually(nft._turn.locked)  # whoever has the turn writes at once; the worker cannot read
     return request
 
 
@@ -108,7 +105,7 @@ def test_transaction_is_whole_whenever_the_worker_dies(runner: asyncio.Runner, w
         os.kill(killed, signal.SIGKILL)
         with suppress(NftBroken):
             await request
-        await until(lambda: killed not in children())
+        await eventually(lambda: killed not in children())
         listing = await worker.list_table("t")
         assert listing is not None
         table = parse_listing(listing, "t")
@@ -124,7 +121,7 @@ def test_worker_that_dies_between_requests_is_replaced(runner: asyncio.Runner, w
     async def scene() -> None:
         dead = pid_of(worker)
         os.kill(dead, signal.SIGKILL)
-        await until(lambda: dead not in children())
+        await eventually(lambda: dead not in children())
         await works(worker)
         assert pid_of(worker) != dead
 
@@ -163,20 +160,16 @@ def test_worker_that_hangs_is_killed(
     runner.run(scene())
 
 
-def test_worker_that_sleeps_in_the_middle_is_replaced_within_a_second(
-    runner: asyncio.Runner, worker: NftWorker
-) -> None:
+def test_worker_that_sleeps_in_the_middle_is_replaced(runner: asyncio.Runner, worker: NftWorker) -> None:
     """It has taken the request and waits for what never comes: another request."""
 
     async def scene() -> None:
         await works(worker)
         assert worker._process is not None
         worker._process._child.write(b"R")  # what follows is read as the rest of this one, which is longer
-        started = time.monotonic()
-        with pytest.raises(NftBroken, match="did nothing"):
+        with pytest.raises(NftBroken, match=r"did nothing for 0\.6 s"):
             await worker.run(ADD)
         await works(worker)
-        assert time.monotonic() - started < 1.0 + SOON
 
     runner.run(scene())
 
@@ -231,8 +224,7 @@ def test_worker_whose_input_ends_ends(runner: asyncio.Runner, worker: NftWorker)
         assert worker._process is not None
         child = worker._process._child
         child.end_input()
-        async with asyncio.timeout(SOON):
-            await child.wait()
+        await child.wait()
         assert child.status == 0
         await works(worker)
 
@@ -294,7 +286,7 @@ def test_worker_dies_with_its_parent(netns: str, stopped: bool) -> None:
         if stopped:
             os.kill(pid, signal.SIGSTOP)
         parent.kill()
-    asyncio.run(until(lambda: gone(pid)))
+    until(lambda: gone(pid))
 
 
 def test_signals_of_the_terminal_do_not_reach_the_worker(worker: NftWorker) -> None:

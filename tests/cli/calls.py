@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from tests.cases.form import egress, ingress, namespace, namespaces, pod, pods, policy
 from tests.oracle import Manifest
+from tests.support.waiting import DEADLINE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,7 +68,8 @@ def start(*arguments: object, program: Sequence[str] = POLICYD, **kwargs: Any) -
 def finish(process: subprocess.Popen[str]) -> Result:
     """Wait for a process to end by itself."""
     try:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=DEADLINE)
     finally:
         process.kill()
+        process.wait()
     return Result(process.returncode, out or "", err or "")

@@ -16,11 +16,12 @@ from policyd.config import load_settings
 from policyd.lab.namespace import Namespace
 from policyd.node.facts import BRIDGE4, FORWARD4, Connections
 from policyd.node.links import Link, Way
-from tests.agent.agents import command, nft, run, running, until
+from tests.agent.agents import command, nft, run, running
 from tests.cli.calls import Call
 from tests.cli.node import UNPRIVILEGED, manifests, node
 from tests.cluster.control_plane import ControlPlane
 from tests.node.test_findings import BRIDGE, PORTS, UPLINK, facts
+from tests.support.waiting import until
 
 __all__ = ["manifests", "node"]
 

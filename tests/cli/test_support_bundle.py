@@ -23,11 +23,12 @@ from policyd.lab.namespace import Namespace
 from policyd.pipeline import Build, build
 from policyd_compiler.ir import Isolation
 from policyd_compiler.options import Options
-from tests.agent.agents import command, run, running, until
+from tests.agent.agents import command, run, running
 from tests.cli.calls import finish, start
 from tests.cli.node import manifests, node
 from tests.oracle import Manifest
 from tests.strategies.worlds import worlds
+from tests.support.waiting import until
 
 __all__ = ["manifests", "node"]
 
@@ -87,9 +88,7 @@ def environment() -> dict[str, str]:
 @kernel
 def test_it_goes_to_standard_output_and_nothing_else_does(node: Namespace, manifests: Path) -> None:
     with running(node, manifests), node.entered():
-        done = subprocess.run(
-            command("support-bundle", "-o", "-"), capture_output=True, check=False, timeout=60
-        )
+        done = subprocess.run(command("support-bundle", "-o", "-"), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert "objects.json" in unpack(done.stdout)
 
@@ -123,7 +122,7 @@ def test_it_holds_no_secret(node: Namespace, manifests: Path, tmp_path: Path) ->
     with running(node, manifests), node.entered():
         done = subprocess.run(
             command("support-bundle", "--kubeconfig", str(config), "-o", str(path)),
-            capture_output=True, text=True, check=False, timeout=60, env={**os.environ, "PASSWORD": secret},
+            capture_output=True, text=True, check=False, env={**os.environ, "PASSWORD": secret},
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     files = unpack(path.read_bytes())
@@ -183,7 +182,7 @@ def shape(built: Build) -> object:
 
 def test_an_archive_is_not_for_a_terminal(tmp_path: Path) -> None:
     shell = ["script", "-qec", shlex.join(command("support-bundle", "-o", "-")), "/dev/null"]
-    done = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60, env=environment())
+    done = subprocess.run(shell, capture_output=True, text=True, check=False, env=environment())
     assert done.returncode == 2
     assert "an archive is not for a terminal" in done.stdout
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from tests.support.waiting import DEADLINE
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "policyd", "demo")
@@ -26,7 +27,6 @@ from policyd.demo.screen import Screen
 from policyd.demo.show import show
 sys.exit(show(read_scene(Path(sys.argv[1])), Screen(terminal.write, plain, None)))
 """
-DEADLINE = 60.0  # a machine may be slow; a test that waits so long has failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +90,6 @@ def demonstration(
             yield Demo(process, mark, files)
         finally:
             process.kill()
-
-
-def until(holds: Callable[[], object]) -> None:
-    """Wait until something holds; fail when it does not come to hold."""
-    end = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def _target(link: Path) -> str:

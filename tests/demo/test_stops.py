@@ -13,7 +13,8 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.demo.processes import COMMAND, Demo, demonstration, until
+from tests.demo.processes import COMMAND, Demo, demonstration
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.kernel
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from policyd.lab.namespace import Namespace
-from tests.agent.agents import WORLD, command, nft, policy, running, until, write
+from tests.agent.agents import WORLD, command, nft, policy, running, write
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.kernel
 

@@ -121,9 +121,7 @@ def run_job(planted_read: str, directory: Path) -> subprocess.CompletedProcess[s
     )
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'compiler'}"}
     command = [sys.executable, "-c", code, "planted", "1", "50", "60", str(directory)]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_who_waits_is_killed_and_his_input_is_known(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -206,14 +205,6 @@ def watch(place: Namespace, hook: str, match: str) -> Callable[[], int]:
         return sum(part["counter"]["packets"] for part in rule["expr"] if "counter" in part)
 
     return read
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for something that will be so soon."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
 
 
 def dial(source: Namespace, address: str, port: int, transport: str = "udp") -> socket.socket:

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from policyd.cli.frame import run
-from tests.agent.agents import until
 from tests.agent.talk import Echo, Talk
 from tests.cases.form import block, ingress, namespace, pod, pods, policy
 from tests.kernel.stream import Stream
@@ -33,6 +32,7 @@ from tests.kernel.test_swap import (
     road,
 )
 from tests.oracle import Manifest
+from tests.support.waiting import until
 
 __all__ = ["road"]
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]

@@ -12,7 +12,8 @@ from policyd.lab.packets import ACK, FIN, SYN
 from policyd_compiler.options import Options
 from tests.cases.form import block, egress, ingress, pods, policy
 from tests.kernel.ground import nft
-from tests.kernel.scene import Scene, dial, echoes, until, watch
+from tests.kernel.scene import Scene, dial, echoes, watch
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.kernel
 

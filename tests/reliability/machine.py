@@ -7,7 +7,6 @@ mixture of two would be a hole, or a loss.
 from __future__ import annotations
 
 import asyncio
-import time
 from types import SimpleNamespace
 
 from hypothesis import strategies as st
@@ -22,9 +21,9 @@ from policyd.cluster.state import ClusterState
 from policyd_compiler.nft.ast import Table
 from tests.reliability.kernel import TABLE, TROUBLES, Kernel
 from tests.reliability.states import NODE, OPTIONS, Pool, compiled
+from tests.support.waiting import eventually
 
 #: A settlement takes milliseconds, and some pauses of the watcher where there is one.
-DEADLINE = 30.0
 TIMING = Timing(
     Pacing(settle=0.0, patience=0.0, rest=0.0), verify_every=600.0, sweep_after=0.0, retry_least=0.001
 )
@@ -111,12 +110,12 @@ class Machine(RuleBasedStateMachine):
         raise NotImplementedError
 
     async def _until(self, wanted: Table) -> None:
-        end = time.monotonic() + DEADLINE
-        while self.kernel.held() != wanted or self.reconciler.status.trouble:
+        def holds() -> bool:
             for task in self.tasks:
                 assert not task.done(), task.exception()
-            assert time.monotonic() < end, f"{self.reconciler.status}\n{self.kernel.held()}\nnot {wanted}"
-            await asyncio.sleep(0.001)
+            return self.kernel.held() == wanted and not self.reconciler.status.trouble
+
+        await eventually(holds, lambda: f"{self.reconciler.status}\n{self.kernel.held()}\nnot {wanted}")
 
     def look(self, table: Table | None) -> None:
         """Look at what the kernel holds after a script."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.agent.agents import DEADLINE, command
-
-START_SECONDS = 120.0
+from tests.agent.agents import command
+from tests.support.waiting import DEADLINE, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +60,12 @@ class Process:
 
     def wait_until_it_enforces(self) -> None:
         """Wait as long as a busy machine may need to start it."""
-        end = time.monotonic() + START_SECONDS
-        while not self.enforces:
+
+        def holds() -> bool:
             assert self.runs, self.told()[-4000:]
-            assert time.monotonic() < end, self.told()[-4000:]
-            time.sleep(0.02)
+            return self.enforces
+
+        until(holds, lambda: self.told()[-4000:])
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         """End it with a signal; its exit code, negative for a signal."""

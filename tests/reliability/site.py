@@ -31,6 +31,7 @@ from tests.reliability.kernel import TABLE, strip
 from tests.reliability.process import Process
 from tests.reliability.states import NODE, Pool, compiled
 from tests.strategies.clusters import Shape
+from tests.support.waiting import DEADLINE
 from tests.watcher.emulator import Emulator
 from tests.watcher.server import write_kubeconfig
 
@@ -39,8 +40,6 @@ SPARE = PodPlan("spare", ("10.244.1.99", "fd00:10:244:1::63"))
 PROTOCOLS: dict[str, Protocol] = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp", "ICMP": "icmp"}
 CANDIDATES = 400
 LISTING = ("nft", "--json", "--numeric-protocol", "--numeric-priority", "list", "table", "inet")
-#: A watch that failed again and again waits up to 30 s, and a busy machine starts nothing soon.
-CATCH_UP_SECONDS = 150.0
 
 
 class Site:
@@ -77,7 +76,7 @@ class Site:
         """Wait until the kernel holds the ruleset of a state."""
         self.churn.emulator.faults.clear()
         wanted = compiled(state)
-        end = time.monotonic() + CATCH_UP_SECONDS
+        end = time.monotonic() + DEADLINE
         while (found := await asyncio.to_thread(self._lacks, wanted)) is not None:
             assert self.agent.runs, f"the agent ended:\n{self.agent.told()[-4000:]}"
             assert time.monotonic() < end, f"not caught up: {found}\n{self.agent.told()[-4000:]}"

@@ -16,11 +16,11 @@ from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applier
 from policyd.cluster.events import KINDS, Synced
 from policyd_compiler.changes import changed_addresses
-from tests.agent.agents import DEADLINE
 from tests.cases.form import ingress, pod
 from tests.oracle import Manifest
 from tests.reliability.kernel import TABLE, Kernel
 from tests.reliability.states import NODE, OPTIONS, compiled, decoded, upsert
+from tests.support.waiting import eventually
 
 TIMING = Timing(Pacing(0.0, 0.0, 0.0), verify_every=600.0, sweep_after=0.0, retry_least=0.001)
 WORLD: list[Manifest] = [
@@ -45,11 +45,6 @@ class Agent:
     def say(self, *raws: Manifest) -> None:
         self.store.apply([upsert(raw) for raw in raws])
 
-    async def until(self, holds: Callable[[], object]) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while not holds():  # noqa: ASYNC110 what is waited for has no event
-                await asyncio.sleep(0.001)
-
     def tamper(self, script: str) -> None:
         self.kernel.tamper(script)
         self.monitor.suspicious = True
@@ -64,7 +59,7 @@ async def at_work() -> AsyncIterator[Agent]:
     agent.store.apply([Synced(kind) for kind in KINDS])
     task = asyncio.create_task(agent.reconciler.run(agent.wake))
     try:
-        await agent.until(lambda: agent.reconciler.status.enforced)
+        await eventually(lambda: agent.reconciler.status.enforced)
         yield agent
     finally:
         agent.reconciler.stop(agent.wake)
@@ -86,20 +81,20 @@ def test_a_verification_that_fails_is_tried_again_soon() -> None:
         right = agent.kernel.held()
         agent.kernel.coming["list"] = ["vanish", "vanish"]
         agent.tamper(f"delete table inet {TABLE}\n")
-        await agent.until(lambda: agent.kernel.held() == right)
+        await eventually(lambda: agent.kernel.held() == right)
 
     scenario(steps)
 
 
-def test_a_failure_to_verify_is_over_when_it_is() -> None:
+def test_a_failure_to_verify_is_over_when_it_is(caplog: pytest.LogCaptureFixture) -> None:
     """Without a change, too, of which there may be none for days."""
 
     async def steps(agent: Agent) -> None:
         agent.kernel.coming["list"] = ["vanish"]
         agent.monitor.suspicious = True
         agent.wake.set()
-        await agent.until(lambda: agent.reconciler.status.trouble)
-        await agent.until(lambda: not agent.reconciler.status.trouble)
+        await eventually(lambda: "the ruleset could not be" in caplog.text)
+        await eventually(lambda: not agent.reconciler.status.trouble)
 
     scenario(steps)
 
@@ -110,43 +105,47 @@ def test_no_policy_is_blamed_for_what_somebody_else_did() -> None:
     async def steps(agent: Agent) -> None:
         first, second = (ingress("x", "a", {"ports": [{"port": port}]}) for port in (80, 81))
         agent.say(first)
-        await agent.until(lambda: agent.kernel.held() == compiled(decoded([*WORLD, first])))
+        await eventually(lambda: agent.kernel.held() == compiled(decoded([*WORLD, first])))
         agent.kernel.tamper(f"delete table inet {TABLE}\n")  # it is not noticed yet
         agent.say(second)
-        await agent.until(lambda: agent.kernel.held() == compiled(decoded([*WORLD, second])))
+        await eventually(lambda: agent.kernel.held() == compiled(decoded([*WORLD, second])))
         assert agent.reconciler.status.quarantined == ()
 
     scenario(steps)
 
 
 @pytest.mark.parametrize("further", [[], [pod("x/b", "10.244.1.2")]], ids=["the same", "another"])
-def test_a_swap_that_nobody_heard_of_is_told_once_it_is_known(further: list[Manifest]) -> None:
+def test_a_swap_that_nobody_heard_of_is_told_once_it_is_known(
+    further: list[Manifest], caplog: pytest.LogCaptureFixture
+) -> None:
     """The worker died when all was done: connections that are denied now must end nevertheless."""
 
     async def steps(agent: Agent) -> None:
         agent.kernel.coming = {"run": [None, "vanish-after"], "list": ["vanish"] * 3}  # stage, commit
         told = len(agent.swaps)
         agent.say(ingress("x", "a"))
-        await agent.until(lambda: agent.reconciler.status.trouble)
+        await eventually(lambda: "the ruleset could not be" in caplog.text)
         agent.say(*further)
-        await agent.until(lambda: not agent.reconciler.status.trouble)
+        await eventually(lambda: not agent.reconciler.status.trouble)
         assert changed(agent.swaps[told:]) == addresses("10.244.1.1")
 
     scenario(steps)
 
 
-def test_what_was_in_force_while_nobody_heard_of_it_counts_as_before() -> None:
+def test_what_was_in_force_while_nobody_heard_of_it_counts_as_before(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Open, closed and unheard of, open, closed again: connections of any of these times must end."""
 
     async def steps(agent: Agent) -> None:
         agent.say(ingress("x", "a"))
-        await agent.until(lambda: len(agent.swaps) == 2)
+        await eventually(lambda: len(agent.swaps) == 2)
         agent.kernel.coming["run"] = [None, "vanish-after"]
         agent.kernel.coming["list"] = ["vanish"] * 3
         agent.say(ingress("x", "a", {}))
-        await agent.until(lambda: agent.reconciler.status.trouble)
+        await eventually(lambda: "the ruleset could not be" in caplog.text)
         agent.say(ingress("x", "a"))
-        await agent.until(lambda: not agent.reconciler.status.trouble)
+        await eventually(lambda: not agent.reconciler.status.trouble)
         assert changed(agent.swaps[2:]) == addresses("10.244.1.1")
 
     scenario(steps)

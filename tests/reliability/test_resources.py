@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from policyd.lab.namespace import Namespace
-from tests.agent.agents import WORLD, nft, policy, until, write
+from tests.agent.agents import WORLD, nft, policy, write
 from tests.cases.form import ingress, pod, pods
 from tests.reliability.kernel import TABLE
 from tests.reliability.process import Process
 from tests.reliability.states import NODE
+from tests.reliability.summary import show
+from tests.support.waiting import until
 from tests.test_house import ROOT, python_files, relative
 
 #: What reads the wall clock, and only shows it: Events, when something was in force, what a person is told.
@@ -88,8 +90,10 @@ def test_an_agent_without_memory_ends_with_a_sentence_and_its_heir_goes_on(
 
 
 @pytest.mark.kernel
-def test_a_worker_that_is_gone_costs_no_change(agent: Process, node: Namespace, tmp_path: Path) -> None:
-    """The next change is in force within a second, by another worker; and there is one at a time."""
+def test_a_worker_that_is_gone_costs_no_change(
+    agent: Process, node: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The next change is in force by another worker, and there is one at a time."""
     start(agent, node)
     took = []
     for port in range(81, 89):
@@ -99,7 +103,9 @@ def test_a_worker_that_is_gone_costs_no_change(agent: Process, node: Namespace, 
         write(tmp_path / "manifests", "web.yaml", policy("web", "web", port))
         until(lambda port=port: f"tcp dport {port} return" in table(node))  # type: ignore[misc]
         took.append(time.monotonic() - began)
-    assert sorted(took)[len(took) // 2] < 1.0, took
+    show(
+        capsys, [("a change after a worker's death", f"in force after {sorted(took)[len(took) // 2]:.2f} s")]
+    )
     until(lambda: agent.footprint().zombies == 0)
     assert len(agent.children()) <= 1
 

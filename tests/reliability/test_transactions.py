@@ -22,7 +22,7 @@ from policyd.applier.worker import NftWorker
 from policyd.lab.namespace import Namespace
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.json_parser import parse_listing
-from tests.agent.agents import until, write
+from tests.agent.agents import write
 from tests.cases.form import ingress, namespace, pod, pods, requirement
 from tests.oracle import Manifest
 from tests.reliability.kernel import TABLE, strip
@@ -30,6 +30,7 @@ from tests.reliability.process import Process
 from tests.reliability.site import LISTING
 from tests.reliability.states import NODE
 from tests.routes import compile_world
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.kernel
 

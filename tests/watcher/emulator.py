@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias
 
 from aiohttp import web
 
+from tests.support.waiting import DEADLINE
 from tests.watcher import replies
 from tests.watcher.history import Happened, History, Raw, to_json
 from tests.watcher.replies import COMMON, JSON, event
@@ -173,7 +174,7 @@ class Emulator:
 
     async def until(self, predicate: Callable[[], bool]) -> None:
         """Wait until requests or open watches are as they should be."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             while not predicate():
                 self._changed.clear()
                 await self._changed.wait()

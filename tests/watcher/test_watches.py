@@ -14,10 +14,11 @@ from policyd.watcher.failure import Reason
 from policyd.watcher.reflector import Reflector
 from policyd.watcher.resource import RESOURCES
 from policyd.watcher.transport import Timeouts, connect
+from tests.support.waiting import DEADLINE
 from tests.watcher import replies
 from tests.watcher.emulator import NAMESPACES, NODES, PODS, Emulator, Hang, How
 from tests.watcher.objects import namespace, node, pod
-from tests.watcher.scene import PATIENCE, Recorder, Scene, replay, scene
+from tests.watcher.scene import Recorder, Scene, replay, scene
 from tests.watcher.server import emulated
 from tests.watcher.test_lists import at_work, with_pods
 
@@ -364,7 +365,7 @@ async def test_all_kinds_come_to_one_sink_in_whatever_order() -> None:
     emulator.put(NODES, node("node-1", "192.0.2.1"))
     emulator.put(NAMESPACES, namespace("shop"))
     recorder = Recorder()
-    async with emulated(emulator) as server, asyncio.timeout(PATIENCE):
+    async with emulated(emulator) as server, asyncio.timeout(DEADLINE):
         connection = await connect(server.access)
         tasks = [
             asyncio.create_task(Reflector(resource, connection, recorder.sink).run())
