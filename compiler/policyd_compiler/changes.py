@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from policyd_compiler.nft.ast import AddrVmap, ChainName, Family, Side, Table, Verdict
+from policyd_compiler.nft.ast import ChainName, Table, Verdict, Vmap
+from policyd_compiler.nft.expressions import Field, address_field
+from policyd_compiler.nft.keys import Family
 
-_Dispatch: TypeAlias = dict[tuple[Family, Side], Mapping[object, Verdict]]
+_Dispatch: TypeAlias = dict[Field, Mapping[object, Verdict]]
+_FAMILIES: Mapping[Field, Family] = {
+    address_field(4, "saddr"): 4,
+    address_field(4, "daddr"): 4,
+    address_field(6, "saddr"): 6,
+    address_field(6, "daddr"): 6,
+}
 
 
 def changed_addresses(old: Table | None, new: Table) -> dict[int, frozenset[int]]:
@@ -18,20 +26,22 @@ def changed_addresses(old: Table | None, new: Table) -> dict[int, frozenset[int]
     """
     before: _Dispatch = {} if old is None else _dispatch(old)
     found: dict[int, set[int]] = {4: set(), 6: set()}
-    for (family, side), elements in _dispatch(new).items():
-        known = before.get((family, side), {})
+    for field, elements in _dispatch(new).items():
+        known = before.get(field, {})
         changed = (a for a, verdict in elements.items() if known.get(a) != verdict)
-        found[family].update(a for a in changed if isinstance(a, int))
+        found[_FAMILIES[field]].update(a for a in changed if isinstance(a, int))
     return {family: frozenset(addresses) for family, addresses in found.items()}
 
 
 def _dispatch(table: Table) -> _Dispatch:
-    """The maps that the hook `forward` asks, by family and side."""
+    """The maps that the hook `forward` asks, by what it asks for."""
     maps = {part.name: part for part in table.maps}
     forward = next((chain for chain in table.chains if chain.name == ChainName("forward")), None)
     found: _Dispatch = {}
     for rule in forward.rules if forward else ():
-        if isinstance(rule.action, AddrVmap) and rule.action.map in maps:
-            part = maps[rule.action.map]
-            found[rule.action.family, rule.action.side] = dict(part.elements)
+        match rule.action:
+            case Vmap(field, name) if name in maps and field in _FAMILIES:
+                found[field] = dict(maps[name].elements)
+            case _:
+                pass
     return found

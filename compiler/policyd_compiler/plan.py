@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
-from policyd_compiler.nft.ast import Chain, ChainName, Hook, Set, SetName, Table, VerdictMap
+from policyd_compiler.nft.ast import Chain, ChainName, Hook, Set, Table, VerdictMap
 from policyd_compiler.nft.commands import (
     AddChain,
     AddRule,
@@ -27,6 +27,7 @@ from policyd_compiler.nft.commands import (
     print_commands,
 )
 from policyd_compiler.nft.json_parser import NOT_OURS
+from policyd_compiler.nft.keys import SetName
 from policyd_compiler.nft.printer import print_replace
 
 StepKind: TypeAlias = Literal["replace", "stage", "commit", "sweep"]

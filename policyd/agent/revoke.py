@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from policyd.applier.conntrack import Flow
-from policyd_compiler.nft.ast import HookName
+from policyd_compiler.nft.packet import HookName
 from policyd_compiler.sim import Packet, Simulator
 
 

@@ -13,24 +13,17 @@ from typing import Any, TypeAlias, assert_never
 
 from policyd_compiler.nft.ast import (
     Action,
-    AddrInSet,
-    AddrVmap,
     Chain,
     ChainName,
     Goto,
-    IfnameInSet,
     Jump,
-    Key,
-    KeyType,
-    Match,
-    PairInSet,
     Reject,
     Rule,
     Set,
-    SetName,
     Table,
     Verdict,
     VerdictMap,
+    Vmap,
 )
 from policyd_compiler.nft.commands import (
     AddChain,
@@ -47,6 +40,8 @@ from policyd_compiler.nft.commands import (
     FlushMap,
     FlushSet,
 )
+from policyd_compiler.nft.expressions import InSet, Match
+from policyd_compiler.nft.keys import Key, KeyType, SetName
 
 #: NFT_JUMP_STACK_SIZE: a base chain and 15 more.
 MAX_CHAINS_DEEP = 16
@@ -199,7 +194,7 @@ class FakeTable:
             asked = self.parts.get(set_name)
             if asked is None:
                 raise Refusal(UNKNOWN)
-            if isinstance(asker, AddrVmap) and isinstance(asked.declared, Set):
+            if isinstance(asker, Vmap) and isinstance(asked.declared, Set):
                 raise Refusal("Expression is not a map")
             if asked.declared.key is not key:
                 raise Refusal("datatype mismatch")
@@ -266,16 +261,12 @@ class FakeTable:
         del self.parts[name]
 
 
-def _lookups(rule: Rule) -> Iterator[tuple[Match | Action, SetName, KeyType]]:
+def _lookups(rule: Rule) -> Iterator[tuple[Match | Action, SetName, KeyType | None]]:
     """The parts of a rule that look something up, where, and what the keys there must be."""
     for part in (*rule.matches, rule.action):
         match part:
-            case AddrInSet(family, _, name) | AddrVmap(family, _, name):
-                yield part, name, KeyType.V4 if family == 4 else KeyType.V6
-            case PairInSet(family, name):
-                yield part, name, KeyType.V4_PAIR if family == 4 else KeyType.V6_PAIR
-            case IfnameInSet(_, name):
-                yield part, name, KeyType.IFNAME
+            case Match(field, InSet(name)) | Vmap(field, name):
+                yield part, name, field.key_type
             case _:
                 pass
 
@@ -364,10 +355,10 @@ def _bounds(element: Key) -> tuple[int, int]:
             return int.from_bytes(low), int.from_bytes(high)
         case int():
             return element, element
-        case (int(low), int(high)):
+        case (low, high) if isinstance(low, int):
             return low, high
         case _:
-            assert_never(element)
+            raise AssertionError(f"no range in an interval set: {element}")
 
 
 def _is_wildcard(key: Key) -> bool:

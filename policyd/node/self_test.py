@@ -43,7 +43,7 @@ _FEW = (PolicyRule((_DB, *_RANGES4, *_RANGES6), _TCP),)
 _MANY = (
     PolicyRule((_WEB, _RANGES4[0], _RANGES6[0]), _TCP),
     PolicyRule((_DB, _RANGES4[1], _RANGES6[1]), _OTHERS),
-    PolicyRule((_API,), (*_TCP, *_OTHERS)),
+    PolicyRule((_API,), (*_TCP, *_OTHERS[:1], PolicyPort("SCTP", 3868))),
     PolicyRule((_JOB,), None),
 )
 

@@ -6,35 +6,19 @@ from hypothesis import strategies as st
 
 from policyd_compiler.nft.ast import (
     Accept,
-    AddrInPrefix,
-    AddrInSet,
-    AddrVmap,
     Chain,
     ChainName,
-    CtDnat,
-    CtState,
-    DportIn,
     Drop,
-    Family,
-    FibLocal,
     Goto,
     Hook,
-    Icmpv6Types,
-    IfnameInSet,
     Jump,
-    Key,
-    KeyType,
-    L4Proto,
-    Match,
-    PairInSet,
     Reject,
     Return,
     Rule,
     Set,
-    SetName,
-    TcpNotSyn,
     Verdict,
     VerdictMap,
+    Vmap,
 )
 from policyd_compiler.nft.commands import (
     AddChain,
@@ -51,6 +35,21 @@ from policyd_compiler.nft.commands import (
     FlushMap,
     FlushSet,
 )
+from policyd_compiler.nft.expressions import (
+    FIELDS,
+    Field,
+    InSet,
+    Keys,
+    Match,
+    Numbers,
+    Prefix,
+    Range,
+    Right,
+    Word,
+    Words,
+    address_field,
+)
+from policyd_compiler.nft.keys import Family, Key, KeyType, SetName, Side
 
 V4 = 10 << 24
 V6 = 0xFD << 120
@@ -74,10 +73,9 @@ ends: st.SearchStrategy[Verdict] = st.sampled_from([Accept(), Drop(), Return()])
 moves: st.SearchStrategy[Verdict] = st.one_of(st.builds(Jump, chain_names), st.builds(Goto, chain_names))
 verdicts = st.one_of(ends, moves)
 families: st.SearchStrategy[Family] = st.sampled_from([4, 6])
-sides = st.sampled_from(["saddr", "daddr"])
+sides: st.SearchStrategy[Side] = st.sampled_from(["saddr", "daddr"])
 intervals = st.tuples(offsets, offsets).map(lambda pair: (min(pair), max(pair)))
 lengths = st.sampled_from([8, 24, 32])
-states = st.sampled_from(["established", "related", "new", "invalid", "untracked"])
 ports = st.sampled_from([((80, 80),), ((80, 90), (443, 443)), ((0, 65535),)])
 
 
@@ -112,25 +110,47 @@ def parts(draw: st.DrawFn) -> Set | VerdictMap:
     return VerdictMap(name, key, tuple(elements), interval, size)
 
 
+#: What nft refuses beside each other, and the fake does not look at.
+_OF_FAMILY: dict[Family, tuple[str, ...]] = {4: ("ip6", "icmpv6"), 6: ("ip ",)}
+_NUMBERS = {
+    Field.META_L4PROTO: [((6, 6),), ((1, 1), (58, 58)), ((17, 17), (200, 200))],
+    Field.ICMPV6_TYPE: [((130, 137), (143, 143)), ((128, 128),)],
+}
+#: Only as we write them: nft turns others into something else.
+_SIGN = {Field.TCP_FLAGS: True, Field.CT_STATUS: False, Field.FIB_SADDR_TYPE: False}
+
+
 def matches(family: Family) -> st.SearchStrategy[Match]:
-    """Matches of a rule about one family: nft refuses what contradicts itself, and the fake does not look."""
-    network = V4 if family == 4 else V6
-    about: tuple[Match, ...] = (
-        CtDnat(),
-        FibLocal(),
-        TcpNotSyn(),
-        *((Icmpv6Types(((130, 137), (143, 143))), Icmpv6Types(((128, 128),))) if family == 6 else ()),
+    """Matches of a rule about one family, on any field: nft refuses what contradicts itself."""
+    fields = [field for text, field in FIELDS.items() if not text.startswith(_OF_FAMILY[family])]
+    return st.sampled_from(fields).flatmap(
+        lambda field: st.builds(
+            Match,
+            st.just(field),
+            rights(field),
+            st.just(_SIGN[field]) if field in _SIGN else st.booleans(),
+        )
     )
-    return st.one_of(
-        st.sampled_from(about),
-        st.builds(CtState, states, st.booleans()),
-        st.builds(L4Proto, st.sampled_from([("tcp",), ("icmp", "ipv6-icmp"), ("udp", "200")]), st.booleans()),
-        st.builds(DportIn, st.sampled_from(["tcp", "udp", "sctp"]), ports),
-        st.builds(AddrInSet, st.just(family), sides, set_names, st.booleans()),
-        st.builds(AddrInPrefix, st.just(family), sides, st.just(network), lengths, st.booleans()),
-        st.builds(PairInSet, st.just(family), set_names),
-        st.builds(IfnameInSet, st.sampled_from(["iifname", "oifname"]), set_names, st.booleans()),
-    )
+
+
+def rights(field: Field) -> st.SearchStrategy[Right]:
+    """What a field can be compared with."""
+    match field.row.kind:
+        case Words(words):
+            return st.sampled_from(words).map(Word)
+        case Range():
+            return st.builds(Numbers, st.sampled_from(_NUMBERS[field]) if field in _NUMBERS else ports)
+        case Keys(key_type):
+            in_set = st.builds(InSet, set_names)
+            match key_type:
+                case KeyType.V4:
+                    return in_set | st.builds(Prefix, st.just(V4), lengths)
+                case KeyType.V6:
+                    return in_set | st.builds(Prefix, st.just(V6), lengths)
+                case KeyType.IFNAME:
+                    return in_set | st.builds(Word, interfaces)
+                case _:
+                    return in_set
 
 
 comments = st.sampled_from(["", "", "generation 7", "a note: with 'quotes', commas; and braces {}"])
@@ -141,7 +161,7 @@ def rules(draw: st.DrawFn) -> Rule:
     """A rule with one match at most."""
     family = draw(families)
     some = draw(st.lists(matches(family), max_size=1))
-    vmaps = st.builds(AddrVmap, st.just(family), sides, set_names)
+    vmaps = st.builds(Vmap, sides.map(lambda side: address_field(family, side)), set_names)
     return Rule(draw(st.one_of(verdicts, st.just(Reject()), vmaps)), tuple(some), draw(comments))
 
 
@@ -211,6 +231,6 @@ FOUNDATION: tuple[Command, ...] = (
         if name != "s6"
     ),
     AddSet(VerdictMap(SetName("m4"), KeyType.V4, ((V4, Goto(ChainName("a"))),))),
-    AddRule(ChainName("forward"), Rule(AddrVmap(4, "saddr", SetName("m4")))),
-    AddRule(ChainName("forward"), Rule(Jump(ChainName("b")), (AddrInSet(4, "saddr", SetName("s4")),))),
+    AddRule(ChainName("forward"), Rule(Vmap(Field.IP_SADDR, SetName("m4")))),
+    AddRule(ChainName("forward"), Rule(Jump(ChainName("b")), (Match(Field.IP_SADDR, InSet(SetName("s4"))),))),
 )

@@ -15,19 +15,16 @@ from policyd.applier.backend import Nft, NftRefused, delete_table
 from policyd.applier.fake import FakeNft
 from policyd_compiler.nft.ast import (
     Accept,
-    AddrInSet,
-    AddrVmap,
     Chain,
     ChainName,
     Drop,
     Goto,
     Hook,
-    KeyType,
     Rule,
     Set,
-    SetName,
     Table,
     VerdictMap,
+    Vmap,
 )
 from policyd_compiler.nft.commands import (
     AddChain,
@@ -44,7 +41,9 @@ from policyd_compiler.nft.commands import (
     FlushSet,
     print_commands,
 )
+from policyd_compiler.nft.expressions import Field, InSet, Match
 from policyd_compiler.nft.json_parser import parse_listing
+from policyd_compiler.nft.keys import KeyType, SetName
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
 from tests.applier.refusals import FOUNDATION, REFUSALS, Refused
@@ -76,7 +75,7 @@ def bare(table: Table) -> Table:
 
 
 def test_every_command_is_done(runner: asyncio.Runner, nft: Nft) -> None:
-    to_deny = Rule(Drop(), (AddrInSet(4, "saddr", PODS),), comment="a note")
+    to_deny = Rule(Drop(), (Match(Field.IP_SADDR, InSet(PODS)),), comment="a note")
     steps: tuple[tuple[Command, Table], ...] = (
         (AddTable(), Table("t")),
         (AddChain(FORWARD), Table("t", chains=(FORWARD,))),
@@ -86,7 +85,7 @@ def test_every_command_is_done(runner: asyncio.Runner, nft: Nft) -> None:
     pods = Set(PODS, KeyType.V4, (V4 + 1, V4 + 2), size=4)
     ways = VerdictMap(WAYS, KeyType.V4, ((V4 + 1, Goto(DENY)), (V4 + 2, Accept())))
     ranges = Set(RANGES, KeyType.V4, ((V4, V4 + 255), (V4 + 512, V4 + 512)), interval=True)
-    forward = replace(FORWARD, rules=(Rule(AddrVmap(4, "saddr", WAYS)),))
+    forward = replace(FORWARD, rules=(Rule(Vmap(Field.IP_SADDR, WAYS)),))
     deny = Chain(DENY, (to_deny,))
     whole = Table("t", sets=(pods, ranges), maps=(ways,), chains=(deny, forward))
     fewer = replace(pods, elements=(V4 + 2,))

@@ -13,8 +13,10 @@ from policyd.applier.fake import FakeNft
 from policyd.applier.program import NftProgram
 from policyd.lab.namespace import Namespace
 from policyd.node.self_test import TABLE, refusal, script, table
-from policyd_compiler.nft.ast import Action, AddrVmap, Match, Rule, Set, VerdictMap
+from policyd_compiler.nft.ast import Action, Rule, Set, VerdictMap, Vmap
+from policyd_compiler.nft.expressions import Field, Right
 from policyd_compiler.options import Options
+from tests.golden.golden import cases
 
 DROP, REJECT = Options(), Options(deny="reject")
 
@@ -27,14 +29,29 @@ def namespace() -> Iterator[Namespace]:
 
 
 def test_every_expression_of_the_compiler_is_in_it() -> None:
-    said = {
-        type(part)
-        for options in (DROP, REJECT)
-        for rule in rules(options)
-        for part in (*rule.matches, rule.action)
+    asked = {kind for options in (DROP, REJECT) for rule in rules(options) for kind in expressions(rule)}
+    emitted = {
+        kind
+        for case in cases()
+        for chain in case.table(case.node).chains
+        for rule in chain.rules
+        for kind in expressions(rule)
     }
+    assert len(emitted) >= 15
+    assert asked >= emitted
+
+
+def expressions(rule: Rule) -> Iterator[tuple[Field, type[Right] | type[Action], bool]]:
+    for match in rule.matches:
+        yield match.field, type(match.right), match.negated
+    if isinstance(rule.action, Vmap):
+        yield rule.action.field, Vmap, False
+
+
+def test_every_verdict_of_the_compiler_is_in_it() -> None:
+    said = {type(rule.action) for options in (DROP, REJECT) for rule in rules(options)}
     elements = {type(v) for options in (DROP, REJECT) for m in table(options).maps for _, v in m.elements}
-    assert said | elements >= {*get_args(Match), *get_args(Action)}
+    assert said | elements >= {*get_args(Action)}
 
 
 def rules(options: Options) -> list[Rule]:
@@ -47,7 +64,7 @@ def test_every_kind_of_set_and_map_is_in_it() -> None:
 
     assert len(shapes(table(DROP).sets)) == 7
     assert {interval for _, interval in shapes(table(DROP).maps)} == {False, True}
-    asked = {rule.action.map for rule in rules(DROP) if isinstance(rule.action, AddrVmap)}
+    asked = {rule.action.map for rule in rules(DROP) if isinstance(rule.action, Vmap)}
     assert asked == {each.name for each in table(DROP).maps}
 
 

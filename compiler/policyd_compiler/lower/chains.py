@@ -7,24 +7,17 @@ from policyd_compiler.lower.classes import Classes, HostIndex, classify
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.sharing import share
 from policyd_compiler.names import readable
-from policyd_compiler.nft.ast import (
-    AddrInSet,
-    AddrVmap,
-    ChainName,
-    Drop,
-    Family,
-    FibLocal,
-    Rule,
-    Side,
-    Verdict,
-)
+from policyd_compiler.nft.ast import ChainName, Drop, Rule, Verdict, Vmap
+from policyd_compiler.nft.expressions import Field, InSet, Match, Word, address_field
+from policyd_compiler.nft.keys import Family, Side
 from policyd_compiler.ports import NOTHING, PortSet
 
 #: Up to so many classes of hosts are tried one set after another; more share one verdict map.
 #: Sets of equal contents are shared between chains, verdict maps seldom can be.
 FEW_CLASSES = 2
 #: Who sends with an address of the node is in no set of pods, so those are asked first: this costs more.
-SPOOFED = Rule(Drop(), (FibLocal(),), comment="a forwarded packet with an address of this node as source")
+FROM_NODE = Match(Field.FIB_SADDR_TYPE, Word("local"))
+SPOOFED = Rule(Drop(), (FROM_NODE,), comment="a forwarded packet with an address of this node as source")
 #: Rules named in a chain's notes; the rest is counted.
 NOTED_RULES = 12
 #: The kernel keeps at most 128 bytes of a rule's comment, and a little of that is ours.
@@ -64,9 +57,8 @@ def _own_rules(
         ((address, verdict) for addresses, verdict in members for address in addresses),
         key=lambda element: element[0],
     )
-    return (
-        Rule(AddrVmap(family, side, objects.add_host_map(f"peer-ports{family}", family, tuple(elements)))),
-    )
+    name = objects.add_host_map(f"peer-ports{family}", family, tuple(elements))
+    return (Rule(Vmap(address_field(family, side), name)),)
 
 
 def _group_rules(
@@ -89,9 +81,9 @@ def _members(
 def _set_rules(
     members: list[tuple[tuple[int, ...], Verdict]], side: Side, family: Family, objects: Objects
 ) -> tuple[Rule, ...]:
-    prefix = f"peers{family}"
+    prefix, field = f"peers{family}", address_field(family, side)
     return tuple(
-        Rule(verdict, (AddrInSet(family, side, objects.add_host_set(prefix, family, addresses)),))
+        Rule(verdict, (Match(field, InSet(objects.add_host_set(prefix, family, addresses))),))
         for addresses, verdict in members
     )
 
@@ -109,17 +101,13 @@ def _range_rules(classes: Classes, side: Side, family: Family, objects: Objects)
     if len({ports for _, ports in classes.ranges}) == 1:
         verdict = objects.verdict(classes.ranges[0][1])
         ranges = tuple(interval for interval, _ in classes.ranges)
-        return (
-            Rule(
-                verdict, (AddrInSet(family, side, objects.add_range_set(f"ranges{family}", family, ranges)),)
-            ),
-        )
+        name = objects.add_range_set(f"ranges{family}", family, ranges)
+        return (Rule(verdict, (Match(address_field(family, side), InSet(name)),)),)
     elements: list[tuple[tuple[int, int], Verdict]] = [
         (interval, objects.verdict(ports)) for interval, ports in classes.ranges
     ]
-    return (
-        Rule(AddrVmap(family, side, objects.add_range_map(f"range-ports{family}", family, tuple(elements)))),
-    )
+    name = objects.add_range_map(f"range-ports{family}", family, tuple(elements))
+    return (Rule(Vmap(address_field(family, side), name)),)
 
 
 def _comment(isolation: Isolation) -> str:

@@ -7,45 +7,48 @@ content. A question whose set would be empty is not asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from policyd_compiler.lower.chains import SPOOFED
+from policyd_compiler.lower.chains import FROM_NODE, SPOOFED
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.roots import FAMILIES, Roots
 from policyd_compiler.nft.ast import (
     Accept,
-    AddrInPrefix,
-    AddrInSet,
-    AddrVmap,
     Chain,
     ChainName,
-    CtDnat,
-    CtState,
     Drop,
-    Family,
-    FibLocal,
     Hook,
-    HookName,
-    Icmpv6Types,
-    IfnameInSet,
     Jump,
-    L4Proto,
-    PairInSet,
     Rule,
-    SetName,
-    Side,
-    TcpNotSyn,
+    Vmap,
 )
+from policyd_compiler.nft.expressions import (
+    Field,
+    InSet,
+    Match,
+    Numbers,
+    Prefix,
+    Word,
+    address_field,
+    numbers,
+    pair_field,
+)
+from policyd_compiler.nft.keys import Family, SetName, Side
+from policyd_compiler.nft.packet import PROTOCOL_NUMBERS, HookName
 from policyd_compiler.options import Options
 
 #: MLD queries, reports and done (130-132), ND (133-137) and MLDv2 reports (143): a pod's own link (NP-083).
-LINK_ICMPV6 = Icmpv6Types(((130, 137), (143, 143)))
+LINK_ICMPV6 = Match(Field.ICMPV6_TYPE, Numbers(((130, 137), (143, 143))))
 #: (network, prefix length)
 LINK_LOCAL6 = (0xFE80 << 112, 10)
 MULTICAST4, MULTICAST6 = (0xE000_0000, 4), (0xFF00 << 112, 8)
 
-_ESTABLISHED = Rule(Accept(), (CtState("established"),))
-_OWN_NODE = Rule(Accept(), (FibLocal(),), comment="this node reaches its own pods")
+_NEW = Match(Field.CT_STATE, Word("new"))
+#: A TCP packet that does not open a connection.
+_NOT_SYN = Match(Field.TCP_FLAGS, Word("syn"), negated=True)
+_ICMP = Match(Field.META_L4PROTO, numbers(PROTOCOL_NUMBERS["icmp"], PROTOCOL_NUMBERS["ipv6-icmp"]))
+_ESTABLISHED = Rule(Accept(), (Match(Field.CT_STATE, Word("established")),))
+_OWN_NODE = Rule(Accept(), (FROM_NODE,), comment="this node reaches its own pods")
 
 
 def base_chains(roots: Roots, options: Options, objects: Objects) -> tuple[Chain, ...]:
@@ -80,7 +83,7 @@ def _base(hook: HookName, priority: int, rules: tuple[Rule, ...]) -> Chain:
 
 
 def _dispatch(family: Family, side: Side, maps: Mapping[Family, SetName]) -> tuple[Rule, ...]:
-    return (Rule(AddrVmap(family, side, maps[family])),) if family in maps else ()
+    return (Rule(Vmap(address_field(family, side), maps[family])),) if family in maps else ()
 
 
 def _opening(roots: Roots, objects: Objects) -> tuple[Rule, ...]:
@@ -89,34 +92,34 @@ def _opening(roots: Roots, objects: Objects) -> tuple[Rule, ...]:
         return ()
     not_new = [
         # Only ICMP errors: data flows that a conntrack helper announces are judged like any other (NP-086).
-        Rule(Accept(), (CtState("related"), L4Proto(("icmp", "ipv6-icmp")))),
+        Rule(Accept(), (Match(Field.CT_STATE, Word("related")), _ICMP)),
         # ND and MLD are untracked or, in part, invalid to conntrack.
         Rule(Accept(), (LINK_ICMPV6,)),
     ]
     opening = []
     if roots.governed:
         strays = tuple(
-            Rule(Drop(), (AddrInSet(family, side, roots.governed[family]),))
+            Rule(Drop(), (Match(address_field(family, side), InSet(roots.governed[family])),))
             for family in roots.governed
             for side in ("saddr", "daddr")
         )
         note = "belongs to no connection: dropped for pods under a policy"
         stray = Jump(objects.add_chain("stray", "", strays, (note,)))
-        not_new.append(Rule(stray, (CtState("invalid"),)))
+        not_new.append(Rule(stray, (Match(Field.CT_STATE, Word("invalid")),)))
         # A connection whose entry was removed must not come back by a packet from its middle (NP-122).
-        opening.append(Rule(stray, (TcpNotSyn(), CtState("new"))))
-    return (
-        Rule(Jump(objects.add_chain("not-new", "", tuple(not_new), ())), (CtState("new", negated=True),)),
-        *opening,
-    )
+        opening.append(Rule(stray, (_NOT_SYN, _NEW)))
+    opens_none = Jump(objects.add_chain("not-new", "", tuple(not_new), ()))
+    return (Rule(opens_none, (replace(_NEW, negated=True),)), *opening)
 
 
 def _hairpin(roots: Roots, objects: Objects) -> tuple[Rule, ...]:
     if not roots.itself:
         return ()
-    rules = tuple(Rule(Accept(), (PairInSet(family, name),)) for family, name in roots.itself.items())
+    rules = tuple(
+        Rule(Accept(), (Match(pair_field(family), InSet(name)),)) for family, name in roots.itself.items()
+    )
     chain = objects.add_chain("hairpin", "", rules, ("a pod that reaches itself through its Service",))
-    return (Rule(Jump(chain), (CtDnat(),)),)
+    return (Rule(Jump(chain), (Match(Field.CT_STATUS, Word("dnat")),)),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,8 @@ def _guard(roots: Roots, objects: Objects) -> _Guard:
     sends = _unknown(roots, objects, "from-unknown", "saddr", {})
     to_node = _unknown(roots, objects, "from-unknown-to-node", "saddr", {6: (LINK_LOCAL6,)})
     receives = _unknown(roots, objects, "to-unknown", "daddr", {4: (MULTICAST4,), 6: (MULTICAST6,)})
-    coming, going = IfnameInSet("iifname", roots.interfaces), IfnameInSet("oifname", roots.interfaces)
+    of_pods = InSet(roots.interfaces)
+    coming, going = Match(Field.IIFNAME, of_pods), Match(Field.OIFNAME, of_pods)
     return _Guard((Rule(sends, (coming,)),), (Rule(to_node, (coming,)),), (Rule(receives, (going,)),))
 
 
@@ -153,10 +157,10 @@ def _unknown(
     """A chain that drops packets whose address, on one side, is neither a known pod's nor exempt."""
     rules: list[Rule] = []
     for family, known in roots.known.items():
+        field = address_field(family, side)
         elsewhere = (
-            AddrInPrefix(family, side, network, length, negated=True)
-            for network, length in exempt.get(family, ())
+            Match(field, Prefix(network, length), negated=True) for network, length in exempt.get(family, ())
         )
-        rules.append(Rule(Drop(), (AddrInSet(family, side, known, negated=True), *elsewhere)))
+        rules.append(Rule(Drop(), (Match(field, InSet(known), negated=True), *elsewhere)))
     note = f"{'from' if side == 'saddr' else 'to'} an interface of a pod, but no known pod"
     return Jump(objects.add_chain(name, "", tuple(rules), (note,)))

@@ -13,7 +13,8 @@ from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.owners import Owners
 from policyd_compiler.lower.roots import FAMILIES, lower_roots
 from policyd_compiler.names import Names
-from policyd_compiler.nft.ast import ChainName, Family, Goto, Jump, Table, Verdict
+from policyd_compiler.nft.ast import ChainName, Goto, Jump, Table, Verdict
+from policyd_compiler.nft.keys import Family
 from policyd_compiler.options import Options
 
 

@@ -7,32 +7,27 @@ from itertools import compress
 from struct import pack
 from typing import Literal
 
-from policyd_compiler.addr import Interval
+from policyd_compiler.addr import Interval, Ranges
 from policyd_compiler.lower.classes import HostIndex
 from policyd_compiler.names import Names
 from policyd_compiler.nft.ast import (
     Chain,
     ChainName,
-    DportIn,
     Drop,
-    Family,
     Goto,
-    KeyType,
-    L4Proto,
-    Match,
     Reject,
     Return,
     Rule,
     Set,
-    SetName,
     Verdict,
     VerdictMap,
 )
+from policyd_compiler.nft.expressions import Field, Match, Numbers, dport_field, numbers
+from policyd_compiler.nft.keys import KEY, L4, PAIR, Family, KeyType, SetName
+from policyd_compiler.nft.packet import PROTOCOL_NUMBERS
 from policyd_compiler.nft.printer import print_rule, verdict_texts
 from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet
 
-KEY: dict[int, KeyType] = {4: KeyType.V4, 6: KeyType.V6}
-PAIR: dict[int, KeyType] = {4: KeyType.V4_PAIR, 6: KeyType.V6_PAIR}
 UNNAMED = SetName("")
 _BITS_OF_TEXT = bytes.maketrans(b"01", b"\x00\x01")
 #: Past this a name made of port numbers is no longer readable.
@@ -147,13 +142,15 @@ class Objects:
 def port_matches(ports: PortSet) -> tuple[Match, ...]:
     """The matches that together are `ports`: at most one for each of TCP, UDP, SCTP and the rest."""
     matches: list[Match] = []
-    for protocol, ranges in (("tcp", ports.tcp), ("udp", ports.udp), ("sctp", ports.sctp)):
+    of_each: tuple[tuple[L4, Ranges], ...] = (("tcp", ports.tcp), ("udp", ports.udp), ("sctp", ports.sctp))
+    for protocol, ranges in of_each:
         if ranges == ALL_NUMBERS:
-            matches.append(L4Proto((protocol,)))
+            matches.append(Match(Field.META_L4PROTO, numbers(PROTOCOL_NUMBERS[protocol])))
         elif ranges:
-            matches.append(DportIn(protocol, ranges))  # type: ignore[arg-type]
+            matches.append(Match(dport_field(protocol), Numbers(ranges)))
     if ports.other:
-        matches.append(L4Proto(("tcp", "udp", "sctp"), negated=True))
+        with_ports = numbers(*(PROTOCOL_NUMBERS[protocol] for protocol, _ in of_each))
+        matches.append(Match(Field.META_L4PROTO, with_ports, negated=True))
     return tuple(matches)
 
 

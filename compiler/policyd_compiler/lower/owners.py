@@ -7,19 +7,17 @@ from functools import cached_property
 
 from policyd_compiler.ir import Origin
 from policyd_compiler.nft.ast import (
-    AddrInSet,
-    AddrVmap,
     Chain,
     ChainName,
     Goto,
-    IfnameInSet,
     Jump,
-    PairInSet,
     Rule,
     Set,
     Table,
     VerdictMap,
+    Vmap,
 )
+from policyd_compiler.nft.expressions import InSet
 
 
 class Owners(Mapping[str, frozenset[str]]):
@@ -75,9 +73,9 @@ class Owners(Mapping[str, frozenset[str]]):
 def _names(rule: Rule) -> Iterator[str]:
     """What a rule refers to."""
     for match in rule.matches:
-        if isinstance(match, AddrInSet | PairInSet | IfnameInSet):
-            yield match.set
-    if isinstance(rule.action, AddrVmap):
+        if isinstance(match.right, InSet):
+            yield match.right.set
+    if isinstance(rule.action, Vmap):
         yield rule.action.map
     elif isinstance(rule.action, Goto | Jump):
         yield rule.action.chain

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from policyd_compiler.ir import Direction, Snapshot
 from policyd_compiler.lower.objects import Objects
-from policyd_compiler.nft.ast import Family, SetName, Verdict
+from policyd_compiler.nft.ast import Verdict
+from policyd_compiler.nft.keys import Family, SetName
 from policyd_compiler.options import Options, covering
 
 FAMILIES: tuple[Family, ...] = (4, 6)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
-from policyd_compiler.nft.ast import TYPEOF, Chain, ChainName, Key, KeyType, Rule, Set, SetName, VerdictMap
-from policyd_compiler.nft.printer import PER_LINE, element_lines, print_key, print_rule, quote
+from policyd_compiler.nft.ast import Chain, ChainName, Rule, Set, VerdictMap
+from policyd_compiler.nft.keys import TYPEOF, Key, KeyType, SetName, print_key
+from policyd_compiler.nft.printer import PER_LINE, element_lines, print_rule, quote
 
 
 @dataclass(frozen=True, slots=True)

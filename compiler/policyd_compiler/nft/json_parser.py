@@ -11,27 +11,12 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from policyd_compiler.addr import parse_address, prefix_interval
-from policyd_compiler.nft.ast import (
-    TYPEOF,
-    Chain,
-    ChainName,
-    Drop,
-    Family,
-    Hook,
-    HookName,
-    Key,
-    KeyType,
-    Rule,
-    Set,
-    SetName,
-    Table,
-    Verdict,
-    VerdictMap,
-)
+from policyd_compiler.nft.ast import Chain, ChainName, Drop, Hook, Rule, Set, Table, Verdict, VerdictMap
 from policyd_compiler.nft.json_rules import NotOurs, only, read_rule, read_verdict
+from policyd_compiler.nft.keys import TYPEOF, Key, KeyType, SetName, read_key_json
+from policyd_compiler.nft.matches import left_json
+from policyd_compiler.nft.packet import HookName
 
-_FAMILY: dict[KeyType, Family] = {KeyType.V4: 4, KeyType.V6: 6, KeyType.V4_PAIR: 4, KeyType.V6_PAIR: 6}
 _PLACE = {"family", "table", "name", "handle"}
 #: `elem` apart. `count` is how many elements there are now; newer versions of nft say so.
 _SET_KEYS = _PLACE | {"type", "flags", "size", "elem", "count"}
@@ -165,7 +150,7 @@ class _Reader:
     def _read_set(self, value: dict[str, Any]) -> None:
         only(value, _SET_KEYS)
         kind, interval = _key_type(value), _interval(value)
-        elements = sorted(_read_key(kind, item, interval) for item in value.get("elem", ()))
+        elements = sorted(read_key_json(kind, item, interval=interval) for item in value.get("elem", ()))
         self._sets.append(
             Set(SetName(value["name"]), kind, tuple(elements), interval, int(value.get("size", 0)))
         )
@@ -176,7 +161,8 @@ class _Reader:
             raise NotOurs(f"a map to {value['map']}")
         kind, interval = _key_type(value), _interval(value)
         elements: list[tuple[Key, Verdict]] = [
-            (_read_key(kind, key, interval), read_verdict(verdict)) for key, verdict in value.get("elem", ())
+            (read_key_json(kind, key, interval=interval), read_verdict(verdict))
+            for key, verdict in value.get("elem", ())
         ]
         elements.sort(key=lambda element: cast(int, element[0]))
         self._maps.append(
@@ -193,14 +179,8 @@ def _key_type(value: dict[str, Any]) -> KeyType:
 
 def _declarations(kind: KeyType) -> Iterator[object]:
     """How the keys are listed: nft before 1.1 has the types, later ones the fields if it was told these."""
-    types = kind.value.split(" . ")
-    yield types if len(types) > 1 else types[0]
-    fields = [_field(*text.split()) for text in TYPEOF[kind].split(" . ")]
-    yield {"typeof": {"concat": fields} if len(fields) > 1 else fields[0]}
-
-
-def _field(word: str, name: str = "") -> object:
-    return {"payload": {"protocol": word, "field": name}} if name else {"meta": {"key": word}}
+    yield [*kind.kinds] if len(kind.kinds) > 1 else kind.kinds[0]
+    yield {"typeof": left_json(TYPEOF[kind])}
 
 
 _KEY_TYPES = {
@@ -214,23 +194,3 @@ def _interval(value: dict[str, Any]) -> bool:
     if flags not in ([], ["interval"]):
         raise NotOurs(f"flags {', '.join(map(str, flags))}")
     return bool(flags)
-
-
-def _read_key(kind: KeyType, item: Any, interval: bool) -> Key:  # noqa: FBT001 JSON; a set's flag
-    if kind is KeyType.IFNAME:
-        if not isinstance(item, str):
-            raise NotOurs(f"element {item}")
-        return item
-    family = _FAMILY[kind]
-    match item:
-        case str() if kind in (KeyType.V4, KeyType.V6):
-            address = parse_address(family, item)
-            return (address, address) if interval else address
-        case {"prefix": {"addr": str(network), "len": int(length)}} if interval and len(item) == 1:
-            return prefix_interval(family, parse_address(family, network), length)
-        case {"range": [str(low), str(high)]} if interval and len(item) == 1:
-            return (parse_address(family, low), parse_address(family, high))
-        case {"concat": [str(saddr), str(daddr)]} if kind in (KeyType.V4_PAIR, KeyType.V6_PAIR):
-            return (parse_address(family, saddr), parse_address(family, daddr))
-        case _:
-            raise NotOurs(f"element {json.dumps(item)}")

@@ -7,47 +7,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
-from policyd_compiler.addr import BITS, cover_prefixes, print_address
 from policyd_compiler.nft.ast import (
-    PROTOCOL_NUMBERS,
     Accept,
     Action,
-    AddrInPrefix,
-    AddrInSet,
-    AddrVmap,
     Chain,
-    CtDnat,
-    CtState,
-    DportIn,
     Drop,
-    Family,
-    FibLocal,
     Goto,
-    Icmpv6Types,
-    IfnameInSet,
-    Interval,
     Jump,
-    Key,
-    KeyType,
-    L4Proto,
-    Match,
-    PairInSet,
     Reject,
     Return,
     Rule,
     Set,
     Table,
-    TcpNotSyn,
     Verdict,
     VerdictMap,
+    Vmap,
 )
-
-Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | None
-
-_FIELDS: dict[Family, str] = {4: "ip", 6: "ip6"}
-_FAMILY: dict[KeyType, Family] = {KeyType.V4: 4, KeyType.V6: 6, KeyType.V4_PAIR: 4, KeyType.V6_PAIR: 6}
+from policyd_compiler.nft.keys import Json, key_json
+from policyd_compiler.nft.matches import left_json, match_json
 
 
 def print_replace_json(table: Table) -> str:
@@ -91,52 +70,31 @@ def _chain(chain: Chain) -> dict[str, Json]:
 
 
 def _set(part: Set | VerdictMap) -> dict[str, Json]:
-    words: list[Json] = [*part.key.value.split(" . ")]
+    words: list[Json] = [*part.key.kinds]
     out: dict[str, Json] = {"name": part.name, "type": words if len(words) > 1 else words[0]}
     if part.size:
         out["size"] = part.size
     if part.interval:
         out["flags"] = ["interval"]
     if isinstance(part, Set):
-        elements: list[Json] = [_key(part.key, key) for key in part.elements]
+        elements: list[Json] = [key_json(part.key, key) for key in part.elements]
     else:
-        elements = [[_key(part.key, key), _verdict(verdict)] for key, verdict in part.elements]
+        elements = [[key_json(part.key, key), _verdict(verdict)] for key, verdict in part.elements]
     if elements:
         out["elem"] = elements
     return out
 
 
-def _key(kind: KeyType, key: Key) -> Json:
-    if isinstance(key, str):
-        return key
-    family = _FAMILY[kind]
-    if isinstance(key, int):
-        return print_address(family, key)
-    low, high = key
-    if kind in (KeyType.V4_PAIR, KeyType.V6_PAIR):
-        return {"concat": [print_address(family, low), print_address(family, high)]}
-    if low == high:
-        return print_address(family, low)
-    prefixes = cover_prefixes(family, key)
-    if len(prefixes) == 1:
-        return _prefix(family, *prefixes[0])
-    return {"range": [print_address(family, low), print_address(family, high)]}
-
-
-def _prefix(family: Family, network: int, length: int) -> Json:
-    return {"prefix": {"addr": print_address(family, network), "len": length}}
-
-
 def _rule(rule: Rule) -> dict[str, Json]:
-    expressions: list[Json] = [*map(_match, rule.matches), _action(rule.action)]
+    expressions: list[Json] = [*map(match_json, rule.matches), _action(rule.action)]
     comment: dict[str, Json] = {"comment": rule.comment} if rule.comment else {}
     return {"expr": expressions, **comment}
 
 
 def _action(action: Action) -> Json:
     match action:
-        case AddrVmap(family, side, name):
-            return {"vmap": {"key": _payload(_FIELDS[family], side), "data": f"@{name}"}}
+        case Vmap(field, name):
+            return {"vmap": {"key": left_json(field.row.text), "data": f"@{name}"}}
         case Reject():
             return {"reject": {"type": "icmpx", "expr": "admin-prohibited"}}
         case _:
@@ -159,56 +117,3 @@ def _verdict(verdict: Verdict) -> Json:
             raise ValueError("no map can hold reject")
         case _:
             assert_never(verdict)
-
-
-def _match(match: Match) -> Json:  # noqa: C901, PLR0912 one case for each kind of match
-    match match:
-        case CtState(state, negated):
-            return _test({"ct": {"key": "state"}}, "!=" if negated else "in", state)
-        case CtDnat():
-            return _test({"ct": {"key": "status"}}, "in", "dnat")
-        case TcpNotSyn():
-            flags: list[Json] = ["fin", "syn", "rst", "ack"]
-            return _test({"&": [_payload("tcp", "flags"), flags]}, "!=", "syn")
-        case FibLocal():
-            return _test({"fib": {"result": "type", "flags": ["saddr"]}}, "==", "local")
-        case L4Proto(protocols, negated):
-            words: list[Json] = [PROTOCOL_NUMBERS.get(word) or int(word) for word in protocols]
-            return _test({"meta": {"key": "l4proto"}}, _equal(negated), _choice(words))
-        case Icmpv6Types(types):
-            return _test(_payload("icmpv6", "type"), "==", _choice(_numbers(types)))
-        case DportIn(protocol, ports):
-            return _test(_payload(protocol, "dport"), "==", _choice(_numbers(ports)))
-        case AddrInSet(family, side, name, negated):
-            return _test(_payload(_FIELDS[family], side), _equal(negated), f"@{name}")
-        case AddrInPrefix(family, side, network, length, negated):
-            whole = length == BITS[family]
-            right = print_address(family, network) if whole else _prefix(family, network, length)
-            return _test(_payload(_FIELDS[family], side), _equal(negated), right)
-        case PairInSet(family, name):
-            pair: list[Json] = [_payload(_FIELDS[family], side) for side in ("saddr", "daddr")]
-            return _test({"concat": pair}, "==", f"@{name}")
-        case IfnameInSet(direction, name, negated):
-            return _test({"meta": {"key": direction}}, _equal(negated), f"@{name}")
-        case _:
-            assert_never(match)
-
-
-def _test(left: Json, operator: str, right: Json) -> Json:
-    return {"match": {"op": operator, "left": left, "right": right}}
-
-
-def _payload(protocol: str, field: str) -> Json:
-    return {"payload": {"protocol": protocol, "field": field}}
-
-
-def _equal(negated: bool) -> str:  # noqa: FBT001 the field of a match
-    return "!=" if negated else "=="
-
-
-def _choice(values: list[Json]) -> Json:
-    return values[0] if len(values) == 1 else {"set": values}
-
-
-def _numbers(intervals: tuple[Interval, ...]) -> list[Json]:
-    return [low if low == high else {"range": [low, high]} for low, high in intervals]

@@ -10,23 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
-from policyd_compiler.addr import BITS, prefix_interval
-from policyd_compiler.nft.ast import (
-    TYPEOF,
-    Chain,
-    ChainName,
-    Family,
-    Hook,
-    HookName,
-    Key,
-    KeyType,
-    Rule,
-    Set,
-    SetName,
-    Table,
-    Verdict,
-    VerdictMap,
-)
+from policyd_compiler.nft.ast import Chain, ChainName, Hook, Rule, Set, Table, Verdict, VerdictMap
 from policyd_compiler.nft.commands import (
     AddChain,
     AddRule,
@@ -42,12 +26,13 @@ from policyd_compiler.nft.commands import (
     FlushMap,
     FlushSet,
 )
-from policyd_compiler.nft.rule_parser import address, number, parse_rule, parse_verdict, unquote, word
+from policyd_compiler.nft.keys import TYPEOF, Key, KeyType, SetName, parse_key
+from policyd_compiler.nft.packet import HookName
+from policyd_compiler.nft.rule_parser import number, parse_rule, parse_verdict, unquote, word
 from policyd_compiler.nft.tokens import ParseError, Tokens
 
 __all__ = ["ParseError", "Statement", "parse_commands", "parse_replace", "parse_script", "parse_table"]
 
-_FAMILY: dict[KeyType, Family] = {KeyType.V4: 4, KeyType.V6: 6, KeyType.V4_PAIR: 4, KeyType.V6_PAIR: 6}
 _KEY_TYPES = {f"type {kind.value}": kind for kind in KeyType} | {
     f"typeof {TYPEOF[kind]}": kind for kind in KeyType
 }
@@ -311,29 +296,10 @@ def _key_words(tokens: Tokens) -> list[str]:
 
 
 def _key(tokens: Tokens, kind: KeyType, words: list[str], interval: bool) -> Key:  # noqa: FBT001 a set's flag
-    text = words[0]
-    if kind is KeyType.IFNAME:
-        if len(words) != 1 or not text.startswith('"'):
-            raise tokens.error(f"no name of an interface: {text}")
-        return text[1:-1]
-    family = _FAMILY[kind]
-    if kind in (KeyType.V4_PAIR, KeyType.V6_PAIR):
-        if len(words) != 2:
-            raise tokens.error(f"no pair of addresses: {' . '.join(words)}")
-        return (address(tokens, family, text), address(tokens, family, words[1]))
-    if len(words) != 1:
-        raise tokens.error(f"no address: {' . '.join(words)}")
-    if "/" not in text and "-" not in text:
-        low = address(tokens, family, text)
-        return (low, low) if interval else low
-    if "/" in text:
-        network, _, length = text.partition("/")
-        bits = number(tokens, length)
-        if not 0 <= bits <= BITS[family]:
-            raise tokens.error(f"no prefix: {text}")
-        return prefix_interval(family, address(tokens, family, network), bits)
-    first, _, last = text.partition("-")
-    return (address(tokens, family, first), address(tokens, family, last))
+    try:
+        return parse_key(kind, words, interval=interval)
+    except ValueError as error:
+        raise tokens.error(str(error)) from None
 
 
 def _delete_elements(tokens: Tokens) -> DeleteElements:

@@ -10,47 +10,28 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import assert_never, cast
 
-from policyd_compiler.addr import BITS, cover_prefixes, print_address, print_v4, print_v6
-from policyd_compiler.errors import CompilerBug
+from policyd_compiler.addr import print_v4, print_v6
 from policyd_compiler.nft.ast import (
-    PROTOCOL_NUMBERS,
-    TYPEOF,
     Accept,
     Action,
-    AddrInPrefix,
-    AddrInSet,
-    AddrVmap,
     Chain,
-    CtDnat,
-    CtState,
-    DportIn,
     Drop,
-    FibLocal,
     Goto,
-    Icmpv6Types,
-    IfnameInSet,
-    Interval,
     Jump,
-    Key,
-    KeyType,
-    L4Proto,
-    Match,
-    PairInSet,
     Reject,
     Return,
     Rule,
     Set,
     Table,
-    TcpNotSyn,
     Verdict,
     VerdictMap,
+    Vmap,
 )
+from policyd_compiler.nft.keys import TYPEOF, Key, KeyType, print_key
+from policyd_compiler.nft.matches import print_match
 
 #: Elements to a line: lines stay short enough to read and few enough to load fast.
 PER_LINE = 8
-
-_FIELD = {4: "ip", 6: "ip6"}
-_KEY_FAMILY: dict[KeyType, int] = {KeyType.V4: 4, KeyType.V6: 6, KeyType.V4_PAIR: 4, KeyType.V6_PAIR: 6}
 
 
 def print_replace(table: Table) -> str:
@@ -135,33 +116,6 @@ def _key_printer(part: Set | VerdictMap) -> Callable[[Key], str]:
     return partial(print_key, part.key)
 
 
-def print_key(kind: KeyType, key: Key) -> str:
-    """One element's key. Raises KeyError for a key that does not fit its type, CompilerBug for a name that
-    would end its quotes: our bugs."""
-    if isinstance(key, str):
-        if '"' in key or not key.isprintable():
-            raise CompilerBug(f"no interface has the name {key!r}")
-        return f'"{key}"'
-    family = _KEY_FAMILY[kind]
-    if isinstance(key, int):
-        return print_address(family, key)  # type: ignore[arg-type]
-    low, high = key
-    if kind in (KeyType.V4_PAIR, KeyType.V6_PAIR):
-        return f"{print_address(family, low)} . {print_address(family, high)}"  # type: ignore[arg-type]
-    return print_interval(family, (low, high))
-
-
-def print_interval(family: int, interval: Interval) -> str:
-    """An address, a prefix where the interval is one, or a range."""
-    low, high = interval
-    if low == high:
-        return print_address(family, low)  # type: ignore[arg-type]
-    prefixes = cover_prefixes(family, interval)  # type: ignore[arg-type]
-    if len(prefixes) == 1:
-        return f"{print_address(family, low)}/{prefixes[0][1]}"  # type: ignore[arg-type]
-    return f"{print_address(family, low)}-{print_address(family, high)}"  # type: ignore[arg-type]
-
-
 def print_rule(rule: Rule) -> str:
     """One rule as it stands in a chain."""
     parts = [print_match(match) for match in rule.matches]
@@ -174,8 +128,8 @@ def print_rule(rule: Rule) -> str:
 def print_action(action: Action) -> str:
     """A verdict, or the lookup that finds one."""
     match action:
-        case AddrVmap(family, side, name):
-            return f"{_FIELD[family]} {side} vmap @{name}"
+        case Vmap(field, name):
+            return f"{field.row.text} vmap @{name}"
         case _:
             return print_verdict(action)
 
@@ -199,52 +153,7 @@ def print_verdict(verdict: Verdict) -> str:
             assert_never(verdict)
 
 
-def print_match(match: Match) -> str:  # noqa: C901, PLR0912 one case for each kind of match
-    """A match in nft's words."""
-    match match:
-        case CtState(state, negated):
-            return f"ct state {_not(negated)}{state}"
-        case CtDnat():
-            return "ct status dnat"
-        case TcpNotSyn():
-            return "tcp flags & (fin | syn | rst | ack) != syn"
-        case FibLocal():
-            return "fib saddr type local"
-        case L4Proto(protocols, negated):
-            numbers = tuple(str(PROTOCOL_NUMBERS.get(word, word)) for word in protocols)
-            return f"meta l4proto {_not(negated)}{_choice(numbers)}"
-        case Icmpv6Types(types):
-            return f"icmpv6 type {_choice(_numbers(types))}"
-        case DportIn(protocol, ports):
-            return f"{protocol} dport {_choice(_numbers(ports))}"
-        case AddrInSet(family, side, name, negated):
-            return f"{_FIELD[family]} {side} {_not(negated)}@{name}"
-        case AddrInPrefix(family, side, network, prefix, negated):
-            text = print_address(family, network)
-            length = "" if prefix == BITS[family] else f"/{prefix}"
-            return f"{_FIELD[family]} {side} {_not(negated)}{text}{length}"
-        case PairInSet(family, name):
-            field = _FIELD[family]
-            return f"{field} saddr . {field} daddr @{name}"
-        case IfnameInSet(direction, name, negated):
-            return f"{direction} {_not(negated)}@{name}"
-        case _:
-            assert_never(match)
-
-
 def quote(text: str) -> str:
     """A quoted string. nft knows no escapes: quotes and control characters become `'` and a space."""
     clean = "".join(" " if ord(c) < 32 else "'" if c == '"' else c for c in text)
     return f'"{clean}"'
-
-
-def _not(negated: bool) -> str:  # noqa: FBT001 the field of a match
-    return "!= " if negated else ""
-
-
-def _choice(values: tuple[str, ...]) -> str:
-    return values[0] if len(values) == 1 else f"{{ {', '.join(values)} }}"
-
-
-def _numbers(intervals: tuple[Interval, ...]) -> tuple[str, ...]:
-    return tuple(str(low) if low == high else f"{low}-{high}" for low, high in intervals)

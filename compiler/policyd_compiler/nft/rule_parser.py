@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from typing import assert_never
 
-from policyd_compiler.addr import BITS, parse_address
 from policyd_compiler.nft.ast import (
-    L4,
-    PROTOCOL_NUMBERS,
     Accept,
     Action,
-    AddrInPrefix,
-    AddrInSet,
-    AddrVmap,
     ChainName,
-    CtDnat,
-    CtState,
-    CtStateName,
-    Direction,
-    DportIn,
     Drop,
-    Family,
-    FibLocal,
     Goto,
-    Icmpv6Types,
-    IfnameInSet,
-    Interval,
     Jump,
-    L4Proto,
-    Match,
-    PairInSet,
     Reject,
     Return,
     Rule,
-    SetName,
-    Side,
-    TcpNotSyn,
     Verdict,
+    Vmap,
 )
+from policyd_compiler.nft.expressions import (
+    FIELDS,
+    Field,
+    InSet,
+    Keys,
+    Match,
+    Numbers,
+    Prefix,
+    Range,
+    Right,
+    Word,
+    Words,
+)
+from policyd_compiler.nft.keys import Interval, SetName, parse_prefix, parse_value
 from policyd_compiler.nft.tokens import Tokens
 
-_FAMILIES: dict[str, Family] = {"ip": 4, "ip6": 6}
-_STATES = ("established", "related", "new", "invalid", "untracked")
+#: By the first word, longer texts first: `ip saddr` is also the beginning of `ip saddr . ip daddr`.
+_FIELDS: dict[str, list[tuple[tuple[str, ...], Field]]] = {}
+for _text in sorted(FIELDS, key=len, reverse=True):
+    _words = tuple(_text.split())
+    _FIELDS.setdefault(_words[0], []).append((_words, FIELDS[_text]))
 
 
 def parse_rule(tokens: Tokens) -> Rule:
@@ -50,11 +45,11 @@ def parse_rule(tokens: Tokens) -> Rule:
     matches: list[Match] = []
     action: Action | None = None
     while action is None:
-        part = _match(tokens) if tokens.peek() in _MATCHES else parse_verdict(tokens)
-        if isinstance(part, Verdict | AddrVmap):
-            action = part
-        else:
+        part = _match(tokens) if tokens.peek() in _FIELDS else parse_verdict(tokens)
+        if isinstance(part, Match):
             matches.append(part)
+        else:
+            action = part
     comment = unquote(tokens) if tokens.accept("comment") else ""
     return Rule(action, tuple(matches), comment)
 
@@ -106,83 +101,47 @@ def number(tokens: Tokens, text: str) -> int:
     return int(text)
 
 
-def address(tokens: Tokens, family: Family, text: str) -> int:
-    """An address of this family."""
-    try:
-        return parse_address(family, text)
-    except ValueError as error:
-        raise tokens.error(str(error)) from None
-
-
-def _match(tokens: Tokens) -> Match | AddrVmap:
-    return _MATCHES[tokens.peek()](tokens)
-
-
-_PROTOCOL_NAMES = {str(number): name for name, number in PROTOCOL_NUMBERS.items()}
-
-
-def _ct(tokens: Tokens) -> Match:
-    tokens.expect("ct")
-    if tokens.accept("status"):
-        tokens.expect("dnat")
-        return CtDnat()
-    tokens.expect("state")
+def _match(tokens: Tokens) -> Match | Vmap:
+    field = _field(tokens)
+    if field.key_type is not None and tokens.accept("vmap"):
+        return Vmap(field, _reference(tokens))
     negated = tokens.accept("!=")
-    if tokens.peek() not in _STATES:
-        raise tokens.error(f"no state of a connection: {tokens.peek()!r}")
-    return CtState(cast(CtStateName, tokens.take()), negated)
+    return Match(field, _right(tokens, field), negated)
 
 
-def _fib(tokens: Tokens) -> Match:
-    tokens.expect("fib", "saddr", "type", "local")
-    return FibLocal()
+def _field(tokens: Tokens) -> Field:
+    for words, field in _FIELDS[tokens.peek()]:
+        if tokens.accept_all(words):
+            return field
+    raise tokens.error(f"no expression of ours: {tokens.peek()!r}")
 
 
-def _meta(tokens: Tokens) -> Match:
-    tokens.expect("meta", "l4proto")
-    negated = tokens.accept("!=")
-    return L4Proto(tuple(_PROTOCOL_NAMES.get(word, word) for word in _choice(tokens)), negated)
+def _right(tokens: Tokens, field: Field) -> Right:
+    match field.row.kind:
+        case Words(words):
+            if tokens.peek() not in words:
+                raise tokens.error(f"no value of {field.row.text}: {tokens.peek()!r}")
+            return Word(tokens.take())
+        case Range(highest):
+            return Numbers(_intervals(tokens, highest))
+        case Keys(key_type):
+            if tokens.peek().startswith("@") or len(key_type.kinds) > 1:
+                return InSet(_reference(tokens))
+            kind = key_type.kinds[0]
+            try:
+                right = _single(kind, tokens.peek())
+            except ValueError as error:
+                raise tokens.error(str(error)) from None
+            tokens.take()
+            return right
+        case kind:
+            assert_never(kind)
 
 
-def _icmpv6(tokens: Tokens) -> Match:
-    tokens.expect("icmpv6", "type")
-    return Icmpv6Types(_intervals(tokens, 255))
-
-
-def _l4(tokens: Tokens) -> Match:
-    protocol = tokens.take()
-    if protocol == "tcp" and tokens.accept("flags"):
-        tokens.expect("&", "(fin", "|", "syn", "|", "rst", "|", "ack)", "!=", "syn")
-        return TcpNotSyn()
-    tokens.expect("dport")
-    return DportIn(cast(L4, protocol), _intervals(tokens, 65535))
-
-
-def _interface(tokens: Tokens) -> Match:
-    direction = cast(Direction, tokens.take())
-    negated = tokens.accept("!=")
-    return IfnameInSet(direction, _reference(tokens), negated)
-
-
-def _ip(tokens: Tokens) -> Match | AddrVmap:
-    field = tokens.take()
-    family = _FAMILIES[field]
-    if tokens.peek() not in ("saddr", "daddr"):
-        raise tokens.error(f"expected saddr or daddr, not {tokens.peek()!r}")
-    side = cast(Side, tokens.take())
-    if tokens.accept("vmap"):
-        return AddrVmap(family, side, _reference(tokens))
-    if side == "saddr" and tokens.accept("."):
-        tokens.expect(field, "daddr")
-        return PairInSet(family, _reference(tokens))
-    negated = tokens.accept("!=")
-    if tokens.peek().startswith("@"):
-        return AddrInSet(family, side, _reference(tokens), negated)
-    network, slash, length = tokens.peek().partition("/")
-    bits = number(tokens, length) if slash else BITS[family]
-    found = AddrInPrefix(family, side, address(tokens, family, network), bits, negated)
-    tokens.take()
-    return found
+def _single(kind: str, text: str) -> Right:
+    if kind == "ifname":
+        return Word(str(parse_value(kind, text)))
+    return Prefix(*parse_prefix(kind, text))
 
 
 def _reference(tokens: Tokens) -> SetName:
@@ -211,18 +170,3 @@ def _intervals(tokens: Tokens, highest: int) -> tuple[Interval, ...]:
             raise tokens.error(f"no range within 0-{highest}: {text}")
         found.append(bounds)
     return tuple(found)
-
-
-_MATCHES: dict[str, Callable[[Tokens], Match | AddrVmap]] = {
-    "ct": _ct,
-    "fib": _fib,
-    "meta": _meta,
-    "icmpv6": _icmpv6,
-    "tcp": _l4,
-    "udp": _l4,
-    "sctp": _l4,
-    "iifname": _interface,
-    "oifname": _interface,
-    "ip": _ip,
-    "ip6": _ip,
-}

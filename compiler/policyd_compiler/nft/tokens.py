@@ -59,6 +59,14 @@ class Tokens:
         self._at += 1
         return True
 
+    def accept_all(self, words: tuple[str, ...]) -> bool:
+        """Take the next words if they are these."""
+        end = self._at + len(words)
+        if tuple(self._words[self._at : end]) != words:
+            return False
+        self._at = end
+        return True
+
     def expect(self, *words: str) -> None:
         """Take exactly these words."""
         for word in words:

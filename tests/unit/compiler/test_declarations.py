@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from policyd_compiler.nft.ast import TYPEOF, ChainName, Jump, KeyType, Set, SetName, Table, VerdictMap
+from policyd_compiler.nft.ast import ChainName, Jump, Set, Table, VerdictMap
 from policyd_compiler.nft.commands import AddSet, print_commands
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
+from policyd_compiler.nft.keys import TYPEOF, KeyType, SetName
 from policyd_compiler.nft.parser import parse_table
 from policyd_compiler.nft.printer import print_table
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyd_compiler.errors import CompilerBug
-from policyd_compiler.nft.ast import KeyType
-from policyd_compiler.nft.printer import print_key
+from policyd_compiler.nft.keys import KeyType, print_key
 from policyd_compiler.options import Options, covering, interface_mistake, table_mistake
 
 WRONG_TABLES = ("", "1", "a b", "a;b", 'a"', "a\n", "ä", "-a", "a" * 65, "inet", "table", "flush", "destroy")

@@ -1,0 +1,160 @@
+"""The table of expressions: each row is printed and read back, as text and as libnftables' JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policyd_compiler.nft.ast import Drop, Rule, Vmap
+from policyd_compiler.nft.expressions import FIELDS, Field, InSet, Keys, Match, Numbers, Prefix, Range, Word
+from policyd_compiler.nft.json_rules import NotOurs, read_rule
+from policyd_compiler.nft.keys import Json, Key, SetName
+from policyd_compiler.nft.matches import holds, left_json, match_json, print_match, read_match_json
+from policyd_compiler.nft.packet import Packet
+from policyd_compiler.nft.printer import print_rule
+from policyd_compiler.nft.rule_parser import parse_rule
+from policyd_compiler.nft.tokens import ParseError, Tokens
+from tests.applier.commands import rights
+
+matches = st.sampled_from(Field).flatmap(
+    lambda field: st.builds(Match, st.just(field), rights(field), st.booleans())
+)
+UDP = Packet(4, 1, 2, "udp", 53, iifname="veth1")
+
+
+@given(matches, matches)
+def test_matches_are_read_back_from_text(first: Match, second: Match) -> None:
+    rule = Rule(Drop(), (first, second))
+    assert parse_rule(Tokens(print_rule(rule))) == rule
+
+
+@given(matches)
+def test_matches_are_read_back_from_json(match: Match) -> None:
+    assert read_match_json(json.loads(json.dumps(match_json(match)))) == match
+
+
+@pytest.mark.parametrize("field", Field)
+def test_a_field_that_keys_are_of_can_lead_to_a_verdict(field: Field) -> None:
+    text = f"{field.row.text} vmap @m"
+    if field.key_type is None:
+        with pytest.raises(ParseError):
+            parse_rule(Tokens(text))
+    else:
+        rule = Rule(Vmap(field, SetName("m")))
+        assert print_rule(rule) == text
+        assert parse_rule(Tokens(text)) == rule
+
+
+def test_no_two_fields_are_written_alike() -> None:
+    assert len(FIELDS) == len(Field)
+    assert len({json.dumps(left_json(text)) for text in FIELDS}) == len(Field)
+
+
+# nft 1.1 writes a list of one as its only member, and spells `|` out.
+SPELLINGS: tuple[tuple[Match, Json], ...] = (
+    (
+        Match(Field.FIB_SADDR_TYPE, Word("local")),
+        {"match": {"op": "==", "left": {"fib": {"result": "type", "flags": "saddr"}}, "right": "local"}},
+    ),
+    (
+        Match(Field.TCP_FLAGS, Word("syn"), negated=True),
+        {
+            "match": {
+                "op": "!=",
+                "left": {
+                    "&": [
+                        {"payload": {"protocol": "tcp", "field": "flags"}},
+                        {"|": ["fin", "syn", "rst", "ack"]},
+                    ]
+                },
+                "right": "syn",
+            }
+        },
+    ),
+    (
+        Match(Field.TCP_DPORT, Numbers(((80, 80),))),
+        {
+            "match": {
+                "op": "==",
+                "left": {"payload": {"protocol": "tcp", "field": "dport"}},
+                "right": {"set": 80},
+            }
+        },
+    ),
+    (
+        Match(Field.META_L4PROTO, Numbers(((58, 58),))),
+        {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "icmpv6"}},
+    ),
+)
+
+
+@pytest.mark.parametrize(("match", "spelled"), SPELLINGS)
+def test_spellings_of_other_versions_are_read(match: Match, spelled: Json) -> None:
+    assert read_match_json(spelled) == match
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"match": {"op": "<", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 80}},
+        {"match": {"op": "==", "left": {"ct": {"key": "state"}}, "right": "new"}},
+        {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["new", "related"]}},
+        {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "new", "more": 1}},
+        {"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 1}},
+        {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "@protocols"}},
+        {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": 256}},
+        {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": True}},
+        {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "x"}},
+        {"counter": {"packets": 1, "bytes": 1}},
+    ],
+)
+def test_what_the_table_cannot_say_is_not_ours(odd: dict[str, object]) -> None:
+    with pytest.raises((NotOurs, ValueError)):
+        read_rule([odd, {"drop": None}], "")
+
+
+@pytest.mark.parametrize(
+    ("match", "packet", "expected"),
+    [
+        (Match(Field.IP_SADDR, Prefix(0, 8)), UDP, True),
+        (Match(Field.IP_SADDR, Prefix(0, 8), negated=True), UDP, False),
+        (Match(Field.IP6_SADDR, Prefix(0, 8)), UDP, False),
+        (Match(Field.IP6_SADDR, Prefix(0, 8), negated=True), UDP, False),
+        (Match(Field.TCP_DPORT, Numbers(((53, 53),))), UDP, False),
+        (Match(Field.TCP_DPORT, Numbers(((53, 53),)), negated=True), UDP, False),
+        (Match(Field.UDP_DPORT, Numbers(((50, 53),))), UDP, True),
+        (Match(Field.IIFNAME, Word("veth*")), UDP, True),
+        (Match(Field.IIFNAME, Word("veth2")), UDP, False),
+        (Match(Field.OIFNAME, Word("veth2"), negated=True), UDP, True),
+        (Match(Field.IP_PAIR, InSet(SetName("pairs"))), UDP, True),
+        (Match(Field.IP6_PAIR, InSet(SetName("pairs")), negated=True), UDP, False),
+    ],
+)
+def test_a_packet_without_the_field_matches_neither(match: Match, packet: Packet, expected: bool) -> None:
+    def has(_name: SetName, key: Key) -> bool:
+        return key == (1, 2)
+
+    assert holds(match, packet, has) == expected, print_match(match)
+
+
+def test_every_row_tells_what_a_packet_has() -> None:
+    """A value of its kind, for a packet that has everything."""
+    for packet in (
+        Packet(4, 1, 2, "tcp", 80, iifname="a", oifname="b"),
+        Packet(4, 1, 2, "udp", 80),
+        Packet(4, 1, 2, "sctp", 80),
+        Packet(6, 1, 2, "icmpv6", icmp_type=135, iifname="a", oifname="b"),
+    ):
+        for field in Field:
+            value = field.row.read(packet)
+            match field.row.kind:
+                case Range(highest) if value is not None:
+                    assert isinstance(value, int)
+                    assert 0 <= value <= highest
+                case Keys(key_type) if value is not None:
+                    assert isinstance(value, tuple) == (len(key_type.kinds) > 1)
+                case _:
+                    pass
