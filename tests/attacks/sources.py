@@ -1,0 +1,131 @@
+"""Sources that are not the sender's (NP-162), and what else a sender's address leads around (NP-151)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from policyd.lab.packets import SYN
+from tests.attacks import frames
+from tests.attacks.attack import BRIDGED, Attack, Shots
+from tests.attacks.bed import Bed, Shot
+
+UNKNOWN = ("10.244.1.99", "fd00:10:244:1::99")
+LOOPBACK = ("127.0.0.1", "::1")
+NOBODY = ("0.0.0.0", "::")
+GROUP = ("224.0.0.1", "ff02::1")
+LINK_LOCAL4 = ("169.254.7.7",)
+MAPPED = ("", "::ffff:10.244.1.11")
+KINDS = ("udp", "tcp", "icmp")
+
+
+def packet(bed: Bed, kind: str, source: str, target: str, mark: int) -> bytes:
+    """The first packet of a flow, with a mark."""
+    body = frames.payload(mark)
+    match kind:
+        case "udp":
+            return frames.udp(source, target, bed.ports(mark), body)
+        case "tcp":
+            return frames.tcp(source, target, bed.ports(mark), SYN, body)
+        case _:
+            rest = mark.to_bytes(4, "big") + body
+            return frames.icmp(source, target, 128 if ":" in target else 8, 0, rest)
+
+
+def send_as(origin: str, claim: str | tuple[str, ...], *targets: str, by: str = "") -> Shots:
+    """Packets of `origin` with the source `claim`, a name or an address of each family.
+
+    `by` is whose MAC they are sent to, where it is not whom the kernel would send them to.
+    """
+
+    def shots(bed: Bed, family: int) -> Iterator[Shot]:
+        source = claim if isinstance(claim, str) else claim[(family == 6) % len(claim)]
+        for target in targets:
+            for kind in KINDS:
+                mark = bed.next_mark()
+                ends = bed.address(source, family), bed.address(target, family)
+                built = packet(bed, kind, *ends, mark)
+                frame = bed.frame(origin, by or target, built)
+                yield bed.shot(f"{kind} to {target}", origin, mark, [frame], target)
+
+    return shots
+
+
+def from_link_local(origin: str, *targets: str) -> Shots:
+    """Packets from a pod's own link-local address, which it may use without any privilege."""
+
+    def shots(bed: Bed, family: int) -> Iterable[Shot]:
+        return send_as(origin, bed.link_local(origin), *targets)(bed, family)
+
+    return shots
+
+
+def to_link_local(origin: str, target: str) -> Shots:
+    """Packets between the link-local addresses of two."""
+
+    def shots(bed: Bed, family: int) -> Iterator[Shot]:
+        for kind in KINDS:
+            mark = bed.next_mark()
+            there = "fe80::1" if target in bed.lab.nodes else bed.link_local(target)
+            built = packet(bed, kind, bed.link_local(origin), there, mark)
+            frame = bed.frame(origin, target, built)
+            yield bed.shot(f"{kind} to {target}", origin, mark, [frame], target)
+
+    return shots
+
+
+ATTACKS = (
+    # Those that a pod can do without any capability first.
+    Attack("from its link-local address to siblings", "pod", from_link_local("e", "s"), "r6 b6", "r6"),
+    Attack(
+        "from its link-local address to an isolated sibling", "pod", from_link_local("a", "v"), "r6 b6", "r6"
+    ),
+    Attack("link-local to link-local", "pod", to_link_local("a", "v"), "b6"),
+    Attack(
+        "link-local to link-local of its node",
+        "pod",
+        to_link_local("e", "n1"),
+        "r6",
+        "",
+        "r6",
+        "link-local-to-node",
+    ),
+    Attack("as a friend to an isolated sibling", "raw", send_as("a", "f", "v")),
+    Attack("as a friend by the gateway", "raw", send_as("a", "f", "v", by="outside"), BRIDGED),
+    Attack("as a friend to an isolated pod of another node", "raw", send_as("a", "f", "w")),
+    Attack("as a friend of another node to an isolated sibling", "raw", send_as("a", "r", "v")),
+    Attack("as a sibling to a sibling", "raw", send_as("e", "f", "s")),
+    Attack("as a sibling to the outside", "raw", send_as("e", "f", "outside")),
+    Attack("as a sibling to a pod of another node", "raw", send_as("e", "s", "m")),
+    Attack("as a sibling to its node", "raw", send_as("e", "s", "n1")),
+    Attack("as a sibling though nothing denies it more", "raw", send_as("a", "s", "outside", "m", "f", "n1")),
+    Attack("as an isolated sibling, to learn its answers", "raw", send_as("a", "v", "outside", "s")),
+    Attack("as a pod that is not there", "raw", send_as("e", UNKNOWN, "s", "outside", "m", "n1")),
+    Attack("as its own node", "raw", send_as("a", "n1", "v")),
+    Attack("as its own node to others", "raw", send_as("e", "n1", "s", "outside", "m")),
+    Attack("as its gateway", "raw", send_as("a", "bridge1", "v"), BRIDGED),
+    Attack("as its gateway to others", "raw", send_as("e", "bridge1", "s", "outside", "m"), BRIDGED),
+    Attack("as another node", "raw", send_as("e", "n2", "s", "outside", "n1")),
+    Attack("as a pod of another node", "raw", send_as("e", "m", "s", "outside", "n1")),
+    Attack("as loopback", "raw", send_as("e", LOOPBACK, "s"), kernel="r6"),
+    Attack("as nobody", "raw", send_as("e", NOBODY, "s"), kernel="r4 r6"),
+    Attack("as a group", "raw", send_as("e", GROUP, "s"), kernel="r4 r6"),
+    Attack("as a link-local of IPv4", "raw", send_as("e", LINK_LOCAL4, "s", "outside", "n1"), "r4 b4"),
+    Attack("as an IPv4 address in IPv6", "raw", send_as("e", MAPPED, "s"), "r6 b6"),
+    Attack("a pod of another node as a sibling of its victim", "raw", send_as("m", "f", "v")),
+    Attack("a pod of another node as its own sibling", "raw", send_as("m", "r", "v")),
+    Attack("the outside as a pod of this node", "outside", send_as("outside", "f", "v")),
+    Attack(
+        "the outside as a pod of another node",
+        "outside",
+        send_as("outside", "r", "v"),
+        admitted="r4 r6 b4 b6",
+        because="underlay",
+    ),
+    Attack(
+        "root of another node as its pod",
+        "node",
+        send_as("n2", "r", "v"),
+        admitted="r4 r6 b4 b6",
+        because="underlay",
+    ),
+)
