@@ -99,6 +99,8 @@ def is_legacy_cidr(text: str) -> bool:
     zeros = digits != str(written.length) or (":" not in address and not _PLAIN_IPV4.fullmatch(address))
     dotted = address.rpartition(":")[2] if ":" in address and "." in address else ""
     zeros = zeros or (dotted != "" and not _PLAIN_IPV4.fullmatch(dotted))
+    # Go's netip takes at most four digits in a group of IPv6, the parser before it any number of zeros.
+    zeros = zeros or any(len(group) > 4 for group in address.split(":") if "." not in group)
     return host_bits or zeros or (family == 6 and value >> 32 == MAPPED)
 
 

@@ -21,8 +21,9 @@ MAX_WITH_LINES = 1024 * 1024
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _SPACE = re.compile(r"[ \t\n\r]*")
-#: What stands between the texts of a stream: nothing but space, or the line that separates YAML documents.
-_BETWEEN = re.compile(r"(?:[ \t\n\r]+|---(?=[ \t\n\r]|$))*")
+#: What stands between the texts of a stream: nothing but space, the line that separates YAML documents, or
+#: the byte order mark of the next of several files that were joined.
+_BETWEEN = re.compile(r"(?:[ \t\n\r\ufeff]+|---(?=[ \t\n\r]|$))*")
 #: The head of a List as kubectl and the API server write it, up to the first item.
 _HEAD = re.compile(
     r'\s*\{(?:\s*"(?:apiVersion|kind)"\s*:\s*"[\w./-]*"\s*,|\s*"metadata"\s*:\s*\{[^{}\[\]]*\}\s*,)*'

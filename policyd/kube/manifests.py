@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, TypeGuard
 
 from policyd.errors import Diagnostic
+from policyd.kube.causes import byte_place, find_cause, find_template, without_marks
 from policyd.kube.decode import Decoded, decode_manifest
 from policyd.kube.json_text import Items, JsonDocument, NotJson, Unsound, read_items, read_json
 from policyd.kube.objects import KubeObject, NetworkPolicy, Pod, Source
@@ -28,8 +29,6 @@ MAX_YAML = 32 * 1024 * 1024
 #: Up to here, text that begins with a brace and is no JSON is tried as YAML.
 MAX_FLOW_YAML = 4 * 1024 * 1024
 
-HELM = "this is a Helm template, not a manifest; pipe the output of `helm template` in"
-_TEMPLATE = re.compile(rb"\{\{-?\s*(?:[.$/(\"`]|[a-z]+[\s.(])")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 DEFAULTS = Options()
@@ -44,7 +43,7 @@ Loaded: TypeAlias = tuple[tuple[KubeObject, ...], tuple[Diagnostic, ...]]
 def load_manifest(text: bytes, file: str, options: Options = DEFAULTS) -> Loaded:
     """Read a manifest: the objects without errors, and everything to say about the others."""
     file = printable(file)
-    text = text.removeprefix(_BYTE_ORDER_MARK)
+    text = without_marks(text)
     refusal = _refuse_bytes(text)
     if refusal is not None:
         return (), (_diagnostic(file, refusal),)
@@ -54,17 +53,38 @@ def load_manifest(text: bytes, file: str, options: Options = DEFAULTS) -> Loaded
         with suppress(Unsound):
             return _load_document(one_list, file, options)
     documents, flaws = _read_documents(text, decoded)
-    unsound = flaws or any(document.flaws for document in documents)
-    template = _TEMPLATE.search(text) if unsound else None
+    unsound = flaws or any(flaw.severity == "error" for document in documents for flaw in document.flaws)
+    template = find_template(text) if unsound else None
     if template is not None:
-        return (), (_diagnostic(file, Flaw(_byte_place(text, template.start()), HELM)),)
+        return (), (_diagnostic(file, template),)
     objects: list[KubeObject] = []
     diagnostics = [_diagnostic(file, flaw) for flaw in flaws]
     for document in documents:
         loaded, said = _load_document(document, file, options)
         objects.extend(loaded)
         diagnostics.extend(said)
-    return tuple(objects), tuple(sorted(diagnostics))
+    return tuple(objects), tuple(sorted(_with_cause(diagnostics, flaws, text, file)))
+
+
+def _with_cause(
+    diagnostics: list[Diagnostic], flaws: Sequence[Flaw], text: bytes, file: str
+) -> list[Diagnostic]:
+    """Mistakes, or in their place the cause that they follow from.
+
+    What follows: that the text ends to be YAML or JSON, and whatever is wrong in the cause's own line.
+    """
+    if not any(diagnostic.severity == "error" for diagnostic in diagnostics):
+        return diagnostics
+    cause = find_cause(text)
+    if cause is None:
+        return diagnostics
+    broken = {(flaw.place.line, flaw.place.column, flaw.text) for flaw in flaws}
+    others = [
+        told
+        for told in diagnostics
+        if (told.line, told.column, told.text) not in broken and told.line != cause.place.line
+    ]
+    return [*others, _diagnostic(file, cause)]
 
 
 def size_mistake(head: bytes, size: int) -> str | None:
@@ -115,7 +135,7 @@ def _refuse_bytes(text: bytes) -> Flaw | None:
     try:
         text.decode()
     except UnicodeDecodeError as error:
-        return Flaw(_byte_place(text, error.start), f"byte 0x{text[error.start]:02x} is not UTF-8 text")
+        return Flaw(byte_place(text, error.start), f"byte 0x{text[error.start]:02x} is not UTF-8 text")
     return None
 
 
@@ -125,12 +145,8 @@ def _read_yaml(text: bytes) -> tuple[list[Document], list[Flaw]]:
         documents, flaws = read_yaml(text)
         return [*documents], flaws
     code = control.group()[0]
-    place = _byte_place(text, control.start())
+    place = byte_place(text, control.start())
     return [], [Flaw(place, f"control character 0x{code:02x}: this is not a text file")]
-
-
-def _byte_place(text: bytes, offset: int) -> Place:
-    return Place(text.count(b"\n", 0, offset) + 1, offset - text.rfind(b"\n", 0, offset))
 
 
 def _read_documents(text: bytes, decoded: str) -> tuple[Sequence[Document], list[Flaw]]:
@@ -151,7 +167,8 @@ def _load_document(document: Document, file: str, options: Options) -> Loaded:
     objects: list[KubeObject] = []
     told: list[_Told] = []
     sound = all(flaw.severity == "warning" for flaw in document.flaws)
-    for raw, prefix, mistakes in _expand(document.value):
+    mixed = isinstance(document, YamlDocument) and document.begins
+    for raw, prefix, mistakes in _expand(None if mixed else document.value):
         decoded = Decoded(None, mistakes)
         if not mistakes:
             decoded = decode_manifest(raw, options, _Sources(document, file, prefix))

@@ -34,6 +34,8 @@ MAX_DEPTH = 100
 MAX_ALIASED = 100_000
 _TAG = "tag:yaml.org,2002:"
 _MERGE = object()
+#: With one of these a manifest begins.
+_BEGINNINGS = ("apiVersion", "kind")
 
 
 @dataclass(slots=True)
@@ -46,6 +48,8 @@ class YamlDocument:
     entries: dict[tuple[int, str | int], tuple[Place, Place]] = field(default_factory=dict)
     #: What has entries but is not in the value: if it went, something else could get its `id`.
     dropped: list[object] = field(default_factory=list)
+    #: The key with which another manifest begins in the middle of this one; empty if none does.
+    begins: str = ""
 
     def locate(self, wanted: frozenset[Path]) -> dict[Path, tuple[Place, Place]]:
         """The places of the keys and values at some paths; a path that is not there is missing."""
@@ -176,11 +180,22 @@ class _Reader:
                 continue
             here = (id(out), key)
             if key in out:
-                first = entries[here][0].line
-                self._note(key_place, f"duplicate key {quote(key)}; see line {first}")
+                self._note_duplicate(key, key_place, entries[here][0].line, depth)
                 self._document.dropped.append(out[key])
             out[key] = value
             entries[here] = (key_place, value_place)
+
+    def _note_duplicate(self, key: str, place: Place, first: int, depth: int) -> None:
+        """Tell of a second key; where one manifest follows another without `---`, once for each of them."""
+        begins = self._document.begins
+        if depth == 0 and not begins and key in _BEGINNINGS:
+            self._document.begins = begins = key
+        if depth == 0 and begins == key:
+            line = place.line
+            hint = f"is a `---` missing before line {line}?"
+            self._note(place, f"{quote(key)} is here again, after line {first}: {hint}")
+        elif depth or not begins:
+            self._note(place, f"duplicate key {quote(key)}; see line {first}")
 
     def _key(self, event: Event) -> object:
         """A key as text, as kubectl makes it; `_MERGE` for `<<`."""

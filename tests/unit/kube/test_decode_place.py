@@ -48,8 +48,17 @@ def test_a_node_has_the_addresses_that_are_addresses() -> None:
     ]
     raw = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "status": {"addresses": addresses}}
     assert accept(raw) == Node("n1", (), ("192.0.2.1", "2001:db8::1"))
-    addresses[0]["address"] = "n1"
-    assert refuse(raw).path == ("status", "addresses", 0, "address")
+
+
+@pytest.mark.parametrize("text", ["", "n1"])
+def test_an_address_of_a_node_that_is_none_is_a_warning(text: str) -> None:
+    """No policy needs a node's address."""
+    addresses = [{"type": "InternalIP", "address": "192.0.2.1"}, {"type": "ExternalIP", "address": text}]
+    raw = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "status": {"addresses": addresses}}
+    decoded = decode_manifest(raw, Options())
+    assert decoded.item == Node("n1", (), ("192.0.2.1",))
+    [mistake] = decoded.mistakes
+    assert (mistake.severity, mistake.path) == ("warning", ("status", "addresses", 1, "address"))
 
 
 def test_what_names_no_namespace_is_in_the_default_one() -> None:

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from policyd.kube import manifests
-from policyd.kube.manifests import HELM, load_manifest, size_mistake
+from policyd.kube.causes import HELM, WORKFLOW
+from policyd.kube.manifests import load_manifest, size_mistake
 from policyd.kube.objects import Pod
 from policyd.kube.reading import Options
 
@@ -28,6 +29,10 @@ def bomb() -> str:
     )
     return "\n".join(lines)
 
+
+NODE = "apiVersion: v1\nkind: Node\nmetadata: {name: n1}\n"
+CI = "on: push\njobs:\n  - name: ${{ matrix.os }}\n"
+A = json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}})
 
 # What is given, and what must be said.
 TRAPS: dict[str, tuple[str | bytes, str]] = {
@@ -50,6 +55,7 @@ TRAPS: dict[str, tuple[str | bytes, str]] = {
     "a template": ("metadata:\n  name: {{ .Values.name }}\n", f"f:2:9: error: {HELM}"),
     "a template that is YAML": (f"{HEAD}spec: {{{{ .Values.spec }}}}\n", HELM),
     "a template with an include": ('{{- include "web.labels" . }}\nkind: Pod\n', HELM),
+    "two fields of one name": (f"{HEAD}spec: {{}}\nspec: {{}}\n", 'f:6:1: error: duplicate key "spec"'),
     "a bomb": (bomb(), "the aliases up to here stand for more than 100000 values"),
     "an alias in itself": ("a: &a [*a]\n", 'the alias "a" is inside of its own anchor'),
     "an alias of nothing": ("a: *b\n", 'there is no anchor "b" above this alias'),
@@ -92,6 +98,44 @@ def test_a_trap_has_a_sentence(name: str) -> None:
         assert objects == ()
 
 
+# Text that is no part of a manifest: what is given, and the one thing that is said.
+BESIDE = {
+    "a workflow": (CI, f"f:1:1: error: {WORKFLOW}"),
+    "a workflow that is no YAML": (f"{CI}  - if: {{\n", f"f:1:1: error: {WORKFLOW}"),
+    "two objects without a separator": (
+        HEAD + NODE,
+        'f:5:1: error: "apiVersion" is here again, after line 1',
+    ),
+    "three of which two lack one": (f"{HEAD}{NODE}---\n{HEAD}", "is a `---` missing before line 5?"),
+    "parts that would not go together": (f"{HEAD}data: {{}}\n{NODE}", "is a `---` missing before line 6?"),
+    "a kind before its version": (NODE + "kind: Pod\napiVersion: v1\n", "is a `---` missing before line 4?"),
+    "kubectl's warning": (f"Warning: v1 is old\n{A}\n", "f:1:1: error: this line is a warning of kubectl's"),
+    "kubectl's warning in between": (f"{HEAD}---\nWarning: old\n{HEAD}", "f:6:1: error: this line is a warn"),
+    "kubectl's error": (
+        f"Error from server (Forbidden): no\n{HEAD}",
+        "f:1:1: error: this line is an error of",
+    ),
+    "kubectl's error behind JSON": (
+        f"{A}\nError from server: no\n",
+        "f:2:1: error: this line is an error of",
+    ),
+    "no server": ("Unable to connect to the server: EOF\n", "f:1:1: error: this line is an error of"),
+    "helm's notes": (f"---\n{HEAD}\nNOTES:\n1. Get it\n", "f:7:1: error: this is what `helm install` says"),
+    "helm's head": (
+        f"NAME: x\nLAST DEPLOYED: now\nMANIFEST:\n---\n{HEAD}",
+        "f:1:1: error: this is what `helm",
+    ),
+    "joined files": (f"{HEAD}\ufeff{NODE}", "f:5:1: error: a byte order mark inside a document: were two"),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_is_no_manifest_is_named_for_what_it_is_and_nothing_else_is_said(name: str) -> None:
+    text, sentence = BESIDE[name]
+    _, [told] = load_manifest(text.encode(), "f")
+    assert str(told).startswith(sentence) or str(told).endswith(sentence)
+
+
 # What looks like a trap, and is none: kubectl reads it so.
 FINE: dict[str, str | bytes] = {
     "a date": labelled("2026-01-31"),
@@ -99,6 +143,10 @@ FINE: dict[str, str | bytes] = {
     "quotes": labelled('"on"'),
     "a tag of text": labelled("!!str 1"),
     "a byte order mark": "\ufeff" + HEAD,
+    "byte order marks of joined files": f"---\n\ufeff{HEAD}\ufeff---\r\n# nothing\n\n\ufeff# nothing\n",
+    "a byte order mark in JSON": f"\ufeff{A}\ufeff",
+    "words that kubectl would say": HEAD + "  annotations: {t: 'Warning: Error: ${{ x }}'}\n",
+    "a template in a value beside a warning": labelled('""') + '  annotations: {010: "{{ .Values.name }}"}\n',
     "CRLF": HEAD.replace("\n", "\r\n"),
     "no newline at the end": HEAD.rstrip(),
     "documents of nothing": f"---\n---\n# nothing\n---\n{HEAD}---\n",
