@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 
 from policyd.lab.namespace import Namespace
+from tests.support.waiting import DEADLINE
 
 PERIOD = 0.02
 _NUMBER = struct.Struct("!I")
@@ -97,7 +98,7 @@ class Talk:
     def __init__(self, namespace: Namespace, kind: socket.SocketKind, address: str, port: int) -> None:
         with namespace.entered():
             self._socket = socket.socket(family_of(address), kind)
-            self._socket.settimeout(5)
+            self._socket.settimeout(DEADLINE)
             self._socket.connect((address, port))
         self._socket.setblocking(False)
         self.asked = 0

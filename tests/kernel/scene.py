@@ -26,6 +26,7 @@ from tests.cases.form import pod
 from tests.kernel.ground import forget_connections, nft
 from tests.oracle import Manifest
 from tests.routes import DEFAULTS, compile_world
+from tests.support.waiting import DEADLINE
 
 PODS = {"a": 1, "b": 1, "c": 1, "d": 2}  # and the node of each
 PORTS: tuple[tuple[Transport, int], ...] = (("tcp", 80), ("tcp", 8080), ("udp", 53))
@@ -212,14 +213,14 @@ def dial(source: Namespace, address: str, port: int, transport: str = "udp") -> 
     kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
     with source.entered():
         client = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
-    client.settimeout(5)
+    client.settimeout(DEADLINE)
     client.connect((address, port))
     if transport == "tcp":
         client.recv(100)  # the greeting
     return client
 
 
-def echoes(client: socket.socket, seconds: float = 1.5) -> bool:
+def echoes(client: socket.socket, seconds: float = DEADLINE) -> bool:
     """Whether the server at the other end still answers."""
     client.settimeout(seconds)
     try:

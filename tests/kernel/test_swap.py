@@ -37,6 +37,8 @@ pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 #: How long rulesets are swapped; a minute is some thousand swaps and millions of packets.
 SECONDS = chosen_number("POLICYD_SWAP_SECONDS", 12.0)
+#: However busy the machine is; of the packets half are to be denied.
+PACKETS, SWAPS = 50_000, 30
 A, B = ("10.244.1.10", "fd00:10:244:1::a"), ("10.244.1.11", "fd00:10:244:1::b")
 NODE = ("192.0.2.1", "2001:db8:1::1")
 OTHERS = {
@@ -181,7 +183,7 @@ async def swap(road: Road, tables: list[Table], rng: random.Random) -> dict[str,
         await applier.apply(tables[0])
         with Stream(road.sender, packets()) as stream:
             end = time.monotonic() + SECONDS
-            while time.monotonic() < end:
+            while time.monotonic() < end or stream.sent < PACKETS or applier.generation < SWAPS:
                 await applier.apply(rng.choice(tables))
                 await applier.sweep()
     finally:

@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from policyd.lab.namespace import Namespace
+from tests.support.waiting import eventually
 
 PERIOD = 0.01
-#: What was sent so recently may still be on its way.
-FLIGHT = 0.5
+#: The latest packets may still be on their way, however long that takes on a busy machine.
+FLIGHT = 50
 
 Kind: TypeAlias = Literal["denied", "allowed", "established"]
 PORTS: dict[Kind, int] = {"denied": 1001, "allowed": 2002, "established": 3003}
@@ -28,7 +29,7 @@ class Flow:
     kind: Kind
     client: socket.socket
     server: socket.socket
-    sent: list[float] = field(default_factory=list)
+    sent: list[Span] = field(default_factory=list)  # each within this time
     came: set[int] = field(default_factory=set)
 
     @classmethod
@@ -45,9 +46,10 @@ class Flow:
 
     def turn(self) -> None:
         """Send one packet more, and take what has come."""
+        began = time.monotonic()
         with suppress(OSError):
             self.client.send(len(self.sent).to_bytes(8))
-        self.sent.append(time.monotonic())
+        self.sent.append((began, time.monotonic()))
         with suppress(BlockingIOError):
             while True:
                 data, peer = self.server.recvfrom(64)
@@ -89,6 +91,13 @@ class Flows:
             for flow in self.flows:
                 flow.turn()
 
+    async def arrive(self) -> None:
+        """Wait until what was sent up to now is no longer on its way, and there is enough of it."""
+        wanted = [max(len(flow.sent), 100) + FLIGHT for flow in self.flows]
+        await eventually(
+            lambda: all(len(flow.sent) > count for flow, count in zip(self.flows, wanted, strict=True))
+        )
+
     @property
     def total(self) -> int:
         """How many packets were sent."""
@@ -101,26 +110,25 @@ class Flows:
     def leaks(self, excused: list[Span]) -> int:
         """How many packets that must not pass did, but for those while somebody else held the door open."""
         return sum(
-            not any(first <= flow.sent[number] <= last for first, last in excused)
+            not any(first <= ended and began <= last for first, last in excused)
             for flow in self.flows
             if flow.kind == "denied"
-            for number in flow.came
+            for began, ended in map(flow.sent.__getitem__, list(flow.came))
         )
 
     def losses(self, since: float) -> list[Span]:
         """The times in which packets that must pass did not, from their first to their last one."""
-        end = time.monotonic() - FLIGHT
         spans: list[Span] = []
         for flow in self.flows:
             if flow.kind == "denied":
                 continue
             last = -2
-            for number, sent in enumerate(flow.sent):
-                if number in flow.came or not since <= sent <= end:
+            for number, (began, ended) in enumerate(flow.sent[:-FLIGHT]):
+                if number in flow.came or began < since:
                     continue
                 if number == last + 1:
-                    spans[-1] = (spans[-1][0], sent)
+                    spans[-1] = (spans[-1][0], ended)
                 else:
-                    spans.append((sent, sent))
+                    spans.append((began, ended))
                 last = number
         return spans

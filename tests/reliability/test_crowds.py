@@ -1,6 +1,7 @@
 """Too much, too odd: a thousand malformed objects, a policy of 10 000 rules, a namespace of 50 000 policies.
 
-What is good among it must be enforced as if the rest were not there, in a time that is stated.
+What is good among it must be enforced as if the rest were not there. What it took is printed, and what it may
+take is counted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,9 +34,8 @@ from tests.reliability.site import flows, make_lab, open_site
 from tests.reliability.states import NODE, OPTIONS, decoded
 from tests.reliability.summary import show
 from tests.routes import compile_stored, packet
+from tests.support.counting import lines_run
 
-#: Generous, as machines are busy: what it took is printed.
-SECONDS = 60.0
 MALFORMED = 1000
 RULES = 10_000
 POLICIES = 50_000
@@ -100,7 +101,7 @@ def test_a_thousand_malformed_objects_harm_nobody_else(
                     await site.settled(ClusterState.of(item for item in items if item is not None))
                     took = time.monotonic() - began
                     await site.judge(good)
-                    await asyncio.sleep(1.0)
+                    await running.arrive()
                     assert (running.leaks([]), running.losses(began)) == (0, [])
                 _, text = await asyncio.to_thread(ask, lab.nodes[NODE], "/debug/state")
                 told = sum(len(known["mistakes"]) for known in json.loads(text)["objects"])
@@ -108,7 +109,6 @@ def test_a_thousand_malformed_objects_harm_nobody_else(
 
     took, told = asyncio.run(scene())
     assert told > MALFORMED / 3
-    assert took < SECONDS
     show(
         capsys,
         [(f"{MALFORMED} malformed objects", f"{took:.1f} s, {told} told of, no packet leaked or lost")],
@@ -132,20 +132,31 @@ def policy_of_pods(count: int) -> list[Manifest]:
     return [namespace("x"), pod("x/a", "10.244.1.1"), *peers, ingress("x", "a", *rules)]
 
 
-def seconds_to_compile(state: ClusterState) -> float:
-    """Of the processor, as machines are busy."""
-    began = time.process_time()
-    build(state, NODE, OPTIONS)
-    return time.process_time() - began
+def many_policies(count: int = POLICIES) -> list[Manifest]:
+    """A namespace with many policies, each for one pod of a few hundred, and a neighbour with one."""
+    crowd = []
+    for n in range(count):
+        rule = {"from": [pods(pod=f"p{n % 299}")], "ports": [{"port": n % 999 + 1}]}
+        crowd.append(ingress("crowd", f"p{n % 300}", rule, name=f"np{n}"))
+    members = [
+        pod(f"crowd/p{n}", f"10.244.{n // 250}.{n % 250 + 1}", node=f"n{n % 3 + 1}") for n in range(300)
+    ]
+    neighbour = [
+        pod("x/a", "10.245.1.1"),
+        pod("x/b", "10.245.1.2"),
+        ingress("x", "a", {"ports": [{"port": 80}]}),
+    ]
+    return [namespace("crowd"), namespace("x"), *members, *neighbour, *crowd]
 
 
-@pytest.mark.parametrize("world", [long_policy, policy_of_pods])
-def test_the_time_to_compile_grows_with_the_rules_and_not_with_their_square(
+@pytest.mark.parametrize("world", [long_policy, policy_of_pods, many_policies])
+def test_the_work_to_compile_grows_with_the_rules_and_not_with_their_square(
     world: Callable[[int], list[Manifest]],
 ) -> None:
-    states = [decoded(world(count)) for count in (RULES // 8, RULES)]
-    few, many = (min(seconds_to_compile(state) for _ in range(2)) for state in states)
-    assert many / few < 30
+    few, many = (
+        lines_run(partial(build, decoded(world(count)), NODE, OPTIONS)) for count in (RULES // 16, RULES // 2)
+    )
+    assert many / few < 12
 
 
 @pytest.mark.kernel
@@ -167,26 +178,8 @@ def test_a_policy_of_ten_thousand_rules_is_enforced(
             met = packet(Connection(source(n), f"10.244.1.{target}", "TCP", port), NODE, {})
             assert met is not None
             assert simulator.evaluate(met).verdict == verdict
-    assert ended - began < SECONDS
     text = f"compiled in {compiled - began:.1f} s, loaded by nft in {ended - loaded:.1f} s"
     show(capsys, [(f"a policy of {RULES} rules", text)])
-
-
-def many_policies() -> list[Manifest]:
-    """A namespace with many policies, each for one pod of a few hundred, and a neighbour with one."""
-    crowd = []
-    for n in range(POLICIES):
-        rule = {"from": [pods(pod=f"p{n % 299}")], "ports": [{"port": n % 999 + 1}]}
-        crowd.append(ingress("crowd", f"p{n % 300}", rule, name=f"np{n}"))
-    members = [
-        pod(f"crowd/p{n}", f"10.244.{n // 250}.{n % 250 + 1}", node=f"n{n % 3 + 1}") for n in range(300)
-    ]
-    neighbour = [
-        pod("x/a", "10.245.1.1"),
-        pod("x/b", "10.245.1.2"),
-        ingress("x", "a", {"ports": [{"port": 80}]}),
-    ]
-    return [namespace("crowd"), namespace("x"), *members, *neighbour, *crowd]
 
 
 @pytest.mark.slow
@@ -194,7 +187,6 @@ def test_a_namespace_of_fifty_thousand_policies_harms_no_other(capsys: pytest.Ca
     """In a process of its own, whose memory is measured."""
     done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
     decoded, compiled, memory = map(float, done.stdout.split())
-    assert decoded + compiled < SECONDS
     assert memory < MEMORY
     text = f"decoded in {decoded:.1f} s, compiled in {compiled:.1f} s, {memory:.0f} MiB"
     show(capsys, [(f"{POLICIES} policies in a namespace", text)])

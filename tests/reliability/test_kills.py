@@ -65,7 +65,7 @@ async def kill_and_kill(folder: Path) -> tuple[Site, Flows]:
                     if number % LOOK_EVERY == 0 or number == KILLS:
                         await site.settle()
                         await site.judge()
-                await asyncio.sleep(1.0)
+                await running.arrive()
                 assert running.leaks([]) == 0
                 assert running.losses(began) == []
     return site, running

@@ -133,7 +133,7 @@ async def soak(seconds: float, folder: Path) -> list[tuple[str, str]]:
             began = time.monotonic()
             with flows(lab) as running:
                 await Soak(site, random.Random("soak"), tally).run(seconds)
-                await asyncio.sleep(1.0)
+                await running.arrive()
                 judge_flows(running, began, tally)
             judge_footprints(tally.footprints)
             assert site.agent.footprint().zombies == 0
