@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from policyd_compiler.addr import Ranges, contains, intersect, subtract, union
 
@@ -11,7 +12,7 @@ from policyd_compiler.addr import Ranges, contains, intersect, subtract, union
 ALL_NUMBERS: Ranges = ((0, 65535),)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PortSet:
     """Destination ports by protocol; `other` is every packet that is not TCP, UDP or SCTP (NP-060)."""
 
@@ -19,6 +20,14 @@ class PortSet:
     udp: Ranges = ()
     sctp: Ranges = ()
     other: bool = False
+
+    @cached_property
+    def hash(self) -> int:
+        """The value's hash, computed once: many addresses share a set, and a set may hold many ranges."""
+        return hash((self.tcp, self.udp, self.sctp, self.other))
+
+    def __hash__(self) -> int:
+        return self.hash
 
     def __bool__(self) -> bool:
         return self != NOTHING

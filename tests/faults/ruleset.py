@@ -7,6 +7,7 @@ from tests.faults.fault import Fault
 COMPILER = "compiler/policyd_compiler"
 CHAINS = f"{COMPILER}/lower/chains.py"
 CLASSES = f"{COMPILER}/lower/classes.py"
+DECIDE = f"{COMPILER}/lower/decide.py"
 DISPATCH = f"{COMPILER}/lower/dispatch.py"
 NAMES = f"{COMPILER}/names.py"
 OBJECTS = f"{COMPILER}/lower/objects.py"
@@ -33,28 +34,36 @@ TIERS = (
     Fault(
         "tiers are asked in the order of their names",
         "L10",
-        CLASSES,
-        "    rules = [rule for stage in isolation.stages for rule in stage.rules]\n",
-        "    stages = tuple(sorted(isolation.stages, key=lambda stage: stage.tier.value))\n"
-        "    isolation = Isolation(isolation.direction, isolation.policies, stages)\n"
-        "    rules = [rule for stage in isolation.stages for rule in stage.rules]\n",
+        DECIDE,
+        "        self.rules = tuple(rule for stage in isolation.stages for rule in stage.rules)\n",
+        "        stages = tuple(sorted(isolation.stages, key=lambda stage: stage.tier.value))\n"
+        "        isolation = Isolation(isolation.direction, isolation.policies, stages)\n"
+        "        self.rules = tuple(rule for stage in isolation.stages for rule in stage.rules)\n",
         f"{PASSES}::test_classes_say_what_rules_say",
     ),
     Fault(
         "Pass accepts",
         "CNP-006",
-        CLASSES,
-        "passed = passed | hit",
-        "allowed = allowed | hit",
+        DECIDE,
+        "return 0, 0, ports",
+        "return ports, 0, 0",
         f"{PASSES}::test_classes_say_what_rules_say",
     ),
     Fault(
         "a rule that is not the first to match decides, too",
         "CNP-018",
-        CLASSES,
-        "open_ports = open_ports - rule.ports",
-        "open_ports = open_ports - (rule.ports if rule.action is Action.ACCEPT else NOTHING)",
+        DECIDE,
+        "left = ~(first[0] | first[1] | first[2])",
+        "left = ~first[0]",
         f"{PASSES}::test_classes_say_what_rules_say",
+    ),
+    Fault(
+        "where the sweep goes, the later rule decides",
+        "CNP-018",
+        DECIDE,
+        "then(beside, here) if at & 1 else then(here, beside)",
+        "then(here, beside) if at & 1 else then(beside, here)",
+        "tests/property/test_decide.py::test_rules_that_come_and_go_leave_what_those_decide_that_are_there",
     ),
 )
 
@@ -63,8 +72,8 @@ CLASS_FAULTS = (
         "what anybody may do is forgotten for whom no rule names",
         "NP-014",
         CLASSES,
-        "default = decide(always)",
-        "default = decide(0)",
+        "default = decider.decide(always)",
+        "default = decider.decide([])",
         f"{CASE}[NP-014]",
     ),
     Fault(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from policyd_compiler.ir import Isolation, Snapshot
 from policyd_compiler.lower.classes import HostIndex, classify
+from policyd_compiler.lower.decide import Decider
 from policyd_compiler.passes.order import PASSES
 from policyd_compiler.passes.rewrite import Pass
 from policyd_compiler.verify import verify
@@ -51,7 +52,7 @@ def test_classes_say_what_rules_say(snapshot: Snapshot, packets: list[tuple[int,
             continue
         for family, offset, protocol, port in packets:
             peer = (V4 if family == 4 else V6) + offset
-            classes = classify(isolation, indexes[family], family)
+            classes = classify(Decider(isolation), indexes[family], family)
             bit = next((1 << i for i, h in enumerate(snapshot.hosts) if h.address(family) == peer), 0)
             ports = next(
                 (ports for ports, mask in classes.hosts if mask & bit),

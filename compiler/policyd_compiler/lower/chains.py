@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from operator import attrgetter
+
 from policyd_compiler.ir import Isolation, Origin
 from policyd_compiler.lower.classes import Classes, HostIndex, classify
+from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.sharing import share
 from policyd_compiler.names import readable
@@ -18,29 +22,45 @@ FEW_CLASSES = 2
 #: Who sends with an address of the node is in no set of pods, so those are asked first: this costs more.
 FROM_NODE = Match(Field.FIB_SADDR_TYPE, Word("local"))
 SPOOFED = Rule(Drop(), (FROM_NODE,), comment="a forwarded packet with an address of this node as source")
+#: The order of origins, which is that of their fields.
+_IN_ORDER = attrgetter("kind", "namespace", "name", "rule", "file", "line")
 #: Rules named in a chain's notes; the rest is counted.
 NOTED_RULES = 12
 #: The kernel keeps at most 128 bytes of a rule's comment, and a little of that is ours.
 COMMENT_BYTES = 120
 
 
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a chain says to people: in its name, before its rules, and behind the last of them."""
+
+    hint: str
+    lines: tuple[str, ...]
+    comment: str
+
+
+def take_notes(isolation: Isolation, endpoints: list[str]) -> Notes:
+    """The notes of an isolation, the same for both families."""
+    policies = sorted({origin.policy for origin in isolation.policies})
+    return Notes(readable(tuple(policies)), _lines(isolation, endpoints), _comment(isolation, policies))
+
+
 def lower_isolation(
-    isolation: Isolation, endpoints: list[str], index: HostIndex, family: Family, objects: Objects
+    isolation: Isolation, decider: Decider, notes: Notes, index: HostIndex, family: Family, objects: Objects
 ) -> ChainName:
-    """Add the chain that judges one direction of these endpoints, and all that it needs."""
+    """Add the chain that judges one direction of endpoints, and all that it needs."""
     side: Side = "saddr" if isolation.direction == "ingress" else "daddr"
-    classes = classify(isolation, index, family)
+    classes = classify(decider, index, family)
     hosts = share(classes.hosts, index.groups)
     rules = (
         *_own_rules(hosts.own, side, index, family, objects),
         *_group_rules(hosts.groups, side, index, family, objects),
         *_spoofed_rules(isolation, classes),
         *_range_rules(classes, side, family, objects),
-        Rule(objects.verdict(classes.default), comment=_comment(isolation)),
+        Rule(objects.verdict(classes.default), comment=notes.comment),
     )
     prefix = ("in" if isolation.direction == "ingress" else "out") + str(family)
-    hint = readable(tuple(sorted({origin.policy for origin in isolation.policies})))
-    return objects.add_chain(prefix, hint, rules, _notes(isolation, endpoints))
+    return objects.add_chain(prefix, notes.hint, rules, notes.lines)
 
 
 def _own_rules(
@@ -110,9 +130,8 @@ def _range_rules(classes: Classes, side: Side, family: Family, objects: Objects)
     return (Rule(Vmap(address_field(family, side), name)),)
 
 
-def _comment(isolation: Isolation) -> str:
+def _comment(isolation: Isolation, policies: list[str]) -> str:
     """What stands behind the last rule: which policies isolate, as many as fit."""
-    policies = sorted({origin.policy for origin in isolation.policies})
     text = f"{isolation.direction} isolated by {policies[0]}"
     for done, policy in enumerate(policies[1:], start=1):
         longer = f"{text}, {policy}"
@@ -123,11 +142,12 @@ def _comment(isolation: Isolation) -> str:
     return text.encode()[:COMMENT_BYTES].decode(errors="ignore")
 
 
-def _notes(isolation: Isolation, endpoints: list[str]) -> tuple[str, ...]:
+def _lines(isolation: Isolation, endpoints: list[str]) -> tuple[str, ...]:
     shown = ", ".join(endpoints[:4])
     more = f" and {len(endpoints) - 4} more" if len(endpoints) > 4 else ""
     origins: list[Origin] = sorted(
-        {origin for stage in isolation.stages for rule in stage.rules for origin in rule.origins}
+        {origin for stage in isolation.stages for rule in stage.rules for origin in rule.origins},
+        key=_IN_ORDER,
     )
     lines = [f"{isolation.direction} of {shown}{more}"]
     silent = {origin.policy for origin in isolation.policies} - {origin.policy for origin in origins}

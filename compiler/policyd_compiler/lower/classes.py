@@ -7,12 +7,13 @@ its peer and one of its port, however many rules there were.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from policyd_compiler.addr import Interval, Ranges
-from policyd_compiler.ir import Action, Host, Isolation, Rule
-from policyd_compiler.ports import EVERYTHING, NOTHING, PortSet
+from policyd_compiler.ir import Host
+from policyd_compiler.lower.decide import Decider, Watch
+from policyd_compiler.ports import PortSet
 
 #: Rules that match so few hosts are noted at each; all others divide what is there.
 FEW_HOSTS = 4
@@ -52,79 +53,42 @@ class HostIndex:
         return mask
 
 
-def classify(isolation: Isolation, index: HostIndex, family: int) -> Classes:
+def classify(decider: Decider, index: HostIndex, family: int) -> Classes:
     """The classes of one isolation in one family."""
-    rules = [rule for stage in isolation.stages for rule in stage.rules]
-    decide = _decider(isolation)
-    always = sum(1 << i for i, rule in enumerate(rules) if rule.peers.anything)
-    default = decide(always)
-    ranges = _range_classes(rules, always, family, decide)
-    hosts = _host_classes(rules, always, index, family, decide)
-    kept = tuple((interval, ports) for interval, ports in ranges if ports != default)
-    return Classes(_without_redundant(hosts, kept, default, index), kept, default)
+    always = [number for number, rule in enumerate(decider.rules) if rule.peers.anything]
+    default = decider.decide(always)
+    ranges = _range_classes(decider, always, family)
+    hosts = _host_classes(decider, always, index, family)
+    kept = tuple((interval, mask) for interval, mask in ranges if mask != default)
+    ports = decider.masks.ports
+    return Classes(
+        tuple((ports(mask), them) for mask, them in _without_redundant(hosts, kept, default, index)),
+        tuple((interval, ports(mask)) for interval, mask in kept),
+        ports(default),
+    )
 
 
-def _decider(isolation: Isolation) -> Callable[[int], PortSet]:
-    """A function from the set of matching rules (a mask) to the ports that are allowed in the end."""
-    known: dict[int, PortSet] = {}
-
-    def decide(matching: int) -> PortSet:
-        ports = known.get(matching)
-        if ports is None:
-            ports = known[matching] = allowed_ports(isolation, matching)
-        return ports
-
-    return decide
-
-
-def allowed_ports(isolation: Isolation, matching: int) -> PortSet:
-    """Walk the tiers with the rules whose peer matches; bit i of `matching` is the i-th of all rules."""
-    open_ports, allowed = EVERYTHING, NOTHING
-    for stage in isolation.stages:
-        passed = NOTHING
-        for rule in _chosen(stage.rules, matching):
-            hit = open_ports & rule.ports
-            open_ports = open_ports - rule.ports
-            match rule.action:
-                case Action.ACCEPT:
-                    allowed = allowed | hit
-                case Action.PASS:
-                    passed = passed | hit
-                case Action.DENY:
-                    pass
-        matching >>= len(stage.rules)
-        open_ports = passed if stage.otherwise is Action.DENY else open_ports | passed
-    return allowed | open_ports
-
-
-def _chosen(rules: Sequence[Rule], mask: int) -> Iterator[Rule]:
-    """The rules whose bits are set, which are a few of maybe ten thousand."""
-    for bit in _bits(mask & (1 << len(rules)) - 1):
-        yield rules[bit.bit_length() - 1]
-
-
-def _host_classes(
-    rules: list[Rule], always: int, index: HostIndex, family: int, decide: Callable[[int], PortSet]
-) -> dict[PortSet, int]:
-    """Partition the hosts that any rule names, by the rules that match them."""
+def _host_classes(decider: Decider, always: list[int], index: HostIndex, family: int) -> dict[int, int]:
+    """Partition the hosts that any rule names, by the ports that are open to them: port mask → hosts."""
     named = 0
-    for rule in rules:
+    for rule in decider.rules:
         named |= rule.peers.hosts
-    parts: list[tuple[int, int]] = [(named, always)] if named else []
+    everywhere = sum(1 << number for number in always)
+    parts: list[tuple[int, int]] = [(named, everywhere)] if named else []
     # Rules for a host or two: each would be tried on each part, so it is noted at its hosts instead.
     noted: dict[int, int] = {}
-    for i, rule in enumerate(rules):
+    for number, rule in enumerate(decider.rules):
         if rule.peers.anything:
             continue
         mask = rule.peers.hosts | index.mask(rule.peers.ranges(family))
         if mask.bit_count() <= FEW_HOSTS:
             for host in _bits(mask & named):
-                noted[host] = noted.get(host, 0) | 1 << i
+                noted[host] = noted.get(host, 0) | 1 << number
         else:
-            parts = _split(parts, mask, 1 << i)
-    classes: dict[PortSet, int] = {}
+            parts = _split(parts, mask, 1 << number)
+    classes: dict[int, int] = {}
     for part, matching in _apart(parts, noted):
-        ports = decide(matching)
+        ports = decider.decide(_numbers(matching))
         classes[ports] = classes.get(ports, 0) | part
     return classes
 
@@ -161,44 +125,47 @@ def _bits(mask: int) -> Iterator[int]:
         mask ^= lowest
 
 
-def _range_classes(
-    rules: list[Rule], always: int, family: int, decide: Callable[[int], PortSet]
-) -> list[tuple[Interval, PortSet]]:
-    """Partition the address ranges that any rule names: sweep over their bounds."""
-    toggles: dict[int, int] = {}
-    for i, rule in enumerate(rules):
+def _numbers(mask: int) -> list[int]:
+    """The positions of the bits of a mask, ascending."""
+    return [number for number, digit in enumerate(bin(mask)[:1:-1]) if digit == "1"]
+
+
+def _range_classes(decider: Decider, always: list[int], family: int) -> list[tuple[Interval, int]]:
+    """Partition the address ranges that any rule names, by port mask: sweep over their bounds."""
+    flips: dict[int, list[int]] = {}
+    for number, rule in enumerate(decider.rules):
         for low, high in rule.peers.ranges(family):
-            toggles[low] = toggles.get(low, 0) ^ 1 << i
-            toggles[high + 1] = toggles.get(high + 1, 0) ^ 1 << i
-    out: list[tuple[Interval, PortSet]] = []
-    matching, start = 0, 0
-    for point in sorted(toggles):
+            flips.setdefault(low, []).append(number)
+            flips.setdefault(high + 1, []).append(number)
+    watch = Watch(decider, always)
+    out: list[tuple[Interval, int]] = []
+    start, matching = 0, set[int]()
+    for point in sorted(flips):
         if matching:
-            ports = decide(matching | always)
+            ports = watch.decide()
             if out and out[-1][0][1] == start - 1 and out[-1][1] == ports:
                 out[-1] = ((out[-1][0][0], point - 1), ports)
             else:
                 out.append(((start, point - 1), ports))
-        matching ^= toggles[point]
+        for number in flips[point]:
+            watch.flip(number)
+        matching.symmetric_difference_update(flips[point])
         start = point
     return out
 
 
 def _without_redundant(
-    hosts: dict[PortSet, int],
-    ranges: tuple[tuple[Interval, PortSet], ...],
-    default: PortSet,
-    index: HostIndex,
-) -> tuple[tuple[PortSet, int], ...]:
+    hosts: dict[int, int], ranges: tuple[tuple[Interval, int], ...], default: int, index: HostIndex
+) -> tuple[tuple[int, int], ...]:
     """Leave out hosts that the ranges or the default would treat alike."""
-    by_ports: dict[PortSet, list[Interval]] = {}
+    by_ports: dict[int, list[Interval]] = {}
     for interval, ports in ranges:
         by_ports.setdefault(ports, []).append(interval)
     covered = {ports: index.mask(tuple(intervals)) for ports, intervals in by_ports.items()}
     elsewhere = 0
     for mask in covered.values():
         elsewhere |= mask
-    out: list[tuple[PortSet, int]] = []
+    out: list[tuple[int, int]] = []
     for ports, mask in hosts.items():
         redundant = mask & ~elsewhere if ports == default else mask & covered.get(ports, 0)
         if mask != redundant:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policyd_compiler.ir import Direction, Endpoint, Isolation, Origin, Snapshot
-from policyd_compiler.lower.chains import lower_isolation
+from policyd_compiler.lower.chains import lower_isolation, take_notes
 from policyd_compiler.lower.classes import HostIndex
+from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.dispatch import base_chains
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.owners import Owners
@@ -33,12 +34,13 @@ def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> L
     dispatch: dict[tuple[Direction, Family], list[tuple[int, Verdict]]] = {}
     served: list[tuple[ChainName, tuple[Origin, ...]]] = []
     for isolation, endpoints in _shared(snapshot.endpoints):
-        keys = [endpoint.key for endpoint in endpoints]
+        decider = Decider(isolation)
+        notes = take_notes(isolation, [endpoint.key for endpoint in endpoints])
         for family in FAMILIES:
             addresses = [a for e in endpoints if (a := e.host.address(family)) is not None]
             if not addresses:
                 continue
-            chain = lower_isolation(isolation, keys, indexes[family], family, objects)
+            chain = lower_isolation(isolation, decider, notes, indexes[family], family, objects)
             served.append((chain, isolation.policies))
             # Egress comes back to the base chain, where the receiver's ingress is asked; ingress is the end.
             verdict = Jump(chain) if isolation.direction == "egress" else Goto(chain)
