@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policyd.cluster.attachments import attached
+from policyd.cluster.findings import Finding
 from policyd.cluster.resolve import resolve
 from policyd.cluster.state import ClusterState
 from policyd_compiler.driver import compile_snapshot
@@ -35,7 +36,8 @@ class Stats:
 class Build:
     """One node's ruleset, the snapshot it was compiled from, and what was odd in the cluster.
 
-    `owners`: for each chain, set and map, the policies (`namespace/name`) that it serves.
+    `owners`: for each chain, set and map, the policies (`namespace/name`) that it serves. `warnings` hold the
+    sentences of `findings`, too.
     """
 
     snapshot: Snapshot
@@ -43,6 +45,7 @@ class Build:
     owners: Mapping[str, frozenset[str]]
     warnings: tuple[str, ...]
     stats: Stats
+    findings: tuple[Finding, ...] = ()
 
 
 def build(
@@ -56,9 +59,12 @@ def build(
     snapshot = attached(resolved.snapshot, state.attachments)
     lowered = compile_snapshot(snapshot, options)
     table = stamp(lowered.table, FIRST_GENERATION)
-    return Build(
-        resolved.snapshot, table, lowered.owners, resolved.warnings, _count(resolved.snapshot, table)
-    )
+    # Where pods' interfaces are known, a pod without a known address neither sends nor receives (NP-107).
+    guarded = bool(options.pod_interfaces)
+    findings = tuple(replace(f, is_open=f.is_open and not guarded) for f in resolved.findings)
+    warnings = (*resolved.warnings, *(finding.text for finding in findings))
+    stats = _count(snapshot, table)
+    return Build(snapshot, table, lowered.owners, warnings, stats, findings)
 
 
 def _count(snapshot: Snapshot, table: Table) -> Stats:

@@ -13,6 +13,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, TypeAlias
 
 from tests.oracle import Connection, Manifest
+from tests.oracle.addresses import parse_address
+from tests.oracle.manifests import read_world
 
 Evaluate: TypeAlias = Callable[[list[Manifest], Connection], bool]
 Law: TypeAlias = Callable[[Evaluate, list[Manifest], Sequence[Connection], random.Random], None]
@@ -286,17 +288,20 @@ def _is_selectable(pod: Manifest) -> bool:
 def _twin_connections(
     objects: list[Manifest], connections: Sequence[Connection], rng: random.Random
 ) -> list[tuple[Connection, Connection]]:
-    """Pair connections between dual-stack pods that nobody disputes the addresses of."""
+    """Pair connections between dual-stack pods whose addresses are possible and claimed by nobody else."""
     held = [
         [entry["ip"] for entry in (manifest["status"].get("podIPs") or [])]
         for manifest in objects
         if manifest["kind"] == "Pod" and _is_selectable(manifest)
     ]
     counts = [address for addresses in held for address in addresses]
+    world = read_world(objects)
     dual = [
         sorted(addresses, key=lambda text: ip_address(text).version)
         for addresses in held
-        if len(addresses) == 2 and all(counts.count(address) == 1 for address in addresses)
+        if len(addresses) == 2
+        and all(counts.count(address) == 1 for address in addresses)
+        and all(world.claimants(one) for text in addresses if (one := parse_address(text)))
     ]
     pairs = []
     for connection in connections if dual else ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from ipaddress import ip_address
 
-from policyd.cluster.state import ClusterState
+from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.kube.decode import decode_live
 from policyd.kube.manifests import load_manifest
 from policyd.pipeline import Build, build
@@ -26,13 +26,22 @@ def compile_world(objects: list[Manifest], node: str, options: Options = DEFAULT
     loaded, diagnostics = load_manifest(text, "world.json")
     errors = [str(d) for d in diagnostics if d.severity == "error"]
     assert not errors, errors
-    return build(ClusterState.of(loaded), node, options)
+    return build(ClusterState.of(loaded, MissingNamespaces.NAMED), node, options)
 
 
 def compile_stored(objects: list[Manifest], node: str, options: Options = DEFAULTS) -> Build:
     """The same for objects as a server holds them, which may be older than its rules: nothing is refused."""
+    return build(_stored(objects, MissingNamespaces.NAMED), node, options)
+
+
+def compile_live(objects: list[Manifest], node: str, options: Options = DEFAULTS) -> Build:
+    """The same as an agent does it, for which the Namespaces that are missing may still come."""
+    return build(_stored(objects, MissingNamespaces.UNKNOWN), node, options)
+
+
+def _stored(objects: list[Manifest], missing: MissingNamespaces) -> ClusterState:
     decoded = (decode_live(raw) for raw in objects)
-    return build(ClusterState.of(d.item for d in decoded if d.item is not None), node, options)
+    return ClusterState.of((d.item for d in decoded if d.item is not None), missing)
 
 
 def node_addresses(objects: list[Manifest]) -> dict[str, frozenset[str]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.oracle import Oracle
-from tests.worlds import Case, recorded_cases, upstream_cases, written_cases
+from tests.worlds import Case, recorded_cases, unreal_cases, upstream_cases, written_cases
 
-CASES = (*recorded_cases(), *upstream_cases(), *written_cases())
+CASES = (*recorded_cases(), *upstream_cases(), *written_cases(), *unreal_cases())
 
 
 def disagreements(case: Case) -> list[str]:
     """List the probes, cluster-wide and node by node, on which the oracle has another opinion."""
-    oracle = Oracle(case.objects)
+    oracle = Oracle(case.objects, live=case.live)
     found = []
     for probe in case.probes:
         expected = "ALLOW" if probe.allowed else "DENY"

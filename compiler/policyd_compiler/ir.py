@@ -2,7 +2,9 @@
 
 A Snapshot holds the node's endpoints. For each direction an endpoint is open (None) or has an Isolation: an
 ordered list of stages, one for each tier. Rules of a stage are tried in order; a packet that no rule of a
-stage matches gets the stage's `otherwise`. Behind the last stage the packet is accepted.
+stage matches gets the stage's `otherwise`. Behind the last stage the packet is accepted. Where several pods
+claim an endpoint's address, NetworkPolicy has a stage for each; all but the last pass on what they allow
+(NP-166).
 
 Peers are bit masks over `Snapshot.hosts`: bit i stands for hosts[i], whatever families it has. One bit for a
 pod keeps both families on the same footing, and makes selector algebra a few machine words.
@@ -141,13 +143,18 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A pod on this node. A direction without an Isolation is open: no policy selects the pod in it."""
+    """A pod on this node. A direction without an Isolation is open: no policy selects the pod in it.
+
+    `claimants` are the pods that claim its addresses, where they are several; who most probably holds them
+    comes first (NP-166).
+    """
 
     key: str
     host: Host
     ingress: Isolation | None
     egress: Isolation | None
     attachment: Attachment | None = None
+    claimants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

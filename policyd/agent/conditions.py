@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from policyd.agent.status import Status
+from policyd.cluster.findings import NAMES as ADDRESS_NAMES
+from policyd.cluster.findings import Finding
 from policyd.node.findings import NAMES as NODE_NAMES
 from policyd.watcher.status import Status as WatchStatus
 
 #: Bookmarks come once a minute and say that nothing is missing; after three without one something is wrong.
 STALE_SECONDS = 180.0
+#: Findings that a condition names; the rest is counted, and all are in the log.
+_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ NAMES = (
     "node-unexamined",
     "interfaces-unread",
     "pods-unbound",
+    *ADDRESS_NAMES,
     *NODE_NAMES,
 )
 
@@ -55,7 +61,19 @@ def of_reconciler(status: Status, waiting_for: tuple[str, ...]) -> tuple[Conditi
         names = ", ".join(status.quarantined)
         text = f"the kernel refused these policies, so they are quarantined: their pods are closed: {names}"
         found.append(Condition("policy-quarantined", text, untrue=False))
+    if status.enforced is not None:
+        found.extend(_of_addresses(status.enforced.findings))
     return tuple(found)
+
+
+def _of_addresses(findings: tuple[Finding, ...]) -> Iterator[Condition]:
+    """What is odd about the addresses that pods claim (NP-166, NP-167); those first that leave a pod open."""
+    for name in ADDRESS_NAMES:
+        found = sorted((f for f in findings if f.name == name), key=lambda f: not f.is_open)
+        if found:
+            more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            text = "; ".join(finding.text for finding in found[:_NAMED]) + more
+            yield Condition(name, text, untrue=found[0].is_open)
 
 
 def of_watches(statuses: tuple[WatchStatus, ...]) -> tuple[Condition, ...]:

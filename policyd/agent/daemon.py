@@ -30,6 +30,7 @@ from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft
 from policyd.applier.choose import insist, open_backend
 from policyd.applier.monitor import TableMonitor
+from policyd.cluster.state import MissingNamespaces
 from policyd.config import Settings
 from policyd.errors import PolicydError
 from policyd.obs.metrics import Metrics
@@ -51,7 +52,7 @@ async def run_agent(settings: Settings, version: str) -> None:
         log.info("agent started", extra=fields)
         metrics = Metrics()
         metrics.build_info.info({"version": version, "backend": nft.describe()})
-        store = ObjectStore(settings.node, wake)
+        store = ObjectStore(settings.node, wake, _missing_namespaces(settings))
         applier = Applier(nft, settings.table, monitor)
         saver = Saver(Path(settings.state_dir), settings.node, settings.table) if settings.state_dir else None
         was_there = await insist(applier.read_back) or await _restore(applier, saver)
@@ -109,6 +110,11 @@ async def _restore(applier: Applier, saver: Saver | None) -> bool:
     fields = {"event": "state.restored", "generation": applied.generation}
     log.warning("the ruleset from before is in force until the cluster is known again", extra=fields)
     return True
+
+
+def _missing_namespaces(settings: Settings) -> MissingNamespaces:
+    """A directory is all there is, as for `compile`; an API server may still tell of a Namespace."""
+    return MissingNamespaces.UNKNOWN if settings.manifests is None else MissingNamespaces.NAMED
 
 
 async def _open_source(settings: Settings, store: ObjectStore, *, was_there: bool) -> Source:

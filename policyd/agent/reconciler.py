@@ -240,7 +240,7 @@ class Reconciler:
         first = status.enforced is None
         since = time.time() if applied.steps or status.enforced is None else status.enforced.since
         status.table = built.table
-        status.enforced = Enforced(applied.generation, since, built.stats, built.warnings)
+        status.enforced = Enforced(applied.generation, since, built.stats, built.warnings, built.findings)
         if applied.steps or first:
             status.applies += bool(applied.steps)
             self._metrics.applies.labels("applied").inc(bool(applied.steps))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from policyd.cluster.findings import Finding
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Stats
 from policyd_compiler.nft.ast import Table
@@ -31,6 +32,7 @@ class Enforced:
     since: float
     stats: Stats
     warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import assert_never
 from policyd.agent.cni_cache import Hint
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert
-from policyd.cluster.state import ClusterState
+from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
 from policyd.node.attach import LocalPod
 
@@ -19,9 +19,15 @@ from policyd.node.attach import LocalPod
 class ObjectStore:
     """Objects by kind and key. Sets `wake` whenever something was said."""
 
-    def __init__(self, node: str, wake: asyncio.Event) -> None:
+    def __init__(
+        self,
+        node: str,
+        wake: asyncio.Event,
+        missing_namespaces: MissingNamespaces = MissingNamespaces.UNKNOWN,
+    ) -> None:
         self._node = node
         self._wake = wake
+        self._missing_namespaces = missing_namespaces
         self._changed = False
         self._pods: dict[str, Pod] = {}
         self._namespaces: dict[str, Namespace] = {}
@@ -117,7 +123,12 @@ class ObjectStore:
             waiting = {k: self._hints[p.uid] for k, p in pods.items() if self._is_waiting(p)}
             pods |= {k: replace(pods[k], v4=hint.v4, v6=hint.v6) for k, hint in waiting.items()}
         return ClusterState(
-            pods, dict(self._namespaces), dict(self._policies), dict(self._nodes), self._attachments
+            pods,
+            dict(self._namespaces),
+            dict(self._policies),
+            dict(self._nodes),
+            self._attachments,
+            self._missing_namespaces,
         )
 
     def _of(

@@ -32,7 +32,7 @@ def anonymise(state: ClusterState) -> ClusterState:
     """The same cluster under other names."""
     objects = tuple(state.objects())
     names = _names(objects)
-    return ClusterState.of(names.rename(item) for item in objects)
+    return ClusterState.of((names.rename(item) for item in objects), state.missing_namespaces)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,8 @@ def replay(state: AgentState | NoAnswer) -> str:
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value or "")
         if text:
             words += [f"--{name.replace('_', '-')}", text]
+    if not state.settings.get("manifests"):
+        words += ["--missing-namespaces", "unknown"]
     if state.enforced is not None:
         words += ["--generation", str(state.enforced.generation)]
     return shlex.join(words)

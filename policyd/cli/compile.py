@@ -103,7 +103,9 @@ def main(args: Namespace) -> int:
     _check_usage(args)
     loaded = load_cluster(args)
     told = list(loaded.warnings)
-    state = ClusterState.of(map(without_source, loaded.state.objects())) if args.no_sources else loaded.state
+    state = loaded.state
+    if args.no_sources:
+        state = ClusterState.of(map(without_source, state.objects()), state.missing_namespaces)
     refused = False
     text = ""
     suffix, print_build = FORMATS[args.output]

@@ -7,6 +7,7 @@ import re
 from dataclasses import fields
 from typing import Literal, get_args, get_origin, get_type_hints
 
+from policyd.cluster.state import MissingNamespaces
 from policyd.kube.reading import Options as ReadingOptions
 from policyd.kube.reading import Severity
 from policyd.kube.syntax import dns_label_mistake, subdomain_mistake
@@ -39,6 +40,11 @@ def add_manifest_flags(parser: argparse.ArgumentParser) -> None:
         type=_namespace,
         help="namespace of objects that name none (%(default)s)",
     )
+    _add_reading_flags(group)
+
+
+def _add_reading_flags(group: argparse._ActionsContainer) -> None:
+    """Add the flags that say what odd things in manifests mean."""
     group.add_argument(
         "--unknown-fields",
         choices=tuple(_SEVERITIES),
@@ -59,6 +65,18 @@ def add_manifest_flags(parser: argparse.ArgumentParser) -> None:
         help="what a policy for another engine is (Calico, Cilium, Antrea ...), as it is not enforced "
         "(%(default)s)",
     )
+
+    group.add_argument(
+        "--missing-namespaces",
+        choices=tuple(m.value for m in MissingNamespaces),
+        help="what a Namespace is that pods are in and nobody gave: named has its name as its only label, "
+        "unknown is matched by no namespaceSelector, as by an agent (named; with --live always unknown)",
+    )
+
+
+def missing_namespaces(args: argparse.Namespace) -> MissingNamespaces:
+    """What a missing Namespace is for manifests, by the flags of `add_manifest_flags`."""
+    return MissingNamespaces(args.missing_namespaces or MissingNamespaces.NAMED)
 
 
 def reading_options(args: argparse.Namespace) -> ReadingOptions:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import assert_never, cast
 
-from policyd.cli.flags import reading_options
+from policyd.cli.flags import missing_namespaces, reading_options
 from policyd.cli.inputs import STDIN, Text, read_inputs
-from policyd.cluster.state import ClusterState
+from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.errors import BadInput, Diagnostic, WrongUsage
 from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.objects import KubeObject
@@ -32,10 +32,7 @@ def load_cluster(args: Namespace) -> Loaded:
 
     Raises BadInput, WrongUsage and, for `--live`, EnvironmentRefused.
     """
-    if args.live and args.filename:
-        raise WrongUsage("either manifests (-f) or the cluster as it is (--live), not both")
-    if not args.live and (args.kubeconfig or args.context):
-        raise WrongUsage("--kubeconfig and --context are for --live")
+    _check_flags(args)
     if args.live:
         return cast(Loaded, import_module("policyd.cli.live").load_live(args))
     if not args.filename:
@@ -61,7 +58,17 @@ def load_cluster(args: Namespace) -> Loaded:
         )
     if _has_errors(told):
         raise BadInput(tuple(sorted(told)))
-    return Loaded(ClusterState.of(objects), tuple(sorted(told)))
+    return Loaded(ClusterState.of(objects, missing_namespaces(args)), tuple(sorted(told)))
+
+
+def _check_flags(args: Namespace) -> None:
+    """Refuse flags that do not go together."""
+    if args.live and args.filename:
+        raise WrongUsage("either manifests (-f) or the cluster as it is (--live), not both")
+    if args.live and args.missing_namespaces == MissingNamespaces.NAMED.value:
+        raise WrongUsage("--missing-namespaces named is for manifests: in a cluster they may come any moment")
+    if not args.live and (args.kubeconfig or args.context):
+        raise WrongUsage("--kubeconfig and --context are for --live")
 
 
 def _load_argument(argument: str, args: Namespace) -> tuple[list[KubeObject], list[Diagnostic]]:

@@ -26,9 +26,9 @@ def print_summary(state: ClusterState, built: Build) -> str:
     lines.extend(_table(("POD", "ADDRESSES", "INGRESS", "EGRESS"), pods))
     lines.extend(_table(("POLICY", "ISOLATES IN", "PODS OF THIS NODE"), _policies(state, snapshot.endpoints)))
     outside = [
-        f"{key} ({_why(pod)})"
+        f"{key} ({why})"
         for key, pod in sorted(state.pods.items())
-        if pod.node == snapshot.node and _why(pod)
+        if pod.node == snapshot.node and (why := _why(pod, built))
     ]
     if outside:
         lines.extend(("", f"outside of policy: {', '.join(outside)}"))
@@ -78,10 +78,14 @@ def _names(names: Sequence[str]) -> str:
     return (", ".join(names[:_NAMED]) or "none") + more
 
 
-def _why(pod: Pod) -> str:
+def _why(pod: Pod, built: Build) -> str:
     """Why a pod is neither judged nor a peer; "" if it is."""
     if pod.host_network:
         return "on the network of the node"
     if pod.terminal:
         return "terminal"
-    return "" if pod.has_address else "no address yet"
+    if not pod.has_address:
+        return "no address yet"
+    judged = {(family, e.host.address(family)) for e in built.snapshot.endpoints for family in (4, 6)}
+    counts = not judged.isdisjoint({(4, pod.v4), (6, pod.v6)} - {(4, None), (6, None)})
+    return "" if counts else "no address that a pod can have"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from policyd.errors import BadInput, Diagnostic
-from policyd_compiler.ir import Attachment, Snapshot
+from policyd_compiler.ir import Attachment, Endpoint, Snapshot
 
 _KEYS = {"pods", "bridges", "others"}
 _POD_KEYS = {"interface", "bridge", "mac"}
@@ -32,15 +32,23 @@ UNKNOWN = Attachments()
 
 
 def attached(snapshot: Snapshot, attachments: Attachments) -> Snapshot:
-    """The snapshot with what is known of its endpoints' interfaces."""
+    """The snapshot with what is known of its endpoints' interfaces.
+
+    What several pods claim is attached where the first of them is that is attached here (NP-166).
+    """
     if attachments == UNKNOWN:
         return snapshot
     return replace(
         snapshot,
-        endpoints=tuple(replace(e, attachment=attachments.pods.get(e.key)) for e in snapshot.endpoints),
+        endpoints=tuple(replace(e, attachment=_attachment_of(e, attachments)) for e in snapshot.endpoints),
         bridges=attachments.bridges,
         other_ports=attachments.others,
     )
+
+
+def _attachment_of(endpoint: Endpoint, attachments: Attachments) -> Attachment | None:
+    found = (attachments.pods.get(key) for key in endpoint.claimants or (endpoint.key,))
+    return next((attachment for attachment in found if attachment is not None), None)
 
 
 def attachments_json(attachments: Attachments) -> dict[str, Any]:

@@ -1,65 +1,145 @@
-"""Which pod holds an address. Only a pod that holds one takes part in policy, as subject and as peer."""
+"""Which pods claim an address. Who claims none that a pod can have takes no part in policy.
+
+A host of the IR is a set of claimants, with the addresses that exactly they claim. Mostly that is one pod
+with its addresses. Of several nobody knows who sends, so their packets are judged as all of theirs (NP-166).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
-from policyd.kube.cidr import print_ip
-from policyd.kube.objects import Pod
+from policyd.cluster.findings import Finding, claimed, impossible, key_of
+from policyd.cluster.index import bits_of
+from policyd.kube.cidr import parse_cidr, parse_ip
+from policyd.kube.objects import Node, Pod
+from policyd_compiler.addr import Ranges, contains, prefix_interval, print_address, union
 from policyd_compiler.ir import Host
+
+#: No pod can hold these (NP-167), and why.
+_NOBODYS = tuple(
+    (cidr.family, prefix_interval(cidr.family, cidr.network, cidr.prefix), why)  # type: ignore[arg-type]
+    for why, texts in (
+        ("the unspecified address", ("0.0.0.0/32", "::/128")),
+        ("a loopback address", ("127.0.0.0/8", "::1/128")),
+        ("a link-local address", ("169.254.0.0/16", "fe80::/10")),
+        ("a multicast address", ("224.0.0.0/4", "ff00::/8")),
+        ("the broadcast address", ("255.255.255.255/32",)),
+    )
+    for cidr in map(parse_cidr, texts)
+)
+_RANGES: dict[int, Ranges] = {
+    family: union(interval for of, interval, _ in _NOBODYS if of == family) for family in (4, 6)
+}
+#: Claimants that the key of an endpoint names; of more its address is in the key.
+_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Owned:
-    """Pods that hold at least one address, with what they hold, in order of their addresses."""
+class Claims:
+    """Who claims what.
+
+    Bit i of a mask of claims stands for `pods[i]`. The bits below `len(hosts)` are also those of the hosts,
+    each with the pod that is reported as holding it; the bits from there on are further claims, to the hosts
+    in `further`. `disputed` is the mask of the hosts that several pods claim, `rivals` the claims to each.
+    """
 
     pods: tuple[Pod, ...]
     hosts: tuple[Host, ...]
-    conflicts: tuple[str, ...]
+    further: tuple[int, ...]
+    disputed: int
+    rivals: Mapping[int, int]
+    findings: tuple[Finding, ...]
+
+    def host_of(self, claim: int) -> int:
+        """The host of a claim, by their bits."""
+        return claim if claim < len(self.hosts) else self.further[claim - len(self.hosts)]
+
+    def to(self, host: int) -> list[int]:
+        """The claims to a host, by their bits."""
+        return bits_of(self.rivals[host]) if host in self.rivals else [host]
+
+    def held(self, claims: int) -> int:
+        """The hosts of which every claim is among these (NP-166)."""
+        hosts = claims & (1 << len(self.hosts)) - 1
+        for host in bits_of(hosts & self.disputed):
+            if self.rivals[host] & ~claims:
+                hosts ^= 1 << host
+        return hosts
+
+    def key(self, host: int) -> str:
+        """A name for a host: that of its pod, or of all its claimants. No two hosts have the same."""
+        names = [key_of(self.pods[claim]) for claim in self.to(host)]
+        if len(names) <= _NAMED:
+            return "+".join(names)
+        addresses = ",".join(
+            print_address(family, value)
+            for family in (4, 6)
+            if (value := self.hosts[host].address(family)) is not None
+        )
+        return f"{'+'.join(names[:_NAMED])}+{len(names) - _NAMED} more@{addresses}"
 
 
-def own_addresses(pods: Iterable[Pod]) -> Owned:
-    """Give every address to one pod. The loser of a conflict counts in nothing by that address (NP-110)."""
-    owners: dict[int, dict[int, Pod]] = {4: {}, 6: {}}
-    conflicts: list[str] = []
+def claim_addresses(pods: Iterable[Pod], nodes: Iterable[Node]) -> Claims:
+    """Find every pod's claims. What one pod claims alone is one host, what some claim together another."""
+    of_nodes = {_number_of(text): node.name for node in nodes for text in node.addresses}
+    findings: list[Finding] = []
+    claimants: dict[int, dict[int, list[Pod]]] = {4: {}, 6: {}}
     # Host-network pods share the node's addresses (NP-092); a terminal pod's may be reused (NP-100).
-    eligible = [pod for pod in pods if not pod.host_network and not pod.terminal]
-    for family, by_address in owners.items():
-        for pod in eligible:
-            value = pod.v4 if family == 4 else pod.v6
+    for pod in (pod for pod in pods if not pod.host_network and not pod.terminal):
+        for family, value in ((4, pod.v4), (6, pod.v6)):
             if value is None:
                 continue
-            other = by_address.setdefault(value, pod)
-            if other is pod:
-                continue
-            winner, loser = (pod, other) if _rank(pod) > _rank(other) else (other, pod)
-            by_address[value] = winner
-            conflicts.append(
-                f"pods {_key(winner)} and {_key(loser)} both claim {print_ip(family, value)}; "
-                f"{_key(winner)} counts, as it is the newer"
-            )
-    rows: list[tuple[Pod, Host]] = []
-    for pod in eligible:
-        v4 = pod.v4 if pod.v4 is not None and owners[4][pod.v4] is pod else None
-        v6 = pod.v6 if pod.v6 is not None and owners[6][pod.v6] is pod else None
-        if v4 is not None or v6 is not None:
-            rows.append((pod, Host(v4, v6)))
-    rows.sort(key=_by_address)
-    holding, hosts = zip(*rows, strict=True) if rows else ((), ())
-    return Owned(holding, hosts, tuple(sorted(conflicts)))
+            if why := _why_impossible(family, value, of_nodes):
+                findings.append(impossible(pod, family, value, why))
+            else:
+                claimants[family].setdefault(value, []).append(pod)
+    hosts: dict[tuple[str, ...], tuple[list[Pod], dict[int, int]]] = {}
+    for family, by_address in claimants.items():
+        for value, found in by_address.items():
+            if len(found) > 1:
+                found.sort(key=_rank, reverse=True)
+                findings.append(claimed(found, family, value))
+            key = tuple(key_of(pod) for pod in found)
+            hosts.setdefault(key, (found, {}))[1][family] = value
+    rows = [(found, Host(held.get(4), held.get(6))) for found, held in hosts.values()]
+    rows.sort(key=lambda row: _by_address(row[1]))
+    return _number(rows, tuple(sorted(findings)))
 
 
-def _rank(pod: Pod) -> tuple[bool, str, str]:
-    """Not deleting, then the newest, then the greatest uid."""
-    return (not pod.deleting, pod.started, pod.uid)
+def _number(rows: list[tuple[list[Pod], Host]], findings: tuple[Finding, ...]) -> Claims:
+    pods = [found[0] for found, _ in rows]
+    further: list[int] = []
+    rivals: dict[int, int] = {}
+    for host, (found, _) in enumerate(rows):
+        if len(found) > 1:
+            more = len(found) - 1
+            rivals[host] = 1 << host | (1 << more) - 1 << len(pods)
+            pods.extend(found[1:])
+            further.extend([host] * more)
+    disputed = sum(1 << host for host in rivals)
+    return Claims(tuple(pods), tuple(host for _, host in rows), tuple(further), disputed, rivals, findings)
 
 
-def _by_address(row: tuple[Pod, Host]) -> tuple[int, int]:
-    """An order that depends on nothing else: no two pods hold one address."""
-    _, host = row
+def _why_impossible(family: int, value: int, of_nodes: Mapping[tuple[int, int], str]) -> str:
+    """Why no pod can hold an address (NP-167); "" if one can."""
+    if contains(_RANGES[family], value):
+        return next(why for of, (low, high), why in _NOBODYS if of == family and low <= value <= high)
+    node = of_nodes.get((family, value))
+    return "" if node is None else f"an address of node {node}"
+
+
+@lru_cache(maxsize=1 << 15)
+def _number_of(text: str) -> tuple[int, int]:
+    return parse_ip(text)
+
+
+def _rank(pod: Pod) -> tuple[bool, str, str, str, str]:
+    """Not deleting, then the newest, then the greatest uid: who is reported as the holder (NP-110)."""
+    return (not pod.deleting, pod.started, pod.uid, pod.namespace, pod.name)
+
+
+def _by_address(host: Host) -> tuple[int, int]:
+    """An order that depends on nothing else: no two hosts have one address."""
     return (1 << 32 if host.v4 is None else host.v4, -1 if host.v6 is None else host.v6)
-
-
-def _key(pod: Pod) -> str:
-    return f"{pod.namespace}/{pod.name}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from policyd.cluster.index import PodIndex, bits_of, mask_of
+from policyd.cluster.ownership import Claims
 from policyd.kube.objects import (
     Cidr,
     IPBlock,
@@ -22,7 +23,7 @@ from policyd.kube.objects import (
     Protocol,
 )
 from policyd_compiler.addr import Ranges, prefix_interval, subtract, union
-from policyd_compiler.ir import ANYTHING, Action, Host, Origin, Peers, Rule
+from policyd_compiler.ir import ANYTHING, Action, Origin, Peers, Rule
 from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet, union_ports
 
 #: From so many pods on, a selector's set is worth sharing between chains.
@@ -43,11 +44,15 @@ class SubjectPorts:
 
 
 class RuleResolver:
-    """Resolves the rules of policies against one set of pods. Remembers what it has resolved."""
+    """Resolves the rules of policies against one set of pods. Remembers what it has resolved.
 
-    def __init__(self, index: PodIndex, hosts: tuple[Host, ...]) -> None:
+    `index` is of the pods of `claims`. A selector stands for the hosts of which it selects all claimants: an
+    entry allows only what it allows to each (NP-166).
+    """
+
+    def __init__(self, index: PodIndex, claims: Claims) -> None:
         self._index = index
-        self._hosts = hosts
+        self._claims = claims
         self._named: dict[tuple[str, str], dict[int, list[int]]] = {}
         for bit, pod in enumerate(index.pods):
             for port in pod.ports:
@@ -96,7 +101,7 @@ class RuleResolver:
             if not isinstance(port.port, str):
                 continue
             for number, bits in sorted(self._named.get((port.port, port.protocol), {}).items()):
-                exposing = self._exposing(peers, mask_of(bits, len(self._hosts)))
+                exposing = self._exposing(peers, self._claims.held(mask_of(bits, len(self._index.pods))))
                 out.append(Rule(Action.ACCEPT, exposing, _one(port.protocol, number, number), (origin,)))
         return out
 
@@ -114,7 +119,7 @@ class RuleResolver:
     def _addresses_in(self, mask: int, family: int, ranges: Ranges) -> Ranges:
         if not ranges:
             return ()
-        found = (self._hosts[bit].address(family) for bit in bits_of(mask))
+        found = (self._claims.hosts[bit].address(family) for bit in bits_of(mask))
         singles = union((a, a) for a in found if a is not None)
         return subtract(singles, subtract(singles, ranges))
 
@@ -132,7 +137,7 @@ class RuleResolver:
                         if namespaces is None
                         else self._index.in_namespaces(namespaces)
                     )
-                    selected = where & self._index.select(pods)
+                    selected = self._claims.held(where & self._index.select(pods))
                     if selected.bit_count() >= GROUP_PODS:
                         self._groups.add(selected)
                     hosts |= selected

@@ -5,19 +5,21 @@ A node judges for its own pods only: their egress and their ingress (decisions, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias, assert_never
 
+from policyd.cluster.findings import Finding, key_of
 from policyd.cluster.index import PodIndex, bits_of, mask_of
-from policyd.cluster.ownership import own_addresses
+from policyd.cluster.ownership import claim_addresses
 from policyd.cluster.peers import RuleResolver, SubjectPorts, uses_names
-from policyd.cluster.state import ClusterState
+from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.kube.objects import Namespace, NetworkPolicy, Pod
+from policyd.kube.selectors import matches
 from policyd_compiler.ir import (
     Action,
     Direction,
     Endpoint,
-    Host,
     Isolation,
     Origin,
     Rule,
@@ -30,63 +32,90 @@ from policyd_compiler.ir import (
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 
+#: A pod that claims an endpoint's address, and the numbers of the policies that select the pod, ascending.
+_Subject: TypeAlias = tuple[Pod, tuple[int, ...]]
+#: The numbers of policies that isolate in one direction, and the named ports that they ask for, if any.
+_Part: TypeAlias = tuple[tuple[int, ...], SubjectPorts | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A snapshot, and sentences about what was odd in the cluster."""
+    """A snapshot, and what was odd in the cluster: sentences, and what is odd about addresses."""
 
     snapshot: Snapshot
     warnings: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
 
 def resolve(state: ClusterState, node: str, quarantined: frozenset[str] = frozenset()) -> Resolved:
     """What a node must enforce. Policies in `quarantined` isolate and allow nothing (decisions 8)."""
-    owned = own_addresses(state.pods[key] for key in sorted(state.pods))
-    namespaces, missing = _with_missing_namespaces(state)
-    index = PodIndex(owned.pods, namespaces)
-    resolver = RuleResolver(index, owned.hosts)
-    local = [bit for bit, pod in enumerate(owned.pods) if pod.node == node]
+    claims = claim_addresses((state.pods[key] for key in sorted(state.pods)), state.nodes.values())
+    namespaces, missing = _known_namespaces(state)
+    index = PodIndex(claims.pods, namespaces)
+    resolver = RuleResolver(index, claims)
+    # An address that any pod of this node claims is judged here, as all of its claimants (NP-166).
+    local = sorted({claims.host_of(claim) for claim, pod in enumerate(claims.pods) if pod.node == node})
     policies = [state.policies[key] for key in sorted(state.policies)]
     isolations = _Isolations(policies, resolver, quarantined)
-    selected = _select(policies, index, mask_of(local, len(owned.pods)))
-    endpoints = [
-        _endpoint(owned.pods[bit], owned.hosts[bit], isolations, selected.get(bit, ())) for bit in local
-    ]
+    subjects = mask_of((claim for host in local for claim in claims.to(host)), len(claims.pods))
+    selected = _select(policies, index, subjects)
+    endpoints = []
+    for host in local:
+        claimants = [(claims.pods[claim], selected.get(claim, ())) for claim in claims.to(host)]
+        ingress, egress = isolations.of("ingress", claimants), isolations.of("egress", claimants)
+        names = tuple(key_of(pod) for pod, _ in claimants) if len(claimants) > 1 else ()
+        addresses = claims.hosts[host]
+        endpoints.append(Endpoint(claims.key(host), addresses, ingress, egress, claimants=names))
     ordered = tuple(sorted(endpoints, key=lambda e: e.key))
-    snapshot = Snapshot(node, owned.hosts, ordered, groups=resolver.groups())
-    return Resolved(snapshot, (*missing, *owned.conflicts))
+    snapshot = Snapshot(node, claims.hosts, ordered, groups=resolver.groups())
+    findings = tuple(_placed(finding, state, node) for finding in claims.findings)
+    return Resolved(snapshot, missing, findings)
 
 
-def _with_missing_namespaces(state: ClusterState) -> tuple[Mapping[str, Namespace], tuple[str, ...]]:
-    """Namespaces that pods or policies name but nobody gave: with the one label that is certain (NP-040)."""
-    named = {p.namespace for p in state.pods.values()} | {p.namespace for p in state.policies.values()}
-    missing = sorted(named - set(state.namespaces))
-    if not missing:
-        return state.namespaces, ()
-    made = {name: Namespace(name, ((NAME_LABEL, name),)) for name in missing}
-    warnings = tuple(
-        f"namespace {name} is not among the objects; it is taken to have no label but {NAME_LABEL}"
-        for name in missing
-    )
-    return {**state.namespaces, **made}, warnings
+def _known_namespaces(state: ClusterState) -> tuple[Mapping[str, Namespace], tuple[str, ...]]:
+    """Namespaces of which labels are known, and a sentence about each that pods are in and nobody gave."""
+    match state.missing_namespaces:
+        case MissingNamespaces.UNKNOWN:
+            holding = {p.namespace for p in state.pods.values() if p.has_address and not p.terminal}
+            return state.namespaces, tuple(
+                f"namespace {name} is not known yet; no namespaceSelector matches its pods until it is"
+                for name in sorted(holding - set(state.namespaces))
+            )
+        case MissingNamespaces.NAMED:
+            named = {p.namespace for p in state.pods.values()} | {
+                p.namespace for p in state.policies.values()
+            }
+            missing = sorted(named - set(state.namespaces))
+            made = {name: Namespace(name, ((NAME_LABEL, name),)) for name in missing}
+            return {**state.namespaces, **made}, tuple(
+                f"namespace {name} is not among the objects; it is taken to have no label but {NAME_LABEL}"
+                for name in missing
+            )
+        case _:
+            assert_never(state.missing_namespaces)
+
+
+def _placed(finding: Finding, state: ClusterState, node: str) -> Finding:
+    """A pod of this node whose address does not count is open, whatever policies select it (NP-167)."""
+    if finding.name != "address-impossible":
+        return finding
+    pods = [state.pods[key] for key in finding.pods]
+    return replace(finding, is_open=any(pod.node == node and _is_selected(pod, state) for pod in pods))
+
+
+def _is_selected(pod: Pod, state: ClusterState) -> bool:
+    labels = dict(pod.labels)
+    return any(p.namespace == pod.namespace and matches(p.pods, labels) for p in state.policies.values())
 
 
 def _select(policies: list[NetworkPolicy], index: PodIndex, local: int) -> dict[int, tuple[int, ...]]:
-    """For each local pod's bit, the numbers of the policies that select it, ascending."""
+    """For each of these claims, the numbers of the policies that select its pod, ascending."""
     selected: dict[int, list[int]] = {}
     for number, policy in enumerate(policies):
         subjects = local & index.in_namespace(policy.namespace) & index.select(policy.pods)
         for bit in bits_of(subjects):
             selected.setdefault(bit, []).append(number)
     return {bit: tuple(numbers) for bit, numbers in selected.items()}
-
-
-def _endpoint(pod: Pod, host: Host, isolations: _Isolations, selecting: tuple[int, ...]) -> Endpoint:
-    return Endpoint(
-        f"{pod.namespace}/{pod.name}",
-        host,
-        isolations.of("ingress", selecting, pod),
-        isolations.of("egress", selecting, pod),
-    )
 
 
 class _Isolations:
@@ -99,22 +128,36 @@ class _Isolations:
         self._resolver = resolver
         self._quarantined = quarantined
         self._named = frozenset(n for n, policy in enumerate(policies) if uses_names(policy))
-        self._known: dict[tuple[Direction, tuple[int, ...], SubjectPorts | None], Isolation] = {}
+        self._known: dict[tuple[Direction, tuple[_Part, ...]], Isolation] = {}
 
-    def of(self, direction: Direction, selecting: tuple[int, ...], pod: Pod) -> Isolation | None:
-        """What governs a direction of a pod; None where no policy that selects it names the direction."""
-        numbers = tuple(n for n in selecting if getattr(self._policies[n], direction) is not None)
-        if not numbers:
+    def of(self, direction: Direction, claimants: Sequence[_Subject]) -> Isolation | None:
+        """What governs a direction of an address; None where no policy names it that selects a claimant."""
+        parts = tuple(dict.fromkeys(self._parts(direction, claimants)))
+        if not parts:
             return None
-        by_name = direction == "ingress" and not self._named.isdisjoint(numbers)
-        subject = SubjectPorts(pod.ports) if by_name else None
-        key = (direction, numbers, subject)
-        known = self._known.get(key)
+        known = self._known.get((direction, parts))
         if known is None:
-            known = self._known[key] = self._make(direction, numbers, subject or SubjectPorts(()))
+            known = self._known[direction, parts] = self._make(direction, parts)
         return known
 
-    def _make(self, direction: Direction, numbers: tuple[int, ...], subject: SubjectPorts) -> Isolation:
+    def _parts(self, direction: Direction, claimants: Sequence[_Subject]) -> Iterator[_Part]:
+        for pod, selecting in claimants:
+            numbers = tuple(n for n in selecting if getattr(self._policies[n], direction) is not None)
+            if numbers:
+                by_name = direction == "ingress" and not self._named.isdisjoint(numbers)
+                yield numbers, SubjectPorts(pod.ports) if by_name else None
+
+    def _make(self, direction: Direction, parts: tuple[_Part, ...]) -> Isolation:
+        stages = [self._stage(direction, numbers, subject or SubjectPorts(())) for numbers, subject in parts]
+        # What one claimant is allowed goes on to the next, so that each must allow it (NP-166).
+        stages[:-1] = [
+            replace(stage, rules=tuple(replace(rule, action=Action.PASS) for rule in stage.rules))
+            for stage in stages[:-1]
+        ]
+        selecting = sorted({number for numbers, _ in parts for number in numbers})
+        return Isolation(direction, tuple(_origin(self._policies[n]) for n in selecting), tuple(stages))
+
+    def _stage(self, direction: Direction, numbers: tuple[int, ...], subject: SubjectPorts) -> Stage:
         rules: list[Rule] = []
         for number in numbers:
             policy = self._policies[number]
@@ -126,8 +169,7 @@ class _Isolations:
                 else self._resolver.ingress(policy, subject)
             )
         # The NetworkPolicy tier is final for an isolated pod: what no rule allows is denied (NP-023, L11).
-        stage = Stage(Tier.NETWORK_POLICY, tuple(rules), Action.DENY)
-        return Isolation(direction, tuple(_origin(self._policies[n]) for n in numbers), (stage,))
+        return Stage(Tier.NETWORK_POLICY, tuple(rules), Action.DENY)
 
 
 def _origin(policy: NetworkPolicy) -> Origin:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import assert_never
 
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
+
+
+class MissingNamespaces(Enum):
+    """What a Namespace is taken for that pods are in and that nobody gave."""
+
+    #: It may come any moment, with any labels: no namespaceSelector matches it until then (NP-168).
+    UNKNOWN = "unknown"
+    #: Nobody will give it: it has its name as its only label (NP-040).
+    NAMED = "named"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +25,7 @@ class ClusterState:
     """Objects by key: `namespace/name`, or the name of what has no namespace.
 
     `attachments` are what is known of one node beside its objects: which interface leads to which pod.
+    `missing_namespaces` is NAMED where manifests are all there is, and UNKNOWN where a server tells.
     """
 
     pods: Mapping[str, Pod] = field(default_factory=dict)
@@ -22,9 +33,14 @@ class ClusterState:
     policies: Mapping[str, NetworkPolicy] = field(default_factory=dict)
     nodes: Mapping[str, Node] = field(default_factory=dict)
     attachments: Attachments = UNKNOWN
+    missing_namespaces: MissingNamespaces = MissingNamespaces.UNKNOWN
 
     @classmethod
-    def of(cls, objects: Iterable[KubeObject]) -> ClusterState:
+    def of(
+        cls,
+        objects: Iterable[KubeObject],
+        missing_namespaces: MissingNamespaces = MissingNamespaces.UNKNOWN,
+    ) -> ClusterState:
         """A state with just these objects; of two with one key the later counts."""
         pods: dict[str, Pod] = {}
         namespaces: dict[str, Namespace] = {}
@@ -42,7 +58,7 @@ class ClusterState:
                     nodes[item.name] = item
                 case _:
                     assert_never(item)
-        return cls(pods, namespaces, policies, nodes)
+        return cls(pods, namespaces, policies, nodes, missing_namespaces=missing_namespaces)
 
     def objects(self) -> Iterator[KubeObject]:
         """Everything there is, by kind and key."""

@@ -264,8 +264,39 @@ def test_what_is_odd_in_the_cluster_is_told_once(tmp_path: Path, call: Call) -> 
     result = call("compile", "-f", "-", "--all-nodes", "--output-dir", tmp_path, stdin=text)
     assert result.code == 0
     assert result.err.count("namespace x is not among the objects") == 1
-    assert result.err.count("both claim 10.0.0.1") == 1
+    assert result.err.count("10.0.0.1 is claimed by 2 pods, x/b, x/a: ") == 1
     assert result.err.endswith("policyd: 2 warnings\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "opens"),
+    [((), True), (("--missing-namespaces", "named"), True), (("--missing-namespaces", "unknown"), False)],
+)
+def test_what_a_missing_namespace_is_can_be_said(flags: tuple[str, ...], opens: bool, call: Call) -> None:
+    """NP-040 for manifests; NP-168 for the objects that an agent knows."""
+    rule = {
+        "from": [{"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]}}]
+    }
+    text = as_list(pod("x/a", "10.0.0.1"), pod("w/b", "10.0.0.2"), namespace("x"), ingress("x", "a", rule))
+    result = call("compile", "-f", "-", "--node", "n1", *flags, stdin=text)
+    assert result.code == 0
+    told = result.err.count("warning: namespace w is not ")
+    assert ("10.0.0.2" in result.out, told) == (opens, 1)
+
+
+def test_in_a_cluster_a_missing_namespace_may_come(call: Call) -> None:
+    result = call("compile", "--live", "--missing-namespaces", "named", "--node", "n1")
+    assert (result.code, result.out) == (2, "")
+    assert "--missing-namespaces named is for manifests" in result.err
+
+
+def test_an_impossible_address_is_a_warning_and_in_the_summary(call: Call) -> None:
+    """NP-167."""
+    text = as_list(namespace("x"), pod("x/a", "127.0.0.1"), pod("x/b", "10.0.0.2"), policy("x"))
+    result = call("compile", "-f", "-", "--node", "n1", "-o", "summary", stdin=text)
+    assert result.code == 0
+    assert "warning: pod x/a claims 127.0.0.1, a loopback address" in result.err
+    assert "outside of policy: x/a (no address that a pod can have)" in result.out
 
 
 def test_names_of_files_cannot_add_to_the_script(tmp_path: Path, call: Call) -> None:

@@ -106,13 +106,29 @@ AGENT = (
         f"{LOOP}::test_nothing_is_written_before_every_kind_is_complete",
     ),
     Fault(
+        "what an API server has not told yet is taken as not there",
+        "NP-168",
+        "policyd/agent/daemon.py",
+        "return MissingNamespaces.UNKNOWN if settings.manifests is None else MissingNamespaces.NAMED",
+        "return MissingNamespaces.NAMED",
+        "tests/agent/test_addresses.py::test_only_a_directory_is_all_there_is[settings0-MissingNamespaces.UNKNOWN]",
+    ),
+    Fault(
+        "a pod that nothing closes is called closed",
+        "NP-167",
+        "policyd/pipeline.py",
+        "is_open=f.is_open and not guarded",
+        "is_open=f.is_open and guarded",
+        "tests/agent/test_addresses.py::test_a_pod_without_a_possible_address_may_be_open[n1-x-interfaces0-True]",
+    ),
+    Fault(
         "a policy that the kernel refused isolates nobody",
         "decisions 8",
         "policyd/cluster/resolve.py",
-        "numbers = tuple(n for n in selecting if getattr(self._policies[n], direction) is not None)",
-        "keys = [f'{p.namespace}/{p.name}' for p in self._policies]\n"
-        "        selecting = tuple(n for n in selecting if keys[n] not in self._quarantined)\n"
-        "        numbers = tuple(n for n in selecting if getattr(self._policies[n], direction) is not None)",
+        "        for pod, selecting in claimants:\n",
+        "        keys = [f'{p.namespace}/{p.name}' for p in self._policies]\n"
+        "        for pod, selecting in claimants:\n"
+        "            selecting = tuple(n for n in selecting if keys[n] not in self._quarantined)\n",
         f"{LOOP}::test_one_bad_policy_costs_only_its_own_pods",
     ),
     Fault(

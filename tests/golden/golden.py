@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from policyd.cli.flags import add_compiler_flags, compiler_options
-from policyd.cluster.state import ClusterState
+from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.kube.manifests import load_manifest
 from policyd.pipeline import build
 from policyd_compiler.nft.ast import Table
@@ -65,7 +65,7 @@ class Golden:
         loaded, diagnostics = load_manifest(manifests.read_bytes(), manifests.name)
         if mistakes := [str(d) for d in diagnostics if d.severity == "error"]:
             raise ValueError("\n".join(mistakes))
-        return build(ClusterState.of(loaded), node, self.options).table
+        return build(ClusterState.of(loaded, MissingNamespaces.NAMED), node, self.options).table
 
     def script(self) -> str:
         """Print the ruleset of the case's own node."""

@@ -189,8 +189,8 @@ def places(objects: list[Manifest]) -> dict[str, str]:
         status = pod.get("status") or {}
         for text in [entry["ip"] for entry in status.get("podIPs") or []] or [status.get("podIP")]:
             if text and (address := parse_address(text)):
-                owner = world.owner(address)
-                found[str(ip_address(text))] = (owner and owner.node) or pod["spec"]["nodeName"]
+                nodes = [holder.node for holder in world.claimants(address) if holder.node]
+                found[str(ip_address(text))] = nodes[0] if nodes else pod["spec"]["nodeName"]
     return found
 
 

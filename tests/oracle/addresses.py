@@ -58,6 +58,12 @@ def parse_block(text: object) -> Block | None:
     return None
 
 
+def parse_blocks(*texts: str) -> tuple[Block, ...]:
+    """Read blocks that are written in this code."""
+    blocks = [parse_block(text) for text in texts]
+    return tuple(block for block in blocks if block is not None)
+
+
 def _block(family: int, value: int, length: int) -> Block | None:
     if length > BITS[family]:
         return None
@@ -106,3 +112,11 @@ def _ipv6(text: str) -> int | None:
 
 def _is_group(text: str) -> bool:
     return text != "" and all(c in "0123456789abcdefABCDEF" for c in text) and int(text, 16) <= 0xFFFF
+
+
+#: No pod can hold these, whatever its status says (NP-167): unspecified, loopback, link-local, multicast,
+#: broadcast.
+NOBODYS = parse_blocks(
+    *("0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32"),
+    *("::/128", "::1/128", "fe80::/10", "ff00::/8"),
+)

@@ -56,9 +56,14 @@ class Oracle:
     """What the NetworkPolicies among some manifests mean for any connection."""
 
     def __init__(
-        self, objects: Iterable[Manifest], *, node_egress_exempt: bool = False, evaluate_hairpin: bool = False
+        self,
+        objects: Iterable[Manifest],
+        *,
+        node_egress_exempt: bool = False,
+        evaluate_hairpin: bool = False,
+        live: bool = False,
     ) -> None:
-        self._world: World = read_world(objects)
+        self._world: World = read_world(objects, live=live)
         self._node_egress_exempt = node_egress_exempt
         self._evaluate_hairpin = evaluate_hairpin
 
@@ -78,52 +83,60 @@ class Oracle:
     def _judge(self, connection: Connection, node: str | None) -> Judgement:
         if connection.proto == "ND":
             return Judgement(allowed=True, reason="denying it would break the pod's own link (NP-083)")
-        source = self._world.owner(_address(connection.src))
-        destination = self._world.owner(_address(connection.dst))
-        if self._stays_in_one_pod(connection, source, destination):
+        sources = self._world.claimants(_address(connection.src))
+        destinations = self._world.claimants(_address(connection.dst))
+        if self._stays_in_one_pod(connection, sources, destinations):
             return Judgement(allowed=True, reason="a pod cannot block itself (NP-095, NP-096)")
         judged = []
-        if source is not None and self._judges_egress(connection, source, node):
-            judged.append(self._direction("Egress", source, connection, destination, destination))
-        if destination is not None and self._judges_ingress(connection, destination, node):
-            judged.append(self._direction("Ingress", destination, connection, source, destination))
+        # What several pods claim is judged as each of them, and must be allowed to each (NP-166).
+        if any(self._judges_egress(connection, place) for place in _judges(sources, node)):
+            judged += [self._direction("Egress", pod, connection, destinations) for pod in sources]
+        if any(self._judges_ingress(connection, place) for place in _judges(destinations, node)):
+            judged += [self._direction("Ingress", pod, connection, sources) for pod in destinations]
         reasons = [judgement for judgement in judged if not judgement.allowed] or judged
         if not reasons:
             return Judgement(allowed=True, reason="no pod is judged here")
         return Judgement(reasons[0].allowed, "; ".join(judgement.reason for judgement in reasons))
 
-    def _stays_in_one_pod(self, connection: Connection, source: Pod | None, destination: Pod | None) -> bool:
+    def _stays_in_one_pod(
+        self, connection: Connection, sources: tuple[Pod, ...], destinations: tuple[Pod, ...]
+    ) -> bool:
         if connection.left_pod and self._evaluate_hairpin:
             return False
-        return connection.src == connection.dst or (source is not None and source is destination)
+        return connection.src == connection.dst or (len(sources) == 1 and sources == destinations)
 
-    def _judges_egress(self, connection: Connection, source: Pod, node: str | None) -> bool:
-        if node not in (None, source.node) or connection.local_node is not None:  # NP-092
+    def _judges_egress(self, connection: Connection, node: str | None) -> bool:
+        if connection.local_node is not None:  # NP-092
             return False
-        own_node = self._world.node_addresses.get(source.node or "", frozenset())
+        own_node = self._world.node_addresses.get(node or "", frozenset())
         return not (self._node_egress_exempt and _address(connection.dst) in own_node)  # NP-091
 
-    def _judges_ingress(self, connection: Connection, destination: Pod, node: str | None) -> bool:
-        if node not in (None, destination.node):
-            return False
-        return connection.local_node is None or connection.local_node != destination.node  # NP-090
+    def _judges_ingress(self, connection: Connection, node: str | None) -> bool:
+        return connection.local_node is None or connection.local_node != node  # NP-090
 
     def _direction(
-        self, direction: str, subject: Pod, connection: Connection, peer: Pod | None, destination: Pod | None
+        self, direction: str, subject: Pod, connection: Connection, peers: tuple[Pod, ...]
     ) -> Judgement:
         isolating = [policy for policy in self._world.policies if isolates(policy, direction, subject)]
         if not isolating:
             return Judgement(allowed=True, reason=f"nothing isolates {direction.lower()} of {subject}")
-        peer_key, peer_text = ("to", connection.dst) if direction == "Egress" else ("from", connection.src)
+        outward = direction == "Egress"
+        peer_key, peer_text = ("to", connection.dst) if outward else ("from", connection.src)
+        receivers = peers if outward else (subject,)
         for policy in isolating:
             for index, rule in enumerate(rules(policy, direction)):
                 if peers_match(
-                    rule.get(peer_key), policy.namespace, self._world, _address(peer_text), peer
-                ) and ports_match(rule.get("ports"), connection.proto, connection.dport, destination):
+                    rule.get(peer_key), policy.namespace, self._world, _address(peer_text), peers
+                ) and ports_match(rule.get("ports"), connection.proto, connection.dport, receivers):
                     reason = f"{direction.lower()} of {subject} by rule {index} of {policy}"
                     return Judgement(allowed=True, reason=reason)
         names = ", ".join(sorted(map(str, isolating)))
         return Judgement(allowed=False, reason=f"{direction.lower()} of {subject}: isolated by {names}")
+
+
+def _judges(pods: tuple[Pod, ...], node: str | None) -> set[str | None]:
+    """The nodes that answer for any of these pods; of those the one that is asked about."""
+    return {pod.node for pod in pods if node in (None, pod.node)}
 
 
 def _address(text: str) -> Address:

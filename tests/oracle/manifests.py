@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from tests.oracle.addresses import Address, parse_address
+from tests.oracle.addresses import NOBODYS, Address, parse_address
 
 Manifest: TypeAlias = dict[str, Any]  # as yaml.safe_load gives it
 NAME_LABEL = "kubernetes.io/metadata.name"
 TERMINAL = ("Succeeded", "Failed")
-BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class Refused(ValueError):
@@ -32,9 +30,6 @@ class Pod:
     node: str | None
     addresses: tuple[Address, ...]
     ports: tuple[tuple[str, str, int], ...]  # name, protocol, number
-    deleting: bool
-    started: datetime
-    uid: str
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -55,15 +50,16 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class World:
     pods: tuple[Pod, ...]
-    namespaces: dict[str, Manifest]  # name -> labels, for every namespace that is named anywhere
-    node_addresses: dict[str, frozenset[Address]]
+    namespaces: dict[str, Manifest]  # name -> labels, for every namespace of which labels are known
+    node_addresses: dict[str, frozenset[Address]]  # what packets of a node itself have, by its name
+    of_nodes: frozenset[Address]  # what Node objects say
     policies: tuple[Policy, ...]
 
-    def owner(self, address: Address) -> Pod | None:
-        """Name the one pod that holds an address: the newest that is not being deleted (NP-110)."""
-        holders = [pod for pod in self.pods if address in pod.addresses]
-        # Only offline manifests lack a uid; the name then keeps the answer independent of their order.
-        return max(holders, key=lambda p: (not p.deleting, p.started, p.uid, str(p)), default=None)
+    def claimants(self, address: Address) -> tuple[Pod, ...]:
+        """Name every pod that claims an address (NP-166); an impossible one is nobody's (NP-167)."""
+        if address in self.of_nodes or any(block.holds(address) for block in NOBODYS):
+            return ()
+        return tuple(pod for pod in self.pods if address in pod.addresses)
 
 
 def mapping(value: Any) -> Manifest:
@@ -74,7 +70,8 @@ def items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def read_world(objects: Iterable[Manifest]) -> World:
+def read_world(objects: Iterable[Manifest], *, live: bool = False) -> World:
+    """Read manifests as a file gives them, or, `live`, as an API server has told of them so far."""
     kinds: dict[str, list[Manifest]] = {"Namespace": [], "Node": [], "Pod": [], "NetworkPolicy": []}
     for manifest in expand(objects):
         kinds.setdefault(str(manifest.get("kind")), []).append(manifest)
@@ -82,12 +79,16 @@ def read_world(objects: Iterable[Manifest]) -> World:
         raise Refused("this oracle judges NetworkPolicy only")
     pods = tuple(_pod(manifest) for manifest in kinds["Pod"] if _can_hold_addresses(manifest))
     labels = {_name(m): mapping(mapping(m.get("metadata")).get("labels")) for m in kinds["Namespace"]}
-    # A Namespace that nobody gave has its name as its only label (NP-040).
-    names = {*labels, *(pod.namespace for pod in pods)}
+    names = set(labels)
+    if not live:
+        # A Namespace that nobody gave has its name as its only label (NP-040). Live it may still come, with
+        # any labels, so nothing is said of it (NP-168).
+        names |= {pod.namespace for pod in pods}
     return World(
         pods=pods,
         namespaces={name: {**labels.get(name, {}), NAME_LABEL: name} for name in names},
         node_addresses=_node_addresses(kinds["Node"], kinds["Pod"]),
+        of_nodes=frozenset().union(*_node_addresses(kinds["Node"], []).values()),
         policies=tuple(_policy(manifest) for manifest in kinds["NetworkPolicy"]),
     )
 
@@ -123,9 +124,6 @@ def _pod(manifest: Manifest) -> Pod:
         node=spec.get("nodeName") or None,
         addresses=_pod_addresses(status),
         ports=tuple(_named_ports(spec)),
-        deleting=metadata.get("deletionTimestamp") is not None,
-        started=_time(status.get("startTime") or metadata.get("creationTimestamp")),
-        uid=str(metadata.get("uid") or ""),
     )
 
 
@@ -142,12 +140,6 @@ def _named_ports(spec: Manifest) -> Iterator[tuple[str, str, int]]:
         for port in items(container.get("ports")):
             if port.get("name"):
                 yield port["name"], port.get("protocol") or "TCP", port["containerPort"]  # NP-064
-
-
-def _time(text: Any) -> datetime:
-    if isinstance(text, datetime):  # YAML reads an unquoted timestamp as one
-        return text if text.tzinfo else text.replace(tzinfo=UTC)
-    return datetime.fromisoformat(text) if text else BEGINNING
 
 
 def _node_addresses(nodes: list[Manifest], pods: list[Manifest]) -> dict[str, frozenset[Address]]:

@@ -51,27 +51,37 @@ def rules(policy: Policy, direction: str) -> list[Manifest]:
     return [mapping(rule) for rule in items(policy.spec.get(direction.lower()))]
 
 
-def peers_match(entries: Any, policy_namespace: str, world: World, address: Address, pod: Pod | None) -> bool:
+def peers_match(
+    entries: Any, policy_namespace: str, world: World, address: Address, claimants: tuple[Pod, ...]
+) -> bool:
     """Judge `from` or `to`: no entry means everybody (NP-014, NP-015), otherwise any entry suffices."""
     return not items(entries) or any(
-        _peer_matches(entry, policy_namespace, world, address, pod) for entry in items(entries)
+        _peer_matches(entry, policy_namespace, world, address, claimants) for entry in items(entries)
     )
 
 
-def _peer_matches(peer: Any, policy_namespace: str, world: World, address: Address, pod: Pod | None) -> bool:
+def _peer_matches(
+    peer: Any, policy_namespace: str, world: World, address: Address, claimants: tuple[Pod, ...]
+) -> bool:
     peer = mapping(peer)
     block, pods, namespaces = (peer.get(k) for k in ("ipBlock", "podSelector", "namespaceSelector"))
     if (block is None) == (pods is None and namespaces is None):
         raise Refused("a peer is an ipBlock, or one or two selectors (NP-043)")
     if block is not None:
         return _ip_block_matches(block, address)
-    if pod is None:  # nodes, host-network pods, the world outside: no selector reaches them (NP-046)
-        return False
-    if namespaces is None:
-        namespace_selected = pod.namespace == policy_namespace  # NP-036
-    else:
-        namespace_selected = selects(namespaces, world.namespaces[pod.namespace])
-    return namespace_selected and selects(pods, pod.labels)
+    # Nodes, host-network pods, the world outside: no selector reaches them (NP-046). Of several pods that
+    # claim the address one entry must select each (NP-166).
+    return claimants != () and all(
+        _namespace_matches(namespaces, policy_namespace, world, pod) and selects(pods, pod.labels)
+        for pod in claimants
+    )
+
+
+def _namespace_matches(selector: Any, policy_namespace: str, world: World, pod: Pod) -> bool:
+    if selector is None:
+        return pod.namespace == policy_namespace  # NP-036
+    known = world.namespaces.get(pod.namespace)
+    return known is not None and selects(selector, known)  # NP-168
 
 
 def _ip_block_matches(ip_block: Manifest, address: Address) -> bool:
@@ -83,22 +93,23 @@ def _ip_block_matches(ip_block: Manifest, address: Address) -> bool:
     return cidr.holds(address) and not any(block.holds(address) for block in excepts if block is not None)
 
 
-def ports_match(entries: Any, protocol: str, number: int | None, destination: Pod | None) -> bool:
+def ports_match(entries: Any, protocol: str, number: int | None, receivers: tuple[Pod, ...]) -> bool:
     """Judge `ports`: no entry means every packet of every protocol (NP-016, NP-060)."""
     return not items(entries) or any(
-        _port_matches(mapping(entry), protocol, number, destination) for entry in items(entries)
+        _port_matches(mapping(entry), protocol, number, receivers) for entry in items(entries)
     )
 
 
-def _port_matches(entry: Manifest, protocol: str, number: int | None, destination: Pod | None) -> bool:
+def _port_matches(entry: Manifest, protocol: str, number: int | None, receivers: tuple[Pod, ...]) -> bool:
     if (entry.get("protocol") or "TCP") != protocol:  # NP-019; ICMP and others have no spelling (NP-061)
         return False
     match entry.get("port"):
         case None:
             return True  # NP-017, NP-018
         case str(name):
-            # On the pod that receives, whichever direction is judged (NP-050, NP-051); no pod, no match.
-            return destination is not None and (name, protocol, number) in destination.ports
+            # On the pod that receives, whichever direction is judged (NP-050, NP-051); no pod, no match. Of
+            # several that may receive, each must have it so (NP-166).
+            return receivers != () and all((name, protocol, number) in pod.ports for pod in receivers)
         case first:
             last = entry.get("endPort")
             return number is not None and first <= number <= (first if last is None else last)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Simulator
 from tests.oracle import Oracle
-from tests.routes import compile_stored, compile_world, node_addresses, packet
+from tests.routes import compile_live, compile_stored, compile_world, node_addresses, packet
 from tests.strategies.worlds import connections, worlds
-from tests.worlds import Case, recorded_cases, upstream_cases, written_cases
+from tests.worlds import Case, recorded_cases, unreal_cases, upstream_cases, written_cases
 
 NODES = ("n1", "n2", "n3")
 
@@ -25,12 +25,15 @@ def test_every_node_does_what_the_oracle_says(data: st.DataObject) -> None:
         hairpin=data.draw(st.sampled_from(["allow", "evaluate"])),
         deny=data.draw(st.sampled_from(["drop", "reject"])),
     )
+    live = data.draw(st.booleans())
     oracle = Oracle(
         world,
+        live=live,
         node_egress_exempt=options.node_egress == "exempt",
         evaluate_hairpin=options.hairpin == "evaluate",
     )
-    simulators = {node: Simulator(compile_world(world, node, options).table) for node in NODES}
+    compiled = compile_live if live else compile_world
+    simulators = {node: Simulator(compiled(world, node, options).table) for node in NODES}
     own = node_addresses(world)
     for connection in data.draw(st.lists(connections(world), min_size=5, max_size=15)):
         for node, simulator in simulators.items():
@@ -44,7 +47,7 @@ def test_every_node_does_what_the_oracle_says(data: st.DataObject) -> None:
             )
 
 
-CASES = (*recorded_cases(), *upstream_cases(), *written_cases())
+CASES = (*recorded_cases(), *upstream_cases(), *written_cases(), *unreal_cases())
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -56,7 +59,8 @@ def test_case(case: Case) -> None:
         passed = True
         for node in probe.nodes:
             if node not in simulators:
-                simulators[node] = Simulator(compile_stored(case.objects, node).table)
+                compiled = compile_live if case.live else compile_stored
+                simulators[node] = Simulator(compiled(case.objects, node).table)
             seen = packet(probe.connection, node, own)
             if seen is not None:
                 passed &= simulators[node].evaluate(seen).verdict == "accept"

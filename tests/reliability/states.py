@@ -45,7 +45,7 @@ def key_of(raw: Manifest) -> Key:
 
 
 def _unique(raw: Manifest, world: int) -> Manifest:
-    """Give a uid that nothing else has: of two pods that claim one address it may decide which holds it."""
+    """Give a uid that nothing else has: of several claimants of an address it decides who is named first."""
     metadata = raw["metadata"]
     if "uid" in metadata:
         metadata = {**metadata, "uid": f"{metadata['uid']}-{key_of(raw)[1]}-{world}"}
@@ -114,7 +114,7 @@ class Pool:
 
     def meant(self, state: State) -> Meaning:
         """Say what the oracle says of each probe."""
-        oracle = Oracle(state.values())
+        oracle = Oracle(state.values(), live=True)
         return tuple(oracle.node_verdict(connection, NODE) for connection, _ in self.probes)
 
     def done(self, table: Table | None) -> Meaning:

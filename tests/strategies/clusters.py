@@ -22,6 +22,10 @@ PORTS = (  # name, protocol, number: one name on several protocols and numbers, 
     ("metrics", "TCP", 9090),
     ("diameter", "SCTP", 3868),
 )
+IMPOSSIBLE = {
+    4: ("127.0.0.1", "0.0.0.0", "169.254.0.1", "224.0.0.251", "255.255.255.255"),
+    6: ("::1", "::", "fe80::1", "ff02::1"),
+}
 STATES = (
     *["running"] * 12, "pending", "pending-without-address", "succeeded", "failed", "deleting", "deleting",
     "host-network", "host-network",
@@ -30,7 +34,10 @@ STATES = (
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a generated world may hold. A kernel cannot build conflicts: two pods with one address."""
+    """What a generated world may hold.
+
+    A kernel cannot build conflicts: two pods with one address, and addresses that no pod can have.
+    """
 
     pods: int = 10
     policies: int = 6
@@ -45,8 +52,10 @@ def cluster(chooser: Chooser, shape: Shape) -> list[Manifest]:
     pods: list[Manifest] = []
     for number in range(chooser.number(2, shape.pods)):
         pods.append(_pod(chooser, number, namespaces, nodes))
-        if shape.conflicts and number and chooser.chance(15):
+        if shape.conflicts and number and chooser.chance(25):
             _take_addresses(chooser, pods[number], chooser.one_of(pods[:number]))
+        if shape.conflicts and chooser.chance(5):
+            _claim_impossible(chooser, pods[number], nodes)
     return [*objects, *pods]
 
 
@@ -123,11 +132,31 @@ def _put_addresses(chooser: Chooser, status: Manifest, held: list[str]) -> None:
 
 
 def _take_addresses(chooser: Chooser, pod: Manifest, other: Manifest) -> None:
-    """Let two pods claim one address, or one in each family (NP-110)."""
+    """Let two pods claim one address, or one in each family (NP-166); chains of them make three and more."""
     theirs = [entry["ip"] for entry in other["status"].get("podIPs") or []]
     if theirs and not other["spec"].get("hostNetwork") and not pod["spec"].get("hostNetwork"):
         taken = chooser.one_of((theirs, theirs[:1], theirs[-1:]))
-        pod["status"] |= {"podIP": taken[0], "podIPs": [{"ip": address} for address in taken]}
+        _replace_addresses(pod, taken, keeping=chooser.chance(50))
+
+
+def _claim_impossible(chooser: Chooser, pod: Manifest, nodes: list[Manifest]) -> None:
+    """Let a pod claim an address that no pod can have, in one family or in both (NP-167)."""
+    if pod["spec"].get("hostNetwork"):
+        return
+    of_nodes = [entry["address"] for node in nodes for entry in node["status"]["addresses"]]
+    held = [text for text in of_nodes if not text.startswith("n")]
+    v4 = chooser.one_of((*IMPOSSIBLE[4], *(text for text in held if ":" not in text)))
+    v6 = chooser.one_of((*IMPOSSIBLE[6], *(text for text in held if ":" in text)))
+    _replace_addresses(pod, chooser.one_of(([v4, v6], [v4], [v6])), keeping=chooser.chance(50))
+
+
+def _replace_addresses(pod: Manifest, taken: list[str], *, keeping: bool) -> None:
+    """Give a pod other addresses; of a family that they lack it may keep its own."""
+    own = [entry["ip"] for entry in pod["status"].get("podIPs") or []] if keeping else []
+    families = {":" in text for text in taken}
+    taken = [*taken, *(text for text in own if (":" in text) not in families)]
+    taken = sorted(taken, key=lambda text: ":" in text)
+    pod["status"] |= {"podIP": taken[0], "podIPs": [{"ip": text} for text in taken]}
 
 
 def _containers(chooser: Chooser) -> list[Manifest]:

@@ -51,12 +51,18 @@ def peers(draw: st.DrawFn, hosts: int) -> Peers:
 
 @st.composite
 def isolations(draw: st.DrawFn, direction: Direction, hosts: int) -> Isolation:
-    """Any non-empty selection of tiers, in their order."""
+    """Any non-empty selection of tiers, in their order; the middle one for up to three claimants (NP-166)."""
     tiers = draw(st.lists(st.sampled_from(list(Tier)), min_size=1, max_size=3, unique=True))
     stages = []
-    for tier in (tier for tier in Tier if tier in tiers):
+    chosen = [tier for tier in Tier if tier in tiers]
+    if Tier.NETWORK_POLICY in tiers:
+        place = chosen.index(Tier.NETWORK_POLICY)
+        chosen[place:place] = [Tier.NETWORK_POLICY] * draw(st.sampled_from([0, 0, 0, 1, 2]))
+    for number, tier in enumerate(chosen):
         middle = tier is Tier.NETWORK_POLICY
         actions = st.just(Action.ACCEPT) if middle else st.sampled_from(list(Action))
+        if middle and tier in chosen[number + 1 :]:
+            actions = st.just(Action.PASS)
         rules = draw(
             st.lists(
                 st.builds(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from policyd.cluster.attachments import Attachments, attached
 from policyd.cluster.resolve import resolve
 from policyd.cluster.state import ClusterState
 from policyd.kube.decode import decode_live
+from policyd_compiler.ir import Attachment
 from tests.cases.form import pod, policy
 from tests.oracle import Manifest
 
@@ -33,3 +35,13 @@ def test_a_pod_that_has_ended_is_no_endpoint() -> None:
 def test_a_pod_of_another_node_is_no_endpoint() -> None:
     """A node judges for its own pods only."""
     assert endpoints(pod("x/far", "10.244.2.1", node="n2")) == {}
+
+
+def test_what_several_pods_claim_is_attached_where_one_of_them_is() -> None:
+    """NP-166: the first that is attached here; the others may not send with it (NP-162)."""
+    objects = (pod("x/a", "10.244.1.1", node="n1"), pod("x/b", "10.244.1.1", node="n2"))
+    decoded = (decode_live(raw).item for raw in objects)
+    state = ClusterState.of(item for item in decoded if item is not None)
+    attachments = Attachments({"x/a": Attachment("veth0")})
+    [endpoint] = attached(resolve(state, "n1").snapshot, attachments).endpoints
+    assert (endpoint.claimants, endpoint.attachment) == (("x/b", "x/a"), Attachment("veth0"))

@@ -7,7 +7,19 @@ from itertools import combinations, permutations
 import pytest
 
 from policyd_compiler.errors import CompilerBug
-from policyd_compiler.ir import Action, Endpoint, Host, Isolation, Origin, Snapshot, Stage, Tier
+from policyd_compiler.ir import (
+    ANYTHING,
+    Action,
+    Endpoint,
+    Host,
+    Isolation,
+    Origin,
+    Rule,
+    Snapshot,
+    Stage,
+    Tier,
+)
+from policyd_compiler.ports import EVERYTHING
 from policyd_compiler.verify import verify
 
 HOST = Host(10 << 24, None)
@@ -34,8 +46,25 @@ def test_tiers_are_asked_in_their_order() -> None:
 
 
 def test_a_tier_is_asked_once() -> None:
-    with pytest.raises(CompilerBug, match="order of the tiers"):
-        verify(snapshot(Tier.ADMIN, Tier.ADMIN))
+    for tier in (Tier.ADMIN, Tier.BASELINE):
+        with pytest.raises(CompilerBug, match="a tier has one stage"):
+            verify(snapshot(tier, tier))
+
+
+def test_of_several_claimants_only_the_last_accepts() -> None:
+    """NP-166: what one accepts, the others would not be asked about."""
+
+    def claimed(first: Action, last: Action) -> Snapshot:
+        origins = (Origin("NetworkPolicy", "x", "p"),)
+        stages = tuple(
+            Stage(Tier.NETWORK_POLICY, (Rule(action, ANYTHING, EVERYTHING, origins),), Action.DENY)
+            for action in (first, last)
+        )
+        return Snapshot("n1", (HOST,), (Endpoint("x/a", HOST, Isolation("ingress", origins, stages), None),))
+
+    verify(claimed(Action.PASS, Action.ACCEPT))
+    with pytest.raises(CompilerBug, match="of several claimants"):
+        verify(claimed(Action.ACCEPT, Action.ACCEPT))
 
 
 def test_an_address_has_one_owner() -> None:
