@@ -13,19 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
 from policyd_compiler.nft.ast import Chain, ChainName, Hook, Set, Table, VerdictMap
-from policyd_compiler.nft.commands import (
-    AddChain,
-    AddRule,
-    AddSet,
-    Command,
-    DeleteChain,
-    DeleteMap,
-    DeleteSet,
-    FlushChain,
-    FlushMap,
-    FlushSet,
-    print_commands,
-)
+from policyd_compiler.nft.commands import ChainRule, Change, add, delete, flush, print_changes
 from policyd_compiler.nft.json_parser import NOT_OURS
 from policyd_compiler.nft.keys import SetName
 from policyd_compiler.nft.printer import print_replace
@@ -38,18 +26,18 @@ Named = TypeVar("Named", Set, VerdictMap, Chain)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One nft transaction: `commands`, or with "replace" the whole of `desired`."""
+    """One nft transaction: `changes`, or with "replace" the whole of `desired`."""
 
     kind: StepKind
     desired: Table
-    commands: tuple[Command, ...] = ()
+    changes: tuple[Change, ...] = ()
 
     @property
     def script(self) -> str:
         """The text for nft, printed when asked for: many plans are only compared, or not run to their end."""
         if self.kind == "replace":
             return print_replace(self.desired)
-        return print_commands(self.desired.name, self.commands)
+        return print_changes(self.desired.name, self.changes, self.desired.family)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +56,13 @@ def plan(actual: Table | None, desired: Table) -> Transaction:
     if actual is None or not _alike(actual, desired):
         return Transaction((Step("replace", desired),))
     emptied, removed = _sweep(actual, desired)
-    scripts: tuple[tuple[StepKind, list[Command]], ...] = (
+    scripts: tuple[tuple[StepKind, list[Change]], ...] = (
         ("stage", _stage(actual, desired)),
         ("commit", _commit(actual, desired)),
         ("sweep", emptied),
         ("sweep", removed),
     )
-    return Transaction(tuple(Step(kind, desired, tuple(commands)) for kind, commands in scripts if commands))
+    return Transaction(tuple(Step(kind, desired, tuple(changes)) for kind, changes in scripts if changes))
 
 
 def same_rules(actual: Table, desired: Table) -> bool:
@@ -84,8 +72,10 @@ def same_rules(actual: Table, desired: Table) -> bool:
 
 def _alike(actual: Table, desired: Table) -> bool:
     """Whether a plan in steps is possible: base chains are the same, and what both have is declared alike."""
+    if (actual.family, actual.name) != (desired.family, desired.name):
+        return False
     hooks = _hooks(actual)
-    if actual.name != desired.name or any(hooks.get(name) != hook for name, hook in _hooks(desired).items()):
+    if any(hooks.get(name) != hook for name, hook in _hooks(desired).items()):
         return False
     held, wanted = _declarations(actual), _declarations(desired)
     return all(held.get(name, declaration) == declaration for name, declaration in wanted.items())
@@ -101,30 +91,30 @@ def _declarations(table: Table) -> dict[SetName, tuple[object, ...]]:
     return {part.name: (type(part), part.key, part.interval, part.size) for part in parts}
 
 
-def _stage(actual: Table, desired: Table) -> list[Command]:
+def _stage(actual: Table, desired: Table) -> list[Change]:
     """Add what is new. Chains are declared before anything that names them."""
     chains = _new(actual.chains, desired.chains)
     return [
-        *(AddChain(Chain(chain.name)) for chain in chains),
-        *(AddSet(_bare(part)) for part in _new(actual.sets, desired.sets)),
-        *(AddSet(_bare(part)) for part in _new(actual.maps, desired.maps)),
-        *(AddRule(chain.name, rule) for chain in chains for rule in chain.rules),
+        *(add(Chain(chain.name)) for chain in chains),
+        *(add(_bare(part)) for part in _new(actual.sets, desired.sets)),
+        *(add(_bare(part)) for part in _new(actual.maps, desired.maps)),
+        *(add(ChainRule(chain.name, rule)) for chain in chains for rule in chain.rules),
     ]
 
 
-def _commit(actual: Table, desired: Table) -> list[Command]:
+def _commit(actual: Table, desired: Table) -> list[Change]:
     """Change what has a fixed name: the rules of base chains.
 
     All else is named by its content, and differs under the same name only where somebody tampered with it.
     """
     chains = [new for old, new in _both(actual.chains, desired.chains) if _rules_differ(old, new)]
-    commands: list[Command] = [FlushChain(chain.name) for chain in chains]
+    changes: list[Change] = [flush("chain", chain.name) for chain in chains]
     for old_set, new_set in _both(actual.sets, desired.sets):
-        commands.extend(_change_set(old_set, new_set))
+        changes.extend(_change_set(old_set, new_set))
     for old_map, new_map in _both(actual.maps, desired.maps):
-        commands.extend(_change_map(old_map, new_map))
-    commands.extend(AddRule(chain.name, rule) for chain in chains for rule in chain.rules)
-    return commands
+        changes.extend(_change_map(old_map, new_map))
+    changes.extend(add(ChainRule(chain.name, rule)) for chain in chains for rule in chain.rules)
+    return changes
 
 
 def _rules_differ(old: Chain, new: Chain) -> bool:
@@ -135,23 +125,23 @@ def _rules_differ(old: Chain, new: Chain) -> bool:
 # elements of every interval set of the machine, which takes a second and more where somebody has many.
 
 
-def _change_set(old: Set, new: Set) -> list[Command]:
+def _change_set(old: Set, new: Set) -> list[Change]:
     if old.elements is new.elements or old.elements == new.elements:
         return []
-    return [FlushSet(new.name), *_fill(_bare(new))]
+    return [flush("set", new.name), *_fill(_bare(new))]
 
 
-def _change_map(old: VerdictMap, new: VerdictMap) -> list[Command]:
+def _change_map(old: VerdictMap, new: VerdictMap) -> list[Change]:
     if old.elements is new.elements or old.elements == new.elements:
         return []
-    return [FlushMap(new.name), *_fill(_bare(new))]
+    return [flush("map", new.name), *_fill(_bare(new))]
 
 
-def _fill(part: Set | VerdictMap) -> list[Command]:
-    return [AddSet(part)] if part.elements else []
+def _fill(part: Set | VerdictMap) -> list[Change]:
+    return [add(part)] if part.elements else []
 
 
-def _sweep(actual: Table, desired: Table) -> tuple[list[Command], list[Command]]:
+def _sweep(actual: Table, desired: Table) -> tuple[list[Change], list[Change]]:
     """Remove what is not wanted: first empty what refers, then remove what was referred to.
 
     Kernels before 6.2 hold a chain a moment longer than the last map element that led to it, so these are two
@@ -159,20 +149,20 @@ def _sweep(actual: Table, desired: Table) -> tuple[list[Command], list[Command]]
     """
     chains = _new(desired.chains, actual.chains)
     maps = _new(desired.maps, actual.maps)
-    emptied: list[Command] = [
-        *(FlushChain(chain.name) for chain in chains if chain.rules),
-        *(FlushMap(part.name) for part in maps if part.elements),
+    emptied: list[Change] = [
+        *(flush("chain", chain.name) for chain in chains if chain.rules),
+        *(flush("map", part.name) for part in maps if part.elements),
     ]
-    removed: list[Command] = [
-        *(DeleteChain(chain.name) for chain in chains),
-        *(DeleteMap(part.name) for part in maps),
-        *(DeleteSet(part.name) for part in _new(desired.sets, actual.sets)),
+    removed: list[Change] = [
+        *(delete("chain", chain.name) for chain in chains),
+        *(delete("map", part.name) for part in maps),
+        *(delete("set", part.name) for part in _new(desired.sets, actual.sets)),
     ]
     return emptied, removed
 
 
 def _bare(part: Part) -> Part:
-    """Without notes: commands carry none."""
+    """Without notes: changes carry none."""
     return replace(part, notes=()) if part.notes else part
 
 

@@ -10,6 +10,7 @@ import re
 from typing import Protocol
 
 from policyd.errors import EnvironmentRefused
+from policyd_compiler.nft.ast import TableFamily
 
 #: What nft takes as a name, its own words (`drop`, `set`) apart.
 NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9_./-]{0,254}")
@@ -64,8 +65,8 @@ class Nft(Protocol):
     async def check(self, script: str) -> None:
         """Let the kernel judge a script as `run` would; nothing changes."""
 
-    async def list_table(self, name: str) -> str | None:
-        """The JSON text of `nft list table inet NAME`, None where there is none. Lists nothing else."""
+    async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
+        """The JSON text of `nft list table FAMILY NAME`, None where there is none. Lists nothing else."""
 
     async def close(self) -> None:
         """End what runs. The next call would start it again."""
@@ -74,15 +75,15 @@ class Nft(Protocol):
         """What this is, for a person."""
 
 
-async def delete_table(nft: Nft, name: str) -> None:
+async def delete_table(nft: Nft, name: str, family: TableFamily = "inet") -> None:
     """Remove the table with all it holds, if it is there."""
     # Added first, so that its absence is no error: `destroy` needs nft 1.0.8 and a kernel 6.3.
-    await nft.run(f"add table inet {checked(name)}\ndelete table inet {name}\n")
+    await nft.run(f"add table {family} {checked(name)}\ndelete table {family} {name}\n")
 
 
-def list_command(name: str) -> str:
+def list_command(name: str, family: TableFamily) -> str:
     """The command that lists one table."""
-    return f"list table inet {checked(name)}"
+    return f"list table {family} {checked(name)}"
 
 
 def checked(name: str) -> str:

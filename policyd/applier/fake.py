@@ -22,7 +22,8 @@ from policyd.applier.fake_table import (
     Refusal,
     check_length,
 )
-from policyd_compiler.nft.commands import AddChain, AddSet, AddTable, DeleteTable
+from policyd_compiler.nft.ast import Chain, Set, TableFamily, VerdictMap
+from policyd_compiler.nft.commands import WholeTable
 from policyd_compiler.nft.json_printer import print_replace_json
 from policyd_compiler.nft.parser import ParseError, Statement, parse_script
 
@@ -30,7 +31,7 @@ from policyd_compiler.nft.parser import ParseError, Statement, parse_script
 #: vanish-after: it dies when all was done, and nobody hears of it.
 Fault: TypeAlias = Literal["refuse", "hang", "vanish", "vanish-after"]
 
-Tables: TypeAlias = dict[str, FakeTable]
+Tables: TypeAlias = dict[tuple[TableFamily, str], FakeTable]
 
 
 class FakeNft:
@@ -62,9 +63,9 @@ class FakeNft:
         """Judge a script as `run` would; nothing changes."""
         _after(self._tables, script)
 
-    async def list_table(self, name: str) -> str | None:
-        """The JSON text of `nft list table inet NAME`, None where there is none."""
-        table = self._tables.get(checked(name))
+    async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
+        """The JSON text of `nft list table FAMILY NAME`, None where there is none."""
+        table = self._tables.get((family, checked(name)))
         return None if table is None else _listing(name, table)
 
     async def close(self) -> None:
@@ -112,36 +113,34 @@ def _apply(tables: Tables, statements: tuple[Statement, ...], script: str, *, de
 
 
 def _change(tables: Tables, statement: Statement) -> None:
-    name, command = statement.table, statement.command
-    if isinstance(command, AddTable):
-        check_length(name)
-        tables.setdefault(name, FakeTable(command.comment))
+    place, change = (statement.family, statement.table), statement.change
+    if isinstance(change.part, WholeTable) and change.verb == "add":
+        check_length(statement.table)
+        tables.setdefault(place, FakeTable(statement.family, change.part.comment))
         return
-    table = tables.get(name)
+    table = tables.get(place)
     if table is None:
         raise Refusal(ABSENT)
-    if isinstance(command, DeleteTable):
-        del tables[name]
+    if isinstance(change.part, WholeTable):
+        del tables[place]
     else:
-        table.change(command)
+        table.change(change)
 
 
 def _check_text(statement: Statement, script: str) -> None:
     """What nft refuses before it looks at what there is."""
-    names, command = [statement.table], statement.command
-    match command:
-        case AddChain(chain):
-            names.append(chain.name)
-        case AddSet(part):
-            names.append(part.name)
-        case AddTable(comment) if len(comment.encode()) > MAX_COMMENT_BYTES:
+    names: list[str] = [statement.table]
+    match statement.change.verb, statement.change.part:
+        case "add", Chain(name) | Set(name) | VerdictMap(name):
+            names.append(name)
+        case "add", WholeTable(comment) if len(comment.encode()) > MAX_COMMENT_BYTES:
             raise _refused(LONG_COMMENT, statement.line, script)
         case _:
             pass
-    for name in names:
+    for each in names:
         # Too long a name is for the kernel to refuse.
-        if NAME.fullmatch(name[:MAX_NAME_BYTES]) is None:
-            raise _refused(f"syntax error, unexpected {name}", statement.line, script)
+        if NAME.fullmatch(each[:MAX_NAME_BYTES]) is None:
+            raise _refused(f"syntax error, unexpected {each}", statement.line, script)
 
 
 def _refused(message: str, line: int, script: str) -> NftRefused:

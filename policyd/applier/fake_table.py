@@ -6,7 +6,7 @@ Each command changes everything it should or raises Refusal; to take back a whol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, TypeAlias, assert_never
@@ -21,25 +21,12 @@ from policyd_compiler.nft.ast import (
     Rule,
     Set,
     Table,
+    TableFamily,
     Verdict,
     VerdictMap,
     Vmap,
 )
-from policyd_compiler.nft.commands import (
-    AddChain,
-    AddRule,
-    AddSet,
-    AddTable,
-    Command,
-    DeleteChain,
-    DeleteElements,
-    DeleteMap,
-    DeleteSet,
-    DeleteTable,
-    FlushChain,
-    FlushMap,
-    FlushSet,
-)
+from policyd_compiler.nft.commands import ChainRule, Change, Elements, Named
 from policyd_compiler.nft.expressions import InSet, Match
 from policyd_compiler.nft.keys import Key, KeyType, SetName
 
@@ -62,6 +49,7 @@ UNKNOWN = "No such file or directory"
 LONG_COMMENT = f"comment too long, {MAX_COMMENT_BYTES} characters maximum allowed"
 
 Part: TypeAlias = Set | VerdictMap
+_TYPES: Mapping[str, type[Part]] = {"set": Set, "map": VerdictMap}
 
 
 class Refusal(Exception):
@@ -81,6 +69,7 @@ class FakePart:
 class FakeTable:
     """The table's chains and sets by name, in the order in which they came."""
 
+    family: TableFamily = "inet"
     comment: str = ""
     chains: dict[ChainName, Chain] = field(default_factory=dict)
     parts: dict[SetName, FakePart] = field(default_factory=dict)
@@ -90,7 +79,7 @@ class FakeTable:
         parts = {
             name: FakePart(part.declared, part.room, dict(part.elements)) for name, part in self.parts.items()
         }
-        return FakeTable(self.comment, dict(self.chains), parts)
+        return FakeTable(self.family, self.comment, dict(self.chains), parts)
 
     def commit(self) -> None:
         """End a transaction: a size that was declared anew counts from the next one on."""
@@ -114,6 +103,7 @@ class FakeTable:
             ),
             chains=tuple(chain for _, chain in sorted(self.chains.items())),
             comment=self.comment,
+            family=self.family,
         )
 
     def too_deep(self) -> bool:
@@ -129,31 +119,28 @@ class FakeTable:
                 open_ends.extend((target, level + 1) for target in self._next(self.chains[name]))
         return False
 
-    def change(self, command: Command) -> None:  # noqa: C901, PLR0912 one case for each command
-        """Do what a command says."""
-        match command:
-            case AddTable() | DeleteTable():
-                raise AssertionError("whoever holds the tables adds and removes them")
-            case AddChain(chain):
+    def change(self, change: Change) -> None:
+        """Do what a change says. Who holds the tables adds and removes them."""
+        match change.verb, change.part:
+            case "add", Chain() as chain:
                 self._add_chain(chain)
-            case FlushChain(name):
-                self.chains[name] = replace(self._chain(name), rules=())
-            case DeleteChain(name):
-                self._delete_chain(name)
-            case AddRule(name, rule):
+            case "add", ChainRule(name, rule):
                 self._add_rule(name, rule)
-            case AddSet(part):
+            case "add", (Set() | VerdictMap()) as part:
                 self._add_part(part)
-            case DeleteElements(name, key, keys):
+            case "delete", Elements(name, key, keys):
                 self._delete_elements(name, key, keys)
-            case FlushSet(name):
-                self._flush(name, Set)
-            case FlushMap(name):
-                self._flush(name, VerdictMap)
-            case DeleteSet(name) | DeleteMap(name):
-                self._delete_part(name)
-            case _:
-                assert_never(command)
+            case "flush", Named("chain", name):
+                chain = self._chain(ChainName(name))
+                self.chains[chain.name] = replace(chain, rules=())
+            case "flush", Named("set" | "map" as kind, name):
+                self._flush(SetName(name), _TYPES[kind])
+            case "delete", Named("chain", name):
+                self._delete_chain(ChainName(name))
+            case "delete", Named(_, name):
+                self._delete_part(SetName(name))
+            case verb, part:
+                raise AssertionError(f"nothing to {verb}: {part}")
 
     # --- chains ----------------------------------------------------------------------------------------
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 import asyncio
 
 from policyd.applier.backend import Nft
-from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.ast import Table, TableFamily
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
 
 #: What was cut off by chance is whole the next time.
 _ATTEMPTS = 2
 
 
-async def list_table(nft: Nft, name: str) -> Table | None:
-    """The table of that name, None where there is none.
+async def list_table(nft: Nft, name: str, family: TableFamily = "inet") -> Table | None:
+    """The table of that name and family, None where there is none.
 
     Raises ForeignContent for one that holds what is not ours. That is also what cannot be read: nft 1.0.6
     lists a dormant table as half a text each time, and such a table enforces nothing.
     """
     reason = ""
     for _ in range(_ATTEMPTS):
-        text = await nft.list_table(name)
+        text = await nft.list_table(name, family)
         if text is None:
             return None
         try:
-            return await asyncio.to_thread(parse_listing, text, name)
+            return await asyncio.to_thread(parse_listing, text, name, family)
         except ValueError as error:
             reason = str(error)
-    raise ForeignContent((f"table inet {name} cannot be read: {reason}",))
+    raise ForeignContent((f"table {family} {name} cannot be read: {reason}",))

@@ -11,6 +11,7 @@ from subprocess import PIPE
 
 from policyd.applier.backend import NftBroken, NftUnavailable, list_command, read_errors, says_absent
 from policyd.applier.child import MAX_OUTPUT, Child, environment
+from policyd_compiler.nft.ast import TableFamily
 
 #: Protocols and priorities as numbers: their names differ between systems and versions.
 _LIST = ("--json", "--numeric-protocol", "--numeric-priority")
@@ -39,9 +40,9 @@ class NftProgram:
         """Let the kernel judge a script as `run` would; nothing changes."""
         await self._succeed(script, "--check", "--file", "-")
 
-    async def list_table(self, name: str) -> str | None:
-        """The JSON text of `nft list table inet NAME`, None where there is none. Lists nothing else."""
-        status, output, errors = await self.call("", *_LIST, list_command(name))
+    async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
+        """The JSON text of `nft list table FAMILY NAME`, None where there is none. Lists nothing else."""
+        status, output, errors = await self.call("", *_LIST, list_command(name, family))
         if status == 0:
             return output
         if says_absent(errors):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from policyd.applier.backend import NftBroken, NftUnavailable, list_command, read_errors, says_absent
 from policyd.applier.child import MAX_OUTPUT, Child, environment
+from policyd_compiler.nft.ast import TableFamily
 
 #: The same as in worker_process.py, which imports nothing of ours and is not imported.
 _HEADER = struct.Struct("!cI")
@@ -67,9 +68,9 @@ class NftWorker:
         """Let the kernel judge a script as `run` would; nothing changes."""
         await self._succeed(b"C", script)
 
-    async def list_table(self, name: str) -> str | None:
-        """The JSON text of `nft list table inet NAME`, None where there is none. Lists nothing else."""
-        kind, text = await self._ask(b"L", list_command(name))
+    async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
+        """The JSON text of `nft list table FAMILY NAME`, None where there is none. Lists nothing else."""
+        kind, text = await self._ask(b"L", list_command(name, family))
         if kind == b"+":
             if not text.startswith("{"):
                 raise NftUnavailable("this libnftables has no JSON support: install one that has")

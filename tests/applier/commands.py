@@ -21,19 +21,14 @@ from policyd_compiler.nft.ast import (
     Vmap,
 )
 from policyd_compiler.nft.commands import (
-    AddChain,
-    AddRule,
-    AddSet,
-    AddTable,
-    Command,
-    DeleteChain,
-    DeleteElements,
-    DeleteMap,
-    DeleteSet,
-    DeleteTable,
-    FlushChain,
-    FlushMap,
-    FlushSet,
+    ChainRule,
+    Change,
+    Elements,
+    PartKind,
+    WholeTable,
+    add,
+    delete,
+    flush,
 )
 from policyd_compiler.nft.expressions import (
     FIELDS,
@@ -166,12 +161,13 @@ def rules(draw: st.DrawFn) -> Rule:
 
 
 @st.composite
-def deletions(draw: st.DrawFn) -> DeleteElements:
+def deletions(draw: st.DrawFn) -> Change:
     """A deletion of up to two elements."""
     name = draw(set_names)
     _, key, interval = _TYPES[name if draw(st.integers(0, 9)) else draw(set_names)]
     some = draw(st.lists(keys(key, interval=interval), min_size=1, max_size=2))
-    return DeleteElements(name, key, tuple(_as_read(item) for item in some) if interval else tuple(some))
+    keys_read = tuple(_as_read(item) for item in some) if interval else tuple(some)
+    return Change("delete", Elements(name, key, keys_read))
 
 
 def _as_read(key: Key) -> Key:
@@ -188,49 +184,56 @@ def chains(draw: st.DrawFn) -> Chain:
     return Chain(name)
 
 
-def some_chain() -> st.SearchStrategy[Command]:
+kinds: st.SearchStrategy[PartKind] = st.sampled_from(["set", "map"])
+
+
+def some_chain() -> st.SearchStrategy[Change]:
     """A change to a chain."""
+    new_rules = st.builds(ChainRule, chain_names, rules())
     return st.one_of(
-        st.builds(AddChain, chains()),
-        st.builds(AddRule, chain_names, rules()),
-        st.builds(AddRule, chain_names, rules()),
-        st.builds(FlushChain, chain_names),
-        st.builds(DeleteChain, chain_names),
+        st.builds(add, chains()),
+        st.builds(add, new_rules),
+        st.builds(add, new_rules),
+        st.builds(flush, st.just("chain"), chain_names),
+        st.builds(delete, st.just("chain"), chain_names),
     )
 
 
-def some_set() -> st.SearchStrategy[Command]:
-    """A change to a set or map: a map is flushed and deleted as such, mostly."""
-    flush, delete = st.builds(FlushSet, set_names), st.builds(DeleteSet, set_names)
-    flush_map, delete_map = st.builds(FlushMap, set_names), st.builds(DeleteMap, set_names)
+def some_set() -> st.SearchStrategy[Change]:
+    """A change to a set or map, which is mostly named as what it is."""
     return st.one_of(
-        st.builds(AddSet, parts()),
-        st.builds(AddSet, parts()),
+        st.builds(add, parts()),
+        st.builds(add, parts()),
         deletions(),
-        st.one_of(flush, flush_map),
-        st.one_of(delete, delete_map),
+        st.builds(flush, kinds, set_names),
+        st.builds(delete, kinds, set_names),
     )
 
 
-some_table: st.SearchStrategy[Command] = st.one_of(
-    st.builds(AddTable, st.sampled_from(["", "a comment"])), st.just(DeleteTable())
+some_table: st.SearchStrategy[Change] = st.one_of(
+    st.builds(WholeTable, st.sampled_from(["", "a comment"])).map(add),
+    st.just(Change("delete", WholeTable())),
 )
-commands = st.integers(0, 19).flatmap(
+changes = st.integers(0, 19).flatmap(
     lambda dice: some_table if dice == 0 else some_chain() if dice < 10 else some_set()
 )
-scripts = st.lists(commands, min_size=1, max_size=3)
+scripts = st.lists(changes, min_size=1, max_size=3)
 
 #: What the commands meet first: something to add to, to refer to, to delete, and to be held by.
-FOUNDATION: tuple[Command, ...] = (
-    AddTable(),
-    AddChain(Chain(ChainName("forward"), hook=Hook("forward", -10))),
-    *(AddChain(Chain(ChainName(name))) for name in ("a", "b", "c")),
+FOUNDATION: tuple[Change, ...] = (
+    add(WholeTable()),
+    add(Chain(ChainName("forward"), hook=Hook("forward", -10))),
+    *(add(Chain(ChainName(name))) for name in ("a", "b", "c")),
     *(
-        AddSet(kind(SetName(name), key, interval=interval))
+        add(kind(SetName(name), key, interval=interval))
         for name, (kind, key, interval) in _TYPES.items()
         if name != "s6"
     ),
-    AddSet(VerdictMap(SetName("m4"), KeyType.V4, ((V4, Goto(ChainName("a"))),))),
-    AddRule(ChainName("forward"), Rule(Vmap(Field.IP_SADDR, SetName("m4")))),
-    AddRule(ChainName("forward"), Rule(Jump(ChainName("b")), (Match(Field.IP_SADDR, InSet(SetName("s4"))),))),
+    add(VerdictMap(SetName("m4"), KeyType.V4, ((V4, Goto(ChainName("a"))),))),
+    add(ChainRule(ChainName("forward"), Rule(Vmap(Field.IP_SADDR, SetName("m4"))))),
+    add(
+        ChainRule(
+            ChainName("forward"), Rule(Jump(ChainName("b")), (Match(Field.IP_SADDR, InSet(SetName("s4"))),))
+        )
+    ),
 )

@@ -10,7 +10,7 @@ import pytest
 from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft, NftRefused
 from policyd.applier.fake import FakeNft
-from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.ast import Table, TableFamily
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.plan import committed
@@ -41,9 +41,9 @@ class Garbled(FakeNft):
 
     times = 0
 
-    async def list_table(self, name: str) -> str | None:
+    async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
         """Half of one, or all of it."""
-        text = await super().list_table(name)
+        text = await super().list_table(name, family)
         self.times -= 1
         return text if text is None or self.times < 0 else text[: len(text) // 2]
 
@@ -88,8 +88,8 @@ class Refusing:
     async def check(self, script: str) -> None:
         await self._nft.check(script)
 
-    async def list_table(self, name: str) -> str | None:
-        return await self._nft.list_table(name)
+    async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
+        return await self._nft.list_table(name, family)
 
     async def close(self) -> None:
         await self._nft.close()

@@ -27,19 +27,14 @@ from policyd_compiler.nft.ast import (
     Vmap,
 )
 from policyd_compiler.nft.commands import (
-    AddChain,
-    AddRule,
-    AddSet,
-    AddTable,
-    Command,
-    DeleteChain,
-    DeleteElements,
-    DeleteMap,
-    DeleteSet,
-    FlushChain,
-    FlushMap,
-    FlushSet,
-    print_commands,
+    ChainRule,
+    Change,
+    Elements,
+    WholeTable,
+    add,
+    delete,
+    flush,
+    print_changes,
 )
 from policyd_compiler.nft.expressions import Field, InSet, Match
 from policyd_compiler.nft.json_parser import parse_listing
@@ -76,11 +71,11 @@ def bare(table: Table) -> Table:
 
 def test_every_command_is_done(runner: asyncio.Runner, nft: Nft) -> None:
     to_deny = Rule(Drop(), (Match(Field.IP_SADDR, InSet(PODS)),), comment="a note")
-    steps: tuple[tuple[Command, Table], ...] = (
-        (AddTable(), Table("t")),
-        (AddChain(FORWARD), Table("t", chains=(FORWARD,))),
-        (AddChain(Chain(DENY)), Table("t", chains=(Chain(DENY), FORWARD))),
-        (FlushChain(DENY), Table("t", chains=(Chain(DENY), FORWARD))),
+    steps: tuple[tuple[Change, Table], ...] = (
+        (add(WholeTable()), Table("t")),
+        (add(FORWARD), Table("t", chains=(FORWARD,))),
+        (add(Chain(DENY)), Table("t", chains=(Chain(DENY), FORWARD))),
+        (flush("chain", DENY), Table("t", chains=(Chain(DENY), FORWARD))),
     )
     pods = Set(PODS, KeyType.V4, (V4 + 1, V4 + 2), size=4)
     ways = VerdictMap(WAYS, KeyType.V4, ((V4 + 1, Goto(DENY)), (V4 + 2, Accept())))
@@ -89,18 +84,21 @@ def test_every_command_is_done(runner: asyncio.Runner, nft: Nft) -> None:
     deny = Chain(DENY, (to_deny,))
     whole = Table("t", sets=(pods, ranges), maps=(ways,), chains=(deny, forward))
     fewer = replace(pods, elements=(V4 + 2,))
-    more: tuple[tuple[tuple[Command, ...], Table], ...] = (
-        ((AddSet(pods), AddSet(ways), AddSet(ranges)), replace(whole, chains=(Chain(DENY), FORWARD))),
-        ((AddRule(DENY, to_deny), AddRule(FORWARD.name, forward.rules[0])), whole),
-        ((AddSet(pods), AddSet(ranges)), whole),
-        ((DeleteElements(PODS, KeyType.V4, (V4 + 1,)),), replace(whole, sets=(fewer, ranges))),
-        ((FlushSet(PODS), AddSet(pods)), whole),
-        ((FlushMap(WAYS),), replace(whole, maps=(replace(ways, elements=()),))),
-        ((FlushChain(FORWARD.name), DeleteMap(WAYS)), replace(whole, maps=(), chains=(deny, FORWARD))),
-        ((DeleteChain(DENY), DeleteSet(PODS)), Table("t", sets=(ranges,), chains=(FORWARD,))),
+    more: tuple[tuple[tuple[Change, ...], Table], ...] = (
+        ((add(pods), add(ways), add(ranges)), replace(whole, chains=(Chain(DENY), FORWARD))),
+        ((add(ChainRule(DENY, to_deny)), add(ChainRule(FORWARD.name, forward.rules[0]))), whole),
+        ((add(pods), add(ranges)), whole),
+        ((Change("delete", Elements(PODS, KeyType.V4, (V4 + 1,))),), replace(whole, sets=(fewer, ranges))),
+        ((flush("set", PODS), add(pods)), whole),
+        ((flush("map", WAYS),), replace(whole, maps=(replace(ways, elements=()),))),
+        (
+            (flush("chain", FORWARD.name), delete("map", WAYS)),
+            replace(whole, maps=(), chains=(deny, FORWARD)),
+        ),
+        ((delete("chain", DENY), delete("set", PODS)), Table("t", sets=(ranges,), chains=(FORWARD,))),
     )
     for commands, expected in (*(((command,), table) for command, table in steps), *more):
-        runner.run(nft.run(print_commands("t", commands)))
+        runner.run(nft.run(print_changes("t", commands)))
         assert expected == runner.run(content(nft))
 
 
@@ -196,7 +194,7 @@ def test_lowered_tables_come_back(runner: asyncio.Runner, nft: Nft) -> None:
 def test_large_scripts_and_listings(runner: asyncio.Runner, nft: Nft) -> None:
     """A hundred thousand elements go in and come back."""
     part = Set(PODS, KeyType.V4, tuple(range(V4, V4 + MANY)), size=MANY)
-    runner.run(nft.run(print_commands("t", (AddTable(), AddSet(part)))))
+    runner.run(nft.run(print_changes("t", (add(WholeTable()), add(part)))))
     assert runner.run(content(nft)) == Table("t", sets=(part,))
 
 

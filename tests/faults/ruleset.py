@@ -302,8 +302,8 @@ NAME_FAULTS = (
         "DESIGN: content in names",
         PLAN,
         "if old.elements is new.elements or old.elements == new.elements:\n        return []\n"
-        "    return [FlushSet",
-        "if len(old.elements) == len(new.elements):\n        return []\n    return [FlushSet",
+        '    return [flush("set"',
+        'if len(old.elements) == len(new.elements):\n        return []\n    return [flush("set"',
         "tests/property/test_collisions.py::test_what_changes_under_one_name_is_written",
     ),
     Fault(
@@ -370,7 +370,7 @@ SWAPS = (
         "maps that nothing asks any more are left over",
         "DESIGN: one swap",
         PLAN,
-        "        *(DeleteMap(part.name) for part in maps),\n",
+        '        *(delete("map", part.name) for part in maps),\n',
         "",
         f"{APPLYING}::test_the_first_apply_and_every_later_one_arrive[fake]",
     ),

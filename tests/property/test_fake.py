@@ -16,15 +16,8 @@ from policyd.applier.fake import FakeNft
 from policyd.applier.fake_table import kind
 from policyd.applier.worker import NftWorker
 from policyd.lab.namespace import Namespace
-from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.commands import (
-    AddSet,
-    Command,
-    DeleteElements,
-    FlushMap,
-    FlushSet,
-    print_commands,
-)
+from policyd_compiler.nft.ast import Set, Table, VerdictMap
+from policyd_compiler.nft.commands import Change, Elements, Named, print_changes
 from policyd_compiler.nft.json_parser import parse_listing
 from tests.applier.commands import FOUNDATION, scripts
 
@@ -44,12 +37,12 @@ def first_words(refused: NftRefused) -> str:
     return re.split("[,;]", refused.reason.removeprefix("Could not process rule: "))[0]
 
 
-def one_mistake(script: Sequence[Command]) -> bool:
+def one_mistake(script: Sequence[Change]) -> bool:
     """Whether a refused script can have only one: which of two is told first is not worth a promise."""
     match script:
-        case [AddSet(part)]:
+        case [Change("add", (Set() | VerdictMap()) as part)]:
             return not part.interval
-        case [DeleteElements()]:
+        case [Change(_, Elements())]:
             return False
         case [_]:
             return True
@@ -57,22 +50,24 @@ def one_mistake(script: Sequence[Command]) -> bool:
             return False
 
 
-def without_traps(script: Sequence[Command]) -> tuple[Command, ...]:
+def without_traps(script: Sequence[Change]) -> tuple[Change, ...]:
     """The script without two things in which nft 1.0.6 goes wrong before it asks the kernel.
 
     It does not send the elements of a new set that the same script flushes later, so that it does not notice
     what is wrong with them; and it aborts when one script gives a set two types.
     """
     filled: dict[str, tuple[object, ...]] = {}
-    kept: list[Command] = []
-    for command in script:
-        match command:
-            case AddSet(part) if filled.setdefault(part.name, kind(part)) != kind(part):
+    kept: list[Change] = []
+    for change in script:
+        match change.verb, change.part:
+            case "add", (Set() | VerdictMap()) as part if filled.setdefault(part.name, kind(part)) != kind(
+                part
+            ):
                 continue
-            case FlushSet(name) | FlushMap(name) if name in filled:
+            case "flush", Named(_, name) if name in filled:
                 continue
             case _:
-                kept.append(command)
+                kept.append(change)
     return tuple(kept)
 
 
@@ -83,10 +78,10 @@ async def content(nft: Nft) -> Table | None:
     return table and replace(table, comment="")
 
 
-async def compare(fake: Nft, real: Nft, scripts: Sequence[Sequence[Command]]) -> None:
+async def compare(fake: Nft, real: Nft, scripts: Sequence[Sequence[Change]]) -> None:
     await delete_table(real, NAME)
     for some in (FOUNDATION, *scripts):
-        script = print_commands(NAME, some)
+        script = print_changes(NAME, some)
         expected, seen = await refusal(real, script), await refusal(fake, script)
         assert (expected is None) == (seen is None), f"{script}\nkernel: {expected}\nfake: {seen}"
         if expected is not None and seen is not None and one_mistake(some):
@@ -103,7 +98,7 @@ def test_fake_does_what_the_kernel_does() -> None:
 
         @settings(suppress_health_check=[HealthCheck.too_slow])
         @given(st.lists(scripts.map(without_traps), min_size=1, max_size=8))
-        def run(scripts: list[Sequence[Command]]) -> None:
+        def run(scripts: list[Sequence[Change]]) -> None:
             runner.run(compare(FakeNft(), real, scripts))
 
         try:

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from policyd_compiler.driver import compile_snapshot
 from policyd_compiler.ir import Snapshot
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.commands import AddTable, Command, DeleteTable, print_commands
-from policyd_compiler.nft.parser import parse_commands, parse_replace, parse_table
+from policyd_compiler.nft.commands import Change, WholeTable, add, print_changes
+from policyd_compiler.nft.parser import parse_changes, parse_replace, parse_table
 from policyd_compiler.nft.printer import print_replace, print_table
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.options import Options
 from policyd_compiler.plan import plan
-from tests.applier.commands import FOUNDATION, commands
+from tests.applier.commands import FOUNDATION, changes
 from tests.oracle import Manifest
 from tests.routes import compile_world
 from tests.strategies.snapshots import snapshots
@@ -46,10 +46,13 @@ def test_tables_of_all_tiers_are_read_back(snapshot: Snapshot, how: Options) -> 
     hold(compile_snapshot(snapshot, how).table)
 
 
-@given(st.lists(commands))
-def test_commands_are_read_back(some: list[Command]) -> None:
-    for script in (tuple(some), (*FOUNDATION, *some, AddTable("a comment"), DeleteTable())):
-        assert parse_commands(print_commands("t", script)) == script
+@given(st.lists(changes))
+def test_changes_are_read_back(some: list[Change]) -> None:
+    for script in (
+        tuple(some),
+        (*FOUNDATION, *some, add(WholeTable("a comment")), Change("delete", WholeTable())),
+    ):
+        assert parse_changes(print_changes("t", script)) == script
 
 
 @given(worlds(), worlds(), nodes, options)
@@ -60,4 +63,4 @@ def test_plans_are_read_back(before: list[Manifest], after: list[Manifest], node
         if step.kind == "replace":
             assert print_replace(parse_replace(step.script)) == step.script
         else:
-            assert print_commands(new.name, parse_commands(step.script)) == step.script
+            assert print_changes(new.name, parse_changes(step.script)) == step.script

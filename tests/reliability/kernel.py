@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from policyd.applier.backend import NftBroken
 from policyd.applier.fake import FakeNft, Fault
-from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.ast import Table, TableFamily
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
 from policyd_compiler.nft.stamp import unstamp
 
@@ -45,11 +45,11 @@ class Kernel(FakeNft):
         finally:
             self.look(self.held())
 
-    async def list_table(self, name: str) -> str | None:
+    async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
         """List, or fail if that is coming."""
         if self._take("list"):
             raise NftBroken("the worker process ended", retryable=True)
-        return await super().list_table(name)
+        return await super().list_table(name, family)
 
     def tamper(self, script: str) -> None:
         """Let somebody else run a script."""

@@ -1,4 +1,4 @@
-"""The part of nftables that policyd emits, as values: one `inet` table of sets, maps and chains.
+"""The part of nftables that policyd emits, as values: tables of sets, maps and chains.
 
 Names and words are nft's own. Addresses are integers, intervals are inclusive (low, high) pairs, and every
 tuple of elements is sorted and disjoint: `nft` is never handed an overlap (NP-076, semantics). What rules
@@ -8,13 +8,16 @@ look at is a table of its own (`expressions`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NewType, TypeAlias
+from typing import Literal, NewType, TypeAlias
 
 from policyd_compiler.nft.expressions import Field, Match
 from policyd_compiler.nft.keys import Key, KeyType, SetName
 from policyd_compiler.nft.packet import HookName
 
 ChainName = NewType("ChainName", str)
+
+#: Where the table's packets come from: IPv4 and IPv6 as they are routed, or frames as a bridge forwards them.
+TableFamily: TypeAlias = Literal["inet", "bridge"]
 
 
 # --- verdicts ------------------------------------------------------------------------------------------
@@ -128,7 +131,7 @@ class VerdictMap:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The table `inet NAME`: sets, maps and chains sorted by name, base chains among them.
+    """A table: sets, maps and chains sorted by name, base chains among them. In family inet if not said.
 
     `comment` is the kernel's table comment; the agent writes its generation there.
     """
@@ -139,3 +142,4 @@ class Table:
     chains: tuple[Chain, ...] = ()
     comment: str = ""
     notes: tuple[str, ...] = ()
+    family: TableFamily = "inet"

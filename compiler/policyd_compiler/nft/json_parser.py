@@ -11,7 +11,18 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from policyd_compiler.nft.ast import Chain, ChainName, Drop, Hook, Rule, Set, Table, Verdict, VerdictMap
+from policyd_compiler.nft.ast import (
+    Chain,
+    ChainName,
+    Drop,
+    Hook,
+    Rule,
+    Set,
+    Table,
+    TableFamily,
+    Verdict,
+    VerdictMap,
+)
 from policyd_compiler.nft.json_rules import NotOurs, only, read_rule, read_verdict
 from policyd_compiler.nft.keys import TYPEOF, Key, KeyType, SetName, read_key_json
 from policyd_compiler.nft.matches import left_json
@@ -37,12 +48,12 @@ class ForeignContent(Exception):
         self.things = things
 
 
-def parse_listing(text: str, name: str) -> Table | None:
-    """The table `inet NAME` of a listing, sorted as the compiler sorts; None when it is not in there.
+def parse_listing(text: str, name: str, family: TableFamily = "inet") -> Table | None:
+    """The table of this name and family in a listing, sorted as the compiler sorts; None where there is none.
 
     Raises ForeignContent when somebody else wrote in the table, ValueError when this is no listing.
     """
-    reader = _Reader(name)
+    reader = _Reader(name, family)
     for kind, value in _listed(text):
         reader.read(kind, value)
     return reader.table()
@@ -67,8 +78,9 @@ def _listed(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 class _Reader:
     """Gathers the objects of one table."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, family: TableFamily) -> None:
         self._name = name
+        self._family = family
         self._seen = False
         self._comment = ""
         self._sets: list[Set] = []
@@ -82,7 +94,7 @@ class _Reader:
         if kind == "metainfo":
             return
         table = value.get("name") if kind == "table" else value.get("table")
-        if value.get("family") != "inet" or table != self._name:
+        if value.get("family") != self._family or table != self._name:
             return
         readers: dict[str, Callable[[dict[str, Any]], None]] = {
             "table": self._read_table,
@@ -115,6 +127,7 @@ class _Reader:
             maps=tuple(sorted(self._maps, key=lambda part: part.name)),
             chains=tuple(sorted(chains, key=lambda chain: chain.name)),
             comment=self._comment,
+            family=self._family,
         )
 
     def _read_table(self, value: dict[str, Any]) -> None:

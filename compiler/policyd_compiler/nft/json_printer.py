@@ -36,12 +36,12 @@ def print_replace_json(table: Table) -> str:
 
 
 def _commands(table: Table) -> Iterator[Json]:
-    name: dict[str, Json] = {"family": "inet", "name": table.name}
+    name: dict[str, Json] = {"family": table.family, "name": table.name}
     comment: dict[str, Json] = {"comment": table.comment} if table.comment else {}
     yield _add("table", name)
     yield {"delete": {"table": name}}
     yield _add("table", {**name, **comment})
-    place: dict[str, Json] = {"family": "inet", "table": table.name}
+    place: dict[str, Json] = {"family": table.family, "table": table.name}
     # A chain must be known before a map element or a rule names it.
     for chain in table.chains:
         yield _add("chain", {**place, **_chain(chain)})

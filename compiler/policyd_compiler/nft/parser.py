@@ -8,49 +8,49 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import cast, get_args
 
-from policyd_compiler.nft.ast import Chain, ChainName, Hook, Rule, Set, Table, Verdict, VerdictMap
+from policyd_compiler.nft.ast import (
+    Chain,
+    ChainName,
+    Hook,
+    Rule,
+    Set,
+    Table,
+    TableFamily,
+    Verdict,
+    VerdictMap,
+)
 from policyd_compiler.nft.commands import (
-    AddChain,
-    AddRule,
-    AddSet,
-    AddTable,
-    Command,
-    DeleteChain,
-    DeleteElements,
-    DeleteMap,
-    DeleteSet,
-    DeleteTable,
-    FlushChain,
-    FlushMap,
-    FlushSet,
+    ChainRule,
+    Change,
+    Elements,
+    WholeTable,
+    add,
+    delete,
+    flush,
 )
 from policyd_compiler.nft.keys import TYPEOF, Key, KeyType, SetName, parse_key
 from policyd_compiler.nft.packet import HookName
 from policyd_compiler.nft.rule_parser import number, parse_rule, parse_verdict, unquote, word
 from policyd_compiler.nft.tokens import ParseError, Tokens
 
-__all__ = ["ParseError", "Statement", "parse_commands", "parse_replace", "parse_script", "parse_table"]
+__all__ = ["ParseError", "Statement", "parse_changes", "parse_replace", "parse_script", "parse_table"]
 
 _KEY_TYPES = {f"type {kind.value}": kind for kind in KeyType} | {
     f"typeof {TYPEOF[kind]}": kind for kind in KeyType
 }
-_DONE: dict[tuple[str, str], type[FlushSet | FlushMap | DeleteSet | DeleteMap]] = {
-    ("flush", "set"): FlushSet,
-    ("flush", "map"): FlushMap,
-    ("delete", "set"): DeleteSet,
-    ("delete", "map"): DeleteMap,
-}
+_FAMILIES: tuple[TableFamily, ...] = get_args(TableFamily)
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One command on the table `inet TABLE`, and the line where it stands."""
+    """One change of a table, and the line where it stands."""
 
     line: int
+    family: TableFamily
     table: str
-    command: Command
+    change: Change
 
 
 def parse_table(text: str) -> Table:
@@ -68,18 +68,18 @@ def parse_replace(text: str) -> Table:
     tokens = Tokens(text)
     tokens.skip_space()
     notes = tokens.notes()
-    tokens.expect("add", "table", "inet")
-    name = word(tokens)
-    tokens.expect("\n", "delete", "table", "inet", name, "\n")
+    tokens.expect("add", "table")
+    family, name = _place(tokens)
+    tokens.expect("\n", "delete", "table", family, name, "\n")
     block = _block(tokens)
     tokens.skip_space()
     tokens.expect("")
     return block.table(notes)
 
 
-def parse_commands(text: str) -> tuple[Command, ...]:
-    """Read what `print_commands` printed."""
-    return tuple(statement.command for statement in parse_script(text))
+def parse_changes(text: str) -> tuple[Change, ...]:
+    """Read what `print_changes` printed."""
+    return tuple(statement.change for statement in parse_script(text))
 
 
 def parse_script(text: str) -> tuple[Statement, ...]:
@@ -99,33 +99,37 @@ def parse_script(text: str) -> tuple[Statement, ...]:
 
 def _statement(tokens: Tokens) -> Statement:
     line, verb, what = tokens.line, tokens.take(), tokens.take()
-    tokens.expect("inet")
-    table = word(tokens)
-    return Statement(line, table, _command(tokens, verb, what))
+    family, table = _place(tokens)
+    return Statement(line, family, table, _change(tokens, verb, what))
 
 
-def _command(tokens: Tokens, verb: str, what: str) -> Command:
+def _place(tokens: Tokens) -> tuple[TableFamily, str]:
+    """The family and name of a table."""
+    for family in _FAMILIES:
+        if tokens.accept(family):
+            return family, word(tokens)
+    raise tokens.error(f"no family of ours: {tokens.peek()!r}")
+
+
+def _change(tokens: Tokens, verb: str, what: str) -> Change:
     match verb, what:
         case "add", "table":
-            return AddTable(_table_comment(tokens))
+            return add(WholeTable(_table_comment(tokens)))
         case "delete", "table":
-            return DeleteTable()
+            return Change("delete", WholeTable())
         case "add", "chain":
             name = ChainName(word(tokens))
-            hook = _hook_block(tokens) if tokens.peek() == "{" else None
-            return AddChain(Chain(name, hook=hook))
-        case "flush", "chain":
-            return FlushChain(ChainName(word(tokens)))
-        case "delete", "chain":
-            return DeleteChain(ChainName(word(tokens)))
+            return add(Chain(name, hook=_hook_block(tokens) if tokens.peek() == "{" else None))
         case "add", "rule":
-            return AddRule(ChainName(word(tokens)), parse_rule(tokens))
+            return add(ChainRule(ChainName(word(tokens)), parse_rule(tokens)))
         case "add", ("set" | "map"):
-            return AddSet(_part(tokens, what, ()))
+            return add(_part(tokens, what, ()))
         case "delete", "element":
-            return _delete_elements(tokens)
-        case _ if (verb, what) in _DONE:
-            return _DONE[verb, what](SetName(word(tokens)))
+            return Change("delete", _elements_to_delete(tokens))
+        case "flush", ("chain" | "set" | "map"):
+            return flush(what, word(tokens))
+        case "delete", ("chain" | "set" | "map"):
+            return delete(what, word(tokens))
         case _:
             raise tokens.error(f"no command of ours: {verb} {what}")
 
@@ -167,8 +171,9 @@ def _hook(tokens: Tokens) -> Hook:
 class _Block:
     """A table as it is read, each part with the line where it begins."""
 
-    def __init__(self, line: int, name: str) -> None:
+    def __init__(self, line: int, family: TableFamily, name: str) -> None:
         self.line = line
+        self.family = family
         self.name = name
         self.comment = ""
         self.parts: list[tuple[int, Set | VerdictMap]] = []
@@ -184,23 +189,27 @@ class _Block:
             chains=tuple(chain for _, (_, chain) in sorted(self.chains.items())),
             comment=self.comment,
             notes=notes,
+            family=self.family,
         )
 
     def statements(self) -> Iterator[Statement]:
         """What nft makes of the block: chains first, so that elements and rules may name them."""
-        yield Statement(self.line, self.name, AddTable(self.comment))
+        yield self._statement(self.line, WholeTable(self.comment))
         for line, chain in self.chains.values():
-            yield Statement(line, self.name, AddChain(Chain(chain.name, hook=chain.hook)))
+            yield self._statement(line, Chain(chain.name, hook=chain.hook))
         for line, part in self.parts:
-            yield Statement(line, self.name, AddSet(part))
+            yield self._statement(line, part)
         for line, chain_name, rule in self.rules:
-            yield Statement(line, self.name, AddRule(chain_name, rule))
+            yield self._statement(line, ChainRule(chain_name, rule))
+
+    def _statement(self, line: int, part: WholeTable | Chain | ChainRule | Set | VerdictMap) -> Statement:
+        return Statement(line, self.family, self.name, add(part))
 
 
 def _block(tokens: Tokens) -> _Block:
     line = tokens.line
-    tokens.expect("table", "inet")
-    block = _Block(line, word(tokens))
+    tokens.expect("table")
+    block = _Block(line, *_place(tokens))
     tokens.expect("{")
     tokens.skip_space()
     while not tokens.accept("}"):
@@ -302,7 +311,7 @@ def _key(tokens: Tokens, kind: KeyType, words: list[str], interval: bool) -> Key
         raise tokens.error(str(error)) from None
 
 
-def _delete_elements(tokens: Tokens) -> DeleteElements:
+def _elements_to_delete(tokens: Tokens) -> Elements:
     name = SetName(word(tokens))
     tokens.expect("{")
     tokens.skip_space()
@@ -316,7 +325,7 @@ def _delete_elements(tokens: Tokens) -> DeleteElements:
     if not found:
         raise tokens.error("no elements to delete")
     kind = _kind_of(found[0])
-    return DeleteElements(name, kind, tuple(_key(tokens, kind, words, interval=False) for words in found))
+    return Elements(name, kind, tuple(_key(tokens, kind, words, interval=False) for words in found))
 
 
 def _kind_of(words: list[str]) -> KeyType:

@@ -17,6 +17,7 @@ from policyd_compiler.nft.ast import (
     Chain,
     Drop,
     Goto,
+    Hook,
     Jump,
     Reject,
     Return,
@@ -37,13 +38,13 @@ PER_LINE = 8
 def print_replace(table: Table) -> str:
     """The script that puts `table` in the place of whatever table of that name there is, or none."""
     head = "".join(f"# {note}\n" for note in table.notes)
-    name = f"inet {table.name}"
+    name = f"{table.family} {table.name}"
     return f"{head}add table {name}\ndelete table {name}\n{print_table(table)}"
 
 
 def print_table(table: Table) -> str:
     """The table as one block, in nft's own syntax."""
-    lines = [f"table inet {table.name} {{"]
+    lines = [f"table {table.family} {table.name} {{"]
     if table.comment:
         lines.append(f"\tcomment {quote(table.comment)}")
     parts: tuple[Set | VerdictMap, ...] = (*table.sets, *table.maps)
@@ -80,10 +81,14 @@ def _chain_lines(chain: Chain) -> Iterator[str]:
     yield from (f"\t# {note}" for note in chain.notes)
     yield f"\tchain {chain.name} {{"
     if chain.hook is not None:
-        hook = chain.hook
-        yield f"\t\ttype filter hook {hook.hook} priority {hook.priority}; policy accept;"
+        yield f"\t\t{print_hook(chain.hook)}"
     yield from (f"\t\t{print_rule(rule)}" for rule in chain.rules)
     yield "\t}"
+
+
+def print_hook(hook: Hook) -> str:
+    """What makes a chain a base chain."""
+    return f"type filter hook {hook.hook} priority {hook.priority}; policy accept;"
 
 
 def element_lines(part: Set | VerdictMap) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from policyd_compiler.nft.ast import ChainName, Jump, Set, Table, VerdictMap
-from policyd_compiler.nft.commands import AddSet, print_commands
+from policyd_compiler.nft.commands import add, print_changes
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
 from policyd_compiler.nft.keys import TYPEOF, KeyType, SetName
 from policyd_compiler.nft.parser import parse_table
@@ -69,7 +69,7 @@ def test_no_set_is_declared_by_its_type(kind: KeyType) -> None:
         VerdictMap(SetName("m"), kind, ((_key(kind), Jump(ChainName("c"))),)),
     )
     text = print_table(Table("t", sets=parts[:1], maps=parts[1:], chains=()))
-    text += print_commands("t", [AddSet(part) for part in parts])
+    text += print_changes("t", [add(part) for part in parts])
     assert text.count(f"typeof {TYPEOF[kind]}") == 4
     assert "type " not in text
 
