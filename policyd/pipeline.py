@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from policyd.cluster.attachments import attached
 from policyd.cluster.findings import Finding
+from policyd.cluster.idle import IdlePeer
 from policyd.cluster.resolve import resolve
 from policyd.cluster.state import ClusterState
 from policyd_compiler.driver import compile_snapshot
@@ -30,6 +31,8 @@ class Stats:
     rules: int
     sets: int
     elements: int
+    #: Peers, of policies that select pods of the node, that select no pod with an address.
+    idle_peers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Build:
     """One node's ruleset, the snapshot it was compiled from, and what was odd in the cluster.
 
     `owners`: for each chain, set and map, the policies (`namespace/name`) that it serves. `warnings` hold the
-    sentences of `findings`, too.
+    sentences of `findings`, too. `idle`: peers that select nobody, told by who compiles once
+    (`cluster/idle.py`), as that may be so for long.
     """
 
     snapshot: Snapshot
@@ -46,6 +50,7 @@ class Build:
     warnings: tuple[str, ...]
     stats: Stats
     findings: tuple[Finding, ...] = ()
+    idle: tuple[IdlePeer, ...] = ()
 
 
 def build(
@@ -63,8 +68,8 @@ def build(
     guarded = bool(options.pod_interfaces)
     findings = tuple(replace(f, is_open=f.is_open and not guarded) for f in resolved.findings)
     warnings = (*resolved.warnings, *(finding.text for finding in findings))
-    stats = _count(snapshot, table)
-    return Build(snapshot, table, lowered.owners, warnings, stats, findings)
+    stats = replace(_count(snapshot, table), idle_peers=len(resolved.idle))
+    return Build(snapshot, table, lowered.owners, warnings, stats, findings, resolved.idle)
 
 
 def _count(snapshot: Snapshot, table: Table) -> Stats:

@@ -51,6 +51,7 @@ class Size(_Answer):
     rules: int = 0
     sets: int = 0
     elements: int = 0
+    idle_peers: int = 0
 
 
 class InForce(_Answer):

@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
     loaded = load_cluster(args)
     node = choose_node(args.node, loaded.state)
     built = build(loaded.state, node, compiler_options(args))
-    told = (*loaded.warnings, *build_warnings(built, one_node=True))
+    told = (*loaded.warnings, *build_warnings(loaded.state, built, one_node=True))
     terminal.tell(tuple(dict.fromkeys(told)), colored=terminal.uses_color(args.color, sys.stderr))
     return _try(built) if args.dry_run else _apply(built, cut=args.live_connections == "cut")
 

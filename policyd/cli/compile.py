@@ -113,7 +113,7 @@ def main(args: Namespace) -> int:
         built = build(state, node, compiler_options(args))
         if args.generation is not None:
             built = replace(built, table=stamp(built.table, args.generation))
-        told.extend(build_warnings(built, one_node=not args.all_nodes))
+        told.extend(build_warnings(state, built, one_node=not args.all_nodes))
         if args.check:
             refusals = check(node, print_replace(built.table), built.owners)
             told.extend(refusals)

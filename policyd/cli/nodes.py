@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator
 
+from policyd.cluster.idle import idle_warnings
 from policyd.cluster.state import ClusterState
 from policyd.errors import Diagnostic, WrongUsage
 from policyd.kube.syntax import did_you_mean, quote
@@ -42,14 +43,17 @@ def choose_nodes(args: Namespace, state: ClusterState) -> tuple[str, ...]:
     return (choose_node(args.node, state, "name one with --node, or take --all-nodes"),)
 
 
-def build_warnings(built: Build, *, one_node: bool) -> Iterator[Diagnostic]:
-    """What is odd in the cluster, and that a node without pods has a ruleset that opens everything."""
+def build_warnings(state: ClusterState, built: Build, *, one_node: bool) -> Iterator[Diagnostic]:
+    """What is odd in the cluster, peers that select nobody, and that a node without pods is all open."""
     warnings = list(built.warnings)
     if not built.stats.pods and one_node:
         warnings.append(
             f"no pod of node {built.snapshot.node} has an address: the ruleset lets everything pass"
         )
     yield from (Diagnostic("policyd", 0, 0, "warning", text) for text in warnings)
+    for source, text in idle_warnings(state, built.idle):
+        file, line = (source.file, source.line) if source else ("policyd", 0)
+        yield Diagnostic(file, line, 1 if line else 0, "warning", text)
 
 
 def _list(nodes: tuple[str, ...]) -> str:

@@ -41,7 +41,9 @@ def lines(found: AgentState | Remains, now: float) -> Iterator[str]:
             "pods", f"{size.pods} on this node: {size.isolated} isolated, {size.pods - size.isolated} open"
         )
         closed = f"; quarantined, so that their pods are closed: {_names(found.quarantined)}"
-        yield _line("policies", f"{size.policies} that select pods here{closed if found.quarantined else ''}")
+        idle = f"; {size.idle_peers} of their peers select no pod with an address" if size.idle_peers else ""
+        closed = closed if found.quarantined else ""
+        yield _line("policies", f"{size.policies} that select pods here{closed}{idle}")
         yield _line(
             "ruleset", f"{size.rules} rules, {size.chains} chains, {size.sets} sets, {size.elements} elements"
         )

@@ -61,10 +61,15 @@ class RuleResolver:
         self._ingress: dict[tuple[int, SubjectPorts | None], tuple[Rule, ...]] = {}
         self._blocks: dict[IPBlock, Peers] = {}
         self._groups: set[int] = set()
+        self._idle: dict[tuple[int, int], tuple[NetworkPolicy, PodPeer]] = {}
 
     def groups(self) -> tuple[int, ...]:
         """What the selectors resolved so far select, as masks, where it was much; the largest first."""
         return tuple(sorted(self._groups, key=lambda mask: (-mask.bit_count(), mask))[:MOST_GROUPS])
+
+    def idle(self) -> tuple[tuple[NetworkPolicy, PodPeer], ...]:
+        """The peers resolved so far that select no pod, each with its policy."""
+        return tuple(self._idle.values())
 
     def egress(self, policy: NetworkPolicy) -> tuple[Rule, ...]:
         """The egress rules of a policy: the same for every pod that it selects."""
@@ -137,9 +142,12 @@ class RuleResolver:
                         if namespaces is None
                         else self._index.in_namespaces(namespaces)
                     )
-                    selected = self._claims.held(where & self._index.select(pods))
+                    matched = where & self._index.select(pods)
+                    selected = self._claims.held(matched)
                     if selected.bit_count() >= GROUP_PODS:
                         self._groups.add(selected)
+                    elif not matched:
+                        self._idle.setdefault((id(policy), id(peer)), (policy, peer))
                     hosts |= selected
                 case IPBlock():
                     block = self._block(peer)

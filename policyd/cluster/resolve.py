@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
 from policyd.cluster.findings import Finding, key_of
+from policyd.cluster.idle import IdlePeer
 from policyd.cluster.index import PodIndex, bits_of, mask_of
 from policyd.cluster.ownership import claim_addresses
 from policyd.cluster.peers import RuleResolver, SubjectPorts, uses_names
@@ -40,11 +41,15 @@ _Part: TypeAlias = tuple[tuple[int, ...], SubjectPorts | None]
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A snapshot, and what was odd in the cluster: sentences, and what is odd about addresses."""
+    """A snapshot, and what was odd in the cluster.
+
+    `warnings` are sentences, `findings` are about addresses, `idle` are peers that select nobody.
+    """
 
     snapshot: Snapshot
     warnings: tuple[str, ...]
     findings: tuple[Finding, ...]
+    idle: tuple[IdlePeer, ...] = ()
 
 
 def resolve(state: ClusterState, node: str, quarantined: frozenset[str] = frozenset()) -> Resolved:
@@ -69,7 +74,7 @@ def resolve(state: ClusterState, node: str, quarantined: frozenset[str] = frozen
     ordered = tuple(sorted(endpoints, key=lambda e: e.key))
     snapshot = Snapshot(node, claims.hosts, ordered, groups=resolver.groups())
     findings = tuple(_placed(finding, state, node) for finding in claims.findings)
-    return Resolved(snapshot, missing, findings)
+    return Resolved(snapshot, missing, findings, resolver.idle())
 
 
 def _known_namespaces(state: ClusterState) -> tuple[Mapping[str, Namespace], tuple[str, ...]]:

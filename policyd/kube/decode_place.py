@@ -41,6 +41,6 @@ def decode_node(raw: Mapping[str, object], metadata: Metadata, reading: Reading)
         except ValueError as error:
             # Host names are listed here too, and one that reads as an address is one.
             if text is not None and entry.get("type") in IP_TYPES:
-                # No policy needs a node's address, so nothing is wrong in what is enforced.
+                # No pod can claim what is no address (NP-167), so nothing is wrong in what is enforced.
                 reading.warn((*path, "address"), str(error))
     return Node(metadata.name, metadata.labels, tuple(dict.fromkeys(found)), reading.source(()))

@@ -305,3 +305,22 @@ def test_names_of_files_cannot_add_to_the_script(tmp_path: Path, call: Call) -> 
     result = call("compile", "-f", path, "--node", "n1")
     assert result.code == 0
     assert not any(line.startswith("delete table inet other") for line in result.out.splitlines())
+
+
+def test_a_peer_that_selects_nobody_is_a_warning_where_its_rule_was_written(
+    tmp_path: Path, call: Call
+) -> None:
+    """The commonest question about NetworkPolicy: why does my rule for a host-network pod do nothing?"""
+    path = tmp_path / "web.yaml"
+    path.write_text(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: host, namespace: shop}\n"
+        "spec:\n  podSelector: {}\n  ingress:\n  - from:\n    - podSelector: {matchLabels: {pod: proxy}}\n"
+    )
+    shop = tmp_path / "shop.json"
+    shop.write_text(as_list(*SHOP))
+    result = call("compile", "-f", shop, "-f", path, "--node", "n1", "-o", "summary")
+    assert result.code == 0
+    first, last = result.err.splitlines()
+    said = "NetworkPolicy shop/host: spec.ingress[0].from[0] selects only pods on the host's network"
+    assert first.startswith(f"{path}:7:1: warning: {said}")
+    assert last == "policyd: 1 warning"

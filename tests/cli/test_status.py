@@ -97,6 +97,7 @@ def test_without_privileges_it_says_what_it_could_not_see(node: Namespace) -> No
 CLOSED = "quarantined, so that their pods are closed"
 ODD = "is not wholly understood, and closed as far as it is not"
 ENFORCED = InForce(generation=7, since=0.0, stats=Size(pods=12, isolated=5, policies=3))
+IDLE = InForce(generation=7, since=0.0, stats=Size(pods=12, isolated=5, policies=3, idle_peers=2))
 GOOD = AgentState(
     settings={"node": "n1"},
     enforced=ENFORCED,
@@ -116,6 +117,10 @@ GOOD = AgentState(
         (
             GOOD.model_copy(update={"quarantined": tuple(f"a/{n}" for n in range(7))}),
             f"  policies   3 that select pods here; {CLOSED}: a/0, a/1, a/2, a/3, a/4 and 2 more",
+        ),
+        (
+            GOOD.model_copy(update={"enforced": IDLE}),
+            "  policies   3 that select pods here; 2 of their peers select no pod with an address",
         ),
         (
             GOOD.model_copy(
