@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 RESCAN_MILLISECONDS = 2000
 DEBOUNCE_MILLISECONDS = 20
 STEP_MILLISECONDS = 5
+#: What every runtime calls the interface whose addresses are the pod's; net1 and others are of further
+#: networks, which policies do not know (NP-113).
+POD_INTERFACE = "eth0"
 #: A result has some KB; what is longer is none.
 MAX_BYTES = 1 << 20
 
@@ -76,7 +79,7 @@ class CniCache:
 
     async def _look(self) -> None:
         if await asyncio.to_thread(self._load):
-            # Of several results for one pod the last counts: its sandbox was made anew.
+            # Of several results for one pod's interface the last counts: its sandbox was made again.
             found = sorted(self._known.values(), key=lambda known: known[0])
             self._sink({hint.uid: hint for _, hint in found if hint is not None})
 
@@ -117,7 +120,7 @@ def read_hint(value: object) -> Hint | None:
             ]
         case _:
             return None
-    if device == "lo" or not texts or not uids or not isinstance(uids[0], str):
+    if device != POD_INTERFACE or not texts or not uids or not isinstance(uids[0], str):
         return None
     try:
         found = {(ip := ip_interface(text).ip).version: int(ip) for text in reversed(texts)}

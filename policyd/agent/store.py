@@ -64,7 +64,7 @@ class ObjectStore:
         """This node's pods that have a network of their own, with what the network plugin said of them."""
         return tuple(
             _local_pod(key, pod, self._hints.get(pod.uid))
-            for key, pod in self._pods.items()
+            for key, pod in self._hinted().items()
             if pod.node == self._node and not pod.host_network and not pod.terminal
         )
 
@@ -118,18 +118,33 @@ class ObjectStore:
 
     def state(self) -> ClusterState:
         """The cluster now, as a value: later events do not change it."""
-        pods = dict(self._pods)
-        if self._hints:
-            waiting = {k: self._hints[p.uid] for k, p in pods.items() if self._is_waiting(p)}
-            pods |= {k: replace(pods[k], v4=hint.v4, v6=hint.v6) for k, hint in waiting.items()}
         return ClusterState(
-            pods,
+            self._hinted(),
             dict(self._namespaces),
             dict(self._policies),
             dict(self._nodes),
             self._attachments,
             self._missing_namespaces,
         )
+
+    def _hinted(self) -> dict[str, Pod]:
+        """The pods, those that wait for an address with what the network plugin said of it.
+
+        What the API server gives to another live pod is that pod's: a hint may be stale.
+        """
+        pods = dict(self._pods)
+        waiting = {k: p for k, p in pods.items() if self._is_waiting(p)} if self._hints else {}
+        if waiting:
+            live = [p for p in pods.values() if not p.terminal and not p.host_network]
+            v4, v6 = {p.v4 for p in live}, {p.v6 for p in live}
+            for key, pod in waiting.items():
+                hint = self._hints[pod.uid]
+                pods[key] = replace(
+                    pod,
+                    v4=None if hint.v4 in v4 else hint.v4,
+                    v6=None if hint.v6 in v6 else hint.v6,
+                )
+        return pods
 
     def _of(
         self, kind: Kind
@@ -167,6 +182,5 @@ class ObjectStore:
 
 
 def _local_pod(key: str, pod: Pod, hint: Hint | None) -> LocalPod:
-    v4, v6 = (pod.v4, pod.v6) if pod.has_address or hint is None else (hint.v4, hint.v6)
-    addresses = frozenset((family, a) for family, a in ((4, v4), (6, v6)) if a is not None)
+    addresses = frozenset((family, a) for family, a in ((4, pod.v4), (6, pod.v6)) if a is not None)
     return LocalPod(key, addresses) if hint is None else LocalPod(key, addresses, hint.interfaces, hint.mac)

@@ -42,6 +42,7 @@ def test_a_result_is_a_hint_for_its_pod() -> None:
         {**RESULT, "cniArgs": [["K8S_POD_UID"]]}, {**RESULT, "cniArgs": [["K8S_POD_UID", 7]]},
         {**RESULT, "result": {"ips": []}}, {**RESULT, "cniArgs": [[["K8S_POD_UID"], 7]]},
         {**RESULT, "result": {"ips": [{"address": "10.0.0.300/24"}]}}, {**RESULT, "result": {"ips": [None]}},
+        {**RESULT, "ifName": "net1"}, {**RESULT, "ifName": "eth1"},
     ],
 )  # fmt: skip
 def test_anything_else_is_none(other: object) -> None:
@@ -72,6 +73,31 @@ def test_a_hint_counts_until_the_api_server_tells() -> None:
 
 
 @pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (replace(PENDING, uid="uid-2", name="db", v4=9), (None, 6)),
+        (replace(PENDING, uid="uid-2", name="db", v4=9, node="n2"), (None, 6)),
+        (replace(PENDING, uid="uid-2", name="db", v4=9, v6=6), (None, None)),
+        (replace(PENDING, uid="uid-2", name="db", v4=9, deleting=True), (None, 6)),
+        (replace(PENDING, uid="uid-2", name="db", v4=9, terminal=True), (9, 6)),
+        (replace(PENDING, uid="uid-2", name="db", v4=9, host_network=True), (9, 6)),
+        (replace(PENDING, uid="uid-2", name="db", v4=6, v6=9), (9, 6)),
+    ],
+)
+def test_a_hint_takes_no_address_of_another_live_pod(
+    other: Pod, expected: tuple[int | None, int | None]
+) -> None:
+    """Else who writes libcni's results, or a second network's, would open what the other is isolated for."""
+    store = ObjectStore("n1", asyncio.Event())
+    store.apply([Upsert("shop/web", PENDING), Upsert("shop/db", other)])
+    store.hint({"uid-1": Hint("uid-1", 9, 6)})
+    web, db = (store.state().pods[f"shop/{name}"] for name in ("web", "db"))
+    assert ((web.v4, web.v6), db) == (expected, other)
+    [local] = [found for found in store.local_pods() if found.key == "shop/web"]
+    assert local.addresses == {(f, a) for f, a in zip((4, 6), expected, strict=True) if a is not None}
+
+
+@pytest.mark.parametrize(
     "other",
     [replace(PENDING, node="n2"), replace(PENDING, uid="uid-3"), replace(PENDING, terminal=True)],
 )
@@ -90,6 +116,8 @@ def test_the_directory_is_followed_from_before_it_is_there(tmp_path: Path) -> No
         directory.mkdir()
         write(directory, "broken-0-eth0", "{")
         write(directory, "cbr0-0a1b-eth0", json.dumps(RESULT))
+        second = {**RESULT, "ifName": "net1", "result": {"ips": [{"address": "192.168.1.50/24"}]}}
+        write(directory, "macvlan-0a1b-net1", json.dumps(second))  # a second network's, and the last
         cache = CniCache(directory, lambda hints: told.append(dict(hints)))
         task = asyncio.create_task(cache.run())
         await eventually(lambda: told)

@@ -106,6 +106,22 @@ AGENT = (
         f"{LOOP}::test_nothing_is_written_before_every_kind_is_complete",
     ),
     Fault(
+        "a second network's address is the pod's",
+        "NP-113",
+        "policyd/agent/cni_cache.py",
+        "if device != POD_INTERFACE or",
+        'if device == "lo" or',
+        "tests/agent/test_cni_cache.py::test_the_directory_is_followed_from_before_it_is_there",
+    ),
+    Fault(
+        "a hint takes another pod's address",
+        "NP-166",
+        "policyd/agent/store.py",
+        "v4=None if hint.v4 in v4 else hint.v4,",
+        "v4=hint.v4,",
+        "tests/agent/test_cni_cache.py::test_a_hint_takes_no_address_of_another_live_pod[other0-expected0]",
+    ),
+    Fault(
         "what an API server has not told yet is taken as not there",
         "NP-168",
         "policyd/agent/daemon.py",
