@@ -17,7 +17,6 @@ from policyd.cli.flags import (
     add_color_flag,
     add_compiler_flags,
     add_manifest_flags,
-    compiler_options,
     node_name,
 )
 from policyd.cli.loading import load_cluster
@@ -72,8 +71,8 @@ def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
         files = "".join(f" -f {printable(name)}" for name in args.files)
         raise WrongUsage(f"files are named with -f, each with its own:{files}")
     loaded = load_cluster(args)
-    node = choose_node(args.node, loaded.state)
-    built = build(loaded.state, node, compiler_options(args))
+    node = choose_node(loaded.node, loaded.state)
+    built = build(loaded.state, node, loaded.options)
     told = (*loaded.warnings, *build_warnings(loaded.state, built, one_node=True))
     terminal.tell(tuple(dict.fromkeys(told)), colored=terminal.uses_color(args.color, sys.stderr))
     return _try(built) if args.dry_run else _apply(built, cut=args.live_connections == "cut")

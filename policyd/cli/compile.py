@@ -14,7 +14,6 @@ from policyd.cli.flags import (
     add_color_flag,
     add_compiler_flags,
     add_manifest_flags,
-    compiler_options,
     generation,
     node_name,
 )
@@ -109,8 +108,8 @@ def main(args: Namespace) -> int:
     refused = False
     text = ""
     suffix, print_build = FORMATS[args.output]
-    for node in choose_nodes(args, state):
-        built = build(state, node, compiler_options(args))
+    for node in choose_nodes(loaded.node, state, all_nodes=args.all_nodes):
+        built = build(state, node, loaded.options)
         if args.generation is not None:
             built = replace(built, table=stamp(built.table, args.generation))
         told.extend(build_warnings(state, built, one_node=not args.all_nodes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from dataclasses import fields
+from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from policyd.cluster.state import MissingNamespaces
@@ -32,6 +33,9 @@ def add_manifest_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--kubeconfig", metavar="FILE", help="for --live; else $KUBECONFIG, or ~/.kube/config")
     group.add_argument("--context", metavar="NAME", help="for --live: a context of the kubeconfig")
+    group.add_argument(
+        "--config", type=Path, metavar="FILE", help="for --live: the agent's settings (POLICYD_CONFIG)"
+    )
     group.add_argument("-R", "--recursive", action="store_true", help="read the folders of a directory, too")
     group.add_argument(
         "-n",
@@ -97,18 +101,17 @@ def add_compiler_flags(parser: argparse.ArgumentParser) -> None:
         text = f"{option.metadata['help']}{f' ({option.default})' if option.default else ''}"
         flag = f"--{option.name.replace('_', '-')}"
         if get_origin(choices[option.name]) is Literal:
-            group.add_argument(
-                flag, choices=get_args(choices[option.name]), default=option.default, help=text
-            )
+            group.add_argument(flag, choices=get_args(choices[option.name]), help=text)
         elif isinstance(option.default, tuple):
-            group.add_argument(flag, type=_interfaces, default=option.default, metavar="NAMES", help=text)
+            group.add_argument(flag, type=_interfaces, metavar="NAMES", help=text)
         else:
-            group.add_argument(flag, type=_table, default=option.default, help=text)
+            group.add_argument(flag, type=_table, metavar="NAME", help=text)
 
 
 def compiler_options(args: argparse.Namespace) -> Options:
-    """What is compiled, by the flags of `add_compiler_flags`."""
-    return Options(**{option.name: getattr(args, option.name) for option in fields(Options)})
+    """What is compiled, by the flags of `add_compiler_flags`; what is not given is as by default."""
+    given = {option.name: getattr(args, option.name) for option in fields(Options)}
+    return Options(**{name: value for name, value in given.items() if value is not None})
 
 
 def add_color_flag(parser: argparse._ActionsContainer) -> None:

@@ -12,16 +12,21 @@ import os
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 
 from policyd.agent.store import ObjectStore
 from policyd.cli import terminal
+from policyd.cli.agent_answers import settings_as_agent
 from policyd.cli.loading import Loaded
+from policyd.cli.setting_flags import settings_of
+from policyd.config import Settings
 from policyd.errors import Diagnostic, EnvironmentRefused
 from policyd.kube.syntax import printable
 from policyd.watcher.reflector import Reflector
 from policyd.watcher.resource import RESOURCES
 from policyd.watcher.status import Trouble
 from policyd.watcher.transport import connect, find_access
+from policyd_compiler.options import Options
 
 #: How long the first complete lists may take; 100 000 pods take some 15 s.
 PATIENCE = 60.0
@@ -37,7 +42,9 @@ def load_live(args: Namespace) -> Loaded:
 
 
 async def _load(args: Namespace) -> Loaded:
-    connection = await connect(find_access(args.kubeconfig, args.context, os.environ))
+    settings = await _settings(args)
+    access = find_access(settings.kubeconfig or None, settings.context or None, os.environ)
+    connection = await connect(access)
     wake = asyncio.Event()
     store = ObjectStore("", wake)
     reflectors = [Reflector(resource, connection, store.apply) for resource in RESOURCES]
@@ -59,7 +66,27 @@ async def _load(args: Namespace) -> Loaded:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await connection.close()
-    return Loaded(store.state(), tuple(sorted(_mistakes(reflectors))))
+    told = tuple(sorted(_mistakes(reflectors)))
+    return Loaded(store.state(), told, settings.options(), settings.node or None)
+
+
+async def _settings(args: Namespace) -> Settings:
+    """The settings that the agent here has, by the environment, its file and its own word; flags win.
+
+    What is compiled otherwise than by default is told, unless a flag says so.
+    """
+    loaded = settings_of(args)
+    settings = await settings_as_agent(loaded)
+    told = []
+    for option in fields(Options):
+        value, origin = getattr(settings, option.name), loaded.origins[option.name]
+        if value != option.default and origin != "flag":
+            text = ",".join(value) if isinstance(value, tuple) else value
+            origin = "the agent here" if origin == "default" else origin
+            told.append(f"--{option.name.replace('_', '-')} {text} ({origin})")
+    if told:
+        terminal.say(printable(f"settings in force: {', '.join(told)}"))
+    return settings
 
 
 def _troubles(reflectors: Sequence[Reflector]) -> dict[str, Trouble]:

@@ -8,23 +8,29 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import assert_never, cast
 
-from policyd.cli.flags import missing_namespaces, reading_options
+from policyd.cli.flags import compiler_options, missing_namespaces, reading_options
 from policyd.cli.inputs import STDIN, Text, read_inputs
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.errors import BadInput, Diagnostic, WrongUsage
 from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.objects import KubeObject
 from policyd.kube.syntax import printable
+from policyd_compiler.options import Options
 
 KINDS = "Namespace, Node, Pod or NetworkPolicy"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A cluster without mistakes, and what should be said about it nevertheless."""
+    """A cluster without mistakes, what should be said about it nevertheless, and what to compile of it.
+
+    `node` is None where nobody named one.
+    """
 
     state: ClusterState
     warnings: tuple[Diagnostic, ...]
+    options: Options
+    node: str | None
 
 
 def load_cluster(args: Namespace) -> Loaded:
@@ -58,7 +64,8 @@ def load_cluster(args: Namespace) -> Loaded:
         )
     if _has_errors(told):
         raise BadInput(tuple(sorted(told)))
-    return Loaded(ClusterState.of(objects, missing_namespaces(args)), tuple(sorted(told)))
+    state = ClusterState.of(objects, missing_namespaces(args))
+    return Loaded(state, tuple(sorted(told)), compiler_options(args), args.node)
 
 
 def _check_flags(args: Namespace) -> None:
@@ -67,8 +74,8 @@ def _check_flags(args: Namespace) -> None:
         raise WrongUsage("either manifests (-f) or the cluster as it is (--live), not both")
     if args.live and args.missing_namespaces == MissingNamespaces.NAMED.value:
         raise WrongUsage("--missing-namespaces named is for manifests: in a cluster they may come any moment")
-    if not args.live and (args.kubeconfig or args.context):
-        raise WrongUsage("--kubeconfig and --context are for --live")
+    if not args.live and (args.kubeconfig or args.context or args.config):
+        raise WrongUsage("--kubeconfig, --context and --config are for --live")
 
 
 def _load_argument(argument: str, args: Namespace) -> tuple[list[KubeObject], list[Diagnostic]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterator
 
 from policyd.cluster.idle import idle_warnings
@@ -35,12 +34,12 @@ def choose_node(named: str | None, state: ClusterState, hint: str = "name one wi
     return known[0]
 
 
-def choose_nodes(args: Namespace, state: ClusterState) -> tuple[str, ...]:
+def choose_nodes(named: str | None, state: ClusterState, *, all_nodes: bool) -> tuple[str, ...]:
     """All nodes with `--all-nodes`, else one. Raises WrongUsage."""
     known = state.node_names()
-    if args.all_nodes and known:
+    if all_nodes and known:
         return known
-    return (choose_node(args.node, state, "name one with --node, or take --all-nodes"),)
+    return (choose_node(named, state, "name one with --node, or take --all-nodes"),)
 
 
 def build_warnings(state: ClusterState, built: Build, *, one_node: bool) -> Iterator[Diagnostic]:

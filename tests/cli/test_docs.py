@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import asdict
 from importlib import import_module
 
 import pytest
@@ -12,6 +13,7 @@ from policyd.cli.compile import FORMATS
 from policyd.cli.frame import CLOSED_PIPE, COMMANDS
 from policyd.cli.schema import SCHEMAS
 from policyd.errors import Exit
+from policyd_compiler.options import Options
 from tests.cli.calls import ROOT
 
 PAGE = (ROOT / "docs" / "cli.md").read_text()
@@ -68,12 +70,12 @@ def test_every_output_is_documented() -> None:
 
 
 def test_every_default_is_documented() -> None:
-    """Those that argparse knows, of the commands whose flags are written out here."""
+    """Those that argparse or the compiler knows, of the commands whose flags are written out here."""
+    options = asdict(Options())
     parser = argparse.ArgumentParser()
     import_module("policyd.cli.compile").add_parser(parser.add_subparsers())
     [subparsers] = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     for action in subparsers.choices["compile"]._actions:
-        if isinstance(action.default, str) and action.option_strings and action.dest != "help":
-            assert re.search(rf"`{action.option_strings[-1]}`[^|]*\| `{action.default}` \|", PAGE), (
-                action.dest
-            )
+        default = action.default or options.get(action.dest)
+        if isinstance(default, str) and action.option_strings and action.dest != "help":
+            assert re.search(rf"`{action.option_strings[-1]}`[^|]*\| `{default}` \|", PAGE), action.dest

@@ -7,6 +7,8 @@ import signal
 import socket
 from pathlib import Path
 
+import pytest
+
 from policyd.errors import Exit
 from tests.cli.calls import SHOP, Result, as_list, finish, start
 from tests.watcher.emulator import KINDS, POLICIES, Emulator
@@ -25,14 +27,15 @@ def cluster() -> Emulator:
     return emulator
 
 
-def compile_live(emulator: Emulator, folder: Path) -> Result:
-    """Compile n1 of what a server holds."""
+def compile_live(emulator: Emulator, folder: Path, *flags: str) -> Result:
+    """Compile what a server holds: for n1, or as these flags say."""
 
     async def ask() -> Result:
         async with emulator.serve():
             write_kubeconfig(folder / "config", emulator.url)
-            line = ("compile", "--live", "--kubeconfig", folder / "config", "--node", "n1")
-            return await asyncio.to_thread(lambda: finish(start(*line)))
+            line = ("compile", "--live", "--kubeconfig", folder / "config")
+            more = flags or ("--node", "n1")
+            return await asyncio.to_thread(lambda: finish(start(*line, *more)))
 
     return run(ask())
 
@@ -43,6 +46,44 @@ def test_a_cluster_and_its_manifests_are_the_same_bytes(tmp_path: Path) -> None:
     read = finish(start("compile", "-f", file, "--node", "n1", "--no-sources"))
     assert "10.244.1.10" in read.out
     assert compile_live(cluster(), tmp_path) == Result(Exit.OK, read.out, "")
+
+
+@pytest.mark.parametrize("source", ["environment", "file", "flag"])
+def test_it_compiles_with_the_settings_of_the_agent(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `kubectl exec POD -- policyd compile --live` must: the container's variables are the agent's."""
+    file = tmp_path / "shop.json"
+    file.write_text(as_list(*SHOP))
+    flags = ("--node", "n1", "--pod-interfaces", "cni0,veth*", "--deny", "reject")
+    expected = finish(start("compile", "-f", file, "--no-sources", *flags)).out
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("node: n1\npod_interfaces: [cni0, veth*]\ndeny: reject\n")
+    if source == "environment":
+        monkeypatch.setenv("POLICYD_NODE", "n1")
+        monkeypatch.setenv("POLICYD_POD_INTERFACES", "cni0,veth*")
+        monkeypatch.setenv("POLICYD_DENY", "reject")
+        result = compile_live(cluster(), tmp_path, "-o", "nft")
+    elif source == "file":
+        monkeypatch.setenv("POLICYD_DENY", "drop")  # which a flag outweighs
+        result = compile_live(cluster(), tmp_path, "--config", str(settings), "--deny", "reject")
+    else:
+        monkeypatch.setenv("POLICYD_POD_INTERFACES", "eth9")
+        result = compile_live(cluster(), tmp_path, *flags)
+    assert (result.code, result.out) == (Exit.OK, expected)
+    origin = {"environment": "(environment)", "file": f"({settings})", "flag": ""}[source]
+    assert ("--pod-interfaces cni0,veth*" in result.err) == bool(origin)
+    assert origin in result.err
+
+
+def test_manifests_are_compiled_the_same_whatever_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "shop.json"
+    file.write_text(as_list(*SHOP))
+    plain = finish(start("compile", "-f", file, "--node", "n1"))
+    monkeypatch.setenv("POLICYD_POD_INTERFACES", "cni0")
+    assert finish(start("compile", "-f", file, "--node", "n1")) == plain
 
 
 def test_what_is_not_understood_is_a_warning_with_its_place(tmp_path: Path) -> None:
