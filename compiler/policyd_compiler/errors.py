@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class CompilerBug(Exception):
-    """An invariant of ours does not hold. Never caught below `main`."""
+    """An invariant of ours does not hold. Caught by `main`, and by the agent, which looks for culprits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from policyd.agent.status import Status
@@ -32,6 +32,8 @@ class Condition:
 #: Every condition by name, so that a metric can be 0 before it was ever 1, and the docs can list them.
 NAMES = (
     "syncing",
+    "compile-failing",
+    "compile-slow",
     "apply-failing",
     "policy-quarantined",
     "watch-forbidden",
@@ -48,22 +50,38 @@ NAMES = (
 )
 
 
-def of_reconciler(status: Status, waiting_for: tuple[str, ...]) -> tuple[Condition, ...]:
-    """What keeps the ruleset from being in force."""
+#: A compilation that lasts so long holds up changes; those of docs/scaling.md take a third of it at most.
+SLOW_SECONDS = 10.0
+
+
+def of_reconciler(status: Status, waiting_for: tuple[str, ...], now: float) -> tuple[Condition, ...]:
+    """What keeps the ruleset from being in force. `now` is the monotonic clock's."""
     found: list[Condition] = []
     if waiting_for:
         found.append(Condition("syncing", f"not everything has been listed yet: {', '.join(waiting_for)}"))
     elif status.enforced is None and not status.trouble:
         found.append(Condition("syncing", "the first ruleset is being compiled"))
     if status.trouble:
-        found.append(Condition("apply-failing", status.trouble))
+        text = status.trouble
+        if status.attempts:
+            text = f"{text}; looking for the policies to blame: {status.attempts} attempts so far"
+        found.append(Condition(status.trouble_name, text))
+    if status.compiling is not None and now - status.compiling >= SLOW_SECONDS:
+        text = f"compiling for {now - status.compiling:.0f} s; changes wait for it, what was in force stays"
+        found.append(Condition("compile-slow", text))
     if status.quarantined:
-        names = ", ".join(status.quarantined)
-        text = f"the kernel refused these policies, so they are quarantined: their pods are closed: {names}"
+        names = _list(status.quarantined)
+        text = f"these policies kept all from being brought into force, so their pods are closed: {names}"
         found.append(Condition("policy-quarantined", text, untrue=False))
     if status.enforced is not None:
         found.extend(_of_addresses(status.enforced.findings))
     return tuple(found)
+
+
+def _list(reasons: Mapping[str, str]) -> str:
+    named = [f"{policy} ({reason})" for policy, reason in list(reasons.items())[:_NAMED]]
+    more = f" and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+    return ", ".join(named) + more
 
 
 def _of_addresses(findings: tuple[Finding, ...]) -> Iterator[Condition]:

@@ -29,6 +29,13 @@ class Burst:
     urgent: bool = False
 
 
+def merge(one: Burst | None, other: Burst) -> Burst:
+    """The changes of both."""
+    if one is None:
+        return other
+    return Burst(min(one.first, other.first), max(one.last, other.last), one.urgent or other.urgent)
+
+
 def due(burst: Burst, pacing: Pacing, ended: float, took: float) -> float:
     """When to compile a burst, if the last compilation `ended` then and `took` so long."""
     soon = min(burst.last + pacing.settle, burst.first + pacing.patience)

@@ -1,7 +1,8 @@
 """The loop: what the objects say is brought into force, and kept there.
 
-Owns the only mutable state beside the store: what is enforced, what was refused, when to try again. Compiles
-wholesale from the current state, so the ruleset never depends on the events that led there.
+Owns the only mutable state beside the store: what is enforced, what is closed, when to try again. Compiles
+wholesale from the current state, so the ruleset never depends on the events that led there. Whatever a
+compilation or an apply raises, the loop goes on, and the last ruleset stays in force.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
-from policyd.agent.blame import suspects
-from policyd.agent.pacing import Burst, Pacing, due
+from policyd.agent.compiling import CompileFailed, Limits, OverLimits, compile_here, describe
+from policyd.agent.hunt import Failure, Hunt
+from policyd.agent.pacing import Burst, Pacing, due, merge
+from policyd.agent.quarantine import Quarantine
 from policyd.agent.status import Enforced, Status, Swap
 from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applied, Applier
-from policyd.applier.backend import NftRefused
+from policyd.applier.backend import NftBroken, NftRefused
 from policyd.cluster.state import ClusterState
-from policyd.errors import EnvironmentRefused
-from policyd.kube.objects import NetworkPolicy
+from policyd.errors import EnvironmentRefused, PolicydError
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, build
 from policyd.watcher.pauses import Pauses, backoff
@@ -32,8 +34,14 @@ from policyd_compiler.options import Options
 
 log = logging.getLogger(__name__)
 
-#: A refused ruleset is tried without one suspect after another; of more than so many, all are closed at once.
-MOST_SUSPECTS = 32
+#: A compilation may take so many times as long as the longest that went well, if that is more than its limit.
+_GROWTH = 3.0
+#: An attempt to find out who takes too long may take such a part of the limit: about half of them use it up.
+_ATTEMPT_SHARE = 0.125
+
+_SUSPECTED = "suspected, until it is known who is to blame"
+
+BuildFunction: TypeAlias = Callable[[ClusterState, str, Options, frozenset[str]], Build]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,8 @@ class Timing:
     """Seconds. `sweep_after`: how long nothing must have changed before leftovers are removed.
 
     `sweep_latest`: how old leftovers become at most, as under changes without end there is no such time.
-    `retry_least`: the least pause after a failure.
+    `retry_least`: the least pause after a failure. `hunt`: how long changes wait until the policies to
+    blame are found, before they are brought into force with those closed that are suspected.
     """
 
     pacing: Pacing = field(default_factory=Pacing)
@@ -49,31 +58,23 @@ class Timing:
     sweep_after: float = 0.2
     sweep_latest: float = 2.0
     retry_least: float = 0.2
+    hunt: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is enforced where."""
+    """What is enforced where, how it is compiled, and what that may take: seconds of a processor."""
 
     node: str
     options: Options
+    build: BuildFunction = build
+    compile_seconds: float = 60.0
 
 
 class Suspicious(Protocol):
     """Who notices that somebody else may have written into the table: TableMonitor."""
 
     suspicious: bool
-
-
-def _build_uncollected(
-    state: ClusterState, node: str, options: Options, quarantined: frozenset[str]
-) -> Build:
-    """Compile while Python looks for no cycles: there are none, and looking takes a third of the time."""
-    gc.disable()
-    try:
-        return build(state, node, options, quarantined)
-    finally:
-        gc.enable()
 
 
 class Reconciler:
@@ -96,8 +97,13 @@ class Reconciler:
         self._target, self._timing = target, timing
         self._burst: Burst | None = None
         self._ended, self._took, self._retry_at, self._sweep_by = 0.0, 0.0, 0.0, 0.0
+        self._searched = 0.0
         self._verify_at = time.monotonic() + timing.verify_every
-        self._quarantined: dict[str, NetworkPolicy] = {}
+        self._quarantine = Quarantine()
+        self._hunt: Hunt | None = None
+        self._good: ClusterState | None = None  # what is in force
+        self._hopeless: ClusterState | None = None  # for which no policy is to blame
+        self._longest = 0.0  # seconds of a processor that a compilation took which went well
         self._policy_times: dict[str, float] = {}
         self._stopping = False
 
@@ -130,18 +136,19 @@ class Reconciler:
     def _note_changes(self) -> None:
         now = time.monotonic()
         if self._store.take_changed():
-            first = self._burst.first if self._burst else now
-            waiting = self._burst.urgent if self._burst else False
-            urgent = self._store.take_urgent() or waiting
-            self._burst = Burst(first, now, urgent)
+            self._burst = merge(self._burst, Burst(now, now, self._store.take_urgent()))
         if self._monitor.suspicious:
             self._verify_at = min(self._verify_at, max(now, self._retry_at))
 
     def _next(self) -> tuple[float, Callable[[], Awaitable[None]]]:
         """What is to be done next, and when."""
         actions: list[tuple[float, Callable[[], Awaitable[None]]]] = []
-        if self._burst is not None:
+        if self._hunt is not None:
+            actions.append((max(self._searched, self._retry_at), self._search))
+        if self._burst is not None and (self._hunt is None or self._hunt.enough is not None):
             at = due(self._burst, self._timing.pacing, self._ended, self._took)
+            if self._hunt is not None and self._applier.holds_ruleset:
+                at = max(at, self._hunt.began + self._timing.hunt)
             actions.append((max(at, self._retry_at), self._converge))
         if self._applier.holds_leftovers:
             at = min(self._ended + self._timing.sweep_after, self._sweep_by)
@@ -152,7 +159,15 @@ class Reconciler:
             actions.append((max(at, self._retry_at), self._sweep))
         if not self._applier.holds_leftovers or self._monitor.suspicious:
             actions.append((self._verify_at, self._verify))
+        if (release := self._quarantine.next_release()) is not None:
+            actions.append((release, self._release))
         return min(actions, key=lambda item: item[0])
+
+    async def _release(self) -> None:
+        """A policy that was edited has been closed for long enough: try it."""
+        now = time.monotonic()
+        self._burst = merge(self._burst, Burst(now, now))
+        self._quarantine.release(self._store.state(), now)
 
     async def _converge(self) -> None:
         """Compile the cluster as it is now, and bring it into force."""
@@ -161,17 +176,90 @@ class Reconciler:
         if not self._applier.holds_leftovers:
             self._sweep_by = began + self._timing.sweep_latest
         self._policy_times = {**self._store.take_policy_times(), **self._policy_times}
+        state = self._store.state()
+        closed = self._quarantine.release(state, began)
+        built: Build | None = None
         try:
-            built, applied = await self._compile_and_apply(self._store.state())
-        except EnvironmentRefused as error:
-            self._metrics.applies.labels("failed").inc()
-            self._fail("the ruleset could not be applied", "apply.failed", error)
-            self._burst = burst
+            built = await self._build(state, closed | self._suspected())
+            with self._metrics.apply_seconds.time():
+                applied = await self._applier.apply(built.table)
+        except Exception as error:  # noqa: BLE001 one policy must not cost the others, whatever it makes us do
+            self._fall_short(error, Failure(state, closed, _say(error), _statement(error), built), burst)
         else:
+            self._good = state
             self._measure(burst)
             self._succeed(built, applied)
+            self._took = time.monotonic() - began
         self._ended = time.monotonic()
-        self._took = self._ended - began
+
+    def _suspected(self) -> frozenset[str]:
+        return (self._hunt and self._hunt.enough) or frozenset()
+
+    def _fall_short(self, error: Exception, failure: Failure, burst: Burst) -> None:
+        """Say what could not be brought into force, and look for who is to blame, if anybody can be."""
+        self._metrics.applies.labels("failed").inc()
+        if failure.built is None:
+            self._fail("the cluster could not be compiled", "compile.failed", error, "compile-failing")
+        else:
+            self._fail("the ruleset could not be applied", "apply.failed", error)
+        if self._hunt is not None:
+            burst = merge(self._hunt.burst, burst)
+            self._hunt = None
+        if not self._may_be_a_policy(error) or failure.state == self._hopeless:
+            self._burst = burst
+            return
+        now = time.monotonic()
+        share = _ATTEMPT_SHARE if isinstance(error, OverLimits) else 1.0
+        limits = Limits(max(self._target.compile_seconds * share, self._longest * _GROWTH))
+        self._hunt = Hunt(failure, self._good, self._target.node, limits, burst, now)
+        self._retry_at = 0.0
+
+    def _may_be_a_policy(self, error: Exception) -> bool:
+        match error:
+            case CompileFailed() | NftRefused():
+                return True
+            case NftBroken():  # by chance, the first time
+                return self.status.failures > 1
+            case PolicydError() | OSError():
+                return False
+            case _:
+                return True
+
+    async def _search(self) -> None:
+        """Try once more without some of those that are suspected."""
+        hunt = self._hunt
+        assert hunt is not None  # noqa: S101 for mypy
+        try:
+            await hunt.attempt(self._compile, self._applier)
+        except (EnvironmentRefused, OSError) as error:
+            self._fail("who is to blame could not be found out", "hunt.failed", error)
+            self._hunt, self._burst = None, merge(self._burst, hunt.burst)
+        else:
+            self._searched = time.monotonic()
+            self.status.attempts = hunt.tried
+            hunt.bound(self._searched)
+            if hunt.over:
+                self._end_hunt(hunt)
+            elif hunt.enough is not None and not self._applier.holds_ruleset and self._burst is None:
+                self._burst = hunt.burst  # nothing is in force: better the suspects closed than all open
+
+    def _end_hunt(self, hunt: Hunt) -> None:
+        self._hunt, self._burst = None, merge(self._burst, hunt.burst)
+        self.status.attempts = 0
+        if not hunt.culprits:
+            # Nobody's fault: it went well this time, or it fails whoever is closed.
+            self._hopeless = None if hunt.enough is not None else hunt.failure.state
+            self._retry_at = time.monotonic() + self._pause()
+            return
+        self._quarantine.add(hunt.culprits, hunt.failure.reason, hunt.failure.state, time.monotonic())
+        log.error(
+            "policies could not be brought into force: their pods are isolated, and they allow nothing",
+            extra={
+                "event": "policy.quarantined",
+                "policies": sorted(hunt.culprits),
+                "reason": hunt.failure.reason,
+            },
+        )
 
     def _measure(self, burst: Burst) -> None:
         now = time.monotonic()
@@ -180,52 +268,27 @@ class Reconciler:
             self._metrics.policy_seconds.observe(now - first)
         self._policy_times = {}
 
-    async def _compile_and_apply(self, state: ClusterState) -> tuple[Build, Applied]:
-        # A policy that was refused gets another chance when it has changed.
-        self._quarantined = {k: p for k, p in self._quarantined.items() if state.policies.get(k) == p}
-        built = await self._build(state, frozenset(self._quarantined))
+    async def _build(self, state: ClusterState, closed: frozenset[str]) -> Build:
+        limits = Limits(max(self._target.compile_seconds, self._longest * _GROWTH))
+        self.status.compiling = time.monotonic()
         try:
-            return built, await self._apply(built)
-        except NftRefused as refusal:
-            culprits = await self._find_culprits(state, built, refusal)
-            if not culprits:
-                raise
-            self._quarantined |= {key: state.policies[key] for key in culprits}
-            log.error(
-                "the kernel refused a policy: its pods are isolated, and it allows nothing",
-                extra={"event": "policy.quarantined", "policies": sorted(culprits), "reason": str(refusal)},
-            )
-            built = await self._build(state, frozenset(self._quarantined))
-            return built, await self._apply(built)
+            with self._metrics.compile_seconds.time():
+                built, seconds = await compile_here(lambda: self._timed(state, closed), limits)
+        finally:
+            self.status.compiling = None
+        self._longest = max(self._longest, seconds)
+        return built
 
-    async def _apply(self, built: Build) -> Applied:
-        with self._metrics.apply_seconds.time():
-            return await self._applier.apply(built.table)
+    def _timed(self, state: ClusterState, closed: frozenset[str]) -> tuple[Build, float]:
+        return self._compile(state, closed), time.thread_time()
 
-    async def _build(self, state: ClusterState, quarantined: frozenset[str]) -> Build:
-        with self._metrics.compile_seconds.time():
-            # In a thread, so that the loop goes on reading what comes.
-            return await asyncio.to_thread(
-                _build_uncollected, state, self._target.node, self._target.options, quarantined
-            )
-
-    async def _find_culprits(self, state: ClusterState, built: Build, refusal: NftRefused) -> frozenset[str]:
-        """The policies without which the kernel takes the ruleset: one if that is enough."""
-        candidates = [key for key in suspects(refusal.statement, built.owners) if key in state.policies]
-        if candidates and await self._is_taken(built):
-            return frozenset()  # it was no policy, but what the kernel held: somebody else wrote in between
-        for key in candidates[:MOST_SUSPECTS]:
-            if await self._is_taken(await self._build(state, frozenset({*self._quarantined, key}))):
-                return frozenset({key})
-        return frozenset(candidates)
-
-    async def _is_taken(self, built: Build) -> bool:
-        """Whether the kernel would take a ruleset in the place of whatever it holds."""
+    def _compile(self, state: ClusterState, closed: frozenset[str]) -> Build:
+        """Compile while Python looks for no cycles: there are none, and looking takes a third of the time."""
+        gc.disable()
         try:
-            await self._applier.check(built.table)
-        except NftRefused:
-            return False
-        return True
+            return self._target.build(state, self._target.node, self._target.options, closed)
+        finally:
+            gc.enable()
 
     def _succeed(self, built: Build, applied: Applied) -> None:
         status = self.status
@@ -233,7 +296,8 @@ class Reconciler:
             for tell in self.on_swap:
                 tell(Swap(before, built.table, applied.generation))
         status.trouble, status.failures = "", 0
-        status.quarantined = tuple(sorted(self._quarantined))
+        suspected = dict.fromkeys(self._suspected(), _SUSPECTED)
+        status.quarantined = {**suspected, **self._quarantine.reasons()}
         self._retry_at = 0.0
         for warning in sorted(set(built.warnings) - set(status.enforced.warnings if status.enforced else ())):
             log.warning("objects do not go together", extra={"event": "cluster.odd", "reason": warning})
@@ -261,14 +325,22 @@ class Reconciler:
         # What failed may have been done, and then only reading back told of it.
         return [*found, status.table] if status.failures else found
 
-    def _fail(self, sentence: str, event: str, error: Exception) -> None:
-        self.status.trouble = f"{sentence}: {error}"
+    def _fail(
+        self,
+        sentence: str,
+        event: str,
+        error: Exception,
+        name: Literal["apply-failing", "compile-failing"] = "apply-failing",
+    ) -> None:
+        self.status.trouble, self.status.trouble_name = f"{sentence}: {_say(error)}", name
+        self._retry_at = time.monotonic() + self._pause()
+        self.status.failures += 1
+        log.error(sentence, extra={"event": event, "reason": _say(error), "failures": self.status.failures})
+
+    def _pause(self) -> float:
         chance = random.random()  # noqa: S311 jitter
         least = self._timing.retry_least
-        pause = backoff(self.status.failures, chance, Pauses(first=least))
-        self._retry_at = time.monotonic() + max(least, pause)
-        self.status.failures += 1
-        log.error(sentence, extra={"event": event, "reason": str(error), "failures": self.status.failures})
+        return max(least, backoff(self.status.failures, chance, Pauses(first=least)))
 
     async def _verify(self) -> None:
         """Compare the kernel with what was applied; what differs is repaired at once."""
@@ -276,7 +348,7 @@ class Reconciler:
         self._verify_at = time.monotonic() + self._timing.verify_every
         try:
             found = await self._applier.verify()
-        except EnvironmentRefused as error:
+        except Exception as error:  # noqa: BLE001 what cannot be compared is compared again
             self._fail("the ruleset could not be verified", "verify.failed", error)
             self._verify_at = self._retry_at
             return
@@ -296,7 +368,15 @@ class Reconciler:
     async def _sweep(self) -> None:
         try:
             await self._applier.sweep()
-        except EnvironmentRefused as error:
+        except Exception as error:  # noqa: BLE001 what is left is in nobody's way
             self._fail("what is left of the last ruleset could not be removed", "sweep.failed", error)
             now = time.monotonic()
             self._burst = self._burst or Burst(now, now)
+
+
+def _say(error: Exception) -> str:
+    return str(error) if isinstance(error, PolicydError) else describe(error)
+
+
+def _statement(error: Exception) -> str:
+    return error.statement if isinstance(error, NftRefused) else ""

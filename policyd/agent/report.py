@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Protocol
@@ -58,7 +59,7 @@ class Reporter:
 
     def conditions(self) -> tuple[Condition, ...]:
         """Everything that is not as it should be."""
-        found = list(of_reconciler(self._reconciler.status, self._store.waiting_for))
+        found = list(of_reconciler(self._reconciler.status, self._store.waiting_for, time.monotonic()))
         for part in self._parts:
             found.extend(part.conditions())
         return tuple(found)
@@ -90,7 +91,7 @@ class Reporter:
             "settings": self._settings.model_dump(mode="json"),
             "conditions": [asdict(condition) for condition in self.conditions()],
             "enforced": asdict(status.enforced) if status.enforced else None,
-            "quarantined": status.quarantined,
+            "quarantined": dict(status.quarantined),
             "repairs": status.repairs,
             "verified": status.verified,
             "waiting_for": self._store.waiting_for,

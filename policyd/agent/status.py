@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from policyd.cluster.findings import Finding
 from policyd.obs.metrics import Metrics
@@ -52,8 +53,14 @@ class Status:
     table: Table | None = None
     #: What keeps the ruleset from being what the objects say; empty when all is well.
     trouble: str = ""
-    #: Policies that could not be brought into force: they isolate their pods and allow nothing.
-    quarantined: tuple[str, ...] = ()
+    #: Which condition `trouble` is.
+    trouble_name: Literal["apply-failing", "compile-failing"] = "apply-failing"
+    #: Attempts so far to find the policies to blame; 0 while nobody looks for them.
+    attempts: int = 0
+    #: When the compilation under way began (monotonic clock); None while there is none.
+    compiling: float | None = None
+    #: Policies that could not be brought into force, and why: they isolate their pods and allow nothing.
+    quarantined: Mapping[str, str] = field(default_factory=dict)
     failures: int = 0
     applies: int = 0
     repairs: int = 0

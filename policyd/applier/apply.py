@@ -7,12 +7,14 @@ wrong on the way, it reads back before it writes again; nothing that was in forc
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policyd.applier.backend import Nft
 from policyd.applier.grace import wait_for_packets
-from policyd.applier.listing import list_table
+from policyd.applier.listing import TooLarge, list_table
 from policyd.applier.monitor import TableMonitor
+from policyd.errors import EnvironmentRefused
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.json_parser import ForeignContent
 from policyd_compiler.nft.stamp import stamp, unstamp
@@ -42,6 +44,7 @@ class Applier:
         self._held: Table | None = None  # with its stamp, and with what is not swept yet
         self._wanted: Table | None = None
         self._leftovers = False
+        self._replaced = False  # because it was too large to be listed
         #: The generation of the last ruleset in force; goes on from what the kernel holds.
         self.generation = 0
 
@@ -49,6 +52,11 @@ class Applier:
     def holds_leftovers(self) -> bool:
         """Whether there is something to sweep."""
         return self._leftovers
+
+    @property
+    def holds_ruleset(self) -> bool:
+        """Whether the kernel is known to hold a ruleset of ours."""
+        return self._held is not None
 
     async def read_back(self) -> bool:
         """Learn what the kernel holds. True if there is a table, whoever wrote into it."""
@@ -105,10 +113,10 @@ class Applier:
         finally:
             self._monitor.resume(taken)
 
-    async def check(self, desired: Table) -> None:
-        """Ask the kernel whether it would take `desired`, changing nothing. Raises NftRefused."""
-        for step in plan(None, desired).steps:
-            await self._nft.check(step.script)
+    async def check(self, scripts: Iterable[str]) -> None:
+        """Ask the kernel whether it would take these scripts, changing nothing. Raises NftRefused."""
+        for script in scripts:
+            await self._nft.check(script)
 
     async def sweep(self) -> None:
         """Remove what nothing refers to any more, once no packet can be in it."""
@@ -123,6 +131,7 @@ class Applier:
     async def verify(self) -> tuple[str, ...]:
         """Compare the kernel with what was applied, elements included: what differs, in sentences.
 
+        Raises EnvironmentRefused for what is still too large to be listed when it has been replaced.
         After a difference the next apply starts from what the kernel really holds, and so repairs it.
         """
         if not self._certain or self._held is None:
@@ -130,9 +139,15 @@ class Applier:
         held = self._held
         try:
             actual = await list_table(self._nft, self._table)
+        except TooLarge as error:
+            if self._replaced:  # it is we who make it so large: to replace it again mends nothing
+                raise EnvironmentRefused(f"{error}; it is in force, and cannot be verified") from error
+            self._replaced = True
+            actual, found = None, error.things
         except ForeignContent as error:
             actual, found = None, error.things
         else:
+            self._replaced = False
             gone = (f"table inet {self._table} is gone",)
             found = gone if actual is None else differences(actual, held)
         if found:
@@ -143,6 +158,11 @@ class Applier:
         """Remove the table; without one, nothing."""
         await self._send(f"add table inet {self._table}\ndelete table inet {self._table}\n")
         self._held, self._certain, self._leftovers = None, True, False
+
+
+def replacement(desired: Table) -> tuple[str, ...]:
+    """The scripts that put a table in the place of whatever the kernel holds."""
+    return tuple(step.script for step in plan(None, desired).steps)
 
 
 def _changes(transaction: Transaction) -> tuple[Step, ...]:

@@ -56,6 +56,13 @@ class NftBroken(EnvironmentRefused):
         self.retryable = retryable
 
 
+class NftTooLarge(NftBroken):
+    """nft wrote more than anybody reads, and was killed. The same call will do so again."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"nft wrote more than {most >> 20} MiB and was killed", retryable=False)
+
+
 class Nft(Protocol):
     """A way into one network namespace's nftables. Calls at the same time wait for each other."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from policyd.applier.backend import Nft
+from policyd.applier.backend import Nft, NftTooLarge
 from policyd_compiler.nft.ast import Table, TableFamily
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
 
@@ -12,15 +12,22 @@ from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
 _ATTEMPTS = 2
 
 
+class TooLarge(ForeignContent):
+    """The table is larger than what is read of nft, so it cannot be compared with anything."""
+
+
 async def list_table(nft: Nft, name: str, family: TableFamily = "inet") -> Table | None:
     """The table of that name and family, None where there is none.
 
     Raises ForeignContent for one that holds what is not ours. That is also what cannot be read: nft 1.0.6
-    lists a dormant table as half a text each time, and such a table enforces nothing.
+    lists a dormant table as half a text each time, and such a table enforces nothing. Raises TooLarge.
     """
     reason = ""
     for _ in range(_ATTEMPTS):
-        text = await nft.list_table(name, family)
+        try:
+            text = await nft.list_table(name, family)
+        except NftTooLarge as error:
+            raise TooLarge((f"table {family} {name} is too large to be listed: {error}",)) from error
         if text is None:
             return None
         try:

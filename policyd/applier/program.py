@@ -9,7 +9,14 @@ import asyncio
 import shutil
 from subprocess import PIPE
 
-from policyd.applier.backend import NftBroken, NftUnavailable, list_command, read_errors, says_absent
+from policyd.applier.backend import (
+    NftBroken,
+    NftTooLarge,
+    NftUnavailable,
+    list_command,
+    read_errors,
+    says_absent,
+)
 from policyd.applier.child import MAX_OUTPUT, Child, environment
 from policyd_compiler.nft.ast import TableFamily
 
@@ -89,7 +96,7 @@ class NftProgram:
     def _result(self, child: Child) -> tuple[int, str, str]:
         status, errors = child.status, child.errors.decode(errors="replace")
         if child.overflowed:
-            raise NftBroken(f"nft wrote more than {MAX_OUTPUT} bytes and was killed", retryable=False)
+            raise NftTooLarge(MAX_OUTPUT)
         if status is None or status < 0:
             raise NftBroken(f"nft was ended by signal {-(status or 0)}", retryable=True)
         if errors.startswith("nsenter: "):

@@ -13,7 +13,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from policyd.applier.backend import NftBroken, NftUnavailable, list_command, read_errors, says_absent
+from policyd.applier.backend import (
+    NftBroken,
+    NftTooLarge,
+    NftUnavailable,
+    list_command,
+    read_errors,
+    says_absent,
+)
 from policyd.applier.child import MAX_OUTPUT, Child, environment
 from policyd_compiler.nft.ast import TableFamily
 
@@ -179,7 +186,7 @@ class _Process:
                 f"the worker process did not answer within {seconds:g} s and was killed", retryable=True
             ) from None
         if child.overflowed:
-            raise NftBroken(f"nft wrote more than {MAX_OUTPUT} bytes and was killed", retryable=False)
+            raise NftTooLarge(MAX_OUTPUT)
         await child.wait()
         raise NftBroken(f"the worker process ended with status {child.status}", retryable=True)
 

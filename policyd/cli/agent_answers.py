@@ -77,7 +77,7 @@ class AgentState(_Answer):
     settings: dict[str, object] = {}
     conditions: tuple[Told, ...] = ()
     enforced: InForce | None = None
-    quarantined: tuple[str, ...] = ()
+    quarantined: dict[str, str] = {}
     repairs: int = 0
     verified: float = 0.0
     waiting_for: tuple[str, ...] = ()

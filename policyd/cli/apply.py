@@ -10,7 +10,7 @@ from typing import Any
 from policyd.agent.claim import claim_node
 from policyd.agent.revoker import Revoker
 from policyd.agent.status import Swap
-from policyd.applier.apply import Applied, Applier
+from policyd.applier.apply import Applied, Applier, replacement
 from policyd.applier.choose import insist, open_backend
 from policyd.cli import terminal
 from policyd.cli.flags import (
@@ -83,7 +83,7 @@ async def _try(built: Build) -> int:
     try:
         applier = Applier(nft, built.table.name)
         await insist(applier.read_back)
-        await applier.check(built.table)
+        await applier.check(replacement(built.table))
         steps = applier.planned(built.table)
     finally:
         await nft.close()

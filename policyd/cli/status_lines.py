@@ -40,7 +40,7 @@ def lines(found: AgentState | Remains, now: float) -> Iterator[str]:
         yield _line(
             "pods", f"{size.pods} on this node: {size.isolated} isolated, {size.pods - size.isolated} open"
         )
-        closed = f"; quarantined, so that their pods are closed: {_names(found.quarantined)}"
+        closed = f"; quarantined, so that their pods are closed: {_names(tuple(found.quarantined))}"
         idle = f"; {size.idle_peers} of their peers select no pod with an address" if size.idle_peers else ""
         closed = closed if found.quarantined else ""
         yield _line("policies", f"{size.policies} that select pods here{closed}{idle}")

@@ -67,7 +67,7 @@ def test_only_a_directory_is_all_there_is(settings: dict[str, str], expected: Mi
 def conditions(held: ObjectStore, options: Options) -> tuple[Condition, ...]:
     built = build(held.state(), "n1", options)
     enforced = Enforced(1, 0.0, built.stats, built.warnings, built.findings)
-    return of_reconciler(Status(enforced=enforced), ())
+    return of_reconciler(Status(enforced=enforced), (), now=0.0)
 
 
 def test_claimants_of_one_address_are_a_condition_that_names_them() -> None:

@@ -82,7 +82,7 @@ def test_the_state_says_what_is_known_and_in_force(node: Namespace, directory: P
         state = json.loads(ask(node, "/debug/state")[1])
         assert state["enforced"]["stats"]["pods"] == 2
         assert state["enforced"]["stats"]["isolated"] == 1
-        assert (state["quarantined"], state["waiting_for"]) == ([], [])
+        assert (state["quarantined"], state["waiting_for"]) == ({}, [])
         assert {known["kind"]: known["count"] for known in state["objects"]} == {
             "Pod": 2, "Namespace": 1, "NetworkPolicy": 1, "Node": 0,
         }  # fmt: skip

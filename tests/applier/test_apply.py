@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from policyd.applier.apply import Applier
-from policyd.applier.backend import Nft, NftRefused
+from policyd.applier.backend import Nft, NftRefused, NftTooLarge
 from policyd.applier.fake import FakeNft
+from policyd.errors import EnvironmentRefused
 from policyd_compiler.nft.ast import Table, TableFamily
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.stamp import stamp
@@ -60,6 +61,45 @@ def test_what_can_never_be_read_is_told_and_replaced() -> None:
     assert asyncio.run(applier.verify()) == ()
     nft.times = 2
     assert asyncio.run(applier.read_back())
+
+
+class Endless(FakeNft):
+    """Lists more than anybody reads, so many times."""
+
+    times = 0
+
+    async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
+        """Nothing of use, or a listing."""
+        self.times -= 1
+        if self.times >= 0:
+            raise NftTooLarge(1 << 20)
+        return await super().list_table(name, family)
+
+
+def test_a_table_too_large_to_be_listed_is_replaced() -> None:
+    """So it keeps nobody from starting; somebody else made it so large."""
+    nft = Endless()
+    asyncio.run(Applier(nft, NAME).apply(OLD))
+    nft.times = 1
+    applier = Applier(nft, NAME)
+    assert asyncio.run(applier.read_back())
+    asyncio.run(applier.apply(OLD))
+    assert len(nft.scripts) == 2
+    assert asyncio.run(applier.verify()) == ()
+
+
+def test_our_own_table_that_is_too_large_to_be_listed_is_not_replaced_for_ever() -> None:
+    nft = Endless()
+    applier = Applier(nft, NAME)
+    asyncio.run(applier.apply(OLD))
+    nft.times = 3
+    assert "too large to be listed" in asyncio.run(applier.verify())[0]
+    asyncio.run(applier.apply(OLD))
+    for _ in range(2):
+        with pytest.raises(EnvironmentRefused, match="it is in force, and cannot be verified"):
+            asyncio.run(applier.verify())
+    assert len(nft.scripts) == 2
+    assert asyncio.run(applier.verify()) == ()
 
 
 def test_what_was_cut_off_by_chance_is_read_again() -> None:

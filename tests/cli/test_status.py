@@ -115,7 +115,7 @@ GOOD = AgentState(
         (GOOD, "             known to be complete 4 s ago"),
         (GOOD.model_copy(update={"repairs": 1}), "  verified   10 s ago; repaired once"),
         (
-            GOOD.model_copy(update={"quarantined": tuple(f"a/{n}" for n in range(7))}),
+            GOOD.model_copy(update={"quarantined": {f"a/{n}": "" for n in range(7)}}),
             f"  policies   3 that select pods here; {CLOSED}: a/0, a/1, a/2, a/3, a/4 and 2 more",
         ),
         (

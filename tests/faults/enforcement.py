@@ -16,6 +16,7 @@ DRIFT = "tests/applier/test_drift.py::test_a_change_is_told_and_mended"
 FILES = "tests/agent/test_directory.py"
 LOOP = "tests/agent/test_reconciler.py"
 ONCE = "policyd/cli/apply.py"
+SURVIVAL = "tests/agent/test_survival.py"
 
 APPLIER = (
     Fault(
@@ -93,9 +94,9 @@ AGENT = (
         "what failed is not tried again",
         "decisions 14",
         RECONCILER,
-        "            self._burst = burst\n        else:\n",
-        "        else:\n",
-        f"{LOOP}::test_after_a_failure_the_same_ruleset_is_reached[1-refuse]",
+        "            self._burst = burst\n            return\n",
+        "            return\n",
+        f"{LOOP}::test_after_a_failure_the_same_ruleset_is_reached[1-vanish]",
     ),
     Fault(
         "a ruleset is written before every kind is known",
@@ -146,6 +147,54 @@ AGENT = (
         "        for pod, selecting in claimants:\n"
         "            selecting = tuple(n for n in selecting if keys[n] not in self._quarantined)\n",
         f"{LOOP}::test_one_bad_policy_costs_only_its_own_pods",
+    ),
+    Fault(
+        "a compiler that fails ends the agent",
+        "decisions 8, 14",
+        RECONCILER,
+        "        except Exception as error:  # noqa: BLE001 one policy must",
+        "        except EnvironmentRefused as error:  # one policy must",
+        f"{SURVIVAL}::test_whatever_is_raised_one_policy_costs_only_its_own_pods[a slip]",
+    ),
+    Fault(
+        "a refusal without a line is nobody's fault",
+        "decisions 8, 14",
+        "policyd/agent/hunt.py",
+        "    return (tuple(named), tuple(changed) if good is not None else (), tuple(here))",
+        "    return (tuple(named),)",
+        f"{SURVIVAL}::test_whatever_is_raised_one_policy_costs_only_its_own_pods[refused without a line]",
+    ),
+    Fault(
+        "changes of others wait until the culprit is known",
+        "decisions 14",
+        RECONCILER,
+        "if self._burst is not None and (self._hunt is None or self._hunt.enough is not None):",
+        "if self._burst is not None and self._hunt is None:",
+        f"{SURVIVAL}::test_changes_of_others_do_not_wait_for_a_long_hunt",
+    ),
+    Fault(
+        "who is suspected stays closed when the culprit is known",
+        "decisions 8",
+        "policyd/agent/blame.py",
+        "            return (yield from _narrow(circle))",
+        "            return frozenset(circle)",
+        f"{SURVIVAL}::test_all_culprits_among_many_are_found_and_no_other",
+    ),
+    Fault(
+        "a compilation without an end goes on",
+        "decisions 14",
+        "policyd/agent/compiling.py",
+        "    if thread.seconds() > seconds:",
+        "    if thread.seconds() > 1e9:",
+        "tests/agent/test_compiling.py::test_what_takes_too_long_is_given_up[compile_here]",
+    ),
+    Fault(
+        "our own table that is too large to be listed is replaced again and again",
+        "DESIGN: drift",
+        APPLY,
+        "            self._replaced = True\n",
+        "",
+        f"{APPLYING}::test_our_own_table_that_is_too_large_to_be_listed_is_not_replaced_for_ever",
     ),
     Fault(
         "an object that is gone stays in the store",

@@ -109,7 +109,7 @@ def test_no_policy_is_blamed_for_what_somebody_else_did() -> None:
         agent.kernel.tamper(f"delete table inet {TABLE}\n")  # it is not noticed yet
         agent.say(second)
         await eventually(lambda: agent.kernel.held() == compiled(decoded([*WORLD, second])))
-        assert agent.reconciler.status.quarantined == ()
+        assert agent.reconciler.status.quarantined == {}
 
     scenario(steps)
 

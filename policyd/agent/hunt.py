@@ -1,0 +1,116 @@
+"""Looks for the policies without which a cluster can be brought into force, one attempt at a time.
+
+The reconciler does other work between two attempts. The cluster is that of the moment when it failed, so
+every answer is about the same question; what has changed since is compiled when it is over, or while what is
+suspected is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from policyd.agent.blame import Search, suspects
+from policyd.agent.compiling import CompileFailed, Limits, compile_apart
+from policyd.agent.pacing import Burst
+from policyd.applier.apply import Applier, replacement
+from policyd.applier.backend import NftBroken, NftRefused
+from policyd.applier.choose import insist
+from policyd.cluster.state import ClusterState
+from policyd.errors import EnvironmentRefused
+from policyd.pipeline import Build
+
+#: A hunt ends after so many attempts, or seconds, with what is known to be enough by then.
+MOST_ATTEMPTS = 64
+MOST_SECONDS = 120.0
+
+#: Compiles a state with these policies closed.
+Compile: TypeAlias = Callable[[ClusterState, frozenset[str]], Build]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What could not be brought into force, and why. `built` is None if it could not even be compiled."""
+
+    state: ClusterState
+    closed: frozenset[str]
+    reason: str
+    statement: str = ""
+    built: Build | None = None
+
+
+class Hunt:
+    """A hunt under way. `burst` are the changes that wait for its end."""
+
+    def __init__(
+        self,
+        failure: Failure,
+        good: ClusterState | None,
+        node: str,
+        limits: Limits,
+        burst: Burst,
+        began: float,
+    ) -> None:
+        self.failure, self.burst, self.began = failure, burst, began
+        self._limits = limits
+        self._search = Search.over(_circles(failure, good, node))
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to try."""
+        return self._search.asked is None
+
+    @property
+    def enough(self) -> frozenset[str] | None:
+        """Policies without which the rest is known to be fine; None before any are known."""
+        return self._search.enough
+
+    @property
+    def culprits(self) -> frozenset[str]:
+        """The policies to blame, when it is over; none if it is nobody's fault, or everybody's."""
+        return self._search.culprits
+
+    @property
+    def tried(self) -> int:
+        """How many attempts there were."""
+        return self._search.tried
+
+    async def attempt(self, compile_: Compile, applier: Applier) -> None:
+        """Try what is to be tried next. Raises EnvironmentRefused or OSError if that cannot be done."""
+        asked = self._search.asked or frozenset()
+        state, closed = self.failure.state, self.failure.closed | asked
+        try:
+            scripts = await compile_apart(lambda: replacement(compile_(state, closed).table), self._limits)
+            await insist(lambda: applier.check(scripts))  # a worker may be killed by chance
+        except (CompileFailed, NftRefused, NftBroken):
+            self._search.tell(fine=False)
+        except (EnvironmentRefused, OSError):
+            raise
+        except Exception:  # noqa: BLE001 as it may have been with the apply that failed
+            self._search.tell(fine=False)
+        else:
+            self._search.tell(fine=True)
+
+    def bound(self, now: float) -> None:
+        """End it if it has lasted long enough, and something is known that helps."""
+        lasts = self._search.tried >= MOST_ATTEMPTS or now - self.began >= MOST_SECONDS
+        if not self.over and lasts and self.enough is not None:
+            self._search.give_up()
+
+
+def _circles(failure: Failure, good: ClusterState | None, node: str) -> tuple[tuple[str, ...], ...]:
+    """Who is suspected, first: whom the refused statement serves, who has changed, who may select
+    pods here."""
+    state = failure.state
+    spaces = {pod.namespace for pod in state.pods.values() if pod.node == node}
+    here = [
+        key
+        for key in sorted(state.policies)
+        if state.policies[key].namespace in spaces and key not in failure.closed
+    ]
+    served = suspects(failure.statement, failure.built.owners) if failure.built is not None else ()
+    before: Mapping[str, object] = good.policies if good is not None else {}
+    changed = [key for key in here if state.policies[key] != before.get(key)]
+    named = [key for key in served if key in state.policies and key not in failure.closed]
+    return (tuple(named), tuple(changed) if good is not None else (), tuple(here))
