@@ -17,6 +17,8 @@ from policyd_compiler.ports import PortSet
 
 #: Rules that match so few hosts are noted at each; all others divide what is there.
 FEW_HOSTS = 4
+#: More steps than anybody takes.
+NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,15 @@ class Classes:
     hosts: tuple[tuple[PortSet, int], ...]
     ranges: tuple[tuple[Interval, PortSet], ...]
     default: PortSet
+
+
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """Classes with masks of their decider in the place of port sets."""
+
+    hosts: tuple[tuple[int, int], ...]
+    ranges: tuple[tuple[Interval, int], ...]
+    default: int
 
 
 class HostIndex:
@@ -53,22 +64,34 @@ class HostIndex:
         return mask
 
 
+class TooMany(Exception):
+    """There are more parts to tell apart than the caller allows."""
+
+
 def classify(decider: Decider, index: HostIndex, family: int) -> Classes:
     """The classes of one isolation in one family."""
-    always = [number for number, rule in enumerate(decider.rules) if rule.peers.anything]
-    default = decider.decide(always)
-    ranges = _range_classes(decider, always, family)
-    hosts = _host_classes(decider, always, index, family)
-    kept = tuple((interval, mask) for interval, mask in ranges if mask != default)
+    divided = divide(decider, index, family)
     ports = decider.masks.ports
     return Classes(
-        tuple((ports(mask), them) for mask, them in _without_redundant(hosts, kept, default, index)),
-        tuple((interval, ports(mask)) for interval, mask in kept),
-        ports(default),
+        tuple((ports(mask), them) for mask, them in divided.hosts),
+        tuple((interval, ports(mask)) for interval, mask in divided.ranges),
+        ports(divided.default),
     )
 
 
-def _host_classes(decider: Decider, always: list[int], index: HostIndex, family: int) -> dict[int, int]:
+def divide(decider: Decider, index: HostIndex, family: int, most: int = NO_LIMIT) -> Divided:
+    """The same with port masks. Raises TooMany when hosts would be divided in more than `most` steps."""
+    always = [number for number, rule in enumerate(decider.rules) if rule.peers.anything]
+    default = decider.decide(always)
+    hosts = _host_classes(decider, always, index, family, most)
+    ranges = _range_classes(decider, always, family)
+    kept = tuple((interval, mask) for interval, mask in ranges if mask != default)
+    return Divided(_without_redundant(hosts, kept, default, index), kept, default)
+
+
+def _host_classes(
+    decider: Decider, always: list[int], index: HostIndex, family: int, most: int
+) -> dict[int, int]:
     """Partition the hosts that any rule names, by the ports that are open to them: port mask → hosts."""
     named = 0
     for rule in decider.rules:
@@ -77,6 +100,7 @@ def _host_classes(decider: Decider, always: list[int], index: HostIndex, family:
     parts: list[tuple[int, int]] = [(named, everywhere)] if named else []
     # Rules for a host or two: each would be tried on each part, so it is noted at its hosts instead.
     noted: dict[int, int] = {}
+    steps = 0
     for number, rule in enumerate(decider.rules):
         if rule.peers.anything:
             continue
@@ -86,6 +110,9 @@ def _host_classes(decider: Decider, always: list[int], index: HostIndex, family:
                 noted[host] = noted.get(host, 0) | 1 << number
         else:
             parts = _split(parts, mask, 1 << number)
+            steps += len(parts)
+            if steps > most:
+                raise TooMany
     classes: dict[int, int] = {}
     for part, matching in _apart(parts, noted):
         ports = decider.decide(_numbers(matching))

@@ -42,9 +42,10 @@ def effect_of(action: Action, ports: int) -> Effect:
 class Decider:
     """The rules of an isolation, numbered through all stages; says which ports are open in the end."""
 
-    def __init__(self, isolation: Isolation) -> None:
+    def __init__(self, isolation: Isolation, masks: PortMasks | None = None) -> None:
+        """`masks` must know the ports of every rule; without them, the isolation has its own."""
         self.rules = tuple(rule for stage in isolation.stages for rule in stage.rules)
-        self.masks = PortMasks({rule.ports for rule in self.rules})
+        self.masks = masks or PortMasks({rule.ports for rule in self.rules})
         self.stages = isolation.stages
         self.effects = tuple(effect_of(rule.action, self.masks.mask(rule.ports)) for rule in self.rules)
         #: For each rule its stage, and its number there.

@@ -1,0 +1,227 @@
+"""What policies may cost a node: estimated before anything is compiled, so that nobody waits for one tenant.
+
+A cost is a number of elements: what policies put into the ruleset of this node, and what it takes to find
+that out, counted as so many elements as take as long (1 to 4 us each, 100 to 200 bytes). What is over its
+budget is for the caller to quarantine: then its pods stay isolated, it allows nothing, and costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from policyd_compiler.ir import Isolation, Rule, Snapshot
+from policyd_compiler.lower.chains import FEW_CLASSES
+from policyd_compiler.lower.classes import HostIndex, TooMany, divide
+from policyd_compiler.lower.decide import Decider
+from policyd_compiler.lower.port_masks import PortMasks
+from policyd_compiler.lower.sharing import share
+from policyd_compiler.nft.keys import Family
+from policyd_compiler.ports import PortSet
+
+#: A rule is resolved, merged and noted anew for each group of pods that it is compiled for.
+RULE = 8
+#: A chain for a set of ports: printed, hashed, declared.
+CHAIN = 8
+#: A range has two bounds, at each of which something comes or goes; and sets of ranges are slow to load.
+RANGE = 4
+#: Hosts are divided in steps that are so much cheaper than an element.
+STEPS = 8
+#: So many policies of a namespace are measured alone at most: all others count with their namespace.
+MOST_ALONE = 8
+FAMILIES: tuple[Family, ...] = (4, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most elements that one policy, and all policies of one namespace, may cost a node.
+
+    Kubernetes supports 3 000 pods in a namespace and 110 on a node. All 110 of one namespace, each under ten
+    policies of its own, of two rules with three or four selectors each, cost 350 000. The largest cluster
+    that was measured, 100 000 pods and 10 000 policies, has 290 000 elements on a node, in all its namespaces
+    together. Half a million is compiled in 1 to 2 s of a processor, in some 100 MiB.
+    """
+
+    policy: int = 250_000
+    namespace: int = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class OverBudget:
+    """A policy to quarantine (`namespace/name`), and why, in a sentence."""
+
+    policy: str
+    sentence: str
+
+
+def over_budget(snapshot: Snapshot, budget: Budget) -> tuple[OverBudget, ...]:
+    """The policies that must not be compiled on this node, by name: of a namespace too dear, the dearest.
+
+    The snapshot with these quarantined is within the budget. They should stay so until a policy of their
+    namespace changes: to find them takes some measurements, to see that the rest is cheap one or none.
+    """
+    isolations: dict[str, list[_Part]] = {}
+    for part in _parts(snapshot):
+        isolations.setdefault(part.namespace, []).append(part)
+    found: list[OverBudget] = []
+    lists: _Lists | None = None
+    for namespace, parts in sorted(isolations.items()):
+        shares = _shares(parts)
+        # Most namespaces are far below: their shares, which are never less than the cost, tell that at once.
+        if sum(shares.values()) > min(budget.policy, budget.namespace):
+            lists = lists or _Lists(snapshot)
+            found.extend(_judge(namespace, parts, shares, budget, lists))
+    return tuple(sorted(found, key=lambda over: over.policy))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """An isolation that endpoints of this node have, and the families of their addresses."""
+
+    isolation: Isolation
+    families: set[Family] = field(default_factory=set)
+
+    @property
+    def namespace(self) -> str:
+        """Whose policies these are: a NetworkPolicy selects pods of its own namespace only."""
+        return next((origin.namespace for origin in self.isolation.policies if origin.namespace), "")
+
+    def rules(self) -> Iterator[tuple[str, Rule]]:
+        """Each rule, and its policy."""
+        for stage in self.isolation.stages:
+            for rule in stage.rules:
+                yield rule.origins[0].policy, rule
+
+
+class _Lists:
+    """The hosts of a snapshot by address, for both families."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.by_family = {f: HostIndex(snapshot.hosts, f, snapshot.groups) for f in FAMILIES}
+
+
+def _parts(snapshot: Snapshot) -> list[_Part]:
+    found: dict[int, _Part] = {}
+    for endpoint in snapshot.endpoints:
+        for isolation in (endpoint.ingress, endpoint.egress):
+            if isolation is not None:
+                part = found.setdefault(id(isolation), _Part(isolation))
+                part.families.update(f for f in FAMILIES if endpoint.host.address(f) is not None)
+    return list(found.values())
+
+
+def _shares(parts: Sequence[_Part]) -> dict[str, int]:
+    """What each policy may cost at most, at a glance: never less than what it does cost with the others."""
+    shares: dict[str, int] = {}
+    for part in parts:
+        rules = [(policy, _weigh(rule)) for policy, rule in part.rules()]
+        places = sum(weight.places for _, weight in rules)
+        # Each place may have ports of its own; and what is left of all ports has a piece more per protocol.
+        ports = CHAIN + 4 + sum(weight.ports for _, weight in rules)
+        for policy, weight in rules:
+            # Its peers may divide the ports of all, and its ports may be open to the peers of all.
+            product = weight.places * ports + places * weight.ports
+            shares[policy] = shares.get(policy, 0) + weight.alone + product
+    return shares
+
+
+@dataclass(frozen=True, slots=True)
+class _Weight:
+    """What a rule brings: cost by itself, places (hosts, bounds of ranges) and pieces of ports."""
+
+    alone: int
+    places: int
+    ports: int
+
+
+def _weigh(rule: Rule) -> _Weight:
+    ranges = len(rule.peers.v4) + len(rule.peers.v6)
+    hosts = 2 * rule.peers.hosts.bit_count()
+    return _Weight(RULE + RANGE * ranges + hosts, 2 * ranges + hosts + 2, _pieces(rule.ports))
+
+
+def _pieces(ports: PortSet) -> int:
+    return len(ports.tcp) + len(ports.udp) + len(ports.sctp) + ports.other
+
+
+def _judge(
+    namespace: str, parts: Sequence[_Part], shares: Mapping[str, int], budget: Budget, lists: _Lists
+) -> Iterator[OverBudget]:
+    """What must go of one namespace: what is too dear alone, then the dearest until the rest fits."""
+    dearest = sorted(shares, key=lambda policy: (-shares[policy], policy))
+    closed = frozenset[str]()
+    for policy in dearest[:MOST_ALONE]:
+        if shares[policy] <= budget.policy:
+            break
+        if _measure(parts, lists, frozenset(dearest) - {policy}, budget.policy) > budget.policy:
+            closed |= {policy}
+            yield OverBudget(policy, f"it costs this node more than {budget.policy} elements")
+    rest = [policy for policy in dearest if policy not in closed]
+    more = 0
+    while more < len(rest):
+        if _measure(parts, lists, closed.union(rest[:more]), budget.namespace) <= budget.namespace:
+            break
+        more = 4 * more or 1
+    sentence = (
+        f"the policies of namespace {namespace} cost this node more than {budget.namespace} elements, "
+        "and it is among the dearest"
+    )
+    yield from (OverBudget(policy, sentence) for policy in rest[:more])
+
+
+def _measure(parts: Sequence[_Part], lists: _Lists, closed: frozenset[str], most: int) -> int:
+    """What these isolations cost without the policies that are closed; over `most`, at least that it is."""
+    left = [(_without(part.isolation, closed), part.families) for part in parts]
+    rules = [rule for isolation, _ in left for stage in isolation.stages for rule in stage.rules]
+    cost = sum(RULE + RANGE * (len(rule.peers.v4) + len(rule.peers.v6)) for rule in rules)
+    if cost > most:
+        return cost
+    masks = PortMasks({rule.ports for rule in rules})
+    seen: set[tuple[str, int]] = set()
+    for isolation, families in left:
+        decider = Decider(isolation, masks)
+        for family in sorted(families):
+            try:
+                cost += _elements(decider, lists.by_family[family], family, STEPS * most, seen)
+            except TooMany:
+                return most + 1
+            if cost > most:
+                return cost
+    return cost
+
+
+def _elements(
+    decider: Decider, index: HostIndex, family: Family, steps: int, seen: set[tuple[str, int]]
+) -> int:
+    """What one chain adds to those that were seen: hosts in its sets or its map, ports in its port chains."""
+    divided = divide(decider, index, family, steps)
+    cost = 0
+    for mask in {divided.default, *(m for m, _ in divided.hosts), *(m for _, m in divided.ranges)}:
+        if mask not in (0, decider.masks.everything) and ("ports", mask) not in seen:
+            seen.add(("ports", mask))
+            cost += CHAIN + (mask & ~(mask << 1)).bit_count()
+    shared = share(tuple((decider.masks.ports(m), hosts) for m, hosts in divided.hosts), index.groups)
+    sets = [hosts for _, hosts in shared.groups]
+    if len(shared.own) <= FEW_CLASSES:
+        sets.extend(hosts for _, hosts in shared.own)
+    else:
+        cost += sum(hosts.bit_count() for _, hosts in shared.own)
+    for hosts in sets:
+        if (f"hosts{family}", hosts) not in seen:
+            seen.add((f"hosts{family}", hosts))
+            cost += hosts.bit_count()
+    return cost
+
+
+def _without(isolation: Isolation, closed: frozenset[str]) -> Isolation:
+    """An isolation without the rules of some policies."""
+    if not closed:
+        return isolation
+    return Isolation(
+        isolation.direction,
+        isolation.policies,
+        tuple(
+            replace(stage, rules=tuple(r for r in stage.rules if r.origins[0].policy not in closed))
+            for stage in isolation.stages
+        ),
+    )
