@@ -111,6 +111,25 @@ def test_a_node_port_shows_the_client(scene: Scene) -> None:
     assert scene.results(*tries) == ["silent", "silent", "silent", "answered"]
 
 
+def test_a_node_port_shows_the_client_although_the_pod_sees_the_node(scene: Scene) -> None:
+    """`externalTrafficPolicy: Cluster` masquerades for a pod of the same node, too, behind the judgement."""
+    proxy(scene, "n1", "n1 tcp/30080 > b 8080", "masquerade tcp dport 8080 ct status dnat")
+    [outcome] = scene.outcomes("outside > n1 tcp/30080")
+    assert "outside" not in outcome.seen_as
+    scene.enforce(ingress("x", "b", {"from": CLIENT, **PORT_8080}))
+    assert scene.results("outside > n1 tcp/30080") == ["answered"]
+    scene.enforce(ingress("x", "b", {"from": NODE_1, **PORT_8080}))
+    assert scene.results("outside > n1 tcp/30080") == ["silent"]
+
+
+def test_a_host_port_shows_the_client(scene: Scene) -> None:
+    """The plugin `portmap` rewrites the destination alone. The node itself is not judged (NP-090)."""
+    proxy(scene, "n1", "n1 tcp/9080 > b 8080")
+    scene.enforce(ingress("x", "b", {"from": CLIENT, **PORT_8080}))
+    tries = ("outside > n1 tcp/9080", "n2 > n1 tcp/9080", "n1 > n1 tcp/9080", "c > n1 tcp/9080")
+    assert scene.results(*tries) == ["answered", "silent", "answered", "silent"]
+
+
 def test_a_node_port_of_another_node_shows_that_node(scene: Scene) -> None:
     """Masqueraded on the first node, the client is no longer to be seen on the second (NP-136)."""
     proxy(scene, "n1", "n1 tcp/30080 > d 8080", "masquerade oifname eth0 tcp dport 8080 ct status dnat")
