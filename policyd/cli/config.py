@@ -16,8 +16,8 @@ EXAMPLES = "policyd config show --origin\npolicyd config show --config /etc/poli
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command's parser."""
-    parser = add_command(subparsers, "config", TEXT, EXAMPLES, usage="show [OPTIONS]")
-    parser.add_argument("what", choices=("show",), help="print them")
+    parser = add_command(subparsers, "config", TEXT, EXAMPLES, usage="[show] [OPTIONS]")
+    parser.add_argument("what", nargs="?", choices=("show",), default="show", help="print them")
     parser.add_argument("--origin", action="store_true", help="say where each value is from")
     parser.add_argument("-o", "--output", choices=("yaml", "json"), default="yaml", help="form (%(default)s)")
     add_setting_flags(parser)

@@ -97,15 +97,35 @@ def _finish(result: int | Coroutine[Any, Any, int]) -> int:
 
 def _parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
     parser = _parser()
+    arguments = _in_words(arguments)
     name = arguments[0] if arguments else ""
     if not name or name.startswith("-"):
-        parser.parse_args(arguments)
-        parser.error("a command is needed")
+        _, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            parser.refuse_unknown(unknown)
+        parser.exit(2, f"{parser.format_help()}\n{parser.prog}: error: a command is needed\n")
     if name not in COMMANDS:
         _refuse_command(parser, name)
     command = cast(Command, import_module(f"policyd.cli.{name.replace('-', '_')}"))
-    command.add_parser(parser.add_subparsers(prog="policyd", parser_class=Parser))
-    return command, parser.parse_args(arguments)
+    commands: Subparsers = parser.add_subparsers(prog="policyd", parser_class=Parser)
+    command.add_parser(commands)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        cast(Parser, commands.choices[name]).refuse_unknown(unknown)
+    return command, args
+
+
+def _in_words(arguments: Sequence[str]) -> Sequence[str]:
+    """`help`, `help COMMAND` and `version` as the flags that do the same."""
+    match arguments:
+        case ["help"]:
+            return ("--help",)
+        case ["help", name]:
+            return (name, "--help")
+        case ["version"]:
+            return ("--version",)
+        case _:
+            return arguments
 
 
 def _refuse_command(parser: Parser, name: str) -> NoReturn:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NoReturn, TypeAlias
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 (it has no other name)
@@ -18,6 +20,17 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with the exit code of wrong usage."""
         self.exit(2, f"{self.prog}: error: {message}\n(`{self.prog} --help` says what there is)\n")
+
+    def refuse_unknown(self, unknown: Sequence[str]) -> NoReturn:
+        """End because of arguments that mean nothing; beside a flag stands the one that may be meant."""
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        told = []
+        for text in unknown:
+            # Imported only here, as every command line passes this module.
+            matches = import_module("difflib").get_close_matches
+            close = matches(text.partition("=")[0], flags, n=1) if text.startswith("--") else []
+            told.append(f"{text} (did you mean {close[0]}?)" if close else text)
+        self.error(f"unrecognized arguments: {' '.join(told)}")
 
 
 def add_command(

@@ -13,6 +13,26 @@ from policyd.cli import terminal
 from policyd.config import Loaded, Settings, load_settings
 from policyd.kube.syntax import printable
 
+#: What stands in the place of a setting's value in the help, where it is not one of a few words.
+METAVARS = {
+    "node": "NAME",
+    "manifests": "DIR",
+    "kubeconfig": "FILE",
+    "context": "NAME",
+    "table": "NAME",
+    "pod_interfaces": "NAMES",
+    "other_engines": "NAMES",
+    "cni_cache": "DIR",
+    "state_dir": "DIR",
+    "run_dir": "DIR",
+    "stall_seconds": "SECONDS",
+    "listen": "HOST:PORT",
+    "verify_interval": "SECONDS",
+    "policy_budget": "N",
+    "namespace_budget": "N",
+    "compile_seconds": "SECONDS",
+}
+
 
 def add_setting_flags(parser: argparse.ArgumentParser, only: Iterable[str] = ()) -> None:
     """Add `--config`, and a flag for each setting, or for `only` these."""
@@ -21,7 +41,7 @@ def add_setting_flags(parser: argparse.ArgumentParser, only: Iterable[str] = ())
     wanted = tuple(only)
     for name, field in Settings.model_fields.items():
         if not wanted or name in wanted:
-            group.add_argument(f"--{name.replace('_', '-')}", dest=name, **_flag(field))
+            group.add_argument(f"--{name.replace('_', '-')}", dest=name, **_flag(name, field))
 
 
 def settings_of(args: argparse.Namespace) -> Loaded:
@@ -36,9 +56,9 @@ def settings_of(args: argparse.Namespace) -> Loaded:
     return loaded
 
 
-def _flag(field: FieldInfo) -> dict[str, Any]:
+def _flag(name: str, field: FieldInfo) -> dict[str, Any]:
     default = field.get_default()
-    shown = ",".join(default) if isinstance(default, tuple) else str(default)
+    shown = _shown(default)
     # `%` has a meaning in argparse's texts.
     text = (field.description or "").replace("%", "%%") + (
         f" ({shown})" if default not in ("", None, ()) else ""
@@ -47,4 +67,16 @@ def _flag(field: FieldInfo) -> dict[str, Any]:
         return {"action": argparse.BooleanOptionalAction, "default": None, "help": text}
     if get_origin(field.annotation) is Literal:
         return {"choices": get_args(field.annotation), "help": text}
-    return {"metavar": "VALUE", "help": text}
+    return {"metavar": METAVARS.get(name, "VALUE"), "help": text}
+
+
+def _shown(default: object) -> str:
+    match default:
+        case bool():
+            return "yes" if default else "no"
+        case tuple():
+            return ",".join(default)
+        case float():
+            return f"{default:g}"
+        case _:
+            return str(default)

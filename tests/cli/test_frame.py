@@ -8,14 +8,16 @@ from argparse import Namespace
 from collections.abc import Callable, Coroutine
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, get_origin
 
 import pytest
 
 from policyd import __main__
 from policyd.cli import frame
 from policyd.cli.parsing import Subparsers, add_command
+from policyd.cli.setting_flags import METAVARS
 from policyd.cli.version import VERSION
+from policyd.config import Settings
 from policyd.errors import BadInput, Diagnostic, EnvironmentRefused, PolicydError, WrongUsage
 from tests.cli.calls import ROOT, Call, finish, start
 
@@ -75,13 +77,14 @@ def test_every_command_has_what_the_frame_needs_and_an_example(name: str, call: 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "a command is needed"),
         (("complie",), "there is no command 'complie'; did you mean `policyd compile`?"),
         (("frobnicate",), f"there is no command 'frobnicate'; there are {', '.join(frame.COMMANDS)}"),
-        (("--verison",), "unrecognized arguments: --verison"),
+        (("--verison",), "unrecognized arguments: --verison (did you mean --version?)"),
         (("schema",), "the following arguments are required: SCHEMA"),
         (("schema", "ast"), "invalid choice: 'ast'"),
         (("compile", "--bogus"), "unrecognized arguments: --bogus"),
+        (("compile", "--ouput=nft"), "unrecognized arguments: --ouput=nft (did you mean --output?)"),
+        (("status", "--tabel", "x"), "unrecognized arguments: --tabel (did you mean --table?) x"),
         (("compile", "--all"), "unrecognized arguments: --all"),  # flags are not abbreviated
     ],
 )
@@ -91,7 +94,49 @@ def test_a_wrong_command_line_is_two_lines_and_code_2(
     result = call(*arguments)
     assert (result.code, result.out) == (2, "")
     assert sentence in result.err
-    assert len(result.err.splitlines()) == 2
+    first, hint = result.err.splitlines()
+    program = first.partition(": error: ")[0]
+    assert hint == f"(`{program} --help` says what there is)"
+    if arguments[0] in frame.COMMANDS:
+        assert program == f"policyd {arguments[0]}"
+
+
+def test_without_a_command_there_is_help_and_code_2(call: Call) -> None:
+    result = call()
+    assert (result.code, result.out) == (2, "")
+    assert result.err.endswith("policyd: error: a command is needed\n")
+    assert result.err.startswith(call("--help").out)
+
+
+@pytest.mark.parametrize(
+    ("words", "flags"),
+    [
+        (("help",), ("--help",)),
+        (("version",), ("--version",)),
+        (("help", "compile"), ("compile", "--help")),
+        (("help", "complie"), ("complie", "--help")),
+        (("config",), ("config", "show")),
+        (("config", "--origin"), ("config", "show", "--origin")),
+    ],
+)
+def test_words_that_others_have_for_it_do_the_same(
+    words: tuple[str, ...], flags: tuple[str, ...], call: Call
+) -> None:
+    assert call(*words) == call(*flags)
+
+
+def test_every_setting_that_takes_a_value_says_what_value() -> None:
+    words = (bool, Literal)
+    open_ended = {
+        name
+        for name, field in Settings.model_fields.items()
+        if (get_origin(field.annotation) or field.annotation) not in words
+    }
+    assert open_ended - METAVARS.keys() == set()
+
+
+def test_a_switch_shows_its_default_as_a_word(call: Call) -> None:
+    assert "read the directory's folders, too (no)" in " ".join(call("run", "--help").out.split())
 
 
 MISTAKE = Diagnostic("a.yaml", 3, 7, "error", "wrong")
