@@ -112,7 +112,7 @@ AGENT = (
         "policyd/agent/cni_cache.py",
         "if device != POD_INTERFACE or",
         'if device == "lo" or',
-        "tests/agent/test_cni_cache.py::test_the_directory_is_followed_from_before_it_is_there",
+        "tests/agent/test_cni_cache.py::test_anything_else_is_none[other12]",
     ),
     Fault(
         "a hint takes another pod's address",
