@@ -1,7 +1,7 @@
 """Interval algebra on addresses and ports, and canonical address text. Pure integers, both families.
 
 An interval is an inclusive (low, high) pair; a `Ranges` value is sorted, disjoint and never adjacent, so
-equal sets of numbers are equal values and nft never sees an overlap (NP-074 to NP-076, semantics).
+equal sets of numbers are equal values and nft never sees an overlap (NP-074 to NP-076).
 """
 
 from __future__ import annotations

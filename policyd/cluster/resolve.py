@@ -1,6 +1,6 @@
 """(ClusterState, node) → ir.Snapshot: who is selected, who may talk to whom, by address.
 
-A node judges for its own pods only: their egress and their ingress (decisions, finer points).
+A node judges for its own pods only: their egress and their ingress (decisions 17).
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ def table(namespace: Namespace) -> str:
 
 
 def test_an_edit_is_followed(namespace: Namespace, directory: Path) -> None:
+    """NP-047, NP-123."""
     with running(namespace, directory) as agent:
         assert "tcp dport 80 return" in table(namespace)
         write(directory, "web.yaml", policy("web", "web", 443))
@@ -126,6 +127,7 @@ def test_a_killed_agent_leaves_a_whole_ruleset_and_its_heir_goes_on(
 
 
 def test_told_to_stop_it_leaves_the_ruleset(namespace: Namespace, directory: Path) -> None:
+    """NP-109."""
     for number in (signal.SIGTERM, signal.SIGINT):
         with running(namespace, directory) as agent:
             assert agent.kill(number) == 0

@@ -14,8 +14,8 @@ class Misfit(Exception):
 class Fault:
     """`old` becomes `new` in `file`, and then the test `caught_by` (a pytest node id) must fail.
 
-    `rule` names what is broken: a number of the semantics (NP-077), a law (L1), a decision, or a promise of
-    DESIGN.md.
+    `rule` names what is broken: a rule or a law of docs/semantics.md (NP-077, L1), a decision, or a promise
+    of DESIGN.md.
     """
 
     name: str

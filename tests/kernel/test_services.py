@@ -123,7 +123,7 @@ def test_a_node_port_shows_the_client_although_the_pod_sees_the_node(scene: Scen
 
 
 def test_a_host_port_shows_the_client(scene: Scene) -> None:
-    """The plugin `portmap` rewrites the destination alone. The node itself is not judged (NP-090)."""
+    """NP-138: the plugin `portmap` rewrites the destination alone. The node itself is not judged (NP-090)."""
     proxy(scene, "n1", "n1 tcp/9080 > b 8080")
     scene.enforce(ingress("x", "b", {"from": CLIENT, **PORT_8080}))
     tries = ("outside > n1 tcp/9080", "n2 > n1 tcp/9080", "n1 > n1 tcp/9080", "c > n1 tcp/9080")
@@ -151,7 +151,7 @@ def test_masquerading_comes_behind_the_judgement(scene: Scene) -> None:
 
 
 def test_pods_behind_ipvs_are_judged_in_output(scene: Scene) -> None:
-    """IPVS sends a pod's packet from the node itself, with the pod's source: it is not the node's own."""
+    """NP-140: IPVS sends a pod's packet from the node, with the pod's source: it is not the node's own."""
     tries = ["n1 as a > b tcp/80", "n1 as a > d tcp/80", "n1 as c > b tcp/80", "n1 as outside > b tcp/80"]
     tries += ["n1 > b tcp/80", "n1 > d tcp/80"]
     assert scene.arrives(*tries) == [True] * 6

@@ -194,6 +194,7 @@ async def swap(road: Road, tables: list[Table], rng: random.Random) -> dict[str,
 def test_no_packet_leaks_and_none_is_lost_while_rulesets_are_swapped(
     road: Road, record_property: Callable[[str, object], None]
 ) -> None:
+    """NP-108."""
     rng = random.Random("swap")
     tables = [random_table(rng) for _ in range(40)]
     found = asyncio.run(swap(road, tables, rng))

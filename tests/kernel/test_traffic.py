@@ -178,7 +178,7 @@ def test_a_connection_lives_on_when_a_policy_denies_it(scene: Scene) -> None:
 
 @pytest.mark.parametrize("family", [0, 1])
 def test_a_forgotten_udp_flow_is_judged_anew(scene: Scene, family: int) -> None:
-    """After its timeout the server may not speak first, and the client may again."""
+    """NP-126: after its timeout the server may not speak first, and the client may again."""
     scene.enforce(DENY_ALL, ingress("x", "a", {}, name="in"), egress("x", "b", {}, name="out"))
     scene.lab.nodes["n1"].set_sysctls(
         {"net.netfilter.nf_conntrack_udp_timeout": "1", "net.netfilter.nf_conntrack_udp_timeout_stream": "1"}
@@ -214,7 +214,7 @@ def test_rejections_are_told_to_the_sender(scene: Scene) -> None:
 
 
 def test_untracked_packets_are_judged_one_by_one(scene: Scene) -> None:
-    """As those of a node-local DNS cache, which its own rules exempt from connection tracking."""
+    """NP-141: as those of a node-local DNS cache, which its own rules exempt from connection tracking."""
     scene.lab.add_address("n1", "169.254.20.10")
     scene.lab.add_address("n1", "fd00:a9fe::10")
     scene.addresses["dns"] = ("169.254.20.10", "fd00:a9fe::10")

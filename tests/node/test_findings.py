@@ -112,6 +112,7 @@ def test_ports_that_are_isolated_from_each_other_need_no_hooks_of_a_bridge() -> 
     ],
 )
 def test_pods_past_the_hooks_are_told_at_once_and_count_when_they_stay(way: Way, link: Link) -> None:
+    """NP-150."""
     node = facts({POD4: way}, (ROUTED, UPLINK, link))
     assert names(judge([node])) == [("pods-unseen", False)]
     assert names(judge([node] * STEADY_LOOKS)) == [("pods-unseen", True)]

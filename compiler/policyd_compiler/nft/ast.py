@@ -1,7 +1,7 @@
 """The part of nftables that policyd emits, as values: tables of sets, maps and chains.
 
 Names and words are nft's own. Addresses are integers, intervals are inclusive (low, high) pairs, and every
-tuple of elements is sorted and disjoint: `nft` is never handed an overlap (NP-076, semantics). What rules
+tuple of elements is sorted and disjoint: `nft` is never handed an overlap (NP-076). What rules
 look at is a table of its own (`expressions`).
 """
 

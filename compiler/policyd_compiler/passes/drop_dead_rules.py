@@ -1,4 +1,4 @@
-"""Remove rules that can match nothing: no peer, or no port (NP-035, NP-054, NP-075, semantics)."""
+"""Remove rules that can match nothing: no peer, or no port (NP-035, NP-054, NP-075)."""
 
 from __future__ import annotations
 
