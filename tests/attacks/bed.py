@@ -233,8 +233,8 @@ class Bed:
         for node in self.lab.nodes.values():
             forget_connections(node)
 
-    def world(self) -> list[Manifest]:
-        """The manifests of all that is here, and the policies."""
+    def objects(self) -> list[Manifest]:
+        """The manifests of all that is here, without policies."""
         nodes = [
             {
                 "apiVersion": "v1",
@@ -246,13 +246,16 @@ class Bed:
         ]
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}}
         here = [pod(f"x/{name}", *addresses_of(name), node=f"n{node}") for name, node in PODS.items()]
+        return [space, *nodes, *here]
+
+    def policies(self) -> list[Manifest]:
+        """What isolates `v`, `w` and `e`."""
         friends = [pods(pod="f"), pods(pod="r")]
-        policies = [
+        return [
             ingress("x", "v", {"from": friends}, name="v"),
             ingress("x", "w", {"from": [pods(pod="f")]}, name="w"),
             egress("x", "e", name="e"),
         ]
-        return [space, *nodes, *here, *policies]
 
     def send(self, origin: str, sent: tuple[bytes, ...]) -> None:
         sender = self._senders.get(origin)

@@ -17,7 +17,7 @@ def enforced(bed: Bed, folder: Path) -> Iterator[Path]:
     """Run the agents until the context ends; give the directory of manifests that they follow."""
     manifests = folder / "manifests"
     manifests.mkdir()
-    write(manifests, "world.yaml", text_of(bed.world()))
+    write(manifests, "world.yaml", text_of([*bed.objects(), *bed.policies()]))
     interfaces = "cali*" if bed.wiring == "routed" else "cni0,veth*"
     with ExitStack() as stack:
         for name, node in bed.lab.nodes.items():

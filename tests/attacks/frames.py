@@ -9,7 +9,17 @@ from __future__ import annotations
 import struct
 from ipaddress import ip_address
 
-from policyd.lab.packets import ICMP, ICMPV6, checksum, icmp_message, ip_packet, tcp_segment, udp_datagram
+from policyd.lab.packets import (
+    ICMP,
+    ICMPV6,
+    SCTP,
+    checksum,
+    crc32c,
+    icmp_message,
+    ip_packet,
+    tcp_segment,
+    udp_datagram,
+)
 
 MAGIC = b"plcy"
 IPV4, ARP, IPV6, VLAN, QINQ = 0x0800, 0x0806, 0x86DD, 0x8100, 0x88A8
@@ -70,6 +80,13 @@ def tcp(source: str, destination: str, ports: tuple[int, int], flags: int, body:
     sequence = int.from_bytes(body[-4:], "big") << 4
     acknowledged = 1 if flags & 0x10 else 0
     return ip(source, destination, 6, tcp_segment(pair, ports, sequence, acknowledged, flags, body))
+
+
+def sctp(source: str, destination: str, ports: tuple[int, int], kind: int, body: bytes) -> bytes:
+    """A chunk of an association that is there: its tag is the payload's mark."""
+    chunk = struct.pack("!BBH", kind, 3, 16 + len(body)) + bytes(12) + body
+    head = struct.pack("!HH", *ports) + body[-4:]
+    return ip(source, destination, SCTP, head + crc32c(head + bytes(4) + chunk).to_bytes(4, "little") + chunk)
 
 
 def icmp(source: str, destination: str, kind: int, code: int, rest: bytes, hops: int = 64) -> bytes:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
+
+#: NP-165: packets of no connection are dropped yet wherever a policy governs.
+open_law = pytest.mark.xfail(reason="what conntrack does not know is dropped, though it is allowed")
+
 OPEN: Mapping[str, str] = {
     "as a friend to an isolated sibling": "r4 r6 b4 b6",
     "as a friend by the gateway": "b4 b6",
