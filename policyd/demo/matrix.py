@@ -1,4 +1,4 @@
-"""Reachability as text: what was expected beside what real connections did. Pure."""
+"""Reachability as text: what real connections did, and what of it was not expected. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ Paint: TypeAlias = Callable[[str, Style], str]
 _CODES: dict[Style, str] = {"bold": "1", "dim": "2", "green": "32", "red": "1;31", "yellow": "1;33"}
 _WORD_OF = {families: word for word, families in WORDS.items()}
 _INDENT = "  "
-_GAP = "  "
-_COLUMN = 5  # four characters, and a mark
+_COLUMN = 8  # seven characters, and a mark
+#: What stands in the corner, beside the heads of the columns.
+_AXES = ("rows ask,", "columns answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +60,20 @@ def render(
     paint: Paint,
     before: Reach | None = None,
 ) -> str:
-    """Two grids side by side. `!` marks what is not as expected, `*` what was otherwise `before`."""
-    left = max(map(len, sources))
-    half = _COLUMN * len(targets)
-    titles = f"{'':{left}} {'expected':^{half}}{_GAP}{'measured':^{half}}"
-    lines = [paint(_INDENT + titles.rstrip(), "bold")]
-    for row in _heads(targets):
+    """A grid of what was measured. `!` marks what is not as expected, `*` what was otherwise `before`."""
+    heads = _heads(targets)
+    axes = [*_AXES, *[""] * len(heads)][: len(heads)]
+    left = max(map(len, (*sources, *axes)))
+    lines = []
+    for axis, row in zip(axes, heads, strict=True):
         cells = "".join(f"{cell:>{_COLUMN - 1}} " for cell in row)
-        lines.append(_INDENT + f"{'':{left}} {cells}{_GAP}{cells}".rstrip())
+        lines.append(f"{_INDENT}{paint(f'{axis:{left}}', 'dim')}{cells}".rstrip())
     for source in sources:
-        left_cells, right_cells = [], []
-        for target in targets:
-            pair = (source, target)
-            left_cells.append(_cell(expected.get(pair), " ", paint))
-            right_cells.append(_cell(measured.get(pair), _mark(pair, expected, measured, before), paint))
-        line = f"{source:{left}} {''.join(left_cells)}{_GAP}{''.join(right_cells)}"
-        lines.append(_INDENT + line.rstrip())
+        pairs = [(source, target) for target in targets]
+        cells = "".join(
+            _cell(measured.get(pair), _mark(pair, expected, measured, before), paint) for pair in pairs
+        )
+        lines.append(f"{_INDENT}{source:{left}}{cells}".rstrip())
     return "\n".join(lines)
 
 

@@ -22,6 +22,7 @@ agent enforces NetworkPolicies there, and one of them is edited while it runs.
 Real connections show each time who reaches whom. Nothing is left in the end."""
 LEGEND = """\
   yes: answered over IPv4 and IPv6   v4, v6: over one of them   -: over neither
+  demo-node is the pods' own node, which no policy keeps out: it probes them
   Outside of the cluster: dns, and two customers, named by their IPv4 addresses"""
 CHANGED = "  *: changed by the edit"
 EDIT_SECONDS = 10.0
@@ -146,6 +147,9 @@ def _show_matrix(
     sources = [source.name for source in scene.sources]
     targets = [target.label for target in scene.targets]
     screen.say(render(sources, targets, expected, measured, screen.paint, before))
+    tried, wrong = _count(expected), len(differences(expected, measured))
+    verdict = screen.paint(f"{tried - wrong} of {tried} as expected", "red" if wrong else "green")
+    screen.say(f"\n  {verdict}{'; the others are marked with !' if wrong else ''}")
 
 
 def _conclude(scene: Scene, screen: Screen, program: str) -> None:

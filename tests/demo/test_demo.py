@@ -37,6 +37,7 @@ def test_every_connection_is_as_expected_and_a_pipe_gets_plain_text(tmp_path: Pa
     assert "All 164 connections were as expected" in out
     assert "The first connection changed " in out
     assert out.count("*") == 3, "two changed pairs, and the legend"
+    assert out.count("82 of 82 as expected") == 2
     assert [c for c in out if not (c.isprintable() or c == "\n")] == []
     shown = out.partition("Next, try")[0].splitlines()
     assert [line for line in shown if len(line) >= 80] == []
@@ -60,9 +61,10 @@ def test_policies_that_do_not_do_what_was_expected_are_found(tmp_path: Path) -> 
     code, out, err = run(tmp_path, sys.executable, "-c", OTHER, str(manifests))
     assert (code, err) == (1, "")
     first, _, second = out.partition("api.yaml is saved anew")
-    assert row(first, "shop/web") == "yes - - - yes -! - - - yes"
-    assert row(second, "shop/web") == "yes - - - yes yes* - - - yes"
-    assert row(first, "shop/db") == "- - - - yes! - - yes!"
+    assert row(first, "shop/web") == "-! - - - yes"
+    assert row(second, "shop/web") == "yes* - - - yes"
+    assert row(first, "shop/db") == "yes! - - yes!"
+    assert "of 82 as expected; the others are marked with !" in first
     assert "connections were not as expected, marked with ! above" in second
     assert "shop/web to api:9000 over IPv4: not answered, but should be" in second
     assert "web.yaml:10" in second.partition("The agent said")[2]

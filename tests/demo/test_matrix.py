@@ -1,4 +1,4 @@
-"""The matrix: what was expected beside what was measured, readable without colours and in 80 columns."""
+"""The matrix: what was measured and what of it was not expected, readable without colours, in 80 columns."""
 
 from __future__ import annotations
 
@@ -23,31 +23,30 @@ def measured(**changes: frozenset[int]) -> Reach:
     return {**EXPECTED, **{("node", TARGETS[name == "db"]): reach for name, reach in changes.items()}}
 
 
-def test_both_grids_and_the_words_for_each_family() -> None:
+def test_the_grid_says_who_asks_and_has_a_word_for_each_family() -> None:
     assert grid(EXPECTED).splitlines() == [
-        "            expected    measured",
-        "            web   db    web   db",
-        "             80   53     80   53",
-        "                 udp         udp",
-        "  shop/web        v4          v4",
-        "  node      yes    -    yes    -",
+        "  rows ask,         web      db",
+        "  columns answer     80      53",
+        "                            udp",
+        "  shop/web                   v4",
+        "  node              yes       -",
     ]
 
 
 def test_what_is_not_as_expected_is_marked() -> None:
     lines = grid(measured(web=frozenset({6}), db=frozenset({4, 6}))).splitlines()
-    assert lines[-1] == "  node      yes    -     v6! yes!"
-    assert lines[-2] == "  shop/web        v4          v4"
+    assert lines[-1] == "  node               v6!    yes!"
+    assert lines[-2] == "  shop/web                   v4"
 
 
-def test_what_has_changed_is_marked_where_it_was_measured() -> None:
+def test_what_has_changed_is_marked() -> None:
     before = {**EXPECTED, ("node", "web:80"): frozenset[int]()}
-    assert grid(EXPECTED, before).splitlines()[-1] == "  node      yes    -    yes*   -"
+    assert grid(EXPECTED, before).splitlines()[-1] == "  node              yes*      -"
 
 
 def test_a_difference_counts_more_than_a_change() -> None:
     changed = measured(web=frozenset())
-    assert grid(changed, before=EXPECTED).splitlines()[-1] == "  node      yes    -      -!   -"
+    assert grid(changed, before=EXPECTED).splitlines()[-1] == "  node                -!      -"
 
 
 def test_every_family_is_a_difference_of_its_own() -> None:
@@ -67,8 +66,8 @@ def test_a_difference_is_a_sentence() -> None:
 def test_colours_change_no_character() -> None:
     wrong = measured(web=frozenset())
     painted = render(SOURCES, TARGETS, EXPECTED, wrong, lambda text, style: f"<{style}>{text}</>", EXPECTED)
-    assert "<red>   -!</>" in painted
-    assert "<green>  v4</>" in painted
+    assert "<red>      -!</>" in painted
+    assert "<green>     v4</>" in painted
     for style in ("bold", "dim", "green", "red", "yellow"):
         painted = painted.replace(f"<{style}>", "")
     assert painted.replace("</>", "") == grid(wrong, EXPECTED)
