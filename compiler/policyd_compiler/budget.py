@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from policyd_compiler.ir import Isolation, Rule, Snapshot
 from policyd_compiler.lower.chains import FEW_CLASSES
-from policyd_compiler.lower.classes import HostIndex, TooMany, divide
+from policyd_compiler.lower.classes import HostIndex, TooMany, classify
 from policyd_compiler.lower.decide import Decider
+from policyd_compiler.lower.port_chains import choose_bases, difference, in_order
 from policyd_compiler.lower.port_masks import PortMasks
 from policyd_compiler.lower.sharing import share
 from policyd_compiler.nft.keys import Family
@@ -177,7 +178,7 @@ def _measure(parts: Sequence[_Part], lists: _Lists, closed: frozenset[str], most
     if cost > most:
         return cost
     masks = PortMasks({rule.ports for rule in rules})
-    seen: set[tuple[str, int]] = set()
+    seen: set[tuple[int, int] | tuple[str, int]] = set()
     for isolation, families in left:
         decider = Decider(isolation, masks)
         for family in sorted(families):
@@ -191,16 +192,22 @@ def _measure(parts: Sequence[_Part], lists: _Lists, closed: frozenset[str], most
 
 
 def _elements(
-    decider: Decider, index: HostIndex, family: Family, steps: int, seen: set[tuple[str, int]]
+    decider: Decider,
+    index: HostIndex,
+    family: Family,
+    steps: int,
+    seen: set[tuple[int, int] | tuple[str, int]],
 ) -> int:
     """What one chain adds to those that were seen: hosts in its sets or its map, ports in its port chains."""
-    divided = divide(decider, index, family, steps)
+    classes = classify(decider, index, family, steps)
     cost = 0
-    for mask in {divided.default, *(m for m, _ in divided.hosts), *(m for _, m in divided.ranges)}:
-        if mask not in (0, decider.masks.everything) and ("ports", mask) not in seen:
-            seen.add(("ports", mask))
-            cost += CHAIN + (mask & ~(mask << 1)).bit_count()
-    shared = share(tuple((decider.masks.ports(m), hosts) for m, hosts in divided.hosts), index.groups)
+    bases = choose_bases(classes)
+    for mask in in_order(classes):
+        base = bases.get(mask, 0)
+        if mask not in (0, decider.masks.everything) and (mask, base) not in seen:
+            seen.add((mask, base))
+            cost += CHAIN + difference(mask, base)
+    shared = share(classes.hosts, index.groups)
     sets = [hosts for _, hosts in shared.groups]
     if len(shared.own) <= FEW_CLASSES:
         sets.extend(hosts for _, hosts in shared.own)

@@ -52,12 +52,14 @@ def test_classes_say_what_rules_say(snapshot: Snapshot, packets: list[tuple[int,
             continue
         for family, offset, protocol, port in packets:
             peer = (V4 if family == 4 else V6) + offset
-            classes = classify(Decider(isolation), indexes[family], family)
+            decider = Decider(isolation)
+            classes = classify(decider, indexes[family], family)
             bit = next((1 << i for i, h in enumerate(snapshot.hosts) if h.address(family) == peer), 0)
-            ports = next(
+            found = next(
                 (ports for ports, mask in classes.hosts if mask & bit),
                 next(
                     (ports for (low, high), ports in classes.ranges if low <= peer <= high), classes.default
                 ),
             )
+            ports = decider.masks.ports(found)
             assert ports.allows(protocol, port) == allows(isolation, snapshot, family, peer, protocol, port)

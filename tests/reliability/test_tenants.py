@@ -19,7 +19,7 @@ World = Callable[[int], list[Manifest]]
 PER_BYTE = 10
 
 FAMILIES: tuple[tuple[World, int], ...] = (
-    (tenants.nested, 200),
+    (tenants.nested, 400),
     (tenants.nested_for_many, 30),
     (tenants.one_rule_policies, 1000),
     (tenants.random_selectors, 400),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import TypeAlias
 
 from policyd_compiler.ir import Isolation, Origin
 from policyd_compiler.lower.classes import Classes, HostIndex, classify
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.objects import Objects
+from policyd_compiler.lower.port_chains import PortVerdicts
 from policyd_compiler.lower.sharing import share
 from policyd_compiler.names import readable
 from policyd_compiler.nft.ast import ChainName, Drop, Rule, Verdict, Vmap
 from policyd_compiler.nft.expressions import Field, InSet, Match, Word, address_field
 from policyd_compiler.nft.keys import Family, Side
-from policyd_compiler.ports import NOTHING, PortSet
 
 #: Up to so many classes of hosts are tried one set after another; more share one verdict map.
 #: Sets of equal contents are shared between chains, verdict maps seldom can be.
@@ -51,23 +52,27 @@ def lower_isolation(
     """Add the chain that judges one direction of endpoints, and all that it needs."""
     side: Side = "saddr" if isolation.direction == "ingress" else "daddr"
     classes = classify(decider, index, family)
+    verdicts = PortVerdicts(classes, decider.masks, objects)
     hosts = share(classes.hosts, index.groups)
+    own, groups = (_members(part, index, family, objects, verdicts) for part in (hosts.own, hosts.groups))
     rules = (
-        *_own_rules(hosts.own, side, index, family, objects),
-        *_group_rules(hosts.groups, side, index, family, objects),
+        *_own_rules(own, side, family, objects),
+        # Groups that other chains name, too: in this order, as they may overlap.
+        *_set_rules(groups, side, family, objects),
         *_spoofed_rules(isolation, classes),
-        *_range_rules(classes, side, family, objects),
-        Rule(objects.verdict(classes.default), comment=notes.comment),
+        *_range_rules(classes, side, family, objects, verdicts),
+        Rule(verdicts.of(classes.default), comment=notes.comment),
     )
     prefix = ("in" if isolation.direction == "ingress" else "out") + str(family)
     return objects.add_chain(prefix, notes.hint, rules, notes.lines)
 
 
-def _own_rules(
-    classes: tuple[tuple[PortSet, int], ...], side: Side, index: HostIndex, family: Family, objects: Objects
-) -> tuple[Rule, ...]:
+#: Addresses, ascending, and what becomes of a packet that has one.
+_Member: TypeAlias = tuple[tuple[int, ...], Verdict]
+
+
+def _own_rules(members: list[_Member], side: Side, family: Family, objects: Objects) -> tuple[Rule, ...]:
     """Rules for classes of hosts that are disjoint."""
-    members = _members(classes, index, family, objects)
     if not members:
         return ()
     members.sort(key=lambda member: member[0][0])
@@ -81,26 +86,21 @@ def _own_rules(
     return (Rule(Vmap(address_field(family, side), name)),)
 
 
-def _group_rules(
-    groups: tuple[tuple[PortSet, int], ...], side: Side, index: HostIndex, family: Family, objects: Objects
-) -> tuple[Rule, ...]:
-    """Rules for groups that other chains name, too: in this order, as they may overlap."""
-    return _set_rules(_members(groups, index, family, objects), side, family, objects)
-
-
 def _members(
-    classes: tuple[tuple[PortSet, int], ...], index: HostIndex, family: Family, objects: Objects
-) -> list[tuple[tuple[int, ...], Verdict]]:
+    classes: tuple[tuple[int, int], ...],
+    index: HostIndex,
+    family: Family,
+    objects: Objects,
+    verdicts: PortVerdicts,
+) -> list[_Member]:
     return [
-        (addresses, objects.verdict(ports))
+        (addresses, verdicts.of(ports))
         for ports, mask in classes
         if (addresses := objects.addresses(index, family, mask))
     ]
 
 
-def _set_rules(
-    members: list[tuple[tuple[int, ...], Verdict]], side: Side, family: Family, objects: Objects
-) -> tuple[Rule, ...]:
+def _set_rules(members: list[_Member], side: Side, family: Family, objects: Objects) -> tuple[Rule, ...]:
     prefix, field = f"peers{family}", address_field(family, side)
     return tuple(
         Rule(verdict, (Match(field, InSet(objects.add_host_set(prefix, family, addresses))),))
@@ -110,23 +110,23 @@ def _set_rules(
 
 def _spoofed_rules(isolation: Isolation, classes: Classes) -> tuple[Rule, ...]:
     """Before what lets others in than pods. Who is not let in anyway needs no question."""
-    if isolation.direction == "egress" or (classes.default == NOTHING and not classes.ranges):
+    if isolation.direction == "egress" or (classes.default == 0 and not classes.ranges):
         return ()
     return (SPOOFED,)
 
 
-def _range_rules(classes: Classes, side: Side, family: Family, objects: Objects) -> tuple[Rule, ...]:
+def _range_rules(
+    classes: Classes, side: Side, family: Family, objects: Objects, verdicts: PortVerdicts
+) -> tuple[Rule, ...]:
     if not classes.ranges:
         return ()
     if len({ports for _, ports in classes.ranges}) == 1:
-        verdict = objects.verdict(classes.ranges[0][1])
+        verdict = verdicts.of(classes.ranges[0][1])
         ranges = tuple(interval for interval, _ in classes.ranges)
         name = objects.add_range_set(f"ranges{family}", family, ranges)
         return (Rule(verdict, (Match(address_field(family, side), InSet(name)),)),)
-    elements: list[tuple[tuple[int, int], Verdict]] = [
-        (interval, objects.verdict(ports)) for interval, ports in classes.ranges
-    ]
-    name = objects.add_range_map(f"range-ports{family}", family, tuple(elements))
+    elements = tuple((interval, verdicts.of(ports)) for interval, ports in classes.ranges)
+    name = objects.add_range_map(f"range-ports{family}", family, elements)
     return (Rule(Vmap(address_field(family, side), name)),)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from policyd_compiler.addr import Interval, Ranges
 from policyd_compiler.ir import Host
 from policyd_compiler.lower.decide import Decider, Watch
-from policyd_compiler.ports import PortSet
 
 #: Rules that match so few hosts are noted at each; all others divide what is there.
 FEW_HOSTS = 4
@@ -23,16 +22,10 @@ NO_LIMIT = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The allowed ports of one family: by host (disjoint masks), else by range, else `default`."""
+    """The allowed ports of one family: by host (disjoint masks), else by range, else `default`.
 
-    hosts: tuple[tuple[PortSet, int], ...]
-    ranges: tuple[tuple[Interval, PortSet], ...]
-    default: PortSet
-
-
-@dataclass(frozen=True, slots=True)
-class Divided:
-    """Classes with masks of their decider in the place of port sets."""
+    Ports are masks of the decider that was asked.
+    """
 
     hosts: tuple[tuple[int, int], ...]
     ranges: tuple[tuple[Interval, int], ...]
@@ -68,25 +61,17 @@ class TooMany(Exception):
     """There are more parts to tell apart than the caller allows."""
 
 
-def classify(decider: Decider, index: HostIndex, family: int) -> Classes:
-    """The classes of one isolation in one family."""
-    divided = divide(decider, index, family)
-    ports = decider.masks.ports
-    return Classes(
-        tuple((ports(mask), them) for mask, them in divided.hosts),
-        tuple((interval, ports(mask)) for interval, mask in divided.ranges),
-        ports(divided.default),
-    )
+def classify(decider: Decider, index: HostIndex, family: int, most: int = NO_LIMIT) -> Classes:
+    """The classes of one isolation in one family.
 
-
-def divide(decider: Decider, index: HostIndex, family: int, most: int = NO_LIMIT) -> Divided:
-    """The same with port masks. Raises TooMany when hosts would be divided in more than `most` steps."""
+    Raises TooMany when hosts would be divided in more than `most` steps.
+    """
     always = [number for number, rule in enumerate(decider.rules) if rule.peers.anything]
     default = decider.decide(always)
     hosts = _host_classes(decider, always, index, family, most)
     ranges = _range_classes(decider, always, family)
     kept = tuple((interval, mask) for interval, mask in ranges if mask != default)
-    return Divided(_without_redundant(hosts, kept, default, index), kept, default)
+    return Classes(_without_redundant(hosts, kept, default, index), kept, default)
 
 
 def _host_classes(

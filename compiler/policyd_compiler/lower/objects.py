@@ -122,6 +122,15 @@ class Objects:
             known = self._verdicts[ports] = self._make_verdict(ports)
         return known
 
+    def difference(self, base: Verdict, denied: PortSet, allowed: PortSet) -> Verdict:
+        """To a chain that does what `base` does, but for these ports."""
+        rules = (
+            *(Rule(self.deny(), (match,)) for match in port_matches(denied)),
+            *(Rule(Return(), (match,)) for match in port_matches(allowed)),
+            Rule(base),
+        )
+        return Goto(self.add_chain("ports-x", "", rules, ()))
+
     def _make_verdict(self, ports: PortSet) -> Verdict:
         if ports == EVERYTHING:
             return Return()

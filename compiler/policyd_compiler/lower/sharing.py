@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policyd_compiler.ports import PortSet
-
 #: So many shared sets at most are asked by one chain: each costs a new connection about 1 %.
 MOST_SHARED = 3
 
@@ -17,17 +15,18 @@ MOST_SHARED = 3
 class Shared:
     """Classes of hosts in two parts. `own` are disjoint and asked first, in any order; then `groups` in turn.
 
-    A group may hold hosts of classes that are asked before it: those never come so far.
+    Each is a mask of ports and one of hosts. A group may hold hosts of classes that are asked before it:
+    those never come so far.
     """
 
-    own: tuple[tuple[PortSet, int], ...]
-    groups: tuple[tuple[PortSet, int], ...]
+    own: tuple[tuple[int, int], ...]
+    groups: tuple[tuple[int, int], ...]
 
 
-def share(classes: tuple[tuple[PortSet, int], ...], groups: tuple[int, ...]) -> Shared:
+def share(classes: tuple[tuple[int, int], ...], groups: tuple[int, ...]) -> Shared:
     """Take groups, of which the first are the most welcome, out of disjoint classes of hosts."""
-    own: list[tuple[PortSet, int]] = []
-    shared: list[tuple[PortSet, int]] = []
+    own: list[tuple[int, int]] = []
+    shared: list[tuple[int, int]] = []
     decided = 0
     # Small classes first: they are often a part of what a large one names.
     for ports, mask in sorted(classes, key=lambda item: (item[1].bit_count(), item[1])):

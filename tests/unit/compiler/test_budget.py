@@ -42,7 +42,7 @@ def test_no_cluster_that_was_measured_is_over_the_budget() -> None:
 def test_a_policy_that_is_too_dear_alone_is_named_and_nobody_else() -> None:
     """Neither who selects the same pods nor a neighbour."""
     small = ingress("tenant", None, {"ports": [{"port": 443}]}, name="small")
-    world = [*tenants.nested(60), small, *neighbours()]
+    world = [*tenants.nested(120), small, *neighbours()]
     assert closed(world, SMALL) == ("tenant/nested",)
     (found,) = over_budget(resolve(decoded(world), "n1").snapshot, SMALL)
     assert found == OverBudget("tenant/nested", "it costs this node more than 2000 elements")

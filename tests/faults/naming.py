@@ -1,0 +1,120 @@
+"""Faults in how objects are named and how one ruleset takes the place of another."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+
+COMPILER = "compiler/policyd_compiler"
+CHAINS = f"{COMPILER}/lower/chains.py"
+NAMES = f"{COMPILER}/names.py"
+OBJECTS = f"{COMPILER}/lower/objects.py"
+PLAN = f"{COMPILER}/plan.py"
+APPLYING = "tests/applier/test_apply.py"
+PLANS = "tests/property/test_plan.py"
+UNIT = "tests/unit/compiler"
+
+NAME_FAULTS = (
+    Fault(
+        "chains of one policy have one name, whatever is in them",
+        "DESIGN: content in names",
+        NAMES,
+        "for part in (prefix, self._digest(content), hint) if part",
+        "for part in (prefix, hint or self._digest(content)) if part",
+        f"{PLANS}::test_only_the_commit_touches_what_is_in_use",
+    ),
+    Fault(
+        "a name is given to two contents",
+        "NP-042",
+        NAMES,
+        "            if self._contents[name] == content:\n",
+        "            if self._contents[name]:\n",
+        "tests/property/test_collisions.py::test_a_collision_changes_no_meaning",
+    ),
+    Fault(
+        "the hash of a name does not see all of its content",
+        "DESIGN: content in names",
+        NAMES,
+        "blake2b(content, digest_size=20)",
+        "blake2b(content[:16], digest_size=20)",
+        f"{PLANS}::test_only_the_commit_touches_what_is_in_use",
+    ),
+    Fault(
+        "a change under a name that stays is not written",
+        "DESIGN: content in names",
+        PLAN,
+        "if old.elements is new.elements or old.elements == new.elements:\n        return []\n"
+        '    return [flush("set"',
+        'if len(old.elements) == len(new.elements):\n        return []\n    return [flush("set"',
+        "tests/property/test_collisions.py::test_what_changes_under_one_name_is_written",
+    ),
+    Fault(
+        "what stands behind a verdict map is nobody's fault",
+        "decisions 8",
+        f"{COMPILER}/lower/owners.py",
+        "                found.setdefault(name, set()).add(part.name)\n",
+        "                found.setdefault(part.name, set()).add(name)\n",
+        f"{UNIT}/test_owners.py::test_an_object_serves_the_policies_of_every_chain_that_leads_to_it",
+    ),
+    Fault(
+        "policies are taken in the order of a hash",
+        "L15",
+        "policyd/cluster/resolve.py",
+        "[state.policies[key] for key in sorted(state.policies)]",
+        "[state.policies[key] for key in set(state.policies)]",
+        "tests/property/test_bytes.py::test_the_hash_seed_does_not_matter",
+    ),
+    Fault(
+        "rules are noted in the order of their hashes",
+        "L15",
+        CHAINS,
+        "origins: list[Origin] = sorted(\n",
+        "origins: list[Origin] = list(\n",
+        "tests/property/test_bytes.py::test_the_hash_seed_does_not_matter",
+    ),
+    Fault(
+        "policies are taken in the order in which they came",
+        "L15",
+        "policyd/cluster/resolve.py",
+        "[state.policies[key] for key in sorted(state.policies)]",
+        "list(state.policies.values())",
+        "tests/property/test_bytes.py::test_the_order_of_objects_does_not_matter",
+    ),
+)
+
+SWAPS = (
+    Fault(
+        "a change replaces the whole table",
+        "DESIGN: one swap",
+        PLAN,
+        "if actual is None or not _alike(actual, desired):\n        return Transaction(",
+        "if actual != desired:\n        return Transaction(",
+        f"{PLANS}::test_only_the_commit_touches_what_is_in_use",
+    ),
+    Fault(
+        "a change of the dispatch maps happens in place",
+        "DESIGN: one swap",
+        OBJECTS,
+        "        name = SetName(claimed)\n        if new:\n            self.maps[name]",
+        '        name = SetName(claimed if "-" in prefix else prefix)\n'
+        "        if new:\n            self.maps[name]",
+        "tests/kernel/test_swap.py::test_no_packet_leaks_and_none_is_lost_while_rulesets_are_swapped[routed]",
+    ),
+    Fault(
+        "what is in use is swept before the commit",
+        "DESIGN: one swap",
+        PLAN,
+        '        ("commit", _commit(actual, desired)),\n        ("sweep", emptied),\n',
+        '        ("sweep", emptied),\n        ("commit", _commit(actual, desired)),\n',
+        f"{PLANS}::test_plans_arrive",
+    ),
+    Fault(
+        "maps that nothing asks any more are left over",
+        "DESIGN: one swap",
+        PLAN,
+        '        *(delete("map", part.name) for part in maps),\n',
+        "",
+        f"{APPLYING}::test_the_first_apply_and_every_later_one_arrive[fake]",
+    ),
+)
+
+NAMING = (*NAME_FAULTS, *SWAPS)
