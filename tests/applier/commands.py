@@ -57,6 +57,8 @@ _TYPES: dict[str, tuple[type[Set | VerdictMap], KeyType, bool]] = {
     "r4": (Set, KeyType.V4, True),
     "p4": (Set, KeyType.V4_PAIR, False),
     "if": (Set, KeyType.IFNAME, True),
+    "i4": (Set, KeyType.IFNAME_V4, False),
+    "e": (Set, KeyType.ETHER, False),
     "m4": (VerdictMap, KeyType.V4, False),
     "m6": (VerdictMap, KeyType.V6, True),
 }
@@ -71,22 +73,24 @@ families: st.SearchStrategy[Family] = st.sampled_from([4, 6])
 sides: st.SearchStrategy[Side] = st.sampled_from(["saddr", "daddr"])
 intervals = st.tuples(offsets, offsets).map(lambda pair: (min(pair), max(pair)))
 lengths = st.sampled_from([8, 24, 32])
-ports = st.sampled_from([((80, 80),), ((80, 90), (443, 443)), ((0, 65535),)])
 
 
 def keys(kind: KeyType, *, interval: bool) -> st.SearchStrategy[Key]:
     """Keys of one type."""
-    match kind:
-        case KeyType.V4 | KeyType.V6:
-            base = V4 if kind is KeyType.V4 else V6
-            if interval:
-                return intervals.map(lambda pair: (base + pair[0], base + pair[1]))
-            return offsets.map(lambda offset: base + offset)
-        case KeyType.V4_PAIR | KeyType.V6_PAIR:
-            base = V4 if kind is KeyType.V4_PAIR else V6
-            return st.tuples(offsets, offsets).map(lambda pair: (base + pair[0], base + pair[1]))
-        case KeyType.IFNAME:
-            return interfaces if interval else interfaces.map(lambda name: name.rstrip("*"))
+    if not interval:
+        values = [_values(each) for each in kind.kinds]
+        return st.tuples(*values) if len(values) > 1 else values[0]
+    if kind is KeyType.IFNAME:
+        return interfaces
+    base = _VALUES[kind.value]
+    return intervals.map(lambda pair: (base + pair[0], base + pair[1]))
+
+
+def _values(kind: str) -> st.SearchStrategy[int | str]:
+    if kind == "ifname":
+        return interfaces.map(lambda name: name.rstrip("*"))
+    base = _VALUES.get(kind, V6)
+    return offsets.map(lambda offset: base + offset)
 
 
 @st.composite
@@ -105,27 +109,34 @@ def parts(draw: st.DrawFn) -> Set | VerdictMap:
     return VerdictMap(name, key, tuple(elements), interval, size)
 
 
-#: What nft refuses beside each other, and the fake does not look at.
-_OF_FAMILY: dict[Family, tuple[str, ...]] = {4: ("ip6", "icmpv6"), 6: ("ip ",)}
-_NUMBERS = {
-    Field.META_L4PROTO: [((6, 6),), ((1, 1), (58, 58)), ((17, 17), (200, 200))],
-    Field.ICMPV6_TYPE: [((130, 137), (143, 143)), ((128, 128),)],
-}
+#: What nft refuses beside addresses of the family, and the fake does not look at; and what is of frames only.
+_ELSEWHERE: dict[Family, tuple[str, ...]] = {4: ("ip6", "icmpv6"), 6: ("ip ", "icmp ")}
+_FRAMES = ("ether", "vlan", "arp", "meta protocol")
 #: Only as we write them: nft turns others into something else.
 _SIGN = {Field.TCP_FLAGS: True, Field.CT_STATUS: False, Field.FIB_SADDR_TYPE: False}
+_SEVERAL = {
+    Field.META_L4PROTO: [((6, 6),), ((1, 1), (58, 58)), ((17, 17), (200, 200))],
+    Field.ICMPV6_TYPE: [((130, 137), (143, 143)), ((128, 128),)],
+    Field.ETHER_TYPE: [((0x800, 0x800), (0x806, 0x806)), ((0x8100, 0x8100),), ((0x88A8, 0x88A8),)],
+}
+_VALUES = {"ipv4_addr": V4, "ipv6_addr": V6, "ether_addr": 0x0200_0000_0001}
 
 
 def matches(family: Family) -> st.SearchStrategy[Match]:
     """Matches of a rule about one family, on any field: nft refuses what contradicts itself."""
-    fields = [field for text, field in FIELDS.items() if not text.startswith(_OF_FAMILY[family])]
-    return st.sampled_from(fields).flatmap(
-        lambda field: st.builds(
-            Match,
-            st.just(field),
-            rights(field),
-            st.just(_SIGN[field]) if field in _SIGN else st.booleans(),
-        )
-    )
+    away = (*_ELSEWHERE[family], *_FRAMES)
+    fields = [
+        field
+        for text, field in FIELDS.items()
+        if not any(part.startswith(away) for part in text.split(" . "))
+    ]
+    return st.sampled_from(fields).flatmap(matches_of)
+
+
+def matches_of(field: Field) -> st.SearchStrategy[Match]:
+    """Matches on a field, as we write them."""
+    signs = st.just(_SIGN[field]) if field in _SIGN else st.booleans()
+    return st.builds(Match, st.just(field), rights(field), signs)
 
 
 def rights(field: Field) -> st.SearchStrategy[Right]:
@@ -133,19 +144,18 @@ def rights(field: Field) -> st.SearchStrategy[Right]:
     match field.row.kind:
         case Words(words):
             return st.sampled_from(words).map(Word)
-        case Range():
-            return st.builds(Numbers, st.sampled_from(_NUMBERS[field]) if field in _NUMBERS else ports)
+        case Range(highest):
+            some = [((1, 1),), ((2, 3), (highest - 1, highest))]
+            return st.builds(Numbers, st.sampled_from(_SEVERAL.get(field, some)))
         case Keys(key_type):
             in_set = st.builds(InSet, set_names)
-            match key_type:
-                case KeyType.V4:
-                    return in_set | st.builds(Prefix, st.just(V4), lengths)
-                case KeyType.V6:
-                    return in_set | st.builds(Prefix, st.just(V6), lengths)
-                case KeyType.IFNAME:
-                    return in_set | st.builds(Word, interfaces)
-                case _:
-                    return in_set
+            kind = key_type.value
+            if key_type is KeyType.IFNAME:
+                return in_set | st.builds(Word, interfaces)
+            if kind not in _VALUES:
+                return in_set
+            some_bits = st.just(48) if key_type is KeyType.ETHER else lengths
+            return in_set | st.builds(Prefix, st.just(_VALUES[kind]), some_bits)
 
 
 comments = st.sampled_from(["", "", "generation 7", "a note: with 'quotes', commas; and braces {}"])

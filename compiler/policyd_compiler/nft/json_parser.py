@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from policyd_compiler.nft.ast import (
     Chain,
@@ -146,7 +146,7 @@ class _Reader:
         if (
             value["type"] != "filter"
             or value["policy"] != "accept"
-            or value["hook"] not in ("forward", "input", "output")
+            or value["hook"] not in get_args(HookName)
         ):
             raise NotOurs(f"{value['type']} hook {value['hook']} policy {value['policy']}")
         self._hooks[name] = Hook(cast(HookName, value["hook"]), int(value["prio"]))

@@ -6,6 +6,7 @@ type of keys one more row in `KeyType` and `TYPEOF`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -41,6 +42,13 @@ class KeyType(Enum):
     V4_PAIR = "ipv4_addr . ipv4_addr"
     V6_PAIR = "ipv6_addr . ipv6_addr"
     IFNAME = "ifname"
+    ETHER = "ether_addr"
+    IFNAME_V4 = "ifname . ipv4_addr"
+    IFNAME_V6 = "ifname . ipv6_addr"
+    IFNAME_ETHER = "ifname . ether_addr"
+    #: With the target of a neighbour solicitation or advertisement, which nft 1.0.6 knows as raw bytes only.
+    #: Its JSON cannot declare such a set.
+    IFNAME_TARGET = "ifname . integer"
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -59,6 +67,11 @@ TYPEOF: Mapping[KeyType, str] = {
     KeyType.V4_PAIR: "ip saddr . ip daddr",
     KeyType.V6_PAIR: "ip6 saddr . ip6 daddr",
     KeyType.IFNAME: "iifname",
+    KeyType.ETHER: "ether saddr",
+    KeyType.IFNAME_V4: "iifname . ip saddr",
+    KeyType.IFNAME_V6: "iifname . ip6 saddr",
+    KeyType.IFNAME_ETHER: "iifname . ether saddr",
+    KeyType.IFNAME_TARGET: "iifname . @th,64,128",
 }
 
 #: One value: an address as a number, a name as text.
@@ -74,6 +87,28 @@ PAIR: Mapping[Family, KeyType] = {4: KeyType.V4_PAIR, 6: KeyType.V6_PAIR}
 # --- values --------------------------------------------------------------------------------------------
 
 
+def print_ether(address: int) -> str:
+    """An address of a link as nft writes it."""
+    return address.to_bytes(6).hex(":")
+
+
+def parse_ether(text: str) -> int:
+    """Read it. Raises ValueError."""
+    if not _ETHER.fullmatch(text):
+        raise ValueError(f"not an address of a link: {text[:40]!r}")
+    return int(text.replace(":", ""), 16)
+
+
+def _parse_bytes(text: str) -> int:
+    if not _BYTES.fullmatch(text):
+        raise ValueError(f"no raw bytes: {text[:40]!r}")
+    return int(text, 16)
+
+
+_BYTES = re.compile(r"0x[0-9a-f]{1,32}")
+_ETHER = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
+
+
 @dataclass(frozen=True, slots=True)
 class _Value:
     """A kind of number: how many bits it has, how it is written, and how it is read (ValueError)."""
@@ -86,6 +121,8 @@ class _Value:
 _NUMBERS: Mapping[str, _Value] = {
     "ipv4_addr": _Value(32, print_v4, parse_v4),
     "ipv6_addr": _Value(128, print_v6, parse_v6),
+    "ether_addr": _Value(48, print_ether, parse_ether),
+    "integer": _Value(128, hex, _parse_bytes),
 }
 #: The family of the addresses that can be ranges and prefixes.
 _FAMILIES: Mapping[str, Family] = {"ipv4_addr": 4, "ipv6_addr": 6}
@@ -122,6 +159,8 @@ def _value_json(kind: str, value: object) -> Json:
 
 
 def _read_value_json(kind: str, item: Json) -> Value:
+    if kind == "integer" and isinstance(item, int) and not isinstance(item, bool):
+        return item  # as nft lists what 64 bits can hold
     if not isinstance(item, str):
         raise ValueError(f"no {kind}: {item!r}")
     return item if kind == "ifname" else _NUMBERS[kind].read(item)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
 from policyd_compiler.nft.expressions import (
@@ -32,7 +32,82 @@ from policyd_compiler.nft.keys import (
     print_value,
     read_prefix_json,
 )
-from policyd_compiler.nft.packet import Packet
+from policyd_compiler.nft.packet import ARP, IP, IP6, QINQ, VLAN, Packet
+
+# --- what nft lists otherwise --------------------------------------------------------------------------
+
+_LINK = (Field.ETHER_TYPE, Field.META_PROTOCOL)
+#: The first words of matches for which nft asks the same as these do, and so does not list these before them.
+_IMPLIED: Mapping[tuple[Field, int], frozenset[str]] = {
+    (field, number): frozenset(heads)
+    for fields, rows in (
+        (_LINK, ((IP, ("ip", "icmp")), (IP6, ("ip6", "icmpv6")), (ARP, ("arp",)))),
+        ((Field.ETHER_TYPE,), ((VLAN, ("ether", "meta")), (QINQ, ("ether", "meta")))),
+        (
+            (Field.META_L4PROTO,),
+            ((1, ("icmp",)), (6, ("tcp",)), (17, ("udp",)), (58, ("icmpv6",)), (132, ("sctp",))),
+        ),
+    )
+    for field in fields
+    for number, heads in rows
+}
+#: In family bridge nft asks for the type in the header of the link before these, which is behind the sender.
+_ASK_TYPE = frozenset({"arp", "icmp", "icmpv6"})
+_ORDER: Mapping[Field, int] = {field: at for at, field in enumerate(Field)}
+
+
+def misread(matches: Sequence[Match]) -> Match | None:
+    """A match that nft 1.0.6 would not list as it was sent, beside what stands behind it; None without one.
+
+    A rule with one would seem changed by somebody for ever. nft takes some matches for conditions of later
+    ones, orders what lies side by side in a header, and aborts at one pair. Held to the kernel for all pairs
+    of fields; a little more is refused than would have to be.
+    """
+    for at, match in enumerate(matches):
+        for later in matches[at + 1 :]:
+            if _is_implied(match, later) or _is_behind(match, later):
+                return match
+    return None
+
+
+def _is_implied(match: Match, later: Match) -> bool:
+    """Whether nft takes a match for the condition of a later one."""
+    number = _number(match)
+    if number is None:
+        return False
+    if _heads(later) & _IMPLIED.get((match.field, number), frozenset()):
+        return True
+    if match.field is Field.META_L4PROTO:
+        return later.field is Field.IIFNAME_TARGET
+    # ICMP and ICMPv6 tell the family, whatever was asked before.
+    return match.field in _LINK and later.field is Field.META_L4PROTO and _number(later) in (1, 58)
+
+
+def _is_behind(match: Match, later: Match) -> bool:
+    """Whether nft puts a later match before this one, as it is on an earlier field of the same header."""
+    if _number(later) is None:
+        return False
+    if later.field is Field.ETHER_SADDR and _heads(match) & _ASK_TYPE:
+        return True
+    ordered = _number(match) is not None and len(_heads(match) | _heads(later)) == 1
+    return ordered and _ORDER[later.field] < _ORDER[match.field]
+
+
+def _heads(match: Match) -> set[str]:
+    """The first word of what a match is on, of each part of a concatenation."""
+    return {part.partition(" ")[0] for part in match.field.row.text.split(" . ")}
+
+
+def _number(match: Match) -> int | None:
+    """The one number or address that a match asks for; None for all others."""
+    match match:
+        case Match(_, Numbers(((low, high),)), negated=False) if low == high:
+            return low
+        case Match(_, Prefix(network, _), negated=False):
+            return network
+        case _:
+            return None
+
 
 # --- text and JSON -------------------------------------------------------------------------------------
 
@@ -83,9 +158,13 @@ def left_json(text: str) -> Json:
         case "fib":
             flag, _, result = name.partition(" ")
             left = {"fib": {"result": result, "flags": [flag]}}
+        case _ if head.startswith("@"):
+            base, offset, length = head[1:].split(",")
+            left = {"payload": {"base": base, "offset": int(offset), "len": int(length)}}
         case _:
             left = {"payload": {"protocol": head, "field": name}}
-    return {"&": [left, [*flags.strip("()").split(" | ")]]} if mask else left
+    bits_of: list[Json] = [*flags.strip("()").split(" | ")]
+    return {"&": [left, bits_of if len(bits_of) > 1 else bits_of[0]]} if mask else left
 
 
 def _right_json(kind: Kind, right: Right) -> Json:

@@ -33,12 +33,12 @@ from policyd_compiler.nft.commands import (
 from policyd_compiler.nft.keys import TYPEOF, Key, KeyType, SetName, parse_key
 from policyd_compiler.nft.packet import HookName
 from policyd_compiler.nft.rule_parser import number, parse_rule, parse_verdict, unquote, word
-from policyd_compiler.nft.tokens import ParseError, Tokens
+from policyd_compiler.nft.tokens import ParseError, Tokens, words_of
 
 __all__ = ["ParseError", "Statement", "parse_changes", "parse_replace", "parse_script", "parse_table"]
 
-_KEY_TYPES = {f"type {kind.value}": kind for kind in KeyType} | {
-    f"typeof {TYPEOF[kind]}": kind for kind in KeyType
+_KEY_TYPES = {" ".join(words_of(f"type {kind.value}")): kind for kind in KeyType} | {
+    " ".join(words_of(f"typeof {TYPEOF[kind]}")): kind for kind in KeyType
 }
 _FAMILIES: tuple[TableFamily, ...] = get_args(TableFamily)
 
@@ -155,7 +155,7 @@ def _hook_block(tokens: Tokens) -> Hook:
 
 def _hook(tokens: Tokens) -> Hook:
     tokens.expect("type", "filter", "hook")
-    if tokens.peek() not in ("forward", "input", "output"):
+    if tokens.peek() not in get_args(HookName):
         raise tokens.error(f"no hook of ours: {tokens.peek()!r}")
     hook = cast(HookName, tokens.take())
     tokens.expect("priority")
@@ -324,13 +324,29 @@ def _elements_to_delete(tokens: Tokens) -> Elements:
             tokens.skip_space()
     if not found:
         raise tokens.error("no elements to delete")
-    kind = _kind_of(found[0])
+    writing = " ".join(map(_writing, found[0]))
+    kind = _OF_WRITING.get(writing)
+    if kind is None:
+        raise tokens.error(f"no key of ours: {' . '.join(found[0])}")
     return Elements(name, kind, tuple(_key(tokens, kind, words, interval=False) for words in found))
 
 
-def _kind_of(words: list[str]) -> KeyType:
-    if words[0].startswith('"'):
-        return KeyType.IFNAME
-    if len(words) == 2:
-        return KeyType.V6_PAIR if ":" in words[0] else KeyType.V4_PAIR
-    return KeyType.V6 if ":" in words[0] else KeyType.V4
+_WRITING = {
+    "ipv4_addr": "v4",
+    "ipv6_addr": "v6",
+    "ifname": "name",
+    "ether_addr": "ether",
+    "integer": "bytes",
+}
+#: A deletion names no type of keys, but no two are written alike.
+_OF_WRITING = {" ".join(_WRITING[kind] for kind in key_type.kinds): key_type for key_type in KeyType}
+
+
+def _writing(word: str) -> str:
+    if word.startswith('"'):
+        return "name"
+    if word.startswith("0x"):
+        return "bytes"
+    if word.count(":") == 5 and "::" not in word and all(len(part) == 2 for part in word.split(":")):
+        return "ether"
+    return "v6" if ":" in word else "v4"

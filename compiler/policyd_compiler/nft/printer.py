@@ -11,6 +11,7 @@ from functools import partial
 from typing import assert_never, cast
 
 from policyd_compiler.addr import print_v4, print_v6
+from policyd_compiler.errors import CompilerBug
 from policyd_compiler.nft.ast import (
     Accept,
     Action,
@@ -29,7 +30,7 @@ from policyd_compiler.nft.ast import (
     Vmap,
 )
 from policyd_compiler.nft.keys import TYPEOF, Key, KeyType, print_key
-from policyd_compiler.nft.matches import print_match
+from policyd_compiler.nft.matches import misread, print_match
 
 #: Elements to a line: lines stay short enough to read and few enough to load fast.
 PER_LINE = 8
@@ -122,7 +123,9 @@ def _key_printer(part: Set | VerdictMap) -> Callable[[Key], str]:
 
 
 def print_rule(rule: Rule) -> str:
-    """One rule as it stands in a chain."""
+    """One rule as it stands in a chain. Raises CompilerBug for one that nft would list otherwise."""
+    if len(rule.matches) > 1 and (match := misread(rule.matches)) is not None:
+        raise CompilerBug(f"nft would not list {print_match(match)!r} as it stands in a rule")
     parts = [print_match(match) for match in rule.matches]
     parts.append(print_action(rule.action))
     if rule.comment:

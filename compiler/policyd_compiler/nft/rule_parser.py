@@ -31,12 +31,12 @@ from policyd_compiler.nft.expressions import (
     Words,
 )
 from policyd_compiler.nft.keys import Interval, SetName, parse_prefix, parse_value
-from policyd_compiler.nft.tokens import Tokens
+from policyd_compiler.nft.tokens import Tokens, words_of
 
 #: By the first word, longer texts first: `ip saddr` is also the beginning of `ip saddr . ip daddr`.
 _FIELDS: dict[str, list[tuple[tuple[str, ...], Field]]] = {}
 for _text in sorted(FIELDS, key=len, reverse=True):
-    _words = tuple(_text.split())
+    _words = tuple(words_of(_text))
     _FIELDS.setdefault(_words[0], []).append((_words, FIELDS[_text]))
 
 

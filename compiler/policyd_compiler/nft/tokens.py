@@ -16,6 +16,11 @@ class ParseError(ValueError):
         self.text = text
 
 
+def words_of(text: str) -> list[str]:
+    """The words of one line, as a cursor meets them."""
+    return [found.group() for found in _TOKEN.finditer(text)]
+
+
 class Tokens:
     """A cursor over the words of a script. Notes (`# …`) are gathered until somebody takes them."""
 

@@ -10,7 +10,7 @@ import pytest
 from policyd_compiler.nft.ast import ChainName, Jump, Set, Table, VerdictMap
 from policyd_compiler.nft.commands import add, print_changes
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
-from policyd_compiler.nft.keys import TYPEOF, KeyType, SetName
+from policyd_compiler.nft.keys import TYPEOF, Key, KeyType, SetName
 from policyd_compiler.nft.parser import parse_table
 from policyd_compiler.nft.printer import print_table
 
@@ -19,13 +19,23 @@ def field(protocol: str, name: str) -> dict[str, object]:
     return {"payload": {"protocol": protocol, "field": name}}
 
 
-# As nft 1.1.3 and 1.1.7 list them, recorded; 1.0.6 lists the types.
+IIFNAME = {"meta": {"key": "iifname"}}
+
+# As nft 1.1.3 and 1.1.7 list them, recorded for addresses, pairs and names; 1.0.6 lists the types.
 LISTED: Mapping[KeyType, tuple[object, object]] = {
     KeyType.V4: (field("ip", "saddr"), "ipv4_addr"),
     KeyType.V6: (field("ip6", "saddr"), "ipv6_addr"),
     KeyType.V4_PAIR: ({"concat": [field("ip", "saddr"), field("ip", "daddr")]}, ["ipv4_addr", "ipv4_addr"]),
     KeyType.V6_PAIR: ({"concat": [field("ip6", "saddr"), field("ip6", "daddr")]}, ["ipv6_addr", "ipv6_addr"]),
-    KeyType.IFNAME: ({"meta": {"key": "iifname"}}, "ifname"),
+    KeyType.IFNAME: (IIFNAME, "ifname"),
+    KeyType.ETHER: (field("ether", "saddr"), "ether_addr"),
+    KeyType.IFNAME_V4: ({"concat": [IIFNAME, field("ip", "saddr")]}, ["ifname", "ipv4_addr"]),
+    KeyType.IFNAME_V6: ({"concat": [IIFNAME, field("ip6", "saddr")]}, ["ifname", "ipv6_addr"]),
+    KeyType.IFNAME_ETHER: ({"concat": [IIFNAME, field("ether", "saddr")]}, ["ifname", "ether_addr"]),
+    KeyType.IFNAME_TARGET: (
+        {"concat": [IIFNAME, {"payload": {"base": "th", "offset": 64, "len": 128}}]},
+        ["ifname", "integer"],
+    ),
 }
 
 
@@ -82,11 +92,13 @@ def test_a_ruleset_of_an_older_policyd_is_read(kind: KeyType) -> None:
     assert parse_table(text.replace(f"typeof {TYPEOF[kind]}", f"type {kind.value}")) == table
 
 
-def _key(kind: KeyType) -> int | tuple[int, int] | str:
-    match kind:
-        case KeyType.IFNAME:
-            return "cni0"
-        case KeyType.V4_PAIR | KeyType.V6_PAIR:
-            return (1, 2)
-        case _:
-            return 1
+def _key(kind: KeyType) -> Key:
+    match ["cni0" if part == "ifname" else number for number, part in enumerate(kind.kinds, start=1)]:
+        case [int(first), int(second)]:
+            return first, second
+        case [str(name), int(number)]:
+            return name, number
+        case [int() | str() as only]:
+            return only
+        case other:
+            raise AssertionError(other)
