@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.bed import open_bed
 from tests.attacks.enforcing import enforced
 from tests.attacks.judge import Judged, comes_without_rules, judge, must_come
+from tests.attacks.lab_bed import open_bed
 from tests.lab.leftovers import leftovers
 
 

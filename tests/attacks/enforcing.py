@@ -8,16 +8,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.agent.agents import running, write
-from tests.attacks.bed import PODS, Bed, addresses_of
+from tests.attacks.bed import PODS
+from tests.attacks.lab_bed import LabBed, addresses_of, policies
 from tests.oracle import Manifest
 
 
 @contextmanager
-def enforced(bed: Bed, folder: Path) -> Iterator[Path]:
+def enforced(bed: LabBed, folder: Path) -> Iterator[Path]:
     """Run the agents until the context ends; give the directory of manifests that they follow."""
     manifests = folder / "manifests"
     manifests.mkdir()
-    write(manifests, "world.yaml", text_of([*bed.objects(), *bed.policies()]))
+    write(manifests, "world.yaml", text_of([*bed.objects(), *policies("x")]))
     interfaces = "cali*" if bed.wiring == "routed" else "cni0,veth*"
     with ExitStack() as stack:
         for name, node in bed.lab.nodes.items():
@@ -32,7 +33,7 @@ def text_of(objects: list[Manifest]) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
 
 
-def write_results(bed: Bed, node: str, folder: Path) -> None:
+def write_results(bed: LabBed, node: str, folder: Path) -> None:
     """Write what libcni keeps of each pod of a node after its plugins `bridge` or `ptp` have run."""
     folder.mkdir()
     for name, number in PODS.items():

@@ -71,13 +71,14 @@ def framed(origin: str, claim: str, group: str, mac: str, *ears: str) -> Shots:
 
 
 def subnet_broadcast(origin: str, *ears: str) -> Shots:
-    """What a pod with an address in a /24, as Flannel gives, sends to 10.244.1.255."""
+    """What a pod with an address in a /24, as Flannel gives, sends to the last address of that."""
 
     def shots(bed: Bed, family: int) -> Iterator[Shot]:
         mark = bed.next_mark()
-        built = frames.udp(bed.address(origin, 4), "10.244.1.255", bed.ports(mark), frames.payload(mark))
+        ends = bed.address(origin, 4), bed.address("subnet", 4)
+        built = frames.udp(*ends, bed.ports(mark), frames.payload(mark))
         frame = frames.ether(frames.BROADCAST, bed.macs[origin], frames.IPV4, built)
-        yield bed.shot("10.244.1.255", origin, mark, [frame], *ears)
+        yield bed.shot("subnet", origin, mark, [frame], *ears)
 
     return shots
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from policyd.lab.packets import checksum
 from tests.attacks import frames, groups, link, underlay
 from tests.attacks.attack import BRIDGED, Honest, Shots
-from tests.attacks.bed import SERVICES, Bed, Shot
+from tests.attacks.bed import Bed, Shot
 from tests.attacks.link import together
 from tests.attacks.protocols import fragmented, protocols
 from tests.attacks.sources import packet, send_as
@@ -21,7 +21,9 @@ def through_service(origin: str, service: str) -> Shots:
     def shots(bed: Bed, family: int) -> Iterator[Shot]:
         for kind in ("udp", "tcp"):
             mark = bed.next_mark()
-            built = packet(bed, kind, bed.address(origin, family), SERVICES[service][family == 6], mark)
+            built = packet(
+                bed, kind, bed.address(origin, family), bed.address(f"service {service}", family), mark
+            )
             yield bed.shot(kind, origin, mark, [bed.frame(origin, "outside", built)], service)
 
     return shots

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from tests.attacks import groups, honest, link, protocols, sources, underlay
 from tests.attacks.attack import Attack, Honest, Row, places
 from tests.attacks.bed import Bed, Shot
+from tests.attacks.open_rows import OPEN
 
 #: One after another, so that what attacks on the link leave behind spoils no other.
 TABLES: tuple[tuple[Row, ...], ...] = (
@@ -45,15 +46,18 @@ class Judged:
         return tuple(place for place, _ in places(self.bed.wiring))
 
 
-def judge(bed: Bed, awaited: Callable[[Row, str], bool]) -> Seen:
-    """Try everything that can be tried on this bed; `awaited` says which rows are waited for, and where."""
+def judge(bed: Bed, awaited: Callable[[Row, str], bool], without: Collection[str] = frozenset()) -> Seen:
+    """Try everything that can be tried on this bed; `awaited` says which rows are waited for, and where.
+
+    `without`: rows that are not tried.
+    """
     found: dict[tuple[str, str], Mapping[str, bool]] = {}
     for table in TABLES:
         tried: dict[tuple[str, str], list[Shot]] = {}
         expected: set[int] = set()
         for row in table:
             for place, family in places(bed.wiring):
-                if place in row.at.split():
+                if place in row.at.split() and row.name not in without:
                     shots = tried[row.name, place] = list(row.shots(bed, family))
                     expected |= {shot.mark for shot in shots if awaited(row, place)}
         through = bed.volley((shot for shots in tried.values() for shot in shots), expected)
@@ -82,3 +86,8 @@ def comes_without_rules(row: Row, place: str) -> bool:
 def must_come(row: Row, place: str) -> bool:
     """Whether it comes through the rules of policyd, too."""
     return isinstance(row, Honest) or place in row.admitted.split()
+
+
+def open_at(row: Row, place: str) -> bool:
+    """Whether it does not hold there yet."""
+    return place in OPEN.get(row.name, "").split()

@@ -12,8 +12,7 @@ import pytest
 
 from tests.attacks import groups, honest, link, protocols, sources, underlay
 from tests.attacks.attack import Row
-from tests.attacks.judge import ATTACKS, HONEST, Judged, comes_without_rules, must_come
-from tests.attacks.open_rows import OPEN
+from tests.attacks.judge import ATTACKS, HONEST, Judged, comes_without_rules, must_come, open_at
 
 pytestmark = pytest.mark.kernel
 
@@ -30,7 +29,7 @@ def check(judged: Judged, rows: Iterable[Row]) -> None:
                 expected = must_come(row, place)
                 seen = judged.under[row.name, place]
                 shots = sorted(label for label, came in seen.items() if came is not expected)
-                if place in OPEN.get(row.name, "").split():
+                if open_at(row, place):
                     shots = [] if shots else ["holds, and is in OPEN"]
                 found += [f"{place} {row.name}: {label}" for label in shots]
     assert not found, lines(found)

@@ -19,11 +19,12 @@ from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
 from tests.attacks import frames, protocols
 from tests.attacks.attack import Shots
-from tests.attacks.bed import Bed, Shot, open_bed
+from tests.attacks.bed import Bed, Shot
 from tests.attacks.judge import by_label
+from tests.attacks.lab_bed import LabBed, open_bed
 from tests.attacks.open_rows import open_law
 from tests.cases.form import egress, ingress, pods, policy
-from tests.kernel.ground import forget_connections, nft
+from tests.kernel.ground import nft
 from tests.oracle import Manifest
 from tests.routes import DEFAULTS, compile_world
 from tests.support.waiting import until
@@ -37,7 +38,7 @@ CHUNKS = {"data": 0, "init ack": 2, "sack": 3, "heartbeat": 4, "abort": 6, "shut
 
 
 @pytest.fixture(scope="module", params=["routed", "bridged"])
-def bed(request: pytest.FixtureRequest, nothing_left: None) -> Iterator[Bed]:
+def bed(request: pytest.FixtureRequest, nothing_left: None) -> Iterator[LabBed]:
     with open_bed(request.param) as bed:
         yield bed
 
@@ -48,16 +49,11 @@ def _forgotten(bed: Bed) -> Iterator[None]:
     bed.heal()
 
 
-def enforce(bed: Bed, *policies: Manifest, options: Options = DEFAULTS) -> None:
+def enforce(bed: LabBed, *policies: Manifest, options: Options = DEFAULTS) -> None:
     """Put these policies, and no others, in force on both nodes."""
     objects = [*bed.objects(), *policies]
     for name, node in bed.lab.nodes.items():
         nft(node, print_replace(compile_world(objects, name, options).table))
-
-
-def forget(bed: Bed) -> None:
-    for node in bed.lab.nodes.values():
-        forget_connections(node)
 
 
 def sctp(origin: str, target: str) -> Shots:
@@ -104,7 +100,7 @@ def fates(bed: Bed) -> Mapping[str, bool]:
 
 @open_law
 @pytest.mark.parametrize("guarded", [False, True], ids=["plain", "guarded"])
-def test_policies_that_allow_everything_change_no_packets_fate(bed: Bed, guarded: bool) -> None:
+def test_policies_that_allow_everything_change_no_packets_fate(bed: LabBed, guarded: bool) -> None:
     interfaces = ("cali*",) if bed.wiring == "routed" else ("cni0", "veth*")
     options = Options(pod_interfaces=interfaces if guarded else ())
     enforce(bed, options=options)
@@ -117,7 +113,7 @@ def test_policies_that_allow_everything_change_no_packets_fate(bed: Bed, guarded
         [ingress("x", "v", {}), egress("x", "a", {})],
     ):
         enforce(bed, *policies, options=options)
-        forget(bed)
+        bed.forget()
         after = fates(bed)
         changed = [name for name, came in before.items() if after[name] != came]
         assert not changed, changed
@@ -164,7 +160,7 @@ CONNECTIONS = (("m", "v"), ("v", "m"), ("a", "v"), ("v", "a"), ("outside", "v"),
 
 
 @contextmanager
-def impatient(bed: Bed, state: str) -> Iterator[None]:
+def impatient(bed: LabBed, state: str) -> Iterator[None]:
     """Nodes that forget a TCP connection in this state after a second."""
     setting = f"net.netfilter.nf_conntrack_tcp_timeout_{state}"
     usual = {node: node.run(["sysctl", "-n", setting]).stdout.strip() for node in bed.lab.nodes.values()}
@@ -175,7 +171,7 @@ def impatient(bed: Bed, state: str) -> Iterator[None]:
         node.set_sysctls({setting: value})
 
 
-def forgotten(bed: Bed) -> bool:
+def forgotten(bed: LabBed) -> bool:
     """Whether no node knows any TCP connection."""
     listings = (
         node.run(["conntrack", "-L", "-p", "tcp", "-f", family]).stdout
@@ -206,14 +202,14 @@ def words(bed: Bed, lines: Lines, *speakers: str, awaited: bool = True) -> set[s
 @pytest.mark.parametrize("way", ["flushed", "timed out", "not known at first"])
 @pytest.mark.parametrize("first", ["client", "server"])
 def test_an_allowed_connection_survives_that_it_is_not_known(
-    bed: Bed, lines: Opened, way: str, first: str
+    bed: LabBed, lines: Opened, way: str, first: str
 ) -> None:
     enforce(bed, *(() if way == "not known at first" else [EVERYTHING]))
     with impatient(bed, "established") if way == "timed out" else nullcontext():
         opened = {ends: lines(*ends) for ends in CONNECTIONS}
         if way == "timed out":
             until(lambda: forgotten(bed))
-    forget(bed)
+    bed.forget()
     if way == "not known at first":
         enforce(bed, EVERYTHING)
     # And whoever speaks next: what the nodes learnt from the first word is right.
@@ -222,7 +218,7 @@ def test_an_allowed_connection_survives_that_it_is_not_known(
 
 
 @open_law
-def test_a_half_closed_connection_may_wait_for_its_answer(bed: Bed, lines: Opened) -> None:
+def test_a_half_closed_connection_may_wait_for_its_answer(bed: LabBed, lines: Opened) -> None:
     enforce(bed, EVERYTHING)
     opened = {ends: lines(*ends) for ends in CONNECTIONS}
     with impatient(bed, "close_wait"):
@@ -236,7 +232,7 @@ def test_a_half_closed_connection_may_wait_for_its_answer(bed: Bed, lines: Opene
 
 @pytest.mark.parametrize("flushed", [False, True], ids=["ended by the agent", "flushed"])
 def test_nothing_comes_back_of_a_connection_that_is_denied_now(
-    bed: Bed, lines: Opened, flushed: bool
+    bed: LabBed, lines: Opened, flushed: bool
 ) -> None:
     """Neither end revives it, though `v` may send to everybody."""
     enforce(bed, ingress("x", "v", {"from": [pods(pod="m"), pods(pod="a")]}))
@@ -253,12 +249,12 @@ def test_nothing_comes_back_of_a_connection_that_is_denied_now(
 
 
 @open_law
-def test_others_go_on_where_a_connection_is_denied(bed: Bed, lines: Opened) -> None:
+def test_others_go_on_where_a_connection_is_denied(bed: LabBed, lines: Opened) -> None:
     enforce(bed, EVERYTHING)
     kept = {("f", "v"): lines("f", "v"), ("r", "v"): lines("r", "v")}
     denied = {("m", "v"): lines("m", "v"), ("a", "v"): lines("a", "v")}
     enforce(bed, ingress("x", "v", {"from": [pods(pod="f"), pods(pod="r")]}))
-    forget(bed)
+    bed.forget()
     assert len(words(bed, denied, *BOTH, awaited=False)) == 8
     assert words(bed, kept, *BOTH) == set()
 
@@ -304,7 +300,7 @@ def middle(bed: Bed, family: int, end: tuple[str, int, str, int]) -> Shot:
 
 
 @open_law
-def test_a_segment_from_the_middle_passes_exactly_if_both_ways_are_allowed(bed: Bed) -> None:
+def test_a_segment_from_the_middle_passes_exactly_if_both_ways_are_allowed(bed: LabBed) -> None:
     to_80 = {"ports": [{"port": PORT}]}
     enforce(
         bed,

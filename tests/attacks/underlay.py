@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.attacks import frames
 from tests.attacks.attack import Attack, Honest, Shots
-from tests.attacks.bed import TUNNEL_MACS, Bed, Shot
+from tests.attacks.bed import Bed, Shot
 from tests.attacks.sources import packet
 
 VXLAN_PORT = 8472
@@ -21,7 +21,7 @@ def through_tunnel(origin: str, node: str, claim: str, target: str) -> Shots:
         for kind in ("udp", "tcp", "icmp"):
             mark = bed.next_mark()
             inner = packet(bed, kind, bed.address(claim, family), bed.address(target, family), mark)
-            inside = frames.ether(TUNNEL_MACS[node], b"\x02" + bytes(5), frames.kind_of(inner), inner)
+            inside = frames.ether(bed.tunnels[node, family], b"\x02" + bytes(5), frames.kind_of(inner), inner)
             ends = bed.address(origin, family), bed.address(node, family)
             outer = frames.udp(*ends, (bed.ports(mark)[0], VXLAN_PORT), frames.vxlan(inside))
             yield bed.shot(kind, origin, mark, [bed.frame(origin, node, outer)], target)
