@@ -108,27 +108,24 @@ def test_a_hint_is_for_one_pod_of_this_node(other: Pod) -> None:
     assert store.state().pods["shop/web"].v4 is None
 
 
-def test_the_directory_is_followed_from_before_it_is_there(tmp_path: Path) -> None:
+async def test_the_directory_is_followed_from_before_it_is_there(tmp_path: Path) -> None:
     told: list[dict[str, Hint]] = []
 
-    async def follow() -> None:
-        directory = tmp_path / "results"
-        directory.mkdir()
-        write(directory, "broken-0-eth0", "{")
-        write(directory, "cbr0-0a1b-eth0", json.dumps(RESULT))
-        second = {**RESULT, "ifName": "net1", "result": {"ips": [{"address": "192.168.1.50/24"}]}}
-        write(directory, "macvlan-0a1b-net1", json.dumps(second))  # a second network's, and the last
-        cache = CniCache(directory, lambda hints: told.append(dict(hints)))
-        task = asyncio.create_task(cache.run())
-        await eventually(lambda: told)
-        again = {**RESULT, "result": {"ips": [{"address": "10.0.0.10/24"}]}}
-        write(directory, "cbr0-0a1c-eth0", json.dumps(again))
-        await eventually(lambda: len(told) > 1)
-        (directory / "cbr0-0a1c-eth0").unlink()
-        (directory / "cbr0-0a1b-eth0").unlink()
-        await eventually(lambda: told[-1] == {})
-        task.cancel()
-
-    asyncio.run(follow())
+    directory = tmp_path / "results"
+    directory.mkdir()
+    write(directory, "broken-0-eth0", "{")
+    write(directory, "cbr0-0a1b-eth0", json.dumps(RESULT))
+    second = {**RESULT, "ifName": "net1", "result": {"ips": [{"address": "192.168.1.50/24"}]}}
+    write(directory, "macvlan-0a1b-net1", json.dumps(second))  # a second network's, and the last
+    cache = CniCache(directory, lambda hints: told.append(dict(hints)))
+    task = asyncio.create_task(cache.run())
+    await eventually(lambda: told)
+    again = {**RESULT, "result": {"ips": [{"address": "10.0.0.10/24"}]}}
+    write(directory, "cbr0-0a1c-eth0", json.dumps(again))
+    await eventually(lambda: len(told) > 1)
+    (directory / "cbr0-0a1c-eth0").unlink()
+    (directory / "cbr0-0a1b-eth0").unlink()
+    await eventually(lambda: told[-1] == {})
+    task.cancel()
     first = {"uid-1": Hint("uid-1", 10 << 24 | 9, 0xFD << 120 | 9)}
     assert (told[0], told[1]) == (first, {"uid-1": Hint("uid-1", 10 << 24 | 10, None)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from policyd.agent.directory import DirectorySource
 from policyd.agent.store import ObjectStore
 from policyd.kube.objects import NetworkPolicy
 from tests.agent.agents import WORLD, policy, write
-from tests.support.waiting import DEADLINE, eventually
+from tests.support.waiting import eventually
 
 
 @asynccontextmanager
@@ -40,83 +40,66 @@ def port_of(item: NetworkPolicy) -> object:
     return rule.ports[0].port if rule.ports else None
 
 
-def scenario(steps: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(steps(), DEADLINE))
+async def test_files_that_come_change_and_go_are_followed(tmp_path: Path) -> None:
+
+    write(tmp_path, "world.yaml", WORLD)
+    write(tmp_path, "web.yaml", policy("web", "web", 80))
+    async with following(tmp_path) as (_, store):
+        await eventually(lambda: not store.waiting_for)
+        assert ports(store) == {"shop/web": 80}
+        write(tmp_path, "db.yaml", policy("db", "db", 5432))
+        await eventually(lambda: ports(store) == {"shop/web": 80, "shop/db": 5432})
+        write(tmp_path, "web.yaml", policy("web", "web", 443))
+        await eventually(lambda: ports(store) == {"shop/web": 443, "shop/db": 5432})
+        (tmp_path / "web.yaml").unlink()
+        await eventually(lambda: ports(store) == {"shop/db": 5432})
+        assert len(store.state().pods) == 2
 
 
-def test_files_that_come_change_and_go_are_followed(tmp_path: Path) -> None:
-    async def steps() -> None:
-        write(tmp_path, "world.yaml", WORLD)
-        write(tmp_path, "web.yaml", policy("web", "web", 80))
-        async with following(tmp_path) as (_, store):
-            await eventually(lambda: not store.waiting_for)
-            assert ports(store) == {"shop/web": 80}
-            write(tmp_path, "db.yaml", policy("db", "db", 5432))
-            await eventually(lambda: ports(store) == {"shop/web": 80, "shop/db": 5432})
-            write(tmp_path, "web.yaml", policy("web", "web", 443))
-            await eventually(lambda: ports(store) == {"shop/web": 443, "shop/db": 5432})
-            (tmp_path / "web.yaml").unlink()
-            await eventually(lambda: ports(store) == {"shop/db": 5432})
-            assert len(store.state().pods) == 2
+async def test_a_policy_for_another_engine_breaks_no_file(tmp_path: Path) -> None:
 
-    scenario(steps)
+    calico = "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: web, namespace: shop}\n"
+    write(tmp_path, "world.yaml", WORLD)
+    write(tmp_path, "web.yaml", f"{calico}---\n{policy('web', 'web', 80)}")
+    async with following(tmp_path) as (source, store):
+        await eventually(lambda: not store.waiting_for)
+        assert ports(store) == {"shop/web": 80}
+        assert source.conditions() == ()
 
 
-def test_a_policy_for_another_engine_breaks_no_file(tmp_path: Path) -> None:
-    async def steps() -> None:
-        calico = (
-            "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: web, namespace: shop}\n"
-        )
-        write(tmp_path, "world.yaml", WORLD)
-        write(tmp_path, "web.yaml", f"{calico}---\n{policy('web', 'web', 80)}")
-        async with following(tmp_path) as (source, store):
-            await eventually(lambda: not store.waiting_for)
-            assert ports(store) == {"shop/web": 80}
-            assert source.conditions() == ()
+async def test_a_broken_file_counts_as_it_was_when_it_was_good(tmp_path: Path) -> None:
 
-    scenario(steps)
-
-
-def test_a_broken_file_counts_as_it_was_when_it_was_good(tmp_path: Path) -> None:
-    async def steps() -> None:
-        write(tmp_path, "web.yaml", policy("web", "web", 80))
-        async with following(tmp_path) as (source, store):
-            await eventually(lambda: ports(store) == {"shop/web": 80})
-            for text in ("{{ nothing", policy("web", "web", 80).replace("80", "80000"), "{{ again"):
-                write(tmp_path, "web.yaml", text)
-                write(tmp_path, "sign.yaml", policy("sign", "db", len(text)))
-                await eventually(lambda text=text: ports(store).get("shop/sign") == len(text))  # type: ignore[misc]
-                assert ports(store).get("shop/web") == 80
-                assert source.broken == (str(tmp_path / "web.yaml"),)
-            write(tmp_path, "web.yaml", policy("web", "web", 443))
-            await eventually(lambda: ports(store).get("shop/web") == 443)
-            assert source.broken == ()
-
-    scenario(steps)
+    write(tmp_path, "web.yaml", policy("web", "web", 80))
+    async with following(tmp_path) as (source, store):
+        await eventually(lambda: ports(store) == {"shop/web": 80})
+        for text in ("{{ nothing", policy("web", "web", 80).replace("80", "80000"), "{{ again"):
+            write(tmp_path, "web.yaml", text)
+            write(tmp_path, "sign.yaml", policy("sign", "db", len(text)))
+            await eventually(lambda text=text: ports(store).get("shop/sign") == len(text))  # type: ignore[misc]
+            assert ports(store).get("shop/web") == 80
+            assert source.broken == (str(tmp_path / "web.yaml"),)
+        write(tmp_path, "web.yaml", policy("web", "web", 443))
+        await eventually(lambda: ports(store).get("shop/web") == 443)
+        assert source.broken == ()
 
 
-def test_a_file_that_was_never_good_counts_as_far_as_it_is_understood(tmp_path: Path) -> None:
+async def test_a_file_that_was_never_good_counts_as_far_as_it_is_understood(tmp_path: Path) -> None:
     """The port is none, so the policy isolates and opens nothing (decisions 8)."""
 
-    async def steps() -> None:
-        write(tmp_path, "web.yaml", policy("web", "web", 80).replace("80", "80000"))
-        async with following(tmp_path) as (_, store):
-            await eventually(lambda: ports(store) == {"shop/web": None})
-
-    scenario(steps)
+    write(tmp_path, "web.yaml", policy("web", "web", 80).replace("80", "80000"))
+    async with following(tmp_path) as (_, store):
+        await eventually(lambda: ports(store) == {"shop/web": None})
 
 
-def test_with_a_ruleset_in_force_nothing_is_said_before_every_file_is_good(tmp_path: Path) -> None:
-    async def steps() -> None:
-        write(tmp_path, "web.yaml", "{{ nothing")
-        write(tmp_path, "db.yaml", policy("db", "db", 5432))
-        async with following(tmp_path, keep_until_good=True) as (source, store):
-            await eventually(lambda: source.broken)
-            write(tmp_path, "db.yaml", "{{ nothing")
-            await eventually(lambda: len(source.broken) == 2)
-            assert (ports(store), len(store.waiting_for)) == ({}, 4)
-            write(tmp_path, "db.yaml", policy("db", "db", 5433))
-            write(tmp_path, "web.yaml", policy("web", "web", 80))
-            await eventually(lambda: ports(store) == {"shop/web": 80, "shop/db": 5433})
+async def test_with_a_ruleset_in_force_nothing_is_said_before_every_file_is_good(tmp_path: Path) -> None:
 
-    scenario(steps)
+    write(tmp_path, "web.yaml", "{{ nothing")
+    write(tmp_path, "db.yaml", policy("db", "db", 5432))
+    async with following(tmp_path, keep_until_good=True) as (source, store):
+        await eventually(lambda: source.broken)
+        write(tmp_path, "db.yaml", "{{ nothing")
+        await eventually(lambda: len(source.broken) == 2)
+        assert (ports(store), len(store.waiting_for)) == ({}, 4)
+        write(tmp_path, "db.yaml", policy("db", "db", 5433))
+        write(tmp_path, "web.yaml", policy("web", "web", 80))
+        await eventually(lambda: ports(store) == {"shop/web": 80, "shop/db": 5433})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 import pytest
@@ -32,78 +31,74 @@ class Stage:
             raise WatchError("forbidden", self.refuses)
         return max(event.count, self._server_count)
 
-    def look(self, *times: float) -> list[tuple[str, int, str]]:
+    async def look(self, *times: float) -> list[tuple[str, int, str]]:
         """Look at these times; what was written meanwhile: type, count, message."""
         before = len(self.written)
-
-        async def steps() -> None:
-            for time in times:
-                await self.poster.look(time)
-
-        asyncio.run(steps())
+        for time in times:
+            await self.poster.look(time)
         return [(event.type, event.count, event.message) for event in self.written[before:]]
 
 
-def test_a_condition_that_lasts_is_written_once_and_then_rarely() -> None:
+async def test_a_condition_that_lasts_is_written_once_and_then_rarely() -> None:
     stage = Stage()
     stage.now = (OFF,)
-    assert stage.look(0, 5, 9.9) == []
-    assert stage.look(10) == [("Warning", 1, "off on cni0")]
-    assert stage.look(*range(11, 609)) == []
-    assert stage.look(610) == [("Warning", 2, "off on cni0")]
+    assert await stage.look(0, 5, 9.9) == []
+    assert await stage.look(10) == [("Warning", 1, "off on cni0")]
+    assert await stage.look(*range(11, 609)) == []
+    assert await stage.look(610) == [("Warning", 2, "off on cni0")]
 
 
-def test_its_end_is_written_but_no_sooner_than_a_minute_later() -> None:
+async def test_its_end_is_written_but_no_sooner_than_a_minute_later() -> None:
     stage = Stage()
     stage.now = (OFF,)
-    stage.look(0, 10)
+    await stage.look(0, 10)
     stage.now = ()
-    assert stage.look(*range(11, 70)) == []
-    assert stage.look(70) == [("Normal", 2, "over: off on cni0")]
-    assert stage.look(*range(71, 2000)) == []
+    assert await stage.look(*range(11, 70)) == []
+    assert await stage.look(70) == [("Normal", 2, "over: off on cni0")]
+    assert await stage.look(*range(71, 2000)) == []
 
 
-def test_a_condition_that_comes_and_goes_costs_one_write_a_minute() -> None:
+async def test_a_condition_that_comes_and_goes_costs_one_write_a_minute() -> None:
     stage = Stage()
     for second in range(3600):
         stage.now = (OFF,) if second // 15 % 2 else ()
-        stage.look(second)
+        await stage.look(second)
     assert 20 <= len(stage.written) <= 60
     assert [event.count for event in stage.written] == list(range(1, len(stage.written) + 1))
 
 
-def test_what_is_over_before_it_settled_is_never_written() -> None:
+async def test_what_is_over_before_it_settled_is_never_written() -> None:
     stage = Stage()
     stage.now = (OFF,)
-    stage.look(0, 9)
+    await stage.look(0, 9)
     stage.now = ()
-    assert stage.look(*range(10, 1000)) == []
+    assert await stage.look(*range(10, 1000)) == []
 
 
-def test_the_count_goes_on_from_an_agent_before() -> None:
+async def test_the_count_goes_on_from_an_agent_before() -> None:
     stage = Stage(server_count=7)
     stage.now = (OFF,)
-    stage.look(0, 10)
-    assert stage.look(610) == [("Warning", 8, "off on cni0")]
+    await stage.look(0, 10)
+    assert await stage.look(610) == [("Warning", 8, "off on cni0")]
 
 
-def test_a_server_that_refuses_is_asked_once_a_minute_and_told_of_once(
+async def test_a_server_that_refuses_is_asked_once_a_minute_and_told_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stage = Stage()
     stage.now, stage.refuses = (OFF,), "no"
-    assert len(stage.look(*range(600))) == 10
+    assert len(await stage.look(*range(600))) == 10
     assert [record.getMessage() for record in caplog.records] == [
         "an Event about the node could not be written"
     ]
     stage.refuses = ""
-    assert stage.look(*range(600, 671)) == [("Warning", 1, "off on cni0")]
+    assert await stage.look(*range(600, 671)) == [("Warning", 1, "off on cni0")]
 
 
-def test_each_condition_has_an_event_of_its_own() -> None:
+async def test_each_condition_has_an_event_of_its_own() -> None:
     stage = Stage()
     stage.now = (OFF, Condition("file-broken", "a"), Condition("file-broken", "b"))
-    stage.look(0, 10)
+    await stage.look(0, 10)
     assert [(event.topic, event.message) for event in stage.written] == [
         ("bridge-netfilter-off", "off on cni0"), ("file-broken", "a; b"),
     ]  # fmt: skip
@@ -114,7 +109,9 @@ def test_conditions_of_one_name_are_one_that_is_as_bad_as_the_worst() -> None:
     assert found == {"x": Condition("x", "a; b"), "y": Condition("y", "c")}
 
 
-def test_the_log_says_when_a_condition_begins_and_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_says_when_a_condition_begins_and_when_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     now: tuple[Condition, ...] = ()
     watching = ConditionLog(lambda: now)
     with caplog.at_level(logging.INFO):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,10 +76,10 @@ def events(plane: ControlPlane, node: str) -> list[dict[str, Any]]:
     return items
 
 
-def test_one_event_is_kept_up_to_date(control_plane: ControlPlane, tmp_path: Path) -> None:
+async def test_one_event_is_kept_up_to_date(control_plane: ControlPlane, tmp_path: Path) -> None:
     allowed = access(control_plane, "telling", "create, patch", tmp_path)
     first, second = event("e1", 1), event("e1", 2, type="Normal", message="over: off on cni0")
-    assert asyncio.run(write(allowed, first, second)) == [1, 2]
+    assert await write(allowed, first, second) == [1, 2]
     [found] = events(control_plane, "e1")
     assert (found["reason"], found["type"], found["message"], found["count"]) == (
         "BridgeNetfilterOff", "Normal", "over: off on cni0", 2,
@@ -89,38 +88,40 @@ def test_one_event_is_kept_up_to_date(control_plane: ControlPlane, tmp_path: Pat
         {"component": "policyd", "host": "e1"}, "2023-11-14T22:13:20Z", "2023-11-14T22:13:22Z",
     )  # fmt: skip
     # A new agent does not know of it, and finds it.
-    assert asyncio.run(write(allowed, event("e1", 1), event("e1", 3))) == [2, 3]
+    assert await write(allowed, event("e1", 1), event("e1", 3)) == [2, 3]
     assert len(events(control_plane, "e1")) == 1
 
 
-def test_one_that_the_server_forgot_is_made_again(control_plane: ControlPlane, tmp_path: Path) -> None:
+async def test_one_that_the_server_forgot_is_made_again(control_plane: ControlPlane, tmp_path: Path) -> None:
     allowed = access(control_plane, "again", "create, patch", tmp_path)
-    assert asyncio.run(write(allowed, event("e2", 5))) == [5]
+    assert await write(allowed, event("e2", 5)) == [5]
     assert [e["count"] for e in events(control_plane, "e2")] == [5]
 
 
-def test_describe_node_shows_it(control_plane: ControlPlane, tmp_path: Path) -> None:
+async def test_describe_node_shows_it(control_plane: ControlPlane, tmp_path: Path) -> None:
     allowed = access(control_plane, "described", "create, patch", tmp_path)
     control_plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "e3"}})
-    asyncio.run(write(allowed, event("e3", 1)))
+    await write(allowed, event("e3", 1))
     shown = control_plane.kubectl("describe", "node", "e3").stdout
     assert "BridgeNetfilterOff" in shown
     assert "off on cni0" in shown
 
 
-def test_long_names_and_messages_are_taken(control_plane: ControlPlane, tmp_path: Path) -> None:
+async def test_long_names_and_messages_are_taken(control_plane: ControlPlane, tmp_path: Path) -> None:
     allowed = access(control_plane, "long", "create, patch", tmp_path)
     node = ".".join(["n" * 60] * 4)
-    assert asyncio.run(write(allowed, event(node, 1, message="x" * 5000))) == [1]
+    assert await write(allowed, event(node, 1, message="x" * 5000)) == [1]
     [found] = events(control_plane, node)
     assert len(found["message"]) == 1000
 
 
 @pytest.mark.parametrize("verbs", ["create", "patch"])
-def test_without_the_right_it_is_said_which(control_plane: ControlPlane, verbs: str, tmp_path: Path) -> None:
+async def test_without_the_right_it_is_said_which(
+    control_plane: ControlPlane, verbs: str, tmp_path: Path
+) -> None:
     allowed = access(control_plane, f"only-{verbs}", verbs, tmp_path)
     with pytest.raises(WatchError, match=r"403.*events"):
-        asyncio.run(write(allowed, event(f"e-{verbs}", 1), event(f"e-{verbs}", 2)))
+        await write(allowed, event(f"e-{verbs}", 1), event(f"e-{verbs}", 2))
 
 
 @pytest.fixture

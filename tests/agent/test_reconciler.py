@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -23,7 +23,7 @@ from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.printer import print_table
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy
-from tests.support.waiting import DEADLINE, eventually
+from tests.support.waiting import eventually
 
 
 class Picky(FakeNft):
@@ -78,80 +78,64 @@ def events(text: str) -> list[Event]:
 ALL_SYNCED: list[Event] = [Synced(kind) for kind in KINDS]
 
 
-def scenario(steps: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(steps(), DEADLINE))
+async def test_nothing_is_written_before_every_kind_is_complete() -> None:
+
+    nft = FakeNft()
+    async with loop(nft) as (store, _):
+        store.apply(events(WORLD))
+        for kind in KINDS[:-1]:
+            store.apply([Synced(kind)])
+            for _ in range(20):
+                await asyncio.sleep(0)  # a turn of the loop: the reconciler could begin
+        assert (nft.scripts, store.waiting_for) == ([], (KINDS[-1],))
+        # What was begun too early would not hold the policy, and another script would follow.
+        store.apply([*events(policy("web", "web", 80)), Synced(KINDS[-1])])
+        await eventually(lambda: "dport 80" in held(nft))
+        assert len(nft.scripts) == 1
 
 
-def test_nothing_is_written_before_every_kind_is_complete() -> None:
-    async def steps() -> None:
-        nft = FakeNft()
-        async with loop(nft) as (store, _):
-            store.apply(events(WORLD))
-            for kind in KINDS[:-1]:
-                store.apply([Synced(kind)])
-                for _ in range(20):
-                    await asyncio.sleep(0)  # a turn of the loop: the reconciler could begin
-            assert (nft.scripts, store.waiting_for) == ([], (KINDS[-1],))
-            # What was begun too early would not hold the policy, and another script would follow.
-            store.apply([*events(policy("web", "web", 80)), Synced(KINDS[-1])])
-            await eventually(lambda: "dport 80" in held(nft))
-            assert len(nft.scripts) == 1
-
-    scenario(steps)
-
-
-def test_one_bad_policy_costs_only_its_own_pods() -> None:
+async def test_one_bad_policy_costs_only_its_own_pods() -> None:
     """Its pods are isolated and it allows nothing; the other policy is in force; it gets another chance."""
-
-    async def steps() -> None:
-        nft = Picky("dport 666")
-        async with loop(nft) as (store, reconciler):
-            good, bad = policy("good", "db", 5432), policy("bad", "web", 666)
-            store.apply([*events(f"{WORLD}---\n{good}---\n{bad}"), *ALL_SYNCED])
-            await eventually(lambda: reconciler.status.enforced)
-            assert reconciler.status.quarantined.keys() == {"shop/bad"}
-            assert "5432" in held(nft)
-            assert "ingress isolated by shop/bad" in held(nft)
-            store.apply(events(policy("bad", "web", 667)))
-            await eventually(lambda: reconciler.status.quarantined == {})
-            assert "667" in held(nft)
-
-    scenario(steps)
+    nft = Picky("dport 666")
+    async with loop(nft) as (store, reconciler):
+        good, bad = policy("good", "db", 5432), policy("bad", "web", 666)
+        store.apply([*events(f"{WORLD}---\n{good}---\n{bad}"), *ALL_SYNCED])
+        await eventually(lambda: reconciler.status.enforced)
+        assert reconciler.status.quarantined.keys() == {"shop/bad"}
+        assert "5432" in held(nft)
+        assert "ingress isolated by shop/bad" in held(nft)
+        store.apply(events(policy("bad", "web", 667)))
+        await eventually(lambda: reconciler.status.quarantined == {})
+        assert "667" in held(nft)
 
 
-def test_of_two_policies_in_one_chain_only_the_culprit_is_closed() -> None:
-    async def steps() -> None:
-        nft = Picky("dport { 80, 666")
-        async with loop(nft) as (store, reconciler):
-            both = f"{policy('one', 'web', 80)}---\n{policy('two', 'web', 666)}"
-            store.apply([*events(f"{WORLD}---\n{both}"), *ALL_SYNCED])
-            await eventually(lambda: reconciler.status.quarantined.keys() == {"shop/one"})
-            assert "666" in held(nft)  # without either of them the kernel is content
+async def test_of_two_policies_in_one_chain_only_the_culprit_is_closed() -> None:
 
-    scenario(steps)
+    nft = Picky("dport { 80, 666")
+    async with loop(nft) as (store, reconciler):
+        both = f"{policy('one', 'web', 80)}---\n{policy('two', 'web', 666)}"
+        store.apply([*events(f"{WORLD}---\n{both}"), *ALL_SYNCED])
+        await eventually(lambda: reconciler.status.quarantined.keys() == {"shop/one"})
+        assert "666" in held(nft)  # without either of them the kernel is content
 
 
 @pytest.mark.parametrize("fault", ["refuse", "vanish", "vanish-after"])
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
-def test_after_a_failure_the_same_ruleset_is_reached(fault: str, number: int) -> None:
+async def test_after_a_failure_the_same_ruleset_is_reached(fault: str, number: int) -> None:
     """Whichever transaction fails, and however: what was in force stays, and it is tried again."""
-
-    async def steps() -> None:
-        nft = FakeNft({number: fault})  # type: ignore[dict-item]
-        async with loop(nft) as (store, reconciler):
-            store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
-            await eventually(lambda: reconciler.status.enforced)
-            store.apply(events(policy("web", "web", 443)))
-            await eventually(lambda: "443" in held(nft))
-            await eventually(lambda: "dport 80" not in held(nft))
-            await eventually(lambda: reconciler.status.trouble == "")
-            whole = FakeNft()
-            async with loop(whole) as (other, fresh):
-                other.apply([*events(f"{WORLD}---\n{policy('web', 'web', 443)}"), *ALL_SYNCED])
-                await eventually(lambda: fresh.status.enforced)
-            await eventually(lambda: without_stamp(held(nft)) == without_stamp(held(whole)))
-
-    scenario(steps)
+    nft = FakeNft({number: fault})  # type: ignore[dict-item]
+    async with loop(nft) as (store, reconciler):
+        store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
+        await eventually(lambda: reconciler.status.enforced)
+        store.apply(events(policy("web", "web", 443)))
+        await eventually(lambda: "443" in held(nft))
+        await eventually(lambda: "dport 80" not in held(nft))
+        await eventually(lambda: reconciler.status.trouble == "")
+        whole = FakeNft()
+        async with loop(whole) as (other, fresh):
+            other.apply([*events(f"{WORLD}---\n{policy('web', 'web', 443)}"), *ALL_SYNCED])
+            await eventually(lambda: fresh.status.enforced)
+        await eventually(lambda: without_stamp(held(nft)) == without_stamp(held(whole)))
 
 
 def held(nft: FakeNft) -> str:
@@ -169,25 +153,21 @@ def without_stamp(text: str) -> list[str]:
     return [line for line in text.splitlines() if "generation" not in line]
 
 
-def test_leftovers_are_swept_though_changes_never_end() -> None:
+async def test_leftovers_are_swept_though_changes_never_end() -> None:
     """Else the kernel and the agent would hold every ruleset since the last quiet moment."""
+    nft = FakeNft()
+    async with loop(nft, sweep_after=600.0, sweep_latest=0.05) as (store, reconciler):
+        store.apply([*events(WORLD), *ALL_SYNCED])
+        port = 1000
 
-    async def steps() -> None:
-        nft = FakeNft()
-        async with loop(nft, sweep_after=600.0, sweep_latest=0.05) as (store, reconciler):
-            store.apply([*events(WORLD), *ALL_SYNCED])
-            port = 1000
+        def is_swept_while_it_changes() -> bool:
+            nonlocal port
+            port += 1
+            store.apply(events(policy("web", "web", port)))
+            return port > 1100 and held(nft).count("dport") == 1
 
-            def is_swept_while_it_changes() -> bool:
-                nonlocal port
-                port += 1
-                store.apply(events(policy("web", "web", port)))
-                return port > 1100 and held(nft).count("dport") == 1
-
-            await eventually(is_swept_while_it_changes)
-            assert reconciler.status.applies > 2
-
-    scenario(steps)
+        await eventually(is_swept_while_it_changes)
+        assert reconciler.status.applies > 2
 
 
 async def leave_something(store: ObjectStore, reconciler: Reconciler) -> None:
@@ -198,52 +178,44 @@ async def leave_something(store: ObjectStore, reconciler: Reconciler) -> None:
     await eventually(lambda: reconciler._applier.holds_leftovers)
 
 
-def test_a_new_pod_does_not_wait_until_leftovers_are_swept() -> None:
-    async def steps() -> None:
-        nft = FakeNft()
-        async with loop(nft, sweep_after=600.0, sweep_latest=600.0) as (store, reconciler):
-            await leave_something(store, reconciler)
-            assert "dport 80" in held(nft)
-            reconciler._sweep_by = time.monotonic() - 1.0
-            assert reconciler._next()[1] == reconciler._sweep
-            reconciler._burst = Burst(time.monotonic(), time.monotonic(), urgent=True)
-            assert reconciler._next()[1] == reconciler._converge
-            reconciler._sweep_by -= 600.0  # for so long the kernel cannot grow
-            assert reconciler._next()[1] == reconciler._sweep
+async def test_a_new_pod_does_not_wait_until_leftovers_are_swept() -> None:
 
-    scenario(steps)
+    nft = FakeNft()
+    async with loop(nft, sweep_after=600.0, sweep_latest=600.0) as (store, reconciler):
+        await leave_something(store, reconciler)
+        assert "dport 80" in held(nft)
+        reconciler._sweep_by = time.monotonic() - 1.0
+        assert reconciler._next()[1] == reconciler._sweep
+        reconciler._burst = Burst(time.monotonic(), time.monotonic(), urgent=True)
+        assert reconciler._next()[1] == reconciler._converge
+        reconciler._sweep_by -= 600.0  # for so long the kernel cannot grow
+        assert reconciler._next()[1] == reconciler._sweep
 
 
-def test_leftovers_are_swept_before_the_kernel_is_compared() -> None:
+async def test_leftovers_are_swept_before_the_kernel_is_compared() -> None:
     """They may be many times the ruleset, and to read them back takes seconds; a suspicion does not wait."""
-
-    async def steps() -> None:
-        nft = FakeNft()
-        async with loop(nft, sweep_after=600.0, sweep_latest=600.0) as (store, reconciler):
-            await leave_something(store, reconciler)
-            assert "dport 80" in held(nft)
-            reconciler._verify_at = time.monotonic() - 1.0
-            assert reconciler._next()[1] == reconciler._sweep
-            reconciler._monitor.suspicious = True
-            assert reconciler._next()[1] == reconciler._verify
-            reconciler._monitor.suspicious = False
-            store._wake.set()  # without a change, whose ruleset would leave something again
-            await eventually(lambda: reconciler.status.verified)
-            assert held(nft).count("dport") == 1
-
-    scenario(steps)
+    nft = FakeNft()
+    async with loop(nft, sweep_after=600.0, sweep_latest=600.0) as (store, reconciler):
+        await leave_something(store, reconciler)
+        assert "dport 80" in held(nft)
+        reconciler._verify_at = time.monotonic() - 1.0
+        assert reconciler._next()[1] == reconciler._sweep
+        reconciler._monitor.suspicious = True
+        assert reconciler._next()[1] == reconciler._verify
+        reconciler._monitor.suspicious = False
+        store._wake.set()  # without a change, whose ruleset would leave something again
+        await eventually(lambda: reconciler.status.verified)
+        assert held(nft).count("dport") == 1
 
 
-def test_a_vanished_pod_leaves_the_ruleset() -> None:
-    async def steps() -> None:
-        nft = FakeNft()
-        async with loop(nft) as (store, reconciler):
-            store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
-            await eventually(lambda: reconciler.status.enforced)
-            store.apply([Delete("Pod", "shop/web")])
-            await eventually(lambda: "10.0.0.1" not in held(nft))
+async def test_a_vanished_pod_leaves_the_ruleset() -> None:
 
-    scenario(steps)
+    nft = FakeNft()
+    async with loop(nft) as (store, reconciler):
+        store.apply([*events(f"{WORLD}---\n{policy('web', 'web', 80)}"), *ALL_SYNCED])
+        await eventually(lambda: reconciler.status.enforced)
+        store.apply([Delete("Pod", "shop/web")])
+        await eventually(lambda: "10.0.0.1" not in held(nft))
 
 
 def test_a_burst_is_compiled_once_it_is_over_or_has_lasted() -> None:

@@ -153,23 +153,20 @@ def _content(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def test_what_is_cancelled_on_the_way_is_saved_on_the_way_out(tmp_path: Path, saved: Saved) -> None:
+async def test_what_is_cancelled_on_the_way_is_saved_on_the_way_out(tmp_path: Path, saved: Saved) -> None:
     """SIGTERM may come before the disk's thread has begun."""
 
-    async def scenario() -> None:
-        pool, release = ThreadPoolExecutor(1), threading.Event()
-        asyncio.get_running_loop().set_default_executor(pool)
-        busy = asyncio.create_task(asyncio.to_thread(release.wait))  # the only thread
-        saver = Saver(tmp_path, "n1", "policyd")
-        saver.note(Swap(None, saved.table, saved.generation))
-        task = asyncio.create_task(saver.run())
-        await eventually(lambda: pool._work_queue.qsize() == 1)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert not state_file(tmp_path, "policyd").exists()
-        release.set()
-        await busy
-        await saver.flush()
-
-    asyncio.run(scenario())
+    pool, release = ThreadPoolExecutor(1), threading.Event()
+    asyncio.get_running_loop().set_default_executor(pool)
+    busy = asyncio.create_task(asyncio.to_thread(release.wait))  # the only thread
+    saver = Saver(tmp_path, "n1", "policyd")
+    saver.note(Swap(None, saved.table, saved.generation))
+    task = asyncio.create_task(saver.run())
+    await eventually(lambda: pool._work_queue.qsize() == 1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert not state_file(tmp_path, "policyd").exists()
+    release.set()
+    await busy
+    await saver.flush()
     assert load_state(state_file(tmp_path, "policyd"), "n1", "policyd") == saved

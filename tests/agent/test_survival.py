@@ -25,7 +25,7 @@ from policyd.pipeline import Build, build
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy
-from tests.agent.test_reconciler import ALL_SYNCED, events, held, scenario
+from tests.agent.test_reconciler import ALL_SYNCED, events, held
 from tests.cases.form import ingress, pod
 from tests.reliability.states import upsert
 from tests.support.waiting import eventually
@@ -150,61 +150,52 @@ WAYS: dict[str, tuple[BuildFunction, Exception | None, float]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_whatever_is_raised_one_policy_costs_only_its_own_pods(way: str) -> None:
+async def test_whatever_is_raised_one_policy_costs_only_its_own_pods(way: str) -> None:
     """The last ruleset stays meanwhile; the culprit is closed and named, and tried again when edited."""
     compile_, error, seconds = WAYS[way]
 
-    async def steps() -> None:
-        async with at_work(compile_, Kernel(error), seconds) as agent:
-            before = held(agent.kernel)
-            agent.say(f"{policy('bad', 'web', 666)}---\n{policy('good', 'db', 81)}")
-            await eventually(lambda: agent.status.trouble)
-            assert held(agent.kernel) == before
-            await eventually(lambda: agent.status.quarantined)
-            assert agent.status.quarantined.keys() == {"shop/bad"}
-            assert "ingress isolated by shop/bad" in held(agent.kernel)
-            await eventually(lambda: "dport 81" in held(agent.kernel))
-            condition = agent.conditions()["policy-quarantined"]
-            assert "shop/bad" in condition.text
-            assert not condition.untrue
-            agent.say(policy("bad", "web", 443))
-            await eventually(lambda: "dport 443" in held(agent.kernel))
-            await eventually(lambda: agent.conditions() == {})
-
-    scenario(steps)
-
-
-def test_it_begins_with_a_bad_policy() -> None:
-    """Nothing is in force yet: what is suspected is closed at once, and let out when the culprit is known."""
-
-    async def steps() -> None:
-        agent = Agent(Target("n1", Options(), failing(bug)), FakeNft())
-        agent.say(f"{WORLD}---\n{policy('good', 'db', 80)}---\n{policy('bad', 'web', 667)}")
-        agent.store.apply(ALL_SYNCED)
-        task = asyncio.create_task(agent.reconciler.run(agent.wake))
-        await eventually(lambda: agent.status.enforced)
+    async with at_work(compile_, Kernel(error), seconds) as agent:
+        before = held(agent.kernel)
+        agent.say(f"{policy('bad', 'web', 666)}---\n{policy('good', 'db', 81)}")
+        await eventually(lambda: agent.status.trouble)
+        assert held(agent.kernel) == before
+        await eventually(lambda: agent.status.quarantined)
+        assert agent.status.quarantined.keys() == {"shop/bad"}
         assert "ingress isolated by shop/bad" in held(agent.kernel)
-        await eventually(lambda: agent.status.quarantined.keys() == {"shop/bad"})
-        assert "dport 80" in held(agent.kernel)
-        agent.reconciler.stop(agent.wake)
-        await task
-
-    scenario(steps)
-
-
-def test_all_culprits_among_many_are_found_and_no_other() -> None:
-    async def steps() -> None:
-        async with at_work(failing(bug)) as agent:
-            names = [f"p{n}" for n in range(30)]
-            bad = {"p3": 666, "p4": 667, "p29": 668}
-            agent.say("---\n".join(policy(name, "web", bad.get(name, 80)) for name in names))
-            await eventually(lambda: agent.status.quarantined and not agent.status.trouble)
-            await eventually(lambda: agent.status.quarantined.keys() == {f"shop/{name}" for name in bad})
-
-    scenario(steps)
+        await eventually(lambda: "dport 81" in held(agent.kernel))
+        condition = agent.conditions()["policy-quarantined"]
+        assert "shop/bad" in condition.text
+        assert not condition.untrue
+        agent.say(policy("bad", "web", 443))
+        await eventually(lambda: "dport 443" in held(agent.kernel))
+        await eventually(lambda: agent.conditions() == {})
 
 
-def test_a_culprit_that_was_there_before_is_found_when_something_else_makes_it_one() -> None:
+async def test_it_begins_with_a_bad_policy() -> None:
+    """Nothing is in force yet: what is suspected is closed at once, and let out when the culprit is known."""
+    agent = Agent(Target("n1", Options(), failing(bug)), FakeNft())
+    agent.say(f"{WORLD}---\n{policy('good', 'db', 80)}---\n{policy('bad', 'web', 667)}")
+    agent.store.apply(ALL_SYNCED)
+    task = asyncio.create_task(agent.reconciler.run(agent.wake))
+    await eventually(lambda: agent.status.enforced)
+    assert "ingress isolated by shop/bad" in held(agent.kernel)
+    await eventually(lambda: agent.status.quarantined.keys() == {"shop/bad"})
+    assert "dport 80" in held(agent.kernel)
+    agent.reconciler.stop(agent.wake)
+    await task
+
+
+async def test_all_culprits_among_many_are_found_and_no_other() -> None:
+
+    async with at_work(failing(bug)) as agent:
+        names = [f"p{n}" for n in range(30)]
+        bad = {"p3": 666, "p4": 667, "p29": 668}
+        agent.say("---\n".join(policy(name, "web", bad.get(name, 80)) for name in names))
+        await eventually(lambda: agent.status.quarantined and not agent.status.trouble)
+        await eventually(lambda: agent.status.quarantined.keys() == {f"shop/{name}" for name in bad})
+
+
+async def test_a_culprit_that_was_there_before_is_found_when_something_else_makes_it_one() -> None:
     """An old policy may become too much with a new pod: who has not changed is suspected, too."""
 
     def compile_(state: ClusterState, node: str, options: Options, closed: frozenset[str]) -> Build:
@@ -212,15 +203,12 @@ def test_a_culprit_that_was_there_before_is_found_when_something_else_makes_it_o
             bug()
         return build(state, node, options, closed)
 
-    async def steps() -> None:
-        async with at_work(compile_) as agent:
-            agent.store.apply([upsert(pod("shop/new", "10.0.0.3"))])
-            await eventually(lambda: agent.status.quarantined.keys() == {"shop/good"})
-
-    scenario(steps)
+    async with at_work(compile_) as agent:
+        agent.store.apply([upsert(pod("shop/new", "10.0.0.3"))])
+        await eventually(lambda: agent.status.quarantined.keys() == {"shop/good"})
 
 
-def test_changes_of_others_do_not_wait_for_a_long_hunt() -> None:
+async def test_changes_of_others_do_not_wait_for_a_long_hunt() -> None:
     """Each attempt takes a while here: what changes meanwhile is in force before the culprit is known."""
 
     def compile_(state: ClusterState, node: str, options: Options, closed: frozenset[str]) -> Build:
@@ -228,21 +216,18 @@ def test_changes_of_others_do_not_wait_for_a_long_hunt() -> None:
             spin()
         return build(state, node, options, closed)
 
-    async def steps() -> None:
-        timing = Timing(TIMING.pacing, verify_every=600.0, retry_least=0.01, hunt=0.0)
-        async with at_work(compile_, seconds=1.0, timing=timing) as agent:
-            agent.say("---\n".join(policy(f"p{n}", "web", 666 if n == 20 else 80) for n in range(32)))
-            await eventually(lambda: agent.status.attempts)
-            agent.say(policy("good", "db", 82))
-            await eventually(lambda: agent.status.quarantined)
-            assert len(agent.status.quarantined) > 1, "the hunt was over already"
-            assert "dport 82" in held(agent.kernel)
-            await eventually(lambda: agent.status.quarantined.keys() == {"shop/p20"})
-
-    scenario(steps)
+    timing = Timing(TIMING.pacing, verify_every=600.0, retry_least=0.01, hunt=0.0)
+    async with at_work(compile_, seconds=1.0, timing=timing) as agent:
+        agent.say("---\n".join(policy(f"p{n}", "web", 666 if n == 20 else 80) for n in range(32)))
+        await eventually(lambda: agent.status.attempts)
+        agent.say(policy("good", "db", 82))
+        await eventually(lambda: agent.status.quarantined)
+        assert len(agent.status.quarantined) > 1, "the hunt was over already"
+        assert "dport 82" in held(agent.kernel)
+        await eventually(lambda: agent.status.quarantined.keys() == {"shop/p20"})
 
 
-def test_a_failure_for_which_nobody_is_to_blame_closes_nobody() -> None:
+async def test_a_failure_for_which_nobody_is_to_blame_closes_nobody() -> None:
     """The compiler fails whoever is closed: what was in force stays, and it is tried again."""
     broken = False
 
@@ -251,37 +236,31 @@ def test_a_failure_for_which_nobody_is_to_blame_closes_nobody() -> None:
             bug()
         return build(state, node, options, closed)
 
-    async def steps() -> None:
-        nonlocal broken
-        async with at_work(compile_) as agent:
-            before, broken = held(agent.kernel), True
-            agent.say(policy("good", "db", 81))
-            await eventually(lambda: agent.status.failures > 3)
-            assert (held(agent.kernel), agent.status.quarantined) == (before, {})
-            assert agent.conditions()["compile-failing"].untrue
-            broken = False
-            await eventually(lambda: "dport 81" in held(agent.kernel))
-            await eventually(lambda: agent.conditions() == {})
-
-    scenario(steps)
+    async with at_work(compile_) as agent:
+        before, broken = held(agent.kernel), True
+        agent.say(policy("good", "db", 81))
+        await eventually(lambda: agent.status.failures > 3)
+        assert (held(agent.kernel), agent.status.quarantined) == (before, {})
+        assert agent.conditions()["compile-failing"].untrue
+        broken = False
+        await eventually(lambda: "dport 81" in held(agent.kernel))
+        await eventually(lambda: agent.conditions() == {})
 
 
-def test_no_policy_is_blamed_for_a_missing_permission() -> None:
-    async def steps() -> None:
-        kernel = Kernel(None)
-        async with at_work(kernel=kernel) as agent:
-            kernel.error = NftUnavailable("nft: Operation not permitted")
-            agent.say(policy("bad", "web", 666))
-            await eventually(lambda: agent.status.failures > 2)
-            assert agent.status.quarantined == {}
-            assert agent.conditions()["apply-failing"].untrue
-            kernel.error = None
-            await eventually(lambda: "dport 666" in held(kernel))
+async def test_no_policy_is_blamed_for_a_missing_permission() -> None:
 
-    scenario(steps)
+    kernel = Kernel(None)
+    async with at_work(kernel=kernel) as agent:
+        kernel.error = NftUnavailable("nft: Operation not permitted")
+        agent.say(policy("bad", "web", 666))
+        await eventually(lambda: agent.status.failures > 2)
+        assert agent.status.quarantined == {}
+        assert agent.conditions()["apply-failing"].untrue
+        kernel.error = None
+        await eventually(lambda: "dport 666" in held(kernel))
 
 
-def test_a_compilation_that_takes_long_is_a_condition() -> None:
+async def test_a_compilation_that_takes_long_is_a_condition() -> None:
     """It says for how long; what was in force is no longer what the objects say."""
     go_on = False
 
@@ -290,37 +269,30 @@ def test_a_compilation_that_takes_long_is_a_condition() -> None:
             pass
         return build(state, node, options, closed)
 
-    async def steps() -> None:
-        nonlocal go_on
-        async with at_work(compile_) as agent:
-            agent.say(policy("good", "db", 81))
-            await eventually(lambda: agent.status.compiling)
-            began = agent.status.compiling or 0.0
-            assert agent.conditions(began + 9.0) == {}
-            found = agent.conditions(began + 23.4)["compile-slow"]
-            assert found.untrue
-            assert "23 s" in found.text
-            go_on = True
-            await eventually(lambda: "dport 81" in held(agent.kernel))
-            assert agent.conditions(began + 1e6) == {}
-
-    scenario(steps)
+    async with at_work(compile_) as agent:
+        agent.say(policy("good", "db", 81))
+        await eventually(lambda: agent.status.compiling)
+        began = agent.status.compiling or 0.0
+        assert agent.conditions(began + 9.0) == {}
+        found = agent.conditions(began + 23.4)["compile-slow"]
+        assert found.untrue
+        assert "23 s" in found.text
+        go_on = True
+        await eventually(lambda: "dport 81" in held(agent.kernel))
+        assert agent.conditions(began + 1e6) == {}
 
 
-def test_what_is_closed_and_what_is_not_are_the_same_bytes_offline() -> None:
+async def test_what_is_closed_and_what_is_not_are_the_same_bytes_offline() -> None:
     """The ruleset with a policy quarantined is that of the same cluster compiled with it closed."""
 
-    async def steps() -> None:
-        raws = [
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}},
-            pod("x/a", "10.244.1.1"),
-            ingress("x", None, {"ports": [{"port": 666}]}, name="bad"),
-            ingress("x", None, {"ports": [{"port": 80}]}, name="good"),
-        ]
-        async with at_work(failing(bug)) as agent:
-            agent.store.apply([upsert(raw) for raw in raws])
-            await eventually(lambda: agent.status.quarantined)
-            wanted = build(agent.store.state(), "n1", Options(), frozenset({"x/bad"})).table
-            assert agent.status.table == wanted
-
-    scenario(steps)
+    raws = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}},
+        pod("x/a", "10.244.1.1"),
+        ingress("x", None, {"ports": [{"port": 666}]}, name="bad"),
+        ingress("x", None, {"ports": [{"port": 80}]}, name="good"),
+    ]
+    async with at_work(failing(bug)) as agent:
+        agent.store.apply([upsert(raw) for raw in raws])
+        await eventually(lambda: agent.status.quarantined)
+        wanted = build(agent.store.state(), "n1", Options(), frozenset({"x/bad"})).table
+        assert agent.status.table == wanted

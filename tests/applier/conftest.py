@@ -1,9 +1,8 @@
-"""Backends in network namespaces of their own, and a loop that lives as long as the test."""
+"""Backends in network namespaces of their own, and the proof that they leave nothing."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,11 @@ def netns() -> Iterator[str]:
     namespace.close()
 
 
-@pytest.fixture
-def runner() -> Iterator[asyncio.Runner]:
-    """A loop for one test, after which nothing that it started is left: no process, no descriptor."""
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """After a test nothing that it started is left: no process, no descriptor."""
     children_before, files_before = children(), open_files()
-    with asyncio.Runner() as runner:
-        yield runner
+    yield
     assert set(children()) - set(children_before) == set()
     assert open_files() == files_before
 
@@ -41,16 +39,15 @@ def runner() -> Iterator[asyncio.Runner]:
         pytest.param("library", marks=pytest.mark.kernel),
     ]
 )
-def nft(request: pytest.FixtureRequest) -> Iterator[Nft]:
+async def nft(request: pytest.FixtureRequest) -> AsyncIterator[Nft]:
     """Each backend in turn, with nothing in it."""
     if request.param == "fake":
         yield FakeNft()
         return
     netns: str = request.getfixturevalue("netns")
     backend: Nft = NftProgram(netns) if request.param == "program" else NftWorker(netns)
-    runner: asyncio.Runner = request.getfixturevalue("runner")
     yield backend
-    runner.run(backend.close())
+    await backend.close()
 
 
 def open_files() -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -49,18 +48,18 @@ class Garbled(FakeNft):
         return text if text is None or self.times < 0 else text[: len(text) // 2]
 
 
-def test_what_can_never_be_read_is_told_and_replaced() -> None:
+async def test_what_can_never_be_read_is_told_and_replaced() -> None:
     nft = Garbled()
     applier = Applier(nft, NAME)
-    asyncio.run(applier.apply(OLD))
+    await applier.apply(OLD)
     nft.times = 2
-    (told,) = asyncio.run(applier.verify())
+    (told,) = await applier.verify()
     assert "cannot be read: no listing of nft" in told
-    asyncio.run(applier.apply(OLD))
+    await applier.apply(OLD)
     assert len(nft.scripts) == 2
-    assert asyncio.run(applier.verify()) == ()
+    assert await applier.verify() == ()
     nft.times = 2
-    assert asyncio.run(applier.read_back())
+    assert await applier.read_back()
 
 
 class Endless(FakeNft):
@@ -76,38 +75,38 @@ class Endless(FakeNft):
         return await super().list_table(name, family)
 
 
-def test_a_table_too_large_to_be_listed_is_replaced() -> None:
+async def test_a_table_too_large_to_be_listed_is_replaced() -> None:
     """So it keeps nobody from starting; somebody else made it so large."""
     nft = Endless()
-    asyncio.run(Applier(nft, NAME).apply(OLD))
+    await Applier(nft, NAME).apply(OLD)
     nft.times = 1
     applier = Applier(nft, NAME)
-    assert asyncio.run(applier.read_back())
-    asyncio.run(applier.apply(OLD))
+    assert await applier.read_back()
+    await applier.apply(OLD)
     assert len(nft.scripts) == 2
-    assert asyncio.run(applier.verify()) == ()
+    assert await applier.verify() == ()
 
 
-def test_our_own_table_that_is_too_large_to_be_listed_is_not_replaced_for_ever() -> None:
+async def test_our_own_table_that_is_too_large_to_be_listed_is_not_replaced_for_ever() -> None:
     nft = Endless()
     applier = Applier(nft, NAME)
-    asyncio.run(applier.apply(OLD))
+    await applier.apply(OLD)
     nft.times = 3
-    assert "too large to be listed" in asyncio.run(applier.verify())[0]
-    asyncio.run(applier.apply(OLD))
+    assert "too large to be listed" in (await applier.verify())[0]
+    await applier.apply(OLD)
     for _ in range(2):
         with pytest.raises(EnvironmentRefused, match="it is in force, and cannot be verified"):
-            asyncio.run(applier.verify())
+            await applier.verify()
     assert len(nft.scripts) == 2
-    assert asyncio.run(applier.verify()) == ()
+    assert await applier.verify() == ()
 
 
-def test_what_was_cut_off_by_chance_is_read_again() -> None:
+async def test_what_was_cut_off_by_chance_is_read_again() -> None:
     nft = Garbled()
     applier = Applier(nft, NAME)
-    asyncio.run(applier.apply(OLD))
+    await applier.apply(OLD)
     nft.times = 1
-    assert asyncio.run(applier.verify()) == ()
+    assert await applier.verify() == ()
     assert len(nft.scripts) == 1
 
 
@@ -143,60 +142,60 @@ async def content(nft: Nft) -> Table | None:
     return None if listing is None else parse_listing(listing, NAME)
 
 
-def test_the_first_apply_and_every_later_one_arrive(runner: asyncio.Runner, nft: Nft) -> None:
+async def test_the_first_apply_and_every_later_one_arrive(nft: Nft) -> None:
     applier = Applier(nft, NAME)
     kinds = []
     for generation, table in enumerate((OLD, NEW, OLD), start=1):
-        applied = runner.run(applier.apply(table))
-        runner.run(applier.sweep())
+        applied = await applier.apply(table)
+        await applier.sweep()
         kinds.append(applied.steps)
         assert applied.generation == generation
-        assert runner.run(content(nft)) == stamp(table, generation)
-        assert runner.run(applier.verify()) == ()
+        assert await content(nft) == stamp(table, generation)
+        assert await applier.verify() == ()
     assert kinds == [("replace",), ("stage", "commit"), ("stage", "commit")]
-    assert runner.run(applier.apply(OLD)).steps == ()
+    assert (await applier.apply(OLD)).steps == ()
 
 
 # With 1 the first ruleset has been applied.
 @pytest.mark.parametrize(("number", "left"), [(2, OLD), (3, committed(NEW, OLD))], ids=["stage", "commit"])
-def test_what_is_refused_ends_the_apply_and_the_next_one_arrives(
-    runner: asyncio.Runner, nft: Nft, number: int, left: Table
+async def test_what_is_refused_ends_the_apply_and_the_next_one_arrives(
+    nft: Nft, number: int, left: Table
 ) -> None:
     """No later step is run; what was in force is, with what was staged beside it; nothing is done twice."""
     refusing = Refusing(nft, number)
     applier = Applier(refusing, NAME)
-    runner.run(applier.apply(OLD))
+    await applier.apply(OLD)
     with pytest.raises(NftRefused, match="on purpose"):
-        runner.run(applier.apply(NEW))
+        await applier.apply(NEW)
     assert refusing.runs == number
-    held = runner.run(content(nft))
+    held = await content(nft)
     assert held is not None
     assert {part.name for part in held.maps} == {part.name for part in left.maps}
     assert chain(held, "forward") == chain(stamp(OLD, 1), "forward")
-    assert runner.run(applier.apply(NEW)).generation == 2
-    assert runner.run(applier.verify()) == ()
-    runner.run(applier.sweep())
-    assert runner.run(content(nft)) == stamp(NEW, 2)
+    assert (await applier.apply(NEW)).generation == 2
+    assert await applier.verify() == ()
+    await applier.sweep()
+    assert await content(nft) == stamp(NEW, 2)
 
 
 def chain(table: Table, name: str) -> object:
     return next(chain.rules for chain in table.chains if chain.name == name)
 
 
-def test_the_generation_goes_on_from_what_the_kernel_holds(runner: asyncio.Runner, nft: Nft) -> None:
+async def test_the_generation_goes_on_from_what_the_kernel_holds(nft: Nft) -> None:
     for table in (OLD, NEW):
-        runner.run(Applier(nft, NAME).apply(table))
+        await Applier(nft, NAME).apply(table)
     heir = Applier(nft, NAME)
-    assert runner.run(heir.read_back())
+    assert await heir.read_back()
     assert heir.generation == 2
-    assert runner.run(heir.apply(NEW)).steps == ()
-    runner.run(heir.sweep())
-    assert runner.run(content(nft)) == stamp(NEW, 2)
+    assert (await heir.apply(NEW)).steps == ()
+    await heir.sweep()
+    assert await content(nft) == stamp(NEW, 2)
 
 
-def test_removal_leaves_nothing(runner: asyncio.Runner, nft: Nft) -> None:
+async def test_removal_leaves_nothing(nft: Nft) -> None:
     applier = Applier(nft, NAME)
     for _ in range(2):
-        runner.run(applier.apply(OLD))
-        runner.run(applier.remove())
-        assert runner.run(content(nft)) is None
+        await applier.apply(OLD)
+        await applier.remove()
+        assert await content(nft) is None

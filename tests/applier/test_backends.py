@@ -69,7 +69,7 @@ def bare(table: Table) -> Table:
     )
 
 
-def test_every_command_is_done(runner: asyncio.Runner, nft: Nft) -> None:
+async def test_every_command_is_done(nft: Nft) -> None:
     to_deny = Rule(Drop(), (Match(Field.IP_SADDR, InSet(PODS)),), comment="a note")
     steps: tuple[tuple[Change, Table], ...] = (
         (add(WholeTable()), Table("t")),
@@ -98,107 +98,109 @@ def test_every_command_is_done(runner: asyncio.Runner, nft: Nft) -> None:
         ((delete("chain", DENY), delete("set", PODS)), Table("t", sets=(ranges,), chains=(FORWARD,))),
     )
     for commands, expected in (*(((command,), table) for command, table in steps), *more):
-        runner.run(nft.run(print_changes("t", commands)))
-        assert expected == runner.run(content(nft))
+        await nft.run(print_changes("t", commands))
+        assert expected == await content(nft)
 
 
-def test_size_changes_where_one_is_given(runner: asyncio.Runner, nft: Nft) -> None:
+async def test_size_changes_where_one_is_given(nft: Nft) -> None:
     """And counts from the next transaction on."""
     sizes = []
     for text in ("size 2;", "", "size 3;", ""):
-        runner.run(nft.run(f"add table inet t\nadd set inet t s {{ type ipv4_addr; {text} }}\n"))
-        table = runner.run(content(nft))
+        await nft.run(f"add table inet t\nadd set inet t s {{ type ipv4_addr; {text} }}\n")
+        table = await content(nft)
         assert table is not None
         sizes.append(table.sets[0].size)
     assert sizes == [2, 2, 3, 3]
 
 
 @pytest.mark.parametrize("refused", REFUSALS, ids=lambda refused: refused.name)
-def test_refusal(runner: asyncio.Runner, nft: Nft, refused: Refused) -> None:
+async def test_refusal(nft: Nft, refused: Refused) -> None:
     """A script is refused for this reason, in this line, and nothing of it is done: neither tried nor run."""
-    runner.run(nft.run(FOUNDATION))
-    before = runner.run(nft.list_table("t"))
+    await nft.run(FOUNDATION)
+    before = await nft.list_table("t")
     for attempt in (nft.check, nft.run):
         with pytest.raises(NftRefused) as caught:
-            runner.run(attempt(refused.script))
+            await attempt(refused.script)
         error = caught.value
         assert error.reason.removeprefix("Could not process rule: ").startswith(refused.reason)
         assert error.line == refused.line or (not refused.line and isinstance(nft, FakeNft))
         assert error.statement == (refused.script.split("\n")[error.line - 1].strip() if error.line else "")
-    assert runner.run(nft.list_table("t")) == before
+    assert await nft.list_table("t") == before
 
 
-def test_refused_script_changes_nothing(runner: asyncio.Runner, nft: Nft) -> None:
+async def test_refused_script_changes_nothing(nft: Nft) -> None:
     """All or nothing, however much comes before the line that is refused."""
-    runner.run(nft.run(FOUNDATION))
-    before = runner.run(content(nft))
+    await nft.run(FOUNDATION)
+    before = await content(nft)
     good = "add chain inet t c\nflush chain inet t forward\nadd rule inet t c drop\ndelete chain inet t b\n"
     with pytest.raises(NftRefused, match="line 5"):
-        runner.run(nft.run(f"{good}add rule inet t none drop\n"))
-    assert runner.run(content(nft)) == before
-    runner.run(nft.run(good))
-    assert runner.run(content(nft)) != before
+        await nft.run(f"{good}add rule inet t none drop\n")
+    assert await content(nft) == before
+    await nft.run(good)
+    assert await content(nft) != before
 
 
-def test_first_of_many_errors_is_told(runner: asyncio.Runner, nft: Nft) -> None:
-    runner.run(nft.run(FOUNDATION))
+async def test_first_of_many_errors_is_told(nft: Nft) -> None:
+    await nft.run(FOUNDATION)
     with pytest.raises(NftRefused) as caught:
-        runner.run(nft.run("add rule inet t none drop\ndelete chain inet t a\nadd rule inet t more drop\n"))
+        await nft.run("add rule inet t none drop\ndelete chain inet t a\nadd rule inet t more drop\n")
     assert caught.value.line == 1
     assert "delete chain" not in caught.value.message
 
 
-def test_check_changes_nothing(runner: asyncio.Runner, nft: Nft) -> None:
-    runner.run(nft.check(FOUNDATION))
-    assert runner.run(nft.list_table("t")) is None
-    runner.run(nft.run(FOUNDATION))
-    before = runner.run(nft.list_table("t"))
-    runner.run(nft.check("delete table inet t\n"))
-    assert runner.run(nft.list_table("t")) == before
+async def test_check_changes_nothing(nft: Nft) -> None:
+    await nft.check(FOUNDATION)
+    assert await nft.list_table("t") is None
+    await nft.run(FOUNDATION)
+    before = await nft.list_table("t")
+    await nft.check("delete table inet t\n")
+    assert await nft.list_table("t") == before
 
 
-def test_listing_holds_one_table(runner: asyncio.Runner, nft: Nft) -> None:
-    runner.run(nft.run(f"{FOUNDATION}add table inet u\n"))
-    listing = runner.run(nft.list_table("u"))
+async def test_listing_holds_one_table(nft: Nft) -> None:
+    await nft.run(f"{FOUNDATION}add table inet u\n")
+    listing = await nft.list_table("u")
     assert listing is not None
     kinds = [next(iter(item)) for item in json.loads(listing)["nftables"]]
     assert kinds == ["metainfo", "table"]
 
 
 @pytest.mark.parametrize("name", ["", "t; flush ruleset", "t\n", "1a", "a b", "x" * 256])
-def test_only_a_name_is_listed(runner: asyncio.Runner, nft: Nft, name: str) -> None:
+async def test_only_a_name_is_listed(nft: Nft, name: str) -> None:
     with pytest.raises(ValueError, match="no name of an nft table"):
-        runner.run(nft.list_table(name))
+        await nft.list_table(name)
 
 
-def test_table_is_deleted_whether_it_is_there_or_not(runner: asyncio.Runner, nft: Nft) -> None:
-    runner.run(nft.run(FOUNDATION))
+async def test_table_is_deleted_whether_it_is_there_or_not(nft: Nft) -> None:
+    await nft.run(FOUNDATION)
     for _ in range(2):
-        runner.run(delete_table(nft, "t"))
-        assert runner.run(nft.list_table("t")) is None
+        await delete_table(nft, "t")
+        assert await nft.list_table("t") is None
 
 
-def test_lowered_tables_come_back(runner: asyncio.Runner, nft: Nft) -> None:
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(
+    world=worlds(),
+    node=st.sampled_from(["n1", "n2", "n3"]),
+    interfaces=st.sampled_from([(), ("eth*", "veth1")]),
+)
+async def test_lowered_tables_come_back(
+    nft: Nft, world: list[dict[str, object]], node: str, interfaces: tuple[str, ...]
+) -> None:
     """The kernel lists what was sent, for every world and node, over whatever there was before."""
-
-    @settings(suppress_health_check=[HealthCheck.too_slow])
-    @given(worlds(), st.sampled_from(["n1", "n2", "n3"]), st.sampled_from([(), ("eth*", "veth1")]))
-    def hold(world: list[dict[str, object]], node: str, interfaces: tuple[str, ...]) -> None:
-        table = compile_world(world, node, Options(pod_interfaces=interfaces)).table
-        runner.run(nft.run(print_replace(table)))
-        assert runner.run(content(nft, table.name)) == bare(table)
-
-    hold()
+    table = compile_world(world, node, Options(pod_interfaces=interfaces)).table
+    await nft.run(print_replace(table))
+    assert await content(nft, table.name) == bare(table)
 
 
-def test_large_scripts_and_listings(runner: asyncio.Runner, nft: Nft) -> None:
+async def test_large_scripts_and_listings(nft: Nft) -> None:
     """A hundred thousand elements go in and come back."""
     part = Set(PODS, KeyType.V4, tuple(range(V4, V4 + MANY)), size=MANY)
-    runner.run(nft.run(print_changes("t", (add(WholeTable()), add(part)))))
-    assert runner.run(content(nft)) == Table("t", sets=(part,))
+    await nft.run(print_changes("t", (add(WholeTable()), add(part))))
+    assert await content(nft) == Table("t", sets=(part,))
 
 
-def test_calls_at_the_same_time_wait_for_each_other(runner: asyncio.Runner, nft: Nft) -> None:
+async def test_calls_at_the_same_time_wait_for_each_other(nft: Nft) -> None:
     """Each transaction is whole, and each listing is of a state between two."""
 
     async def contend() -> list[str | None]:
@@ -208,7 +210,7 @@ def test_calls_at_the_same_time_wait_for_each_other(runner: asyncio.Runner, nft:
         mixed = [call for pair in zip(writers, readers, strict=True) for call in pair]
         return list(await asyncio.gather(*mixed))[1::2]
 
-    for listing in runner.run(contend()):
+    for listing in await contend():
         assert listing is not None
         table = parse_listing(listing, "t")
         assert table is not None
@@ -224,10 +226,10 @@ def _all_or_none(number: int) -> str:
     return f"add table inet t\ndelete table inet t\nadd table inet t\n{chains}"
 
 
-def test_works_again_after_close(runner: asyncio.Runner, nft: Nft) -> None:
-    runner.run(nft.run(FOUNDATION))
-    runner.run(nft.close())
-    assert runner.run(content(nft)) is not None
+async def test_works_again_after_close(nft: Nft) -> None:
+    await nft.run(FOUNDATION)
+    await nft.close()
+    assert await content(nft) is not None
 
 
 def test_describes_itself(nft: Nft) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import platform
 from pathlib import Path
 
@@ -28,43 +27,37 @@ async def description(kind: BackendKind, netns: str, library: str | None = None)
 @pytest.mark.parametrize(
     ("kind", "expected"), [("library", LIBRARY), ("auto", LIBRARY), ("program", "the program ")]
 )
-def test_backend_is_what_was_asked_for(
-    runner: asyncio.Runner, netns: str, kind: BackendKind, expected: str
-) -> None:
-    assert runner.run(description(kind, netns)).startswith(expected)
+async def test_backend_is_what_was_asked_for(netns: str, kind: BackendKind, expected: str) -> None:
+    assert (await description(kind, netns)).startswith(expected)
 
 
-def test_program_takes_the_place_of_a_missing_library(
-    runner: asyncio.Runner, netns: str, tmp_path: Path
-) -> None:
+async def test_program_takes_the_place_of_a_missing_library(netns: str, tmp_path: Path) -> None:
     """And says why."""
-    told = runner.run(description("auto", netns, str(tmp_path)))
+    told = await description("auto", netns, str(tmp_path))
     assert told.startswith("the program ")
     assert f"no python3-nftables in {tmp_path}" in told
 
 
-def test_library_that_was_asked_for_must_work(runner: asyncio.Runner, netns: str, tmp_path: Path) -> None:
+async def test_library_that_was_asked_for_must_work(netns: str, tmp_path: Path) -> None:
     with pytest.raises(NftUnavailable, match="no python3-nftables"):
-        runner.run(open_backend("library", netns, str(tmp_path)))
+        await open_backend("library", netns, str(tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["auto", "library", "program"])
-def test_nothing_opens_where_no_namespace_is(
-    runner: asyncio.Runner, tmp_path: Path, kind: BackendKind
-) -> None:
+async def test_nothing_opens_where_no_namespace_is(tmp_path: Path, kind: BackendKind) -> None:
     with pytest.raises(NftUnavailable, match="cannot enter the network namespace"):
-        runner.run(open_backend(kind, str(tmp_path / "none")))
+        await open_backend(kind, str(tmp_path / "none"))
 
 
-def test_probe_tells_versions(runner: asyncio.Runner) -> None:
-    found = runner.run(probe_nft(FakeNft()))
+async def test_probe_tells_versions() -> None:
+    found = await probe_nft(FakeNft())
     assert (found.json, found.kernel) == (True, platform.release())
     assert found.nft[0].isdigit()
     assert found.sentences()[0] == f"backend: {FakeNft().describe()}"
 
 
-def test_probe_without_a_program_says_so(runner: asyncio.Runner) -> None:
-    found = runner.run(probe_nft(FakeNft(), "no-such-nft"))
+async def test_probe_without_a_program_says_so() -> None:
+    found = await probe_nft(FakeNft(), "no-such-nft")
     assert "not installed" in found.sentences()[1]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from policyd.applier.apply import Applier
@@ -43,15 +41,15 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_told_and_mended(runner: asyncio.Runner, nft: Nft, change: str) -> None:
+async def test_a_change_is_told_and_mended(nft: Nft, change: str) -> None:
     applier = Applier(nft, NAME)
-    runner.run(applier.apply(OLD))
-    before = runner.run(nft.list_table(NAME))
-    assert runner.run(applier.verify()) == ()
-    runner.run(nft.run(CHANGES[change] + "\n"))
-    assert runner.run(nft.list_table(NAME)) != before
-    assert runner.run(applier.verify()) != ()
-    runner.run(applier.apply(OLD))
-    runner.run(applier.sweep())
-    assert runner.run(applier.verify()) == ()
-    assert runner.run(content(nft)) == stamp(OLD, applier.generation)
+    await applier.apply(OLD)
+    before = await nft.list_table(NAME)
+    assert await applier.verify() == ()
+    await nft.run(CHANGES[change] + "\n")
+    assert await nft.list_table(NAME) != before
+    assert await applier.verify() != ()
+    await applier.apply(OLD)
+    await applier.sweep()
+    assert await applier.verify() == ()
+    assert await content(nft) == stamp(OLD, applier.generation)

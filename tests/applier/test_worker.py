@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,12 +48,12 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def worker(runner: asyncio.Runner, netns: str) -> Iterator[NftWorker]:
+async def worker(netns: str) -> AsyncIterator[NftWorker]:
     """A worker that is running."""
     nft = NftWorker(netns)
-    runner.run(nft.run(ADD))
+    await nft.run(ADD)
     yield nft
-    runner.run(nft.close())
+    await nft.close()
 
 
 def pid_of(nft: NftWorker) -> int:
@@ -76,24 +76,20 @@ async def begin(nft: NftWorker, script: str) -> asyncio.Task[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_request_of_a_worker_that_dies_is_broken(
-    runner: asyncio.Runner, worker: NftWorker, number: signal.Signals
-) -> None:
-    async def scene() -> None:
-        request = await begin(worker, MANY)
-        for each in (number, signal.SIGCONT):  # who stands still dies only of SIGKILL
-            with suppress(ProcessLookupError):
-                os.kill(pid_of(worker), each)
-        with pytest.raises(NftBroken, match="status -") as caught:
-            await request
-        assert caught.value.retryable
-        await works(worker)
-        assert '"s"' not in str(await worker.list_table("t"))
+async def test_request_of_a_worker_that_dies_is_broken(worker: NftWorker, number: signal.Signals) -> None:
 
-    runner.run(scene())
+    request = await begin(worker, MANY)
+    for each in (number, signal.SIGCONT):  # who stands still dies only of SIGKILL
+        with suppress(ProcessLookupError):
+            os.kill(pid_of(worker), each)
+    with pytest.raises(NftBroken, match="status -") as caught:
+        await request
+    assert caught.value.retryable
+    await works(worker)
+    assert '"s"' not in str(await worker.list_table("t"))
 
 
-def test_transaction_is_whole_whenever_the_worker_dies(runner: asyncio.Runner, worker: NftWorker) -> None:
+async def test_transaction_is_whole_whenever_the_worker_dies(worker: NftWorker) -> None:
     """Killed at any moment of a request, it has done all of it or nothing."""
     replacement = f"add table inet t\ndelete table inet t\n{MANY}"
 
@@ -114,167 +110,135 @@ def test_transaction_is_whole_whenever_the_worker_dies(runner: asyncio.Runner, w
         assert held in ((1, 0), (0, 20_000))
 
     for milliseconds in (0, 2, 5, 10, 20, 40, 80, 160):
-        runner.run(scene(milliseconds))
+        await scene(milliseconds)
 
 
-def test_worker_that_dies_between_requests_is_replaced(runner: asyncio.Runner, worker: NftWorker) -> None:
-    async def scene() -> None:
-        dead = pid_of(worker)
-        os.kill(dead, signal.SIGKILL)
-        await eventually(lambda: dead not in children())
-        await works(worker)
-        assert pid_of(worker) != dead
+async def test_worker_that_dies_between_requests_is_replaced(worker: NftWorker) -> None:
 
-    runner.run(scene())
+    dead = pid_of(worker)
+    os.kill(dead, signal.SIGKILL)
+    await eventually(lambda: dead not in children())
+    await works(worker)
+    assert pid_of(worker) != dead
 
 
-def test_script_that_kills_the_library_costs_one_request(runner: asyncio.Runner, worker: NftWorker) -> None:
+async def test_script_that_kills_the_library_costs_one_request(worker: NftWorker) -> None:
     """A real crash with nft 1.0.6; later versions refuse the script."""
 
-    async def scene() -> None:
-        with pytest.raises((NftBroken, NftRefused)):
-            await worker.run(DEADLY)
-        await works(worker)
-
-    runner.run(scene())
+    with pytest.raises((NftBroken, NftRefused)):
+        await worker.run(DEADLY)
+    await works(worker)
 
 
 @pytest.mark.parametrize(
     ("limits", "sentence"),
     [(Limits(idle=60.0, answer=0.3), r"did not answer within 0\.3 s"), (Limits(), r"did nothing for 0\.6 s")],
 )
-def test_worker_that_hangs_is_killed(
-    runner: asyncio.Runner, netns: str, limits: Limits, sentence: str
-) -> None:
+async def test_worker_that_hangs_is_killed(netns: str, limits: Limits, sentence: str) -> None:
     nft = NftWorker(netns, limits=limits)
 
-    async def scene() -> None:
-        await nft.run(ADD)
-        hung = pid_of(nft)
-        with pytest.raises(NftBroken, match=sentence):
-            await (await begin(nft, MANY))
-        assert hung not in children()
-        await works(nft)
-        await nft.close()
-
-    runner.run(scene())
+    await nft.run(ADD)
+    hung = pid_of(nft)
+    with pytest.raises(NftBroken, match=sentence):
+        await (await begin(nft, MANY))
+    assert hung not in children()
+    await works(nft)
+    await nft.close()
 
 
-def test_worker_that_sleeps_in_the_middle_is_replaced(runner: asyncio.Runner, worker: NftWorker) -> None:
+async def test_worker_that_sleeps_in_the_middle_is_replaced(worker: NftWorker) -> None:
     """It has taken the request and waits for what never comes: another request."""
 
-    async def scene() -> None:
-        await works(worker)
-        assert worker._process is not None
-        worker._process._child.write(b"R")  # what follows is read as the rest of this one, which is longer
-        with pytest.raises(NftBroken, match=r"did nothing for 0\.6 s"):
-            await worker.run(ADD)
-        await works(worker)
-
-    runner.run(scene())
+    await works(worker)
+    assert worker._process is not None
+    worker._process._child.write(b"R")  # what follows is read as the rest of this one, which is longer
+    with pytest.raises(NftBroken, match=r"did nothing for 0\.6 s"):
+        await worker.run(ADD)
+    await works(worker)
 
 
-def test_worker_that_works_is_left_alone(runner: asyncio.Runner, netns: str) -> None:
+async def test_worker_that_works_is_left_alone(netns: str) -> None:
     """However long its request takes, compared with the time that it may do nothing."""
     nft = NftWorker(netns, limits=Limits(idle=0.02))
 
-    async def scene() -> None:
-        await nft.run(ADD)
-        started = time.monotonic()
-        await nft.run(MANY)
-        assert time.monotonic() - started > 0.04
-        assert '"s"' in str(await nft.list_table("t"))
-        await nft.close()
-
-    runner.run(scene())
+    await nft.run(ADD)
+    started = time.monotonic()
+    await nft.run(MANY)
+    assert time.monotonic() - started > 0.04
+    assert '"s"' in str(await nft.list_table("t"))
+    await nft.close()
 
 
-def test_worker_that_grows_is_replaced_between_requests(runner: asyncio.Runner, netns: str) -> None:
+async def test_worker_that_grows_is_replaced_between_requests(netns: str) -> None:
     nft = NftWorker(netns, limits=Limits(growth=1 << 20))
 
-    async def scene() -> None:
-        await nft.run(ADD)
-        first = pid_of(nft)
-        await nft.run(MANY)
-        await works(nft)
-        assert pid_of(nft) != first
-        assert '"s"' in str(await nft.list_table("t"))
-        await nft.close()
-
-    runner.run(scene())
+    await nft.run(ADD)
+    first = pid_of(nft)
+    await nft.run(MANY)
+    await works(nft)
+    assert pid_of(nft) != first
+    assert '"s"' in str(await nft.list_table("t"))
+    await nft.close()
 
 
-def test_worker_that_answered_enough_is_replaced(runner: asyncio.Runner, netns: str) -> None:
+async def test_worker_that_answered_enough_is_replaced(netns: str) -> None:
     nft = NftWorker(netns, limits=Limits(requests=2))
 
-    async def scene() -> list[int]:
-        pids = []
-        for _ in range(4):
-            await nft.run(ADD)
-            pids.append(pid_of(nft))
-        await nft.close()
-        return pids
-
-    one, two, three, four = runner.run(scene())
+    pids = []
+    for _ in range(4):
+        await nft.run(ADD)
+        pids.append(pid_of(nft))
+    await nft.close()
+    one, two, three, four = pids
     assert (one == two, two == three, three == four) == (True, False, True)
 
 
-def test_worker_whose_input_ends_ends(runner: asyncio.Runner, worker: NftWorker) -> None:
-    async def scene() -> None:
-        assert worker._process is not None
-        child = worker._process._child
-        child.end_input()
-        await child.wait()
-        assert child.status == 0
-        await works(worker)
+async def test_worker_whose_input_ends_ends(worker: NftWorker) -> None:
 
-    runner.run(scene())
+    assert worker._process is not None
+    child = worker._process._child
+    child.end_input()
+    await child.wait()
+    assert child.status == 0
+    await works(worker)
 
 
-def test_cancelled_request_leaves_nothing_behind(runner: asyncio.Runner, worker: NftWorker) -> None:
+async def test_cancelled_request_leaves_nothing_behind(worker: NftWorker) -> None:
     """A late answer must not be taken for the answer to the next request."""
 
-    async def scene() -> None:
-        request = await begin(worker, MANY)
-        stopped = pid_of(worker)
+    request = await begin(worker, MANY)
+    stopped = pid_of(worker)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert stopped not in children()
+    await works(worker)
+    assert '"s"' not in str(await worker.list_table("t"))
+
+
+async def test_cancelled_start_leaves_nothing_behind(netns: str) -> None:
+    """The fixture `nothing_is_left` looks for what is left."""
+
+    for turns in range(0, 40, 4):
+        nft = NftWorker(netns)
+        request = asyncio.create_task(nft.run(ADD))
+        for _ in range(turns):
+            await asyncio.sleep(0)
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
-        assert stopped not in children()
-        await works(worker)
-        assert '"s"' not in str(await worker.list_table("t"))
-
-    runner.run(scene())
+        await works(nft)
+        await nft.close()
 
 
-def test_cancelled_start_leaves_nothing_behind(runner: asyncio.Runner, netns: str) -> None:
-    """The fixture `runner` looks for what is left."""
+async def test_those_who_wait_are_served_after_a_death(worker: NftWorker) -> None:
 
-    async def scene() -> None:
-        for turns in range(0, 40, 4):
-            nft = NftWorker(netns)
-            request = asyncio.create_task(nft.run(ADD))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            request.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await request
-            await works(nft)
-            await nft.close()
-
-    runner.run(scene())
-
-
-def test_those_who_wait_are_served_after_a_death(runner: asyncio.Runner, worker: NftWorker) -> None:
-    async def scene() -> None:
-        request = await begin(worker, MANY)
-        waiting = asyncio.create_task(worker.list_table("t"))
-        os.kill(pid_of(worker), signal.SIGKILL)
-        with pytest.raises(NftBroken):
-            await request
-        assert await waiting is not None
-
-    runner.run(scene())
+    request = await begin(worker, MANY)
+    waiting = asyncio.create_task(worker.list_table("t"))
+    os.kill(pid_of(worker), signal.SIGKILL)
+    with pytest.raises(NftBroken):
+        await request
+    assert await waiting is not None
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["idle", "stopped"])
@@ -293,11 +257,11 @@ def test_signals_of_the_terminal_do_not_reach_the_worker(worker: NftWorker) -> N
     assert os.getsid(pid_of(worker)) != os.getsid(0)
 
 
-def test_worker_outlives_the_signal_to_stop(runner: asyncio.Runner, worker: NftWorker) -> None:
+async def test_worker_outlives_the_signal_to_stop(worker: NftWorker) -> None:
     """A service manager sends it to all at once, while the parent may still have something to apply."""
     pid = pid_of(worker)
     os.kill(pid, signal.SIGTERM)
-    runner.run(works(worker))
+    await works(worker)
     assert pid_of(worker) == pid
 
 
@@ -310,25 +274,25 @@ def test_parent_never_loads_the_library() -> None:
     assert result.stdout == "clean\n"
 
 
-def test_worker_sees_only_the_library_it_is_told(runner: asyncio.Runner, netns: str, tmp_path: Path) -> None:
+async def test_worker_sees_only_the_library_it_is_told(netns: str, tmp_path: Path) -> None:
     """Nothing from the working directory or from the environment, whatever is called `nftables` there."""
     (tmp_path / "nftables.py").write_text("raise SystemExit('the wrong one')\n")
     nft = NftWorker(netns)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         patch.setenv("PYTHONPATH", str(tmp_path))
-        runner.run(works(nft))
-    runner.run(nft.close())
+        await works(nft)
+    await nft.close()
 
 
-def test_missing_library_is_told(runner: asyncio.Runner, tmp_path: Path) -> None:
+async def test_missing_library_is_told(tmp_path: Path) -> None:
     with pytest.raises(NftUnavailable, match="no python3-nftables in"):
-        runner.run(NftWorker(library=str(tmp_path)).run(ADD))
+        await NftWorker(library=str(tmp_path)).run(ADD)
 
 
-def test_missing_namespace_is_told(runner: asyncio.Runner, tmp_path: Path) -> None:
+async def test_missing_namespace_is_told(tmp_path: Path) -> None:
     with pytest.raises(NftUnavailable, match="cannot enter the network namespace"):
-        runner.run(NftWorker(str(tmp_path / "none")).run(ADD))
+        await NftWorker(str(tmp_path / "none")).run(ADD)
 
 
 def test_frames_have_one_form_on_both_sides() -> None:

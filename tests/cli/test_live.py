@@ -13,7 +13,6 @@ from policyd.errors import Exit
 from tests.cli.calls import SHOP, Result, as_list, finish, start
 from tests.watcher.emulator import KINDS, POLICIES, Emulator
 from tests.watcher.objects import policy
-from tests.watcher.scene import run
 from tests.watcher.server import write_kubeconfig
 
 INTERRUPTED = 130
@@ -27,29 +26,25 @@ def cluster() -> Emulator:
     return emulator
 
 
-def compile_live(emulator: Emulator, folder: Path, *flags: str) -> Result:
+async def compile_live(emulator: Emulator, folder: Path, *flags: str) -> Result:
     """Compile what a server holds: for n1, or as these flags say."""
-
-    async def ask() -> Result:
-        async with emulator.serve():
-            write_kubeconfig(folder / "config", emulator.url)
-            line = ("compile", "--live", "--kubeconfig", folder / "config")
-            more = flags or ("--node", "n1")
-            return await asyncio.to_thread(lambda: finish(start(*line, *more)))
-
-    return run(ask())
+    async with emulator.serve():
+        write_kubeconfig(folder / "config", emulator.url)
+        line = ("compile", "--live", "--kubeconfig", folder / "config")
+        more = flags or ("--node", "n1")
+        return await asyncio.to_thread(lambda: finish(start(*line, *more)))
 
 
-def test_a_cluster_and_its_manifests_are_the_same_bytes(tmp_path: Path) -> None:
+async def test_a_cluster_and_its_manifests_are_the_same_bytes(tmp_path: Path) -> None:
     file = tmp_path / "shop.json"
     file.write_text(as_list(*SHOP))
     read = finish(start("compile", "-f", file, "--node", "n1", "--no-sources"))
     assert "10.244.1.10" in read.out
-    assert compile_live(cluster(), tmp_path) == Result(Exit.OK, read.out, "")
+    assert await compile_live(cluster(), tmp_path) == Result(Exit.OK, read.out, "")
 
 
 @pytest.mark.parametrize("source", ["environment", "file", "flag"])
-def test_it_compiles_with_the_settings_of_the_agent(
+async def test_it_compiles_with_the_settings_of_the_agent(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As `kubectl exec POD -- policyd compile --live` must: the container's variables are the agent's."""
@@ -63,13 +58,13 @@ def test_it_compiles_with_the_settings_of_the_agent(
         monkeypatch.setenv("POLICYD_NODE", "n1")
         monkeypatch.setenv("POLICYD_POD_INTERFACES", "cni0,veth*")
         monkeypatch.setenv("POLICYD_DENY", "reject")
-        result = compile_live(cluster(), tmp_path, "-o", "nft")
+        result = await compile_live(cluster(), tmp_path, "-o", "nft")
     elif source == "file":
         monkeypatch.setenv("POLICYD_DENY", "drop")  # which a flag outweighs
-        result = compile_live(cluster(), tmp_path, "--config", str(settings), "--deny", "reject")
+        result = await compile_live(cluster(), tmp_path, "--config", str(settings), "--deny", "reject")
     else:
         monkeypatch.setenv("POLICYD_POD_INTERFACES", "eth9")
-        result = compile_live(cluster(), tmp_path, *flags)
+        result = await compile_live(cluster(), tmp_path, *flags)
     assert (result.code, result.out) == (Exit.OK, expected)
     origin = {"environment": "(environment)", "file": f"({settings})", "flag": ""}[source]
     assert ("--pod-interfaces cni0,veth*" in result.err) == bool(origin)
@@ -86,11 +81,11 @@ def test_manifests_are_compiled_the_same_whatever_the_environment(
     assert finish(start("compile", "-f", file, "--node", "n1")) == plain
 
 
-def test_what_is_not_understood_is_a_warning_with_its_place(tmp_path: Path) -> None:
+async def test_what_is_not_understood_is_a_warning_with_its_place(tmp_path: Path) -> None:
     emulator = cluster()
     rule = {"from": [{"ipBlock": {"cidr": "10.0.0.0/99"}}]}
     emulator.put(POLICIES, policy("odd", {"podSelector": {}, "ingress": [rule]}))
-    result = compile_live(emulator, tmp_path)
+    result = await compile_live(emulator, tmp_path)
     assert result.code == Exit.OK
     assert result.out.startswith("add table")
     told, count = result.err.splitlines()
@@ -99,10 +94,10 @@ def test_what_is_not_understood_is_a_warning_with_its_place(tmp_path: Path) -> N
     assert count == "policyd: 1 warning"
 
 
-def test_who_may_not_list_is_told_so_in_one_line(tmp_path: Path) -> None:
+async def test_who_may_not_list_is_told_so_in_one_line(tmp_path: Path) -> None:
     emulator = cluster()
     emulator.forbidden.add(POLICIES)
-    result = compile_live(emulator, tmp_path)
+    result = await compile_live(emulator, tmp_path)
     assert (result.code, result.out) == (Exit.ENVIRONMENT, "")
     (line,) = result.err.splitlines()
     assert line.startswith("policyd: error: the cluster cannot be listed: NetworkPolicy: HTTP 403")

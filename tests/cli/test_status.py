@@ -199,36 +199,34 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         (404, b"\xff", "says 404"),
     ],
 )
-def test_who_is_no_agent_is_not_taken_for_one(status: int, body: bytes, said: str) -> None:
+async def test_who_is_no_agent_is_not_taken_for_one(status: int, body: bytes, said: str) -> None:
     with answering(status, body) as listen:
-        answer = asyncio.run(ask_state(listen))
+        answer = await ask_state(listen)
         assert isinstance(answer, NoAnswer)
         assert said in answer.text
 
 
-def test_an_agent_of_a_later_version_is_understood_as_far_as_it_goes() -> None:
+async def test_an_agent_of_a_later_version_is_understood_as_far_as_it_goes() -> None:
     with answering(200, b'{"new": 1, "enforced": {"generation": 3, "since": 1, "more": {}}}') as listen:
-        answer = asyncio.run(ask_state(listen))
+        answer = await ask_state(listen)
         assert isinstance(answer, AgentState)
         assert answer.enforced == InForce(generation=3, since=1.0)
 
 
-def test_who_does_not_speak_http_is_a_sentence() -> None:
-    async def steps() -> NoAnswer | bytes:
-        async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"220 mail\r\n")
-            writer.close()
+async def test_who_does_not_speak_http_is_a_sentence() -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"220 mail\r\n")
+        writer.close()
 
-        async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
-            return await ask(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "/")
-
-    assert "does not speak HTTP" in str(asyncio.run(steps()))
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        found = await ask(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "/")
+    assert "does not speak HTTP" in str(found)
 
 
 @pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:99999", ":0", ""])
-def test_an_address_that_is_none_is_a_sentence(listen: str) -> None:
-    assert isinstance(asyncio.run(ask(listen, "/")), NoAnswer)
+async def test_an_address_that_is_none_is_a_sentence(listen: str) -> None:
+    assert isinstance(await ask(listen, "/"), NoAnswer)
 
 
 def test_settings_that_are_wrong_are_told(call: Call) -> None:

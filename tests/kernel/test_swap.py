@@ -7,7 +7,6 @@ is counted when it comes to the node and when it leaves it, so that a full queue
 
 from __future__ import annotations
 
-import asyncio
 import random
 import socket
 import time
@@ -191,13 +190,13 @@ async def swap(road: Road, tables: list[Table], rng: random.Random) -> dict[str,
     return {"sent": stream.sent, "swaps": applier.generation, **meters.read()}
 
 
-def test_no_packet_leaks_and_none_is_lost_while_rulesets_are_swapped(
+async def test_no_packet_leaks_and_none_is_lost_while_rulesets_are_swapped(
     road: Road, record_property: Callable[[str, object], None]
 ) -> None:
     """NP-108."""
     rng = random.Random("swap")
     tables = [random_table(rng) for _ in range(40)]
-    found = asyncio.run(swap(road, tables, rng))
+    found = await swap(road, tables, rng)
     record_property("packets", found["denied"] + found["allowed"] + found["established"])
     assert min(found["denied"], found["allowed"]) > 10_000, found
     assert found["swaps"] > 20, found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import get_args
 
@@ -75,10 +74,10 @@ def test_reject_is_asked_for_only_where_it_is_configured() -> None:
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("options", [DROP, REJECT])
-def test_this_kernel_takes_it_and_is_left_as_it_was(namespace: Namespace, options: Options) -> None:
+async def test_this_kernel_takes_it_and_is_left_as_it_was(namespace: Namespace, options: Options) -> None:
     nft = NftProgram(namespace.path)
-    assert asyncio.run(refusal(nft, options)) is None
-    assert asyncio.run(nft.list_table(TABLE)) is None
+    assert await refusal(nft, options) is None
+    assert await nft.list_table(TABLE) is None
 
 
 class Refusing(FakeNft):
@@ -91,8 +90,8 @@ class Refusing(FakeNft):
         )
 
 
-def test_what_is_refused_is_named() -> None:
-    said = asyncio.run(refusal(Refusing(), DROP))
+async def test_what_is_refused_is_named() -> None:
+    said = await refusal(Refusing(), DROP)
     assert said is not None
     assert "refuses what policyd enforces with (chain forward: fib saddr type local drop" in said
     assert "Could not process rule: No such file or directory" in said

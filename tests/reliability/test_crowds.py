@@ -78,36 +78,31 @@ def _places(value: object) -> list[tuple[Manifest, str]]:
 
 
 @pytest.mark.kernel
-def test_a_thousand_malformed_objects_harm_nobody_else(
+async def test_a_thousand_malformed_objects_harm_nobody_else(
     nothing_left: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each is understood as far as it goes, or not at all; and told."""
     rng = random.Random("malformed")
-
-    async def scene() -> tuple[float, int]:
-        with make_lab() as lab, lab.nodes[NODE].entered():
-            async with open_site(lab, 13, tmp_path) as site:
-                good = site.churn.objects()
-                site.agent.start()
-                await site.settle()
-                began = time.monotonic()
-                with flows(lab) as running:
-                    for number in range(MALFORMED):
-                        raw = spoil(rng.choice(GOOD)(number), rng)
-                        site.churn.emulator.put(PATHS[raw["kind"]], raw)
-                        if number % 50 == 0:
-                            await asyncio.sleep(0.01)
-                    items = [decode_live(raw).item for raw in site.churn.objects()]
-                    await site.settled(ClusterState.of(item for item in items if item is not None))
-                    took = time.monotonic() - began
-                    await site.judge(good)
-                    await running.arrive()
-                    assert (running.leaks([]), running.losses(began)) == (0, [])
-                _, text = await asyncio.to_thread(ask, lab.nodes[NODE], "/debug/state")
-                told = sum(len(known["mistakes"]) for known in json.loads(text)["objects"])
-        return took, told
-
-    took, told = asyncio.run(scene())
+    with make_lab() as lab, lab.nodes[NODE].entered():
+        async with open_site(lab, 13, tmp_path) as site:
+            good = site.churn.objects()
+            site.agent.start()
+            await site.settle()
+            began = time.monotonic()
+            with flows(lab) as running:
+                for number in range(MALFORMED):
+                    raw = spoil(rng.choice(GOOD)(number), rng)
+                    site.churn.emulator.put(PATHS[raw["kind"]], raw)
+                    if number % 50 == 0:
+                        await asyncio.sleep(0.01)
+                items = [decode_live(raw).item for raw in site.churn.objects()]
+                await site.settled(ClusterState.of(item for item in items if item is not None))
+                took = time.monotonic() - began
+                await site.judge(good)
+                await running.arrive()
+                assert (running.leaks([]), running.losses(began)) == (0, [])
+            _, text = await asyncio.to_thread(ask, lab.nodes[NODE], "/debug/state")
+            told = sum(len(known["mistakes"]) for known in json.loads(text)["objects"])
     assert told > MALFORMED / 3
     show(
         capsys,

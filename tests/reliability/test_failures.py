@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -66,43 +66,28 @@ async def at_work() -> AsyncIterator[Agent]:
         await task
 
 
-def scenario(steps: Callable[[Agent], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with at_work() as agent:
-            await steps(agent)
-
-    asyncio.run(run())
-
-
-def test_a_verification_that_fails_is_tried_again_soon() -> None:
+async def test_a_verification_that_fails_is_tried_again_soon() -> None:
     """Else what somebody changed would stay until the next one that is due anyway."""
-
-    async def steps(agent: Agent) -> None:
+    async with at_work() as agent:
         right = agent.kernel.held()
         agent.kernel.coming["list"] = ["vanish", "vanish"]
         agent.tamper(f"delete table inet {TABLE}\n")
         await eventually(lambda: agent.kernel.held() == right)
 
-    scenario(steps)
 
-
-def test_a_failure_to_verify_is_over_when_it_is(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_to_verify_is_over_when_it_is(caplog: pytest.LogCaptureFixture) -> None:
     """Without a change, too, of which there may be none for days."""
-
-    async def steps(agent: Agent) -> None:
+    async with at_work() as agent:
         agent.kernel.coming["list"] = ["vanish"]
         agent.monitor.suspicious = True
         agent.wake.set()
         await eventually(lambda: "the ruleset could not be" in caplog.text)
         await eventually(lambda: not agent.reconciler.status.trouble)
 
-    scenario(steps)
 
-
-def test_no_policy_is_blamed_for_what_somebody_else_did() -> None:
+async def test_no_policy_is_blamed_for_what_somebody_else_did() -> None:
     """A ruleset that is deleted under our hands makes the kernel refuse our next script, not our policies."""
-
-    async def steps(agent: Agent) -> None:
+    async with at_work() as agent:
         first, second = (ingress("x", "a", {"ports": [{"port": port}]}) for port in (80, 81))
         agent.say(first)
         await eventually(lambda: agent.kernel.held() == compiled(decoded([*WORLD, first])))
@@ -111,16 +96,13 @@ def test_no_policy_is_blamed_for_what_somebody_else_did() -> None:
         await eventually(lambda: agent.kernel.held() == compiled(decoded([*WORLD, second])))
         assert agent.reconciler.status.quarantined == {}
 
-    scenario(steps)
-
 
 @pytest.mark.parametrize("further", [[], [pod("x/b", "10.244.1.2")]], ids=["the same", "another"])
-def test_a_swap_that_nobody_heard_of_is_told_once_it_is_known(
+async def test_a_swap_that_nobody_heard_of_is_told_once_it_is_known(
     further: list[Manifest], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The worker died when all was done: connections that are denied now must end nevertheless."""
-
-    async def steps(agent: Agent) -> None:
+    async with at_work() as agent:
         agent.kernel.coming = {"run": [None, "vanish-after"], "list": ["vanish"] * 3}  # stage, commit
         told = len(agent.swaps)
         agent.say(ingress("x", "a"))
@@ -129,15 +111,12 @@ def test_a_swap_that_nobody_heard_of_is_told_once_it_is_known(
         await eventually(lambda: not agent.reconciler.status.trouble)
         assert changed(agent.swaps[told:]) == addresses("10.244.1.1")
 
-    scenario(steps)
 
-
-def test_what_was_in_force_while_nobody_heard_of_it_counts_as_before(
+async def test_what_was_in_force_while_nobody_heard_of_it_counts_as_before(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Open, closed and unheard of, open, closed again: connections of any of these times must end."""
-
-    async def steps(agent: Agent) -> None:
+    async with at_work() as agent:
         agent.say(ingress("x", "a"))
         await eventually(lambda: len(agent.swaps) == 2)
         agent.kernel.coming["run"] = [None, "vanish-after"]
@@ -147,8 +126,6 @@ def test_what_was_in_force_while_nobody_heard_of_it_counts_as_before(
         agent.say(ingress("x", "a"))
         await eventually(lambda: not agent.reconciler.status.trouble)
         assert changed(agent.swaps[2:]) == addresses("10.244.1.1")
-
-    scenario(steps)
 
 
 def changed(swaps: list[Swap]) -> frozenset[int]:

@@ -71,10 +71,10 @@ async def kill_and_kill(folder: Path) -> tuple[Site, Flows]:
     return site, running
 
 
-def test_agents_that_are_killed_leave_no_leak_and_no_loss(
+async def test_agents_that_are_killed_leave_no_leak_and_no_loss(
     nothing_left: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site, running = asyncio.run(kill_and_kill(tmp_path))
+    site, running = await kill_and_kill(tmp_path)
     assert site.agent.starts == KILLS + 1
     show(
         capsys,

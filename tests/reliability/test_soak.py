@@ -190,8 +190,8 @@ def table(site: Site, tally: Tally, running: Flows) -> list[tuple[str, str]]:
     ]
 
 
-def test_an_agent_lives_through_everything(
+async def test_an_agent_lives_through_everything(
     nothing_left: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = asyncio.run(soak(SECONDS, tmp_path))
+    rows = await soak(SECONDS, tmp_path)
     show(capsys, rows)

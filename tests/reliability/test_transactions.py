@@ -84,38 +84,35 @@ def holds(found: Table, wanted: Table) -> bool:
     )
 
 
-def test_a_worker_killed_at_any_moment_leaves_a_whole_ruleset(node: Namespace) -> None:
+async def test_a_worker_killed_at_any_moment_leaves_a_whole_ruleset(node: Namespace) -> None:
     """And the next apply arrives, whatever the last one left."""
     rng = random.Random("transactions")
     tables = [ruleset(80), ruleset(81)]
     seen: set[int] = set()
 
-    async def scene() -> None:
-        nft = NftWorker(node.path)
-        applier = Applier(nft, TABLE)
-        began = time.monotonic()
-        await applier.apply(tables[0])
-        took = time.monotonic() - began
-        for number in count(1):
-            if number > ROUNDS and seen == {0, 1}:
-                break
-            assert number < MOST_ROUNDS, f"every kill came on one side of the swap: {seen}"
-            target = tables[number % 2]
-            request = asyncio.create_task(applier.apply(target))
-            await asyncio.sleep(rng.random() * 1.5 * took)
-            assert nft._process is not None
-            os.kill(nft._process._child.pid, signal.SIGKILL)
-            with suppress(NftBroken):
-                await request
-            whole = [n for n, table in enumerate(tables) if holds(held(node), table)]
-            assert whole, f"round {number}: neither ruleset is whole"
-            seen.add((number - whole[0]) % 2)
-            await applier.apply(target)
-            await applier.sweep()
-            assert held(node) == target
-        await nft.close()
-
-    asyncio.run(scene())
+    nft = NftWorker(node.path)
+    applier = Applier(nft, TABLE)
+    began = time.monotonic()
+    await applier.apply(tables[0])
+    took = time.monotonic() - began
+    for number in count(1):
+        if number > ROUNDS and seen == {0, 1}:
+            break
+        assert number < MOST_ROUNDS, f"every kill came on one side of the swap: {seen}"
+        target = tables[number % 2]
+        request = asyncio.create_task(applier.apply(target))
+        await asyncio.sleep(rng.random() * 1.5 * took)
+        assert nft._process is not None
+        os.kill(nft._process._child.pid, signal.SIGKILL)
+        with suppress(NftBroken):
+            await request
+        whole = [n for n, table in enumerate(tables) if holds(held(node), table)]
+        assert whole, f"round {number}: neither ruleset is whole"
+        seen.add((number - whole[0]) % 2)
+        await applier.apply(target)
+        await applier.sweep()
+        assert held(node) == target
+    await nft.close()
 
 
 @pytest.mark.slow

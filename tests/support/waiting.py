@@ -27,4 +27,4 @@ async def eventually(holds: Callable[[], object], told: Callable[[], object] = n
     end = time.monotonic() + DEADLINE
     while not holds():
         assert time.monotonic() < end, f"it did not happen in time {told()}"
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.001)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeVar, assert_never
+from typing import NoReturn, assert_never
 
 from policyd.cluster.events import Delete, Event, Kind, Synced, Upsert
 from policyd.kube.objects import KubeObject
@@ -15,13 +15,6 @@ from policyd.watcher.reflector import Reflector, Timing
 from policyd.watcher.resource import RESOURCES
 from policyd.watcher.transport import DEFAULT_TIMEOUTS, Access, Connection, Timeouts, connect
 from tests.support.waiting import DEADLINE
-
-T = TypeVar("T")
-
-
-def run(test: Coroutine[object, object, T]) -> T:
-    """Run a test; one that hangs fails."""
-    return asyncio.run(test)
 
 
 def replay(events: Sequence[Event]) -> dict[str, KubeObject]:
