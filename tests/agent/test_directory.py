@@ -83,6 +83,26 @@ async def test_a_broken_file_counts_as_it_was_when_it_was_good(tmp_path: Path) -
         assert source.broken == ()
 
 
+async def test_of_an_object_in_two_files_the_first_counts(tmp_path: Path) -> None:
+    """In the order of their paths, whichever was written last; when the first goes, the other counts."""
+    async with following(tmp_path) as (_, store):
+
+        async def counting(number: int) -> object:
+            """The port of `web`, once all that was written before is known."""
+            write(tmp_path, "sign.yaml", policy("sign", "db", number))
+            await eventually(lambda: ports(store).get("shop/sign") == number)
+            return ports(store)["shop/web"]
+
+        write(tmp_path, "b.yaml", policy("web", "web", 80))
+        assert await counting(1) == 80
+        write(tmp_path, "a.yaml", policy("web", "web", 443))
+        assert await counting(2) == 443
+        write(tmp_path, "b.yaml", policy("web", "web", 8080))
+        assert await counting(3) == 443
+        (tmp_path / "a.yaml").unlink()
+        assert await counting(4) == 8080
+
+
 async def test_a_file_that_was_never_good_counts_as_far_as_it_is_understood(tmp_path: Path) -> None:
     """The port is none, so the policy isolates and opens nothing (decisions 8)."""
 

@@ -56,6 +56,17 @@ NAMED_PORTS = (
         deny=["x/a > z/side TCP/7777", "x/a > z/side TCP/80"],
     ),
     case(
+        "NP-062-restarted-otherwise",
+        pod("y/i", "10.244.2.21", "fd00:10:244:2::15", spec={"initContainers": [
+            {"name": "always", "restartPolicy": "Always", "ports": [{"name": "web", "containerPort": 8000}]},
+            {"name": "never", "restartPolicy": "Never", "ports": [{"name": "web", "containerPort": 8001}]},
+            {"name": "last", "restartPolicy": "OnFailure", "ports": [{"name": "web", "containerPort": 8002}]},
+        ]}),
+        ingress("y", "i", {"ports": [{"port": "web"}]}),
+        allow=["x/a > y/i TCP/8000"],
+        deny=["x/a > y/i TCP/8001", "x/a > y/i TCP/8002"],
+    ),
+    case(
         "NP-064",
         pod("y/h", "10.244.2.20", "fd00:10:244:2::14", ports=[
             {"name": "web", "containerPort": 8443, "hostPort": 443},
@@ -125,6 +136,15 @@ PROTOCOLS = (
 )  # fmt: skip
 
 BLOCKS = (
+    case(
+        "NP-097-named-and-in-a-block",
+        ingress("x", "a", {"from": [pods(pod="b")], "ports": [{"port": 80}]},
+                {"from": [block("10.244.1.11/32")], "ports": [{"port": 81}]}),
+        ingress("x", "c", {"from": [pods(pod="b")], "ports": [{"port": 80}]},
+                {"from": [block("10.244.1.10/31")], "ports": [{"port": 81}]}, name="q"),
+        allow=["x/b > x/a TCP/80", "x/b > x/a TCP/81", "x/b > x/c TCP/81", "x/a > x/c TCP/81"],
+        deny=["x/c > x/a TCP/81", "x/a > x/c TCP/80"],
+    ),
     case(
         "NP-072",
         ingress("x", "a", {"from": [block("0.0.0.0/0", "10.0.0.0/8")]}),

@@ -107,6 +107,22 @@ AGENT = (
         f"{LOOP}::test_nothing_is_written_before_every_kind_is_complete",
     ),
     Fault(
+        "of an object in two files the last counts",
+        "decisions 14",
+        DIRECTORY,
+        "            now.setdefault(_key(item), item)\n",
+        "            now[_key(item)] = item\n",
+        f"{FILES}::test_of_an_object_in_two_files_the_first_counts",
+    ),
+    Fault(
+        "the answering side of a forgotten connection stays",
+        "NP-122",
+        "policyd/agent/revoke.py",
+        "(flow.family, flow.protocol, flow.source, flow.source_port, flow.destination, flow.port) in ends",
+        "(flow.family, flow.protocol, flow.destination, flow.port, flow.source, flow.source_port) in ends",
+        "tests/agent/test_revoke.py::test_the_answering_side_of_a_forgotten_connection_is_forgotten_too",
+    ),
+    Fault(
         "a second network's address is the pod's",
         "NP-113",
         "policyd/agent/cni_cache.py",

@@ -204,6 +204,14 @@ PORTS = (
         "if ports:",
         f"{CASE}[NP-062]",
     ),
+    Fault(
+        "an init container that restarts at all is a sidecar",
+        "NP-062",
+        "policyd/kube/decode_pod.py",
+        'if key == "containers" or container.get("restartPolicy") == "Always":',
+        'if key == "containers" or container.get("restartPolicy"):',
+        f"{CASE}[NP-062-restarted-otherwise]",
+    ),
 )
 
 POLICIES = (
@@ -266,6 +274,14 @@ PODS = (
         "if not pod.host_network and not pod.terminal",
         "if not pod.host_network",
         f"{CASE}[NP-101-peer]",
+    ),
+    Fault(
+        "a pod that no node runs is every node's",
+        "decisions 17",
+        RESOLVE,
+        "claim, pod in enumerate(claims.pods) if pod.node == node",
+        "claim, pod in enumerate(claims.pods) if pod.node in (None, node)",
+        f"{RESOLVED}::test_a_pod_that_no_node_runs_is_no_endpoint",
     ),
     Fault(
         "of two pods with one address one alone is isolated",

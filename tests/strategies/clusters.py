@@ -164,10 +164,11 @@ def _containers(chooser: Chooser) -> list[Manifest]:
 
 
 def _init_containers(chooser: Chooser) -> list[Manifest]:
-    """Add a native sidecar, whose ports count, and a plain init container, whose ports do not (NP-062)."""
+    """Add a native sidecar, whose ports count, and plain init containers, whose ports do not (NP-062)."""
     return [
         {**_container(chooser, "sidecar"), "restartPolicy": "Always"},
         _container(chooser, "init"),
+        {**_container(chooser, "again"), "restartPolicy": chooser.one_of(("Never", "OnFailure"))},
     ]
 
 

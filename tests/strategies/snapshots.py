@@ -111,7 +111,7 @@ def allows(
             (
                 rule.action
                 for rule in stage.rules
-                if _is_peer(rule.peers, snapshot, family, peer) and rule.ports.allows(protocol, port)
+                if is_peer(rule.peers, snapshot, family, peer) and rule.ports.allows(protocol, port)
             ),
             stage.otherwise,
         )
@@ -120,7 +120,8 @@ def allows(
     return True
 
 
-def _is_peer(peers: Peers, snapshot: Snapshot, family: int, address: int) -> bool:
+def is_peer(peers: Peers, snapshot: Snapshot, family: int, address: int) -> bool:
+    """Whether an address is among these peers."""
     if peers.anything or contains(peers.ranges(family), address):
         return True
     return any(

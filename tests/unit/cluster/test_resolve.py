@@ -37,6 +37,11 @@ def test_a_pod_of_another_node_is_no_endpoint() -> None:
     assert endpoints(pod("x/far", "10.244.2.1", node="n2")) == {}
 
 
+def test_a_pod_that_no_node_runs_is_no_endpoint() -> None:
+    """Not of every node, either; manifests may say so."""
+    assert endpoints(pod("x/a", "10.244.1.1", spec={"nodeName": None})) == {}
+
+
 def test_what_several_pods_claim_is_attached_where_one_of_them_is() -> None:
     """NP-166: the first that is attached here; the others may not send with it (NP-162)."""
     objects = (pod("x/a", "10.244.1.1", node="n1"), pod("x/b", "10.244.1.1", node="n2"))
