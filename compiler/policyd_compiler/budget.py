@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from policyd_compiler.ir import Isolation, Rule, Snapshot
 from policyd_compiler.lower.chains import FEW_CLASSES
-from policyd_compiler.lower.classes import HostIndex, TooMany, classify
+from policyd_compiler.lower.classes import Classes, HostIndex, TooMany, classify
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.port_chains import choose_bases, difference, in_order
 from policyd_compiler.lower.port_masks import PortMasks
@@ -98,7 +98,7 @@ class _Lists:
     """The hosts of a snapshot by address, for both families."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self.by_family = {f: HostIndex(snapshot.hosts, f, snapshot.groups) for f in FAMILIES}
+        self.by_family = {f: HostIndex(snapshot.hosts, f) for f in FAMILIES}
 
 
 def _parts(snapshot: Snapshot) -> list[_Part]:
@@ -178,44 +178,43 @@ def _measure(parts: Sequence[_Part], lists: _Lists, closed: frozenset[str], most
     if cost > most:
         return cost
     masks = PortMasks({rule.ports for rule in rules})
-    seen: set[tuple[int, int] | tuple[str, int]] = set()
+    seen: set[tuple[int, int]] = set()
     for isolation, families in left:
         decider = Decider(isolation, masks)
         for family in sorted(families):
             try:
-                cost += _elements(decider, lists.by_family[family], family, STEPS * most, seen)
+                classes = classify(decider, lists.by_family[family], family, STEPS * most)
             except TooMany:
                 return most + 1
+            cost += _port_elements(classes, decider, seen) + _host_elements(classes, isolation, family, seen)
             if cost > most:
                 return cost
     return cost
 
 
-def _elements(
-    decider: Decider,
-    index: HostIndex,
-    family: Family,
-    steps: int,
-    seen: set[tuple[int, int] | tuple[str, int]],
-) -> int:
-    """What one chain adds to those that were seen: hosts in its sets or its map, ports in its port chains."""
-    classes = classify(decider, index, family, steps)
-    cost = 0
-    bases = choose_bases(classes)
+def _port_elements(classes: Classes, decider: Decider, seen: set[tuple[int, int]]) -> int:
+    """What is in port chains that were not seen before."""
+    cost, bases = 0, choose_bases(classes)
     for mask in in_order(classes):
         base = bases.get(mask, 0)
         if mask not in (0, decider.masks.everything) and (mask, base) not in seen:
             seen.add((mask, base))
             cost += CHAIN + difference(mask, base)
-    shared = share(classes.hosts, index.groups)
+    return cost
+
+
+def _host_elements(classes: Classes, isolation: Isolation, family: Family, seen: set[tuple[int, int]]) -> int:
+    """The hosts in a chain's map, or in sets that were not seen before."""
+    shared = share(classes.hosts, isolation.groups)
     sets = [hosts for _, hosts in shared.groups]
+    cost = 0
     if len(shared.own) <= FEW_CLASSES:
         sets.extend(hosts for _, hosts in shared.own)
     else:
         cost += sum(hosts.bit_count() for _, hosts in shared.own)
     for hosts in sets:
-        if (f"hosts{family}", hosts) not in seen:
-            seen.add((f"hosts{family}", hosts))
+        if (-family, hosts) not in seen:
+            seen.add((-family, hosts))
             cost += hosts.bit_count()
     return cost
 
@@ -231,4 +230,5 @@ def _without(isolation: Isolation, closed: frozenset[str]) -> Isolation:
             replace(stage, rules=tuple(r for r in stage.rules if r.origins[0].policy not in closed))
             for stage in isolation.stages
         ),
+        isolation.groups,
     )

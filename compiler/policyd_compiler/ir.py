@@ -113,11 +113,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class Isolation:
-    """What governs a direction of the endpoints that share it. `policies` are those that select them."""
+    """What governs a direction of the endpoints that share it. `policies` are those that select them.
+
+    `groups` are masks of hosts that its rules name as a whole, the most useful to share first. They mean
+    nothing: they only say which sets its chains may have in common with others.
+    """
 
     direction: Direction
     policies: tuple[Origin, ...]
     stages: tuple[Stage, ...]
+    groups: tuple[int, ...] = ()
 
     @cached_property
     def hash(self) -> int:
@@ -161,15 +166,13 @@ class Endpoint:
 class Snapshot:
     """Everything the compiler needs to know about one node.
 
-    `groups` are masks of hosts that rules name as a whole, the most useful to share first. They mean nothing:
-    they only say which sets chains may have in common. `bridges` are the node's bridges that lead to its
-    pods, and `other_ports` the ports of bridges that lead to no pod.
+    `bridges` are the node's bridges that lead to its pods, and `other_ports` the ports of bridges that lead
+    to no pod.
     """
 
     node: str
     hosts: tuple[Host, ...]
     endpoints: tuple[Endpoint, ...]
     notes: tuple[str, ...] = field(default=())
-    groups: tuple[int, ...] = field(default=())
     bridges: tuple[str, ...] = field(default=())
     other_ports: tuple[str, ...] = field(default=())

@@ -18,8 +18,6 @@ def verify(snapshot: Snapshot) -> None:
         fitting = not addresses or 0 <= min(addresses) <= max(addresses) < 1 << bits
         _must(fitting, f"an address does not fit family {family}")
         _must(len(set(addresses)) == len(addresses), f"two hosts own one address of family {family}")
-    inside = all(0 <= group < 1 << len(snapshot.hosts) for group in snapshot.groups)
-    _must(inside, "a group holds what is not among the hosts")
     keys = [endpoint.key for endpoint in snapshot.endpoints]
     _must(keys == sorted(set(keys)), "endpoints must be sorted by key, each once")
     seen: set[int] = set()
@@ -37,6 +35,8 @@ def verify(snapshot: Snapshot) -> None:
 def _verify_isolation(isolation: Isolation, hosts: int, seen: set[int]) -> None:
     order = [_TIER_ORDER[stage.tier] for stage in isolation.stages]
     _must(bool(order) and order == sorted(order), "stages must stand in the order of the tiers")
+    inside = all(0 <= group < 1 << hosts for group in isolation.groups)
+    _must(inside, "a group holds what is not among the hosts")
     for stage, after in pairwise(isolation.stages):
         if stage.tier is after.tier:
             _must(stage.tier is Tier.NETWORK_POLICY, "a tier has one stage, but for NetworkPolicy")

@@ -6,6 +6,7 @@ a port of each destination pod (NP-051). A name that resolves nowhere matches no
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -60,12 +61,17 @@ class RuleResolver:
         self._egress: dict[int, tuple[Rule, ...]] = {}
         self._ingress: dict[tuple[int, SubjectPorts | None], tuple[Rule, ...]] = {}
         self._blocks: dict[IPBlock, Peers] = {}
-        self._groups: set[int] = set()
+        self._groups: dict[int, set[int]] = {}
         self._idle: dict[tuple[int, int], tuple[NetworkPolicy, PodPeer]] = {}
 
-    def groups(self) -> tuple[int, ...]:
-        """What the selectors resolved so far select, as masks, where it was much; the largest first."""
-        return tuple(sorted(self._groups, key=lambda mask: (-mask.bit_count(), mask))[:MOST_GROUPS])
+    def groups(self, policies: Iterable[NetworkPolicy]) -> tuple[int, ...]:
+        """What the selectors of these policies select, as masks, where it is much; the largest first.
+
+        Only of policies whose rules were resolved. No others, or one tenant's selectors would decide how the
+        chains of another are made.
+        """
+        found = set[int]().union(*(self._groups.get(id(policy), ()) for policy in policies))
+        return tuple(sorted(found, key=lambda mask: (-mask.bit_count(), mask))[:MOST_GROUPS])
 
     def idle(self) -> tuple[tuple[NetworkPolicy, PodPeer], ...]:
         """The peers resolved so far that select no pod, each with its policy."""
@@ -145,7 +151,7 @@ class RuleResolver:
                     matched = where & self._index.select(pods)
                     selected = self._claims.held(matched)
                     if selected.bit_count() >= GROUP_PODS:
-                        self._groups.add(selected)
+                        self._groups.setdefault(id(policy), set()).add(selected)
                     elif not matched:
                         self._idle.setdefault((id(policy), id(peer)), (policy, peer))
                     hosts |= selected

@@ -72,7 +72,7 @@ def resolve(state: ClusterState, node: str, quarantined: frozenset[str] = frozen
         addresses = claims.hosts[host]
         endpoints.append(Endpoint(claims.key(host), addresses, ingress, egress, claimants=names))
     ordered = tuple(sorted(endpoints, key=lambda e: e.key))
-    snapshot = Snapshot(node, claims.hosts, ordered, groups=resolver.groups())
+    snapshot = Snapshot(node, claims.hosts, ordered)
     findings = tuple(_placed(finding, state, node) for finding in claims.findings)
     return Resolved(snapshot, missing, findings, resolver.idle())
 
@@ -159,8 +159,11 @@ class _Isolations:
             replace(stage, rules=tuple(replace(rule, action=Action.PASS) for rule in stage.rules))
             for stage in stages[:-1]
         ]
-        selecting = sorted({number for numbers, _ in parts for number in numbers})
-        return Isolation(direction, tuple(_origin(self._policies[n]) for n in selecting), tuple(stages))
+        selecting = [
+            self._policies[n] for n in sorted({number for numbers, _ in parts for number in numbers})
+        ]
+        origins = tuple(_origin(policy) for policy in selecting)
+        return Isolation(direction, origins, tuple(stages), self._resolver.groups(selecting))
 
     def _stage(self, direction: Direction, numbers: tuple[int, ...], subject: SubjectPorts) -> Stage:
         rules: list[Rule] = []

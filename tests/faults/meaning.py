@@ -374,4 +374,16 @@ PODS = (
     ),
 )
 
-MEANING = (*ADDRESSES, *SELECTORS, *PORTS, *POLICIES, *PODS)
+TENANTS = (
+    Fault(
+        "one tenant's selectors shape another's chains",
+        "DESIGN: shared sets",
+        "policyd/cluster/peers.py",
+        "*(self._groups.get(id(policy), ()) for policy in policies)",
+        "*self._groups.values()",
+        "tests/reliability/test_tenants.py::"
+        "test_a_neighbour_has_the_rules_that_he_would_have_without_the_tenants_policies",
+    ),
+)
+
+MEANING = (*TENANTS, *ADDRESSES, *SELECTORS, *PORTS, *POLICIES, *PODS)

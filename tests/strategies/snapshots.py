@@ -76,7 +76,8 @@ def isolations(draw: st.DrawFn, direction: Direction, hosts: int) -> Isolation:
             )
         )
         stages.append(Stage(tier, tuple(rules), Action.DENY if middle else Action.PASS))
-    return Isolation(direction, (Origin("NetworkPolicy", "ns", "p"),), tuple(stages))
+    groups = draw(st.lists(st.integers(0, (1 << hosts) - 1), max_size=4))
+    return Isolation(direction, (Origin("NetworkPolicy", "ns", "p"),), tuple(stages), tuple(groups))
 
 
 @st.composite
@@ -96,8 +97,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         Endpoint(f"ns/p{i}", hosts[i], draw(st.sampled_from(ingress)), draw(st.sampled_from(egress)))
         for i in range(min(count, 3))
     )
-    groups = draw(st.lists(st.integers(0, (1 << count) - 1), max_size=4))
-    return Snapshot("n1", hosts, endpoints, groups=tuple(groups))
+    return Snapshot("n1", hosts, endpoints)
 
 
 def allows(

@@ -53,7 +53,7 @@ def lower_isolation(
     side: Side = "saddr" if isolation.direction == "ingress" else "daddr"
     classes = classify(decider, index, family)
     verdicts = PortVerdicts(classes, decider.masks, objects)
-    hosts = share(classes.hosts, index.groups)
+    hosts = share(classes.hosts, isolation.groups)
     own, groups = (_members(part, index, family, objects, verdicts) for part in (hosts.own, hosts.groups))
     rules = (
         *_own_rules(own, side, family, objects),

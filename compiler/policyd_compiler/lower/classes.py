@@ -33,10 +33,9 @@ class Classes:
 
 
 class HostIndex:
-    """The hosts of one family by address, to turn address ranges into masks; and groups of them, as masks."""
+    """The hosts of one family by address, to turn address ranges into masks."""
 
-    def __init__(self, hosts: tuple[Host, ...], family: int, groups: tuple[int, ...] = ()) -> None:
-        self.groups = groups
+    def __init__(self, hosts: tuple[Host, ...], family: int) -> None:
         self.addresses = tuple(host.address(family) for host in hosts)
         ordered = sorted((a, bit) for bit, a in enumerate(self.addresses) if a is not None)
         self._sorted = [address for address, _ in ordered]

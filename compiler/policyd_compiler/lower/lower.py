@@ -30,7 +30,7 @@ class Lowered:
 def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> Lowered:
     """Lower a snapshot. Equal snapshots and options give equal tables. Names are fresh if none are given."""
     objects = Objects(options.deny, names or Names())
-    indexes = {family: HostIndex(snapshot.hosts, family, snapshot.groups) for family in FAMILIES}
+    indexes = {family: HostIndex(snapshot.hosts, family) for family in FAMILIES}
     dispatch: dict[tuple[Direction, Family], list[tuple[int, Verdict]]] = {}
     served: list[tuple[ChainName, tuple[Origin, ...]]] = []
     for isolation, endpoints in _shared(snapshot.endpoints):

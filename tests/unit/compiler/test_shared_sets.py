@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 from policyd_compiler.addr import Family
@@ -22,12 +23,15 @@ RULES = (
     Rule(Action.ACCEPT, Peers(hosts=0b011100), HTTPS, ORIGIN),
 )
 ISOLATION = Isolation("ingress", ORIGIN, (Stage(Tier.NETWORK_POLICY, RULES, Action.DENY),))
-ENDPOINT = Endpoint("ns/a", HOSTS[0], ISOLATION, None)
+
+
+def snapshot_with(group: int) -> Snapshot:
+    return Snapshot("n1", HOSTS, (Endpoint("ns/a", HOSTS[0], replace(ISOLATION, groups=(group,)), None),))
 
 
 def test_no_group_changes_what_a_pod_may_do() -> None:
     for group in range(1 << len(HOSTS)):
-        snapshot = Snapshot("n1", HOSTS, (ENDPOINT,), groups=(group,))
+        snapshot = snapshot_with(group)
         simulator = Simulator(compile_snapshot(snapshot, Options()).table)
         for number, family, port in product(range(1, len(HOSTS)), FAMILIES, (80, 443)):
             base = V4 if family == 4 else V6
@@ -38,7 +42,7 @@ def test_no_group_changes_what_a_pod_may_do() -> None:
 
 def test_a_group_that_fits_stands_in_one_set() -> None:
     """Also where one of its pods has a class of its own, which is asked first."""
-    snapshot = Snapshot("n1", HOSTS, (ENDPOINT,), groups=(0b011110,))
+    snapshot = snapshot_with(0b011110)
     table = compile_snapshot(snapshot, Options()).table
     contents = [part.elements for part in table.sets if part.name.startswith("peers4-")]
     assert sorted(contents) == [(V4 + 1,), (V4 + 1, V4 + 2, V4 + 3, V4 + 4)]
