@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,12 +38,15 @@ Fingerprint = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """What one file holds; `good` is the last text without errors, if there was one."""
+    """What one file holds; `good` is whether that is from a text without errors, the last one there was.
+
+    `why` says what is wrong with the text that is there now; empty if nothing is.
+    """
 
     fingerprint: Fingerprint
     objects: tuple[KubeObject, ...]
     good: bool
-    broken: bool = False
+    why: str = ""
 
 
 class DirectorySource:
@@ -65,14 +68,14 @@ class DirectorySource:
         self._files: dict[Path, _File] = {}
         self._said: dict[tuple[Kind, str], KubeObject] = {}
         self._synced = False
-        #: The files that are not in force as they stand, for readiness.
-        self.broken: tuple[str, ...] = ()
+        #: The files that are not in force as they stand, and why, for readiness.
+        self.broken: Mapping[str, str] = {}
 
     def conditions(self) -> tuple[Condition, ...]:
         """What keeps the files from being in force as they stand."""
         return tuple(
-            Condition("file-broken", f"{name} is not in force as it stands; the log says why")
-            for name in self.broken
+            Condition("file-broken", f"{name} is not in force as it stands: {why}")
+            for name, why in self.broken.items()
         )
 
     def known(self) -> tuple[Known, ...]:
@@ -127,7 +130,11 @@ class DirectorySource:
         changed = [path for path, mark in found.items() if self._is_new(path, mark)]
         for path in changed:
             self._files[path] = self._read(path, found[path])
-        self.broken = tuple(sorted(str(path) for path, file in self._files.items() if file.broken))
+        self.broken = {
+            str(path): f"{file.why}; {self._what_counts(file)}"
+            for path, file in sorted(self._files.items())
+            if file.why
+        }
         return bool(gone or changed)
 
     def _paths(self) -> list[Path]:
@@ -150,7 +157,7 @@ class DirectorySource:
         except OSError as error:
             self._complain(path, error.strerror or str(error))
             objects, good = (before.objects, before.good) if before else ((), False)
-            return _File(mark, objects, good, broken=True)
+            return _File(mark, objects, good, f"it cannot be read: {error.strerror or error}")
         objects, diagnostics = load_manifest(text, name)
         errors = [d for d in diagnostics if d.severity == "error"]
         for diagnostic in diagnostics:
@@ -160,11 +167,18 @@ class DirectorySource:
         if before is not None and before.good:
             fields = {"event": "file.kept", "file": name}
             log.error("a broken file is kept as it was when it was good", extra=fields)
-            return _File(mark, before.objects, good=True, broken=True)
+            return _File(mark, before.objects, good=True, why=_in_short(errors))
         closed, _ = load_manifest(text, name, Options(refused="close"))
         fields = {"event": "file.closed", "file": name}
         log.error("a broken file counts only as far as it is understood", extra=fields)
-        return _File(mark, closed, good=False, broken=True)
+        return _File(mark, closed, good=False, why=_in_short(errors))
+
+    def _what_counts(self, file: _File) -> str:
+        if self._keep_until_good and not self._synced:
+            return "the ruleset from before stays in force until it is mended"
+        if file.good:
+            return "it counts as it was when it was last good"
+        return "what is not understood in it is closed"
 
     def _complain(self, path: Path, reason: str) -> None:
         log.error(
@@ -176,7 +190,7 @@ class DirectorySource:
         if self._keep_until_good and not self._synced and self.broken:
             log.error(
                 "the ruleset from before stays in force until these files are mended",
-                extra={"event": "directory.waiting", "files": self.broken},
+                extra={"event": "directory.waiting", "files": tuple(self.broken)},
             )
             return
         objects = [item for _, file in sorted(self._files.items()) for item in file.objects]
@@ -194,6 +208,14 @@ class DirectorySource:
             events.extend(Synced(kind) for kind in KINDS)
             self._synced = True
         self._sink(events)
+
+
+def _in_short(errors: Sequence[Diagnostic]) -> str:
+    """The first mistake, with its place and the name of its object, and how many more there are."""
+    first = errors[0]
+    place = f"line {first.line}, column {first.column}: " if first.line else ""
+    more = len(errors) - 1
+    return f"{place}{first.text}" + (f" (and {more} more mistake{'s' if more > 1 else ''})" if more else "")
 
 
 def _fingerprint(path: Path) -> Fingerprint:

@@ -32,7 +32,7 @@ TEXT = """\
 Bring into force on this node what manifests say, as the agent does it: what is new is put beside what is in
 force, then taken into use in one transaction, so that no packet is judged by half of each. Then connections
 that are denied now are ended, what is left over is removed, and the kernel is compared with the ruleset.
-Nobody follows later changes: `policyd run` does. Refuses while an agent is at work here."""
+It does so once: `policyd run` follows changes. Refuses while an agent is at work here."""
 EXAMPLES = """\
 policyd apply -f manifests/ --node worker-1
 policyd apply -f manifests/ --node worker-1 --dry-run"""

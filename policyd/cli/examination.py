@@ -129,7 +129,11 @@ def _silent(why: str, who: str, table: KernelTable | str | None) -> Line:
         return Line("agent", "FAIL", f"one is at work{who}, but {why}: --listen names its address")
     match table:
         case KernelTable():
-            return Line("agent", "FAIL", f"{why}, so nobody follows changes: `policyd run` starts one")
+            return Line(
+                "agent",
+                "FAIL",
+                f"{why}, so changes of policies do not arrive: `policyd run` starts one",
+            )
         case None:
             return Line("agent", "warn", f"{why}, and none has been here: `policyd run` starts one")
         case str():

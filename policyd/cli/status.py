@@ -52,7 +52,7 @@ async def _main(args: argparse.Namespace) -> int:
 
 
 def exit_code(found: AgentState | Remains) -> Exit:
-    """0: enforcing; 1: not, or nobody follows changes; 4: that cannot be told."""
+    """0: enforcing; 1: not, or no agent is at work; 4: that cannot be told."""
     enforcing = is_enforcing(found)
     return Exit.ENVIRONMENT if enforcing is None else Exit.OK if enforcing else Exit.FINDING
 

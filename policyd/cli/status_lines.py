@@ -48,8 +48,7 @@ def lines(found: AgentState | Remains, now: float) -> Iterator[str]:
             "ruleset", f"{size.rules} rules, {size.chains} chains, {size.sets} sets, {size.elements} elements"
         )
     yield from _objects(found)
-    verified = f"{_ago(now - found.verified)} ago" if found.verified else "not yet"
-    yield _line("verified", f"{verified}; repaired {_times(found.repairs)}")
+    yield _line("verified", _verified(found, now))
     if not found.conditions:
         yield _line("conditions", "none")
     for condition in found.conditions:
@@ -67,12 +66,15 @@ def _objects(found: AgentState) -> Iterator[str]:
     for known in found.objects:
         for key, mistakes in list(known.mistakes.items())[:_NAMED]:
             said = f"{known.kind} {key} is not wholly understood, and closed as far as it is not"
-            yield _line("", ": ".join((said, *mistakes[:1])))
+            more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+            yield _line("", ": ".join((said, *mistakes[:1])) + more)
 
 
 def _without_agent(found: Remains) -> Iterator[str]:
-    follows = f"but one is at work{found.holder}" if found.holder else "nobody follows changes"
-    yield f"this node: {printable(found.why)}; {follows}"
+    if found.holder:
+        yield f"this node: {printable(found.why)}; but one is at work{found.holder}"
+    else:
+        yield f"this node: no agent is at work, so changes of policies do not arrive; {printable(found.why)}"
     match found.kernel:
         case None:
             yield _line("kernel", "holds no table of policyd: nothing is enforced")
@@ -112,5 +114,18 @@ def _ago(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s"
 
 
-def _times(count: int) -> str:
-    return {0: "never", 1: "once"}.get(count, f"{count} times")
+def _verified(found: AgentState, now: float) -> str:
+    """When the kernel's table was last compared with the ruleset, and how often somebody had changed it."""
+    if found.verified:
+        when = f"the kernel was compared with the ruleset {_ago(now - found.verified)} ago"
+    else:
+        every = found.settings.get("verify_interval")
+        when = (
+            f"the kernel is first compared with the ruleset {every:g} s after the start"
+            if isinstance(every, int | float)
+            else "the kernel was not compared with the ruleset yet"
+        )
+    if not found.repairs:
+        return f"{when}; no repair was needed"
+    times = "once" if found.repairs == 1 else f"{found.repairs} times"
+    return f"{when}; changed by somebody else and repaired {times}"

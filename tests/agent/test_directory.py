@@ -77,10 +77,30 @@ async def test_a_broken_file_counts_as_it_was_when_it_was_good(tmp_path: Path) -
             write(tmp_path, "sign.yaml", policy("sign", "db", len(text)))
             await eventually(lambda text=text: ports(store).get("shop/sign") == len(text))  # type: ignore[misc]
             assert ports(store).get("shop/web") == 80
-            assert source.broken == (str(tmp_path / "web.yaml"),)
+            assert list(source.broken) == [str(tmp_path / "web.yaml")]
         write(tmp_path, "web.yaml", policy("web", "web", 443))
         await eventually(lambda: ports(store).get("shop/web") == 443)
-        assert source.broken == ()
+        assert source.broken == {}
+
+
+async def test_the_condition_names_the_first_mistake_its_policy_and_how_many_more_there_are(
+    tmp_path: Path,
+) -> None:
+    good = policy("web", "web", 80)
+    wrong = good.replace("80", "80000").replace("podSelector", "podselector")
+    write(tmp_path, "web.yaml", good)
+    write(tmp_path, "new.yaml", policy("new", "db", 99999))
+    async with following(tmp_path) as (source, store):
+        await eventually(lambda: len(ports(store)) == 2)
+        write(tmp_path, "web.yaml", wrong)
+        await eventually(lambda: len(source.broken) == 2)
+        new, web = source.conditions()
+        said = f"{tmp_path / 'new.yaml'} is not in force as it stands: line 4, column "
+        assert new.text.startswith(said)
+        assert ": NetworkPolicy shop/new: spec.ingress[0].ports[0].port: " in new.text
+        assert new.text.endswith("; what is not understood in it is closed")
+        assert 'NetworkPolicy shop/web: spec.podselector: unknown field; did you mean "podS' in web.text
+        assert web.text.endswith(" (and 1 more mistake); it counts as it was when it was last good")
 
 
 async def test_of_an_object_in_two_files_the_first_counts(tmp_path: Path) -> None:
@@ -117,6 +137,8 @@ async def test_with_a_ruleset_in_force_nothing_is_said_before_every_file_is_good
     write(tmp_path, "db.yaml", policy("db", "db", 5432))
     async with following(tmp_path, keep_until_good=True) as (source, store):
         await eventually(lambda: source.broken)
+        [told] = source.conditions()
+        assert told.text.endswith("; the ruleset from before stays in force until it is mended")
         write(tmp_path, "db.yaml", "{{ nothing")
         await eventually(lambda: len(source.broken) == 2)
         assert (ports(store), len(store.waiting_for)) == ({}, 4)

@@ -27,6 +27,7 @@ from tests.support.waiting import until
 __all__ = ["manifests", "node"]
 
 kernel = pytest.mark.kernel
+ALONE = "no agent is at work, so changes of policies do not arrive"
 
 
 @kernel
@@ -63,7 +64,7 @@ def test_without_an_agent_the_kernel_and_the_disk_are_read(
     done = run(node, "status", *state, "--node", "n1")
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
-        "this node: no agent answers at 127.0.0.1:9471 (connection refused); nobody follows changes",
+        f"this node: {ALONE}; no agent answers at 127.0.0.1:9471 (connection refused)",
         "  kernel     holds generation 1, which isolates 2 addresses of pods; that stays in force",
         "  disk       holds generation 1, for after a reboot",
     ]
@@ -94,6 +95,8 @@ def test_without_privileges_it_says_what_it_could_not_see(node: Namespace) -> No
     assert "root" in done.stdout
 
 
+FIRST = "the kernel is first compared with the ruleset"
+COMPARED = "the kernel was compared with the ruleset"
 CLOSED = "quarantined, so that their pods are closed"
 ODD = "is not wholly understood, and closed as far as it is not"
 ENFORCED = InForce(generation=7, since=0.0, stats=Size(pods=12, isolated=5, policies=3))
@@ -111,9 +114,16 @@ GOOD = AgentState(
     [
         (GOOD, "  since      1970-01-01 00:00:00 UTC, generation 7"),
         (GOOD, "  pods       12 on this node: 5 isolated, 7 open"),
-        (GOOD, "  verified   10 s ago; repaired never"),
+        (GOOD, f"  verified   {COMPARED} 10 s ago; no repair was needed"),
         (GOOD, "             known to be complete 4 s ago"),
-        (GOOD.model_copy(update={"repairs": 1}), "  verified   10 s ago; repaired once"),
+        (
+            GOOD.model_copy(update={"repairs": 1}),
+            f"  verified   {COMPARED} 10 s ago; changed by somebody else and repaired once",
+        ),
+        (
+            GOOD.model_copy(update={"verified": 0.0, "settings": {"verify_interval": 30.0}}),
+            f"  verified   {FIRST} 30 s after the start; no repair was needed",
+        ),
         (
             GOOD.model_copy(update={"quarantined": {f"a/{n}": "" for n in range(7)}}),
             f"  policies   3 that select pods here; {CLOSED}: a/0, a/1, a/2, a/3, a/4 and 2 more",
@@ -129,6 +139,16 @@ GOOD = AgentState(
                 }
             ),
             f"{' ' * 13}NetworkPolicy a/x {ODD}: spec: bad",
+        ),
+        (
+            GOOD.model_copy(
+                update={
+                    "objects": (
+                        Objects(kind="NetworkPolicy", count=1, mistakes={"a/x": ("spec: bad", "b", "c")}),
+                    )
+                }
+            ),
+            f"{' ' * 13}NetworkPolicy a/x {ODD}: spec: bad (and 2 more)",
         ),
         (AgentState(waiting_for=("Pod",)), "             not all listed yet: Pod"),
         (

@@ -224,8 +224,8 @@ AGENT = (
         "a broken file takes back what it said",
         "decisions 14",
         DIRECTORY,
-        "return _File(mark, before.objects, good=True, broken=True)",
-        "return _File(mark, objects, good=True, broken=True)",
+        "return _File(mark, before.objects, good=True, why=_in_short(errors))",
+        "return _File(mark, objects, good=True, why=_in_short(errors))",
         f"{FILES}::test_a_broken_file_counts_as_it_was_when_it_was_good",
     ),
     Fault(
