@@ -91,12 +91,16 @@ def neighbour_of(*policies: Manifest) -> list[Manifest]:
     return [namespace("x"), *(pod(f"x/{name}", address) for name, address in PODS.items()), *policies]
 
 
-#: Whose chain has a class of many pods that no selector of his finds as a whole, but the tenant's may.
-HALVES = neighbour_of(
+#: Whose chain has a class of a hundred pods that no selector of his finds as a whole, but the tenant's does.
+QUARTERS = neighbour_of(
     ingress(
-        "x", None, {"from": [namespaces()], "ports": [PORTS[0]]}, {"from": [PEERS[5]], "ports": [PORTS[1]]}
+        "x",
+        None,
+        {"from": [namespaces()], "ports": [PORTS[0]]},
+        {"from": [{**pods(l0="0"), **namespaces()}, {**pods(l1="0"), **namespaces()}], "ports": [PORTS[1]]},
     )
 )
+SAME_QUARTER = ingress("tenant", None, {"from": [pods(l0="1", l1="1")]}, name="same")
 
 
 @st.composite
@@ -145,7 +149,7 @@ def referred(part: Set | VerdictMap | Chain) -> Iterator[str]:
 
 @settings(max_examples=40)
 @given(neighbours(), villains())
-@example(HALVES, tenants.random_selectors(30))
+@example(QUARTERS, [*tenants.random_selectors(4), SAME_QUARTER])
 def test_a_neighbour_has_the_rules_that_he_would_have_without_the_tenants_policies(
     neighbour: list[Manifest], tenant: list[Manifest]
 ) -> None:
