@@ -40,7 +40,10 @@ class Shape:
     """
 
     pods: int = 10
+    least_pods: int = 2
+    open_rules: bool = True  # without, every rule names peers, most of them by labels
     policies: int = 6
+    least_policies: int = 1
     conflicts: bool = True
     legacy_text: bool = False  # CIDR spellings that only servers without StrictIPCIDRValidation store
 
@@ -50,7 +53,7 @@ def cluster(chooser: Chooser, shape: Shape) -> list[Manifest]:
     namespaces = NAMESPACES[: chooser.number(1, 3)]
     objects = [*nodes, *(_namespace(chooser, name) for name in namespaces if not chooser.chance(10))]
     pods: list[Manifest] = []
-    for number in range(chooser.number(2, shape.pods)):
+    for number in range(chooser.number(shape.least_pods, shape.pods)):
         pods.append(_pod(chooser, number, namespaces, nodes))
         if shape.conflicts and number and chooser.chance(25):
             _take_addresses(chooser, pods[number], chooser.one_of(pods[:number]))
@@ -87,7 +90,7 @@ def _namespace(chooser: Chooser, name: str) -> Manifest:
 def _pod(chooser: Chooser, number: int, namespaces: tuple[str, ...], nodes: list[Manifest]) -> Manifest:
     node = chooser.one_of(nodes)
     state = chooser.one_of(STATES)
-    created = f"2026-01-{1 + number:02}T00:00:00Z"
+    created = f"2026-01-{1 + number % 28:02}T00:00:00Z"
     metadata: Manifest = {
         "namespace": chooser.one_of(namespaces),
         "name": f"p{number}",
@@ -105,7 +108,8 @@ def _pod(chooser: Chooser, number: int, namespaces: tuple[str, ...], nodes: list
         held = [entry["address"] for entry in node["status"]["addresses"] if entry["type"] == "InternalIP"]
     else:
         node_number = nodes.index(node) + 1
-        held = [f"10.244.{node_number}.{10 + number}", f"fd00:10:244:{node_number}::{10 + number:x}"]
+        third, fourth = node_number + 4 * (number // 200), 10 + number % 200
+        held = [f"10.244.{third}.{fourth}", f"fd00:10:244:{node_number}::{10 + number:x}"]
         held = chooser.one_of((held, held, held, held[:1], held[1:]))
     status: Manifest = {"phase": _phase(state)}
     if not chooser.chance(15):

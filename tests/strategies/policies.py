@@ -52,7 +52,8 @@ def _addresses(cluster: list[Manifest]) -> list[str]:
 
 
 def _rule(chooser: Chooser, peer_key: str, addresses: list[str], shape: Shape) -> Manifest | None:
-    peers = [_peer(chooser, addresses, shape) for _ in range(chooser.one_of((1, 0, 2, 3)))]
+    counts = (1, 0, 2, 3) if shape.open_rules else (1, 2, 3)
+    peers = [_peer(chooser, addresses, shape) for _ in range(chooser.one_of(counts))]
     ports = [_port(chooser) for _ in range(chooser.one_of((0, 0, 1, 2)))]
     if not peers and not ports and chooser.chance(30):
         return None  # stored as {} (NP-013)
@@ -63,7 +64,7 @@ def _rule(chooser: Chooser, peer_key: str, addresses: list[str], shape: Shape) -
 
 
 def _peer(chooser: Chooser, addresses: list[str], shape: Shape) -> Manifest:
-    match chooser.number(0, 5):
+    match chooser.number(0, 5 if shape.open_rules else 3):
         case 0:
             return {"podSelector": _selector(chooser, LABELS)}
         case 1:

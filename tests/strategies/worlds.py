@@ -64,5 +64,5 @@ def _world(chooser: Chooser, shape: Shape) -> list[Manifest]:
 
 
 def _policies(chooser: Chooser, objects: list[Manifest], shape: Shape) -> list[Manifest]:
-    count = chooser.number(1, shape.policies)
+    count = chooser.number(shape.least_policies, shape.policies)
     return [policy(chooser, f"np{number}", objects, shape) for number in range(count)]

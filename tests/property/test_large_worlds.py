@@ -1,0 +1,110 @@
+"""The law of tests/property/test_meaning.py for worlds so large that chains share sets and have many classes.
+
+What is shared, merged and noted apart depends on thresholds. They are drawn, too, so that a world of some
+hundred pods meets what otherwise takes ten thousand.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from policyd.cluster import peers
+from policyd_compiler.lower import chains, classes, sharing
+from policyd_compiler.lower.classes import HostIndex
+from policyd_compiler.lower.sharing import Shared, share
+from policyd_compiler.sim import Simulator
+from tests.oracle import Manifest, Oracle
+from tests.routes import compile_world, node_addresses, packet
+from tests.strategies.clusters import Shape
+from tests.strategies.worlds import random_connections, random_world
+
+NODES = ("n1", "n2", "n3")
+SHAPES = (
+    Shape(least_pods=40, pods=120, least_policies=10, policies=20),
+    Shape(least_pods=40, pods=200, least_policies=10, policies=20, open_rules=False),
+    Shape(least_pods=200, pods=400, least_policies=15, policies=30, open_rules=False),
+)
+PROBES = 150
+#: Each world takes as long as some small ones.
+EXAMPLES = max(10, settings().max_examples // 6)
+
+thresholds = st.fixed_dictionaries(
+    {
+        "GROUP_PODS": st.sampled_from([1, 2, 5, 32]),
+        "MOST_GROUPS": st.sampled_from([1, 3, 64]),
+        "MOST_SHARED": st.sampled_from([1, 2, 3, 8]),
+        "FEW_CLASSES": st.sampled_from([0, 1, 2, 5]),
+        "FEW_HOSTS": st.sampled_from([0, 1, 4, 40]),
+    }
+)
+PLACES = {
+    "GROUP_PODS": peers,
+    "MOST_GROUPS": peers,
+    "MOST_SHARED": sharing,
+    "FEW_CLASSES": chains,
+    "FEW_HOSTS": classes,
+}
+
+
+@contextmanager
+def at(chosen: dict[str, int]) -> Iterator[list[Shared]]:
+    """Compile with these thresholds; gives what chains share."""
+    shared: list[Shared] = []
+
+    def noting(of: tuple[tuple[int, int], ...], groups: tuple[int, ...]) -> Shared:
+        shared.append(share(of, groups))
+        return shared[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in chosen.items():
+            patch.setattr(PLACES[name], name, value)
+        patch.setattr(chains, "share", noting)
+        yield shared
+
+
+def world_of(seed: int) -> tuple[random.Random, list[Manifest]]:
+    rng = random.Random(seed)
+    return rng, random_world(rng, rng.choice(SHAPES))
+
+
+# A smaller seed is no smaller world.
+@settings(max_examples=EXAMPLES, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@given(seed=st.integers(0, 1 << 32), chosen=thresholds)
+def test_every_node_does_what_the_oracle_says(seed: int, chosen: dict[str, int]) -> None:
+    rng, world = world_of(seed)
+    oracle, own = Oracle(world), node_addresses(world)
+    with at(chosen):
+        simulators = {node: Simulator(compile_world(world, node).table) for node in NODES}
+    for connection in random_connections(rng, world, PROBES):
+        for node, simulator in simulators.items():
+            seen = packet(connection, node, own)
+            if seen is not None:
+                trace = simulator.evaluate(seen)
+                expected = oracle.node_verdict(connection, node)
+                assert (trace.verdict == "accept") == expected, (
+                    f"node {node}: {oracle.explain(connection, node)}\n" + "\n".join(trace.steps)
+                )
+
+
+def test_worlds_of_this_size_share_sets_and_classes() -> None:
+    """Else the law above would hold for want of anything to share."""
+    asked: list[Shared] = []
+    for seed in range(8):
+        _, world = world_of(seed)
+        with at({"GROUP_PODS": 2}) as shared:
+            compile_world(world, "n1")
+        asked += shared
+    assert sum(len(each.groups) > 1 for each in asked) > 5
+    assert sum(len(each.own) > 1 for each in asked) > 5
+    assert any(each.groups and each.own for each in asked)
+
+
+def test_thresholds_are_where_they_are_drawn() -> None:
+    assert {name for name, place in PLACES.items() if hasattr(place, name)} == set(PLACES)
+    assert HostIndex is classes.HostIndex
