@@ -120,7 +120,11 @@ class Settings(BaseModel):
         description="seconds without a beat of the event loop after which the agent exits",
     )
     listen: Annotated[str, AfterValidator(_check_address)] = Field(
-        "127.0.0.1:9471", description="address of the HTTP server; empty for none"
+        "127.0.0.1:9471", description="address for probes and metrics over HTTP; empty for none"
+    )
+    run_dir: str = Field(
+        "/run/policyd",
+        description="directory of the socket TABLE.sock, at which root asks the agent; empty for none",
     )
     verify_interval: float = Field(
         30.0, ge=0.1, allow_inf_nan=False, description="seconds between full verifications of the kernel"
@@ -129,6 +133,10 @@ class Settings(BaseModel):
     log_format: Literal["auto", "human", "json"] = Field(
         "auto", description="auto: for people on a terminal, JSON lines elsewhere"
     )
+
+    def socket(self) -> Path | None:
+        """Where root asks the agent; None for nowhere."""
+        return Path(self.run_dir, f"{self.table}.sock") if self.run_dir else None
 
     def options(self) -> Options:
         """The part of the settings that decides what is compiled."""

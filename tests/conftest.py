@@ -1,7 +1,10 @@
 """Hypothesis profiles: `dev` at the desk, `ci` where CI is set; HYPOTHESIS_PROFILE names another."""
 
 import os
+import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -30,6 +33,15 @@ settings.register_profile(
 )
 settings.register_profile("nightly", max_examples=20_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def run_dir() -> Iterator[None]:
+    """Let agents that tests start have their sockets elsewhere than those of this machine, if it has any."""
+    made = tempfile.mkdtemp(prefix="policyd-run-")  # not a test's own, whose path is too long for a socket
+    os.environ["POLICYD_RUN_DIR"] = made
+    yield
+    shutil.rmtree(made)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -41,6 +41,7 @@ NAMES = (
     "watch-stale",
     "file-broken",
     "state-unsaved",
+    "http-unavailable",
     "kernel-unfit",
     "node-unexamined",
     "interfaces-unread",

@@ -17,7 +17,7 @@ from policyd.agent.claim import claim_node
 from policyd.agent.cni_cache import CniCache
 from policyd.agent.directory import DirectorySource
 from policyd.agent.events import ConditionLog, EventPoster
-from policyd.agent.http import make_app, serve
+from policyd.agent.http import DEBUG, Listener, private, public
 from policyd.agent.live import LiveSource
 from policyd.agent.node_watch import NodeWatch
 from policyd.agent.reconciler import Reconciler, Target, Timing
@@ -71,13 +71,11 @@ async def run_agent(settings: Settings, version: str) -> None:
             reconciler.on_swap.append(saver.note)
             parts.append(saver)
         reporter = Reporter(settings, store, reconciler, source, parts, metrics)
-        runner = await serve(make_app(reporter), settings.listen) if settings.listen else None
+        telling = (*_telling(settings.node, reporter, source), *_listeners(settings, reporter))
+        reporter.add(telling)
         try:
-            telling = _telling(settings.node, reporter, source)
             await _until_told(settings, (source, *parts, *telling), reconciler, wake)
         finally:
-            if runner is not None:
-                await runner.cleanup()
             if saver is not None:
                 await saver.flush()
     fields = {"event": "agent.stopped", "node": settings.node}
@@ -123,6 +121,13 @@ async def _open_source(settings: Settings, store: ObjectStore, *, was_there: boo
     return DirectorySource(
         settings.manifests, store.apply, recursive=settings.recursive, keep_until_good=was_there
     )
+
+
+def _listeners(settings: Settings, reporter: Reporter) -> tuple[Part, ...]:
+    """Where one can ask how the agent fares: anybody who reaches the address, and root."""
+    found = [Listener(settings.listen, public(reporter))] if settings.listen else []
+    socket = settings.socket()
+    return (*found, Listener(socket, private(reporter), DEBUG)) if socket else tuple(found)
 
 
 def _telling(node: str, reporter: Reporter, source: Source) -> tuple[Part, ...]:

@@ -1,20 +1,38 @@
-"""The agent's HTTP server: is it alive, is it ready, how does it fare.
+"""What the agent answers over HTTP: is it alive, is it ready, how does it fare; and to root, everything else.
 
 /livez never depends on the API server or the kernel: an answer shows that the event loop runs, and nothing
-else would be mended by a restart. /debug is for this node alone.
+else would be mended by a restart. Whether anybody can ask decides nothing about enforcement.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from policyd.errors import EnvironmentRefused
+from policyd.agent.bounded import BoundedServer, Bounds, Handler
+from policyd.agent.conditions import Condition
+
+log = logging.getLogger(__name__)
+
+#: So soon is a place tried again that somebody else has, or that has gone.
+RETRY_SECONDS = 2.0
+#: Metrics are made at most so often, whoever asks for them.
+METRICS_SECONDS = 0.5
+#: Connections that the kernel holds ready; all of them are taken at once.
+BACKLOG = 32
+PUBLIC = Bounds()
+#: What root asks for may be large.
+DEBUG = Bounds(connections=8, seconds=120.0)
 
 
 class Told(Protocol):
@@ -39,77 +57,128 @@ class Told(Protocol):
         """The last lines of the log."""
 
 
-def make_app(told: Told) -> web.Application:
-    """The server's routes."""
+def public(told: Told) -> dict[str, Handler]:
+    """What anybody may ask who can connect."""
+    made, at = b"", float("-inf")
 
-    async def livez(_: web.Request) -> web.Response:
+    async def livez() -> web.Response:
         return web.Response(text="ok\n")
 
-    async def readyz(_: web.Request) -> web.Response:
+    async def readyz() -> web.Response:
         found = told.unready()
         body = "\n".join(f"[-] {name}: {text}" for name, text in found) if found else "ok"
         return web.Response(text=f"{body}\n", status=503 if found else 200)
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=told.render_metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics() -> web.Response:
+        nonlocal made, at
+        now = asyncio.get_running_loop().time()
+        if now - at >= METRICS_SECONDS:
+            made, at = told.render_metrics(), now
+        return web.Response(body=made, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def debug_state(_: web.Request) -> web.Response:
+    return {"/livez": livez, "/healthz": livez, "/readyz": readyz, "/metrics": metrics}
+
+
+def private(told: Told) -> dict[str, Handler]:
+    """What only root may ask: all pods, labels and policies of the cluster are in it."""
+
+    async def state() -> web.Response:
         text = json.dumps(told.state(), indent=2, default=str)
         return web.Response(text=f"{text}\n", content_type="application/json")
 
-    async def debug_ruleset(_: web.Request) -> web.Response:
+    async def ruleset() -> web.Response:
         return web.Response(text=told.ruleset())
 
-    async def debug_objects(_: web.Request) -> web.Response:
+    async def objects() -> web.Response:
         return web.Response(text=f"{await told.objects()}\n", content_type="application/json")
 
-    async def debug_log(_: web.Request) -> web.Response:
+    async def lines() -> web.Response:
         return web.Response(text=told.log())
 
-    app = web.Application(middlewares=[_debug_is_local])
-    app.add_routes(
-        [
-            web.get("/livez", livez),
-            web.get("/healthz", livez),
-            web.get("/readyz", readyz),
-            web.get("/metrics", metrics),
-            web.get("/debug/state", debug_state),
-            web.get("/debug/ruleset", debug_ruleset),
-            web.get("/debug/objects", debug_objects),
-            web.get("/debug/log", debug_log),
-        ]
-    )
-    return app
+    return {
+        **public(told),
+        "/debug/state": state,
+        "/debug/ruleset": ruleset,
+        "/debug/objects": objects,
+        "/debug/log": lines,
+    }
 
 
-@web.middleware
-async def _debug_is_local(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    if request.path.startswith("/debug") and not _is_loopback(request.remote):
-        raise web.HTTPForbidden(text="only from this node: /debug answers to loopback addresses\n")
-    return await handler(request)
+class Listener:
+    """Keeps a server listening at one place, HOST:PORT or the path of a socket; `run` is its only task."""
+
+    def __init__(self, place: str | Path, handlers: Mapping[str, Handler], bounds: Bounds = PUBLIC) -> None:
+        self._place, self._handlers, self._bounds = place, handlers, bounds
+        self._trouble = ""
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Whether nobody can ask. What is enforced does not depend on it."""
+        return (Condition("http-unavailable", self._trouble, untrue=False),) if self._trouble else ()
+
+    async def run(self) -> None:
+        """Listen until cancelled; what fails is tried again."""
+        while True:
+            try:
+                await self._listen()
+            except (OSError, ValueError) as error:
+                self._complain(f"{getattr(error, 'strerror', None) or error}".lower())
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _listen(self) -> None:
+        """Listen as long as the place is there."""
+        runner = web.ServerRunner(BoundedServer(self._handlers, self._bounds), shutdown_timeout=1.0)
+        await runner.setup()
+        mark = None
+        try:
+            if isinstance(self._place, Path):
+                await web.SockSite(runner, open_private_socket(self._place), backlog=BACKLOG).start()
+            else:
+                host, _, port = self._place.rpartition(":")
+                await web.TCPSite(runner, host.strip("[]") or None, int(port), backlog=BACKLOG).start()
+            self._trouble = ""
+            mark = _mark(self._place)
+            while _mark(self._place) == mark:  # noqa: ASYNC110 a file has no event
+                await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            await runner.cleanup()
+            if isinstance(self._place, Path) and mark is not None and _mark(self._place) == mark:
+                self._place.unlink()
+        raise OSError("somebody removed the socket")
+
+    def _complain(self, reason: str) -> None:
+        setting = "--run-dir" if isinstance(self._place, Path) else "--listen"
+        text = f"cannot listen on {self._place}: {reason}; {setting} chooses another place"
+        if text != self._trouble:
+            log.error("nobody can ask the agent here", extra={"event": "http.unavailable", "reason": text})
+        self._trouble = text
 
 
-def _is_loopback(address: str | None) -> bool:
-    if address is None:
-        return False
-    found = ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_loopback
-
-
-async def serve(app: web.Application, listen: str) -> web.AppRunner:
-    """Listen on HOST:PORT. Raises EnvironmentRefused when that cannot be."""
-    host, _, port = listen.rpartition(":")
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
+def open_private_socket(path: Path) -> socket.socket:
+    """A bound socket for its owner alone, in the place of one that nobody listens on. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        await web.TCPSite(runner, host.strip("[]") or None, int(port)).start()
-    except (OSError, ValueError) as error:
-        await runner.cleanup()
-        reason = getattr(error, "strerror", None) or error
-        raise EnvironmentRefused(
-            f"cannot listen on {listen}: {reason}; --listen chooses another address"
-        ) from error
-    return runner
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other, suppress(FileNotFoundError):
+            try:
+                other.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()  # of an agent that was killed
+            else:
+                raise OSError("another agent listens there")
+        # Until `listen` nobody can connect, so there is no moment in which others may.
+        opened.bind(str(path))
+        os.chmod(path, 0o600)  # noqa: PTH101 the same by the path's own method
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _mark(place: str | Path) -> int | None:
+    """What a place is as long as it is ours: the number of the socket's file."""
+    if not isinstance(place, Path):
+        return 0
+    try:
+        return place.stat().st_ino
+    except OSError:
+        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from policyd.config import Settings
 from policyd.kube.encode import encode_list
 from policyd.obs.log import recent_lines
 from policyd.obs.metrics import Metrics
+from policyd.threads import Threads
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.nft.stamp import stamp
 
@@ -54,8 +54,13 @@ class Reporter:
         metrics: Metrics,
     ) -> None:
         self._settings, self._metrics = settings, metrics
+        self._threads = Threads("report")
         self._store, self._reconciler, self._source = store, reconciler, source
-        self._parts = (source, *parts)
+        self._parts: tuple[Part, ...] = (source, *parts)
+
+    def add(self, parts: Iterable[Part]) -> None:
+        """Read these, too: those to whom it tells what it reads."""
+        self._parts += tuple(parts)
 
     def conditions(self) -> tuple[Condition, ...]:
         """Everything that is not as it should be."""
@@ -101,8 +106,8 @@ class Reporter:
     async def objects(self) -> str:
         """What is known of the cluster: a `kind: List`, of which `policyd compile` makes the same ruleset."""
         state = self._store.state()
-        # In a thread, as it takes a while for ten thousand pods.
-        return await asyncio.to_thread(lambda: json.dumps(encode_list(state.objects()), ensure_ascii=False))
+        # It takes a while for ten thousand pods, and whoever asks must not take a thread from enforcement.
+        return await self._threads.run(lambda: json.dumps(encode_list(state.objects()), ensure_ascii=False))
 
     def log(self) -> str:
         """The last lines of the log, as JSON."""

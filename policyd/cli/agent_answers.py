@@ -1,6 +1,6 @@
-"""What the agent of this node answers over HTTP, as values: for commands that look at it from outside.
+"""What the agent of this node answers at its socket, as values: for commands that look at it from outside.
 
-That nobody answers is an answer, too. Asks this node alone, past any proxy.
+That nobody answers is an answer, too.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ import asyncio
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from policyd.config import Loaded, Settings
 
-#: Where an agent listens that listens everywhere.
-_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104 to be asked, not listened on
 #: An agent may be busy with ten thousand pods.
 _SECONDS = 30.0
 
@@ -89,37 +88,36 @@ class AgentState(_Answer):
         return self.enforced is not None and not any(condition.untrue for condition in self.conditions)
 
 
-async def ask(listen: str, path: str) -> bytes | NoAnswer:
-    """What the agent that listens there answers to a path."""
-    if not listen:
-        return NoAnswer("the setting `listen` is empty, so the agent answers nobody")
-    host, _, port = listen.rpartition(":")
-    if not port.isdecimal():
-        return NoAnswer(f"{listen} is not an address with a port")
+async def ask(place: Path | None, path: str) -> bytes | NoAnswer:
+    """What the agent with this socket answers to a path."""
+    if place is None:
+        return NoAnswer("the setting `run_dir` is empty, so the agent answers nobody")
     try:
         async with asyncio.timeout(_SECONDS):
-            status, body = await _get(_EVERYWHERE.get(host, host).strip("[]"), int(port), path)
+            status, body = await _get(place, path)
     except TimeoutError:
-        return NoAnswer(f"who listens at {listen} does not answer in {_SECONDS:g} s")
-    except (OSError, OverflowError) as error:
-        number = getattr(error, "errno", None)
-        return NoAnswer(f"no agent answers at {listen} ({os.strerror(number).lower() if number else error})")
+        return NoAnswer(f"who listens at {place} does not answer in {_SECONDS:g} s")
+    except PermissionError:
+        return NoAnswer(f"only root may ask the agent at {place}")
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        return NoAnswer(f"no agent answers at {place} ({reason})")
     except ValueError:
-        return NoAnswer(f"who answers at {listen} does not speak HTTP")
+        return NoAnswer(f"who answers at {place} does not speak HTTP")
     if status not in (200, 503):  # not ready is an answer
         said = body.decode(errors="replace").strip().partition("\n")[0]
-        return NoAnswer(f"who answers at {listen} says {status} to {path}: {said[:200]}")
+        return NoAnswer(f"who answers at {place} says {status} to {path}: {said[:200]}")
     return body
 
 
-async def _get(host: str, port: int, path: str) -> tuple[int, bytes]:
+async def _get(place: Path, path: str) -> tuple[int, bytes]:
     """One question in HTTP 1.0, whose answer ends with the connection. Raises ValueError for what is none.
 
     By hand, as the import of a client takes longer than all else here.
     """
-    reader, writer = await asyncio.open_connection(host, port)
+    reader, writer = await asyncio.open_unix_connection(place)
     try:
-        writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
         answer = await reader.read()
     finally:
         writer.close()
@@ -130,20 +128,20 @@ async def _get(host: str, port: int, path: str) -> tuple[int, bytes]:
     return int(status), body
 
 
-async def ask_state(listen: str) -> AgentState | NoAnswer:
-    """The state of the agent that listens there."""
-    body = await ask(listen, "/debug/state")
+async def ask_state(place: Path | None) -> AgentState | NoAnswer:
+    """The state of the agent with this socket."""
+    body = await ask(place, "/debug/state")
     if isinstance(body, NoAnswer):
         return body
     try:
         return AgentState.model_validate(json.loads(body))
     except (ValueError, ValidationError):
-        return NoAnswer(f"who answers at {listen} is not an agent of policyd, or one of another version")
+        return NoAnswer(f"who answers at {place} is not an agent of policyd, or one of another version")
 
 
 async def settings_as_agent(loaded: Loaded) -> Settings:
     """The settings, and where nobody has given one here, the agent's: it may have been started with flags."""
-    told = await ask_state(loaded.settings.listen)
+    told = await ask_state(loaded.settings.socket())
     if isinstance(told, NoAnswer):
         return loaded.settings
     own = loaded.settings.model_dump()

@@ -79,7 +79,7 @@ async def gather(settings: Settings) -> Bundle:
     files: dict[str, bytes] = {"settings.json": _json(settings.model_dump(mode="json"))}
     missing: list[str] = []
     for name, path in ANSWERS.items():
-        body = await ask(settings.listen, path)
+        body = await ask(settings.socket(), path)
         if isinstance(body, NoAnswer):
             missing.append(f"{name}: {body.text}")
         else:
@@ -95,7 +95,7 @@ async def gather(settings: Settings) -> Bundle:
             missing.append(f"saved.nft: {error}")
     found = await examine(settings)
     files["doctor.txt"], files["doctor.json"] = print_lines(found).encode(), print_json(found).encode()
-    state = await ask_state(settings.listen)
+    state = await ask_state(settings.socket())
     if isinstance(state, AgentState):
         files["status.txt"] = "".join(f"{line}\n" for line in lines(state, time.time())).encode()
     return Bundle({**files, "README.md": readme(files, missing, state)}, tuple(missing))

@@ -32,7 +32,7 @@ SETTINGS = (
     "deny",
     "backend",
     "state_dir",
-    "listen",
+    "run_dir",
 )
 
 

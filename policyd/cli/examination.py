@@ -47,7 +47,7 @@ async def examine(settings: Settings) -> tuple[Line, ...]:
         found.extend(node_lines(facts, settings.pod_interfaces, settings.other_engines))
     except EnvironmentRefused as error:
         found.append(Line("node", "unseen", str(error)))
-    told = await ask_state(settings.listen)
+    told = await ask_state(settings.socket())
     said = {line.text for line in found}
     found.extend(line for line in _agent(told, settings, table) if line.text not in said)
     found.append(_disk(settings))
@@ -126,7 +126,7 @@ def _agent(
 def _silent(why: str, who: str, table: KernelTable | str | None) -> Line:
     """Where no agent answers, it depends on what there is whether that is wrong."""
     if who:
-        return Line("agent", "FAIL", f"one is at work{who}, but {why}: --listen names its address")
+        return Line("agent", "FAIL", f"one is at work{who}, but {why}: --run-dir names where it can be asked")
     match table:
         case KernelTable():
             return Line(

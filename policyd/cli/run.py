@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 from collections.abc import Coroutine
 from typing import Any
 
@@ -39,5 +40,12 @@ async def _main(args: argparse.Namespace) -> int:
         text = f"manifests: {settings.manifests} is not a directory"
         raise BadInput((Diagnostic(loaded.place("manifests"), 0, 0, "error", text),))
     set_up(settings.log_level, settings.log_format)
+    _raise_limits()
     await run_agent(settings, VERSION)
     return Exit.OK
+
+
+def _raise_limits() -> None:
+    """Let as many files be open as may be: newer runtimes start with 1024, which others can use up."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -25,14 +25,14 @@ from policyd.errors import EnvironmentRefused, Exit
 TEXT = """\
 Tell what is enforced on this node, since when, and what keeps it from being what the objects say. Asks the
 agent; where none answers, reads the kernel's table and the state on disk."""
-EXAMPLES = "policyd status\npolicyd status --listen 127.0.0.1:9472 -o json"
+EXAMPLES = "policyd status\npolicyd status --table other -o json"
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command's parser."""
     parser = add_command(subparsers, "status", TEXT, EXAMPLES)
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form (%(default)s)")
-    add_setting_flags(parser, ("node", "table", "backend", "state_dir", "listen"))
+    add_setting_flags(parser, ("node", "table", "backend", "state_dir", "run_dir"))
 
 
 def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
 
 async def _main(args: argparse.Namespace) -> int:
     settings = settings_of(args).settings
-    told = await ask_state(settings.listen)
+    told = await ask_state(settings.socket())
     found = await _read_remains(settings, told.text) if isinstance(told, NoAnswer) else told
     as_json = args.output == "json"
     terminal.write(

@@ -38,7 +38,7 @@ SETTINGS = (
     "deny",
     "backend",
     "state_dir",
-    "listen",
+    "run_dir",
 )
 
 

@@ -34,7 +34,7 @@ class Agent:
         command = [
             *("setpriv", "--pdeathsig", "KILL", "--"),  # a killed parent has no other way to end it
             *(sys.executable, "-P", "-m", "policyd", "run"),
-            *("--node", node, "--manifests", str(manifests), "--listen", f"127.0.0.1:{PORT}"),
+            *("--node", node, "--manifests", str(manifests), "--listen", f"127.0.0.1:{PORT}", "--run-dir="),
             *("--log-level", "warning", "--log-format", "human"),
         ]
         self._namespace = namespace

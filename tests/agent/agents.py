@@ -53,12 +53,14 @@ def write(directory: Path, name: str, text: str) -> None:
 class Agent:
     """One running agent, its log, and its namespace's nft."""
 
-    def __init__(self, namespace: Namespace, directory: Path, *flags: str) -> None:
+    def __init__(self, namespace: Namespace, directory: Path, *flags: str, files: int = 0) -> None:
+        """`files`: how many it may open at most; 0 for as many as we may."""
         self.namespace = namespace
         self._log = directory.parent / f"{uuid4()}.log"
         with namespace.entered(), self._log.open("wb") as log:
+            limit = ("prlimit", f"--nofile={files}:{files}") if files else ()
             self.process = subprocess.Popen(
-                command("run", "--manifests", str(directory), "--node", "n1", *flags), stderr=log
+                [*limit, *command("run", "--manifests", str(directory), "--node", "n1", *flags)], stderr=log
             )
 
     def log(self) -> list[dict[str, object]]:
@@ -77,10 +79,10 @@ class Agent:
 
 @contextmanager
 def running(
-    namespace: Namespace, directory: Path, *flags: str, sentence: str = "ruleset in force"
+    namespace: Namespace, directory: Path, *flags: str, sentence: str = "ruleset in force", files: int = 0
 ) -> Iterator[Agent]:
     """An agent that has brought its first ruleset into force, or has said `sentence`; killed at the end."""
-    agent = Agent(namespace, directory, *flags)
+    agent = Agent(namespace, directory, *flags, files=files)
     try:
         until(lambda: agent.says(sentence) or agent.process.poll() is not None)
         assert agent.process.poll() is None, agent.log()

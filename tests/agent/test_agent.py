@@ -168,4 +168,4 @@ def test_broken_at_start_the_ruleset_from_before_stays(namespace: Namespace, dir
 
 def test_without_a_directory_it_says_so(namespace: Namespace, tmp_path: Path) -> None:
     done = run(namespace, "run", "--manifests", str(tmp_path / "none"), "--node", "n1")
-    assert (done.returncode, "is not a directory" in done.stderr) == (4, True)
+    assert (done.returncode, "is not a directory" in done.stderr) == (3, True)

@@ -1,16 +1,23 @@
-"""An agent over HTTP: its objects compile to its ruleset, its log is there, strangers see neither."""
+"""An agent over HTTP: its objects compile to its ruleset, strangers see neither, and nobody holds it up."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from policyd.lab.namespace import Namespace
-from tests.agent.agents import WORLD, policy, run, running, write
-from tests.agent.asking import ask
+from tests.agent.agents import WORLD, Agent, nft, policy, run, running, write
+from tests.agent.asking import agent_socket, ask, ask_root
 from tests.agent.live import running_live
 from tests.cluster.control_plane import ControlPlane
 from tests.support.waiting import until
@@ -96,9 +103,108 @@ def test_the_last_lines_of_the_log_are_kept_in_memory(node: Namespace, directory
 
 
 @pytest.mark.parametrize("path", ["/debug/state", "/debug/ruleset", "/debug/objects", "/debug/log"])
-def test_what_a_node_knows_is_for_the_node_alone(node: Namespace, directory: Path, path: str) -> None:
-    node.ip(["link add v0 type veth peer name v1", "link set v0 up", "addr add 192.0.2.1/32 dev v0"])
-    with running(node, directory, "--listen", "0.0.0.0:9471"):
-        assert ask(node, path)[0] == 200
-        assert ask(node, path, host="192.0.2.1")[0] == 403
-        assert ask(node, "/readyz", host="192.0.2.1")[0] == 200
+def test_what_the_cluster_is_like_is_not_for_everybody_who_connects(
+    node: Namespace, directory: Path, path: str
+) -> None:
+    with running(node, directory), node.entered():
+        until(lambda: ask_root(path)[0] == 200)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:9471{path}", timeout=10)
+        assert refused.value.code == 404
+        refused.value.close()
+
+
+def test_a_port_that_somebody_has_is_a_condition_and_enforcement_goes_on(
+    node: Namespace, directory: Path
+) -> None:
+    with node.entered():
+        taken = socket.create_server(("127.0.0.1", 9471))
+    with taken, running(node, directory) as agent:
+        until(lambda: agent.says("nobody can ask the agent here"))
+        state = json.loads(ask_root("/debug/state")[1])
+        [condition] = [c for c in state["conditions"] if c["name"] == "http-unavailable"]
+        assert condition["text"].startswith("cannot listen on 127.0.0.1:9471: ")
+        assert not condition["untrue"]
+        write(directory, "db.yaml", policy("db", "db", 5432))
+        until(lambda: "5432" in ask_root("/debug/ruleset")[1])
+        taken.close()
+        until(lambda: can_be_asked(node))
+        assert "http-unavailable" not in ask(node, "/debug/state")[1]
+
+
+def can_be_asked(node: Namespace) -> bool:
+    try:
+        return ask(node, "/livez") == (200, "ok\n")
+    except OSError:
+        return False
+
+
+def test_a_socket_that_somebody_removes_comes_back(node: Namespace, directory: Path) -> None:
+    with running(node, directory):
+        until(agent_socket().exists)
+        agent_socket().unlink()
+        until(agent_socket().exists)
+        until(lambda: ask_root("/livez") == (200, "ok\n"))
+    assert agent_socket().exists()  # killed
+    with running(node, directory) as agent:
+        until(lambda: can_be_asked(node))
+        until(lambda: ask_root("/livez") == (200, "ok\n"))
+        agent.kill(signal.SIGTERM)
+    assert not agent_socket().exists()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"])
+def test_connections_that_ask_nothing_keep_no_change_from_coming_into_force(
+    node: Namespace, directory: Path, sent: bytes
+) -> None:
+    """As many as the files that a process may have open on many nodes, held and opened again."""
+    with (
+        running(node, directory, files=1024) as agent,
+        crowd(node, 1010, sent),
+    ):
+        assert can_be_asked(node)
+        write(directory, "db.yaml", policy("db", "db", 5432))
+        until(lambda: "5432" in ask_root("/debug/ruleset")[1])
+        assert can_be_asked(node)
+        assert open_files(agent) < 200
+
+
+@contextmanager
+def crowd(node: Namespace, count: int, sent: bytes) -> Iterator[None]:
+    """Many connections to the agent, each opened again when it is closed."""
+    with node.entered(), ExitStack() as stack:
+        for _ in range(count):
+            opened = stack.enter_context(socket.create_connection(("127.0.0.1", 9471), timeout=10))
+            with suppress(OSError):  # closed already, to make room
+                opened.sendall(sent)
+        yield
+
+
+def open_files(agent: Agent) -> int:
+    return len(os.listdir(f"/proc/{agent.process.pid}/fd"))  # noqa: PTH208 only counted
+
+
+def test_who_asks_again_and_again_keeps_no_change_from_coming_into_force(
+    node: Namespace, directory: Path
+) -> None:
+    """Nor do those whom root asks for everything take a thread that compiles."""
+    with running(node, directory):
+        until(agent_socket().exists)
+        ended = threading.Event()
+        paths = ["/metrics", "/readyz"] * 6 + ["/debug/objects"] * 12
+        threads = [threading.Thread(target=ask_until, args=(ended, node, path)) for path in paths]
+        for thread in threads:
+            thread.start()
+        try:
+            write(directory, "db.yaml", policy("db", "db", 5432))
+            until(lambda: "5432" in nft(node, "list", "table", "inet", "policyd"))
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
+
+
+def ask_until(ended: threading.Event, node: Namespace, path: str) -> None:
+    while not ended.is_set():
+        with suppress(OSError, IndexError):
+            ask(node, path)

@@ -10,9 +10,9 @@ from typing import cast, get_args
 
 import yaml
 
-from policyd.agent.claim import _name
+from policyd.agent.claim import queue_of
 from policyd.agent.conditions import NAMES, STALE_SECONDS
-from policyd.agent.http import Told, make_app
+from policyd.agent.http import Told, private, public
 from policyd.agent.node_watch import LOOK_SECONDS
 from policyd.agent.state import state_file
 from policyd.config import Settings, load_settings
@@ -44,10 +44,10 @@ def named(heading: str) -> list[str]:
 
 
 def test_every_endpoint_is_on_the_page() -> None:
-    # Nobody is asked: only the routes are looked at.
-    routes = make_app(cast(Told, None)).router.routes()
-    paths = {r.resource.canonical for r in routes if r.resource is not None and r.method == "GET"}
-    assert sorted(named("HTTP endpoints")) == sorted(paths)
+    nobody = cast(Told, None)  # nobody is asked: only the paths are looked at
+    assert sorted(named("HTTP endpoints")) == sorted(private(nobody))
+    public_rows = [row[0] for row in rows("HTTP endpoints") if "root" not in row[1]]
+    assert sorted(name for cell in public_rows for name in CODE.findall(cell)) == sorted(public(nobody))
 
 
 def test_every_condition_is_on_the_page() -> None:
@@ -158,7 +158,8 @@ def test_files_and_numbers_on_the_page_are_those_of_the_code() -> None:
     files = named("Files")
     assert str(state_file(Path("/var/lib/policyd"), DEFAULTS.table)) in files
     assert str(SERVICE_ACCOUNT) in files
-    assert _name(DEFAULTS.table).replace("\0", "@") in files
+    assert f"netfilter queue {queue_of(DEFAULTS.table)}" in files
+    assert str(DEFAULTS.socket()) in files
     assert f"`{DEFAULTS.listen}`" in PAGE
     assert f"the last {Recent().lines.maxlen} lines" in PAGE
     assert (STALE_SECONDS, LOOK_SECONDS) == (180, 10)

@@ -207,4 +207,4 @@ def test_an_api_server_that_answers_and_one_that_does_not_let_us_read(
 
 def test_wrong_settings_are_told(call: Call) -> None:
     result = call("doctor", "--table", "1x")
-    assert (result.code, result.out) == (3, "")
+    assert (result.code, result.out) == (2, "")

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import socket
+import socketserver
+import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Thread
 
@@ -20,6 +27,7 @@ from policyd.cli.status_lines import Remains, lines
 from policyd.lab.namespace import Namespace
 from policyd.node.facts import BRIDGE4
 from tests.agent.agents import command, nft, run, running
+from tests.agent.asking import agent_socket, ask_root
 from tests.cli.calls import Call
 from tests.cli.node import UNPRIVILEGED, manifests, node
 from tests.support.waiting import until
@@ -64,7 +72,7 @@ def test_without_an_agent_the_kernel_and_the_disk_are_read(
     done = run(node, "status", *state, "--node", "n1")
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
-        f"this node: {ALONE}; no agent answers at 127.0.0.1:9471 (connection refused)",
+        f"this node: {ALONE}; no agent answers at {agent_socket()} (connection refused)",
         "  kernel     holds generation 1, which isolates 2 addresses of pods; that stays in force",
         "  disk       holds generation 1, for after a reboot",
     ]
@@ -78,13 +86,30 @@ def test_without_an_agent_the_kernel_and_the_disk_are_read(
 
 
 @kernel
-def test_an_agent_that_answers_elsewhere_is_not_taken_for_absent(node: Namespace, manifests: Path) -> None:
-    with running(node, manifests, "--listen", "127.0.0.1:9999") as agent:
+def test_an_agent_that_answers_elsewhere_is_not_taken_for_absent(
+    node: Namespace, manifests: Path, tmp_path: Path
+) -> None:
+    with running(node, manifests, "--listen", "127.0.0.1:9999", "--run-dir", "") as agent:
         done = run(node, "status")
         assert (done.returncode, f"one is at work (process {agent.process.pid}" in done.stdout) == (4, True)
-        assert run(node, "status", "--listen", "127.0.0.1:9999").returncode == 0
+        assert "`run_dir` is empty" in run(node, "status", "--run-dir", "").stdout
     with running(node, manifests, "--listen", ""):
-        assert "`listen` is empty" in run(node, "status", "--listen", "").stdout
+        assert run(node, "status").returncode == 0
+
+
+@kernel
+def test_only_root_may_ask_the_agent_everything(node: Namespace, manifests: Path) -> None:
+    """All pods, labels and policies of the cluster are in its answers."""
+    with running(node, manifests):
+        until(agent_socket().exists)
+        assert stat.S_IMODE(agent_socket().stat().st_mode) == 0o600
+        for path in ("/debug/state", "/debug/objects", "/debug/ruleset", "/debug/log"):
+            assert ask_root(path)[0] == 200
+        os.chmod(os.environ["POLICYD_RUN_DIR"], 0o711)  # noqa: PTH101, S103 so that it depends on the socket
+        as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        ask_it = f"import socket; socket.socket(socket.AF_UNIX).connect({str(agent_socket())!r})"
+        done = subprocess.run([*as_nobody, sys.executable, "-c", ask_it], capture_output=True, check=False)
+        assert b"PermissionError" in done.stderr
 
 
 @kernel
@@ -187,7 +212,7 @@ def test_the_exit_code_says_whether_it_is_enforced(found: AgentState | Remains, 
 
 
 @contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
+def answering(status: int, body: bytes) -> Iterator[Path]:
     """Somebody who answers every question so, and is no agent."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -199,11 +224,15 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         def log_message(self, *args: object) -> None:
             return
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(socketserver.UnixStreamServer):
+        def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+            return super().get_request()[0], ("socket", 0)
+
+    with tempfile.TemporaryDirectory() as folder, Server(f"{folder}/s", Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"127.0.0.1:{server.server_port}"
+            yield Path(folder, "s")
         finally:
             server.shutdown()
             thread.join()
@@ -220,15 +249,15 @@ def answering(status: int, body: bytes) -> Iterator[str]:
     ],
 )
 async def test_who_is_no_agent_is_not_taken_for_one(status: int, body: bytes, said: str) -> None:
-    with answering(status, body) as listen:
-        answer = await ask_state(listen)
+    with answering(status, body) as place:
+        answer = await ask_state(place)
         assert isinstance(answer, NoAnswer)
         assert said in answer.text
 
 
 async def test_an_agent_of_a_later_version_is_understood_as_far_as_it_goes() -> None:
-    with answering(200, b'{"new": 1, "enforced": {"generation": 3, "since": 1, "more": {}}}') as listen:
-        answer = await ask_state(listen)
+    with answering(200, b'{"new": 1, "enforced": {"generation": 3, "since": 1, "more": {}}}') as place:
+        answer = await ask_state(place)
         assert isinstance(answer, AgentState)
         assert answer.enforced == InForce(generation=3, since=1.0)
 
@@ -239,19 +268,22 @@ async def test_who_does_not_speak_http_is_a_sentence() -> None:
         writer.write(b"220 mail\r\n")
         writer.close()
 
-    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
-        found = await ask(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "/")
+    with tempfile.TemporaryDirectory() as folder:
+        async with await asyncio.start_unix_server(greet, f"{folder}/s"):
+            found = await ask(Path(folder, "s"), "/")
     assert "does not speak HTTP" in str(found)
 
 
-@pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:99999", ":0", ""])
-async def test_an_address_that_is_none_is_a_sentence(listen: str) -> None:
-    assert isinstance(await ask(listen, "/"), NoAnswer)
+@pytest.mark.parametrize("place", ["/", "/nowhere/s", f"/{'long' * 100}", __file__])
+async def test_a_place_where_nobody_listens_is_a_sentence(place: str) -> None:
+    answer = await ask(Path(place), "/")
+    assert isinstance(answer, NoAnswer)
+    assert answer.text.startswith(f"no agent answers at {place} (")
 
 
 def test_settings_that_are_wrong_are_told(call: Call) -> None:
     result = call("status", "--table", "1x")
-    assert (result.code, result.out) == (3, "")
+    assert (result.code, result.out) == (2, "")
     assert "--table" in result.err
 
 

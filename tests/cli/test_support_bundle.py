@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -188,16 +189,17 @@ def test_an_archive_is_not_for_a_terminal(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
-    done = finish(start("support-bundle", "--listen", "127.0.0.1:1", "-o", tmp_path / "none" / "x"))
+    done = finish(start("support-bundle", "--run-dir", tmp_path, "-o", tmp_path / "none" / "x"))
     assert (done.code, done.out) == (4, "")
     assert "cannot be written: no such file or directory; -o names another place" in done.err
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     """While it waits for an answer that does not come."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        listen = f"127.0.0.1:{silent.getsockname()[1]}"
-        process = start("support-bundle", "--listen", listen, "-o", tmp_path / "b.tar.gz")
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(f"{folder}/policyd.sock")
+        silent.listen()
+        process = start("support-bundle", "--run-dir", folder, "-o", tmp_path / "b.tar.gz")
         connection, _ = silent.accept()
         with connection:
             process.send_signal(signal.SIGINT)

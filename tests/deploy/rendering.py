@@ -32,6 +32,7 @@ NO_VALUES = {
     "context": "it belongs to kubeconfig",
     "state_dir": "the chart mounts it, from stateDirectory",
     "cni_cache": "the chart mounts it, from cniResults",
+    "run_dir": "the chart mounts it",
 }
 
 

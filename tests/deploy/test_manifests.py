@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from policyd.agent.daemon import STOP_SECONDS
-from policyd.agent.http import Told, make_app
+from policyd.agent.http import Told, public
 from policyd.cli.version import VERSION
 from policyd.config import PREFIX, Settings, load_settings
 from policyd.watcher import events
@@ -136,8 +136,7 @@ def test_settings_that_are_no_values_are_not_set_by_values() -> None:
 
 
 def test_probes_ask_for_paths_that_the_agent_serves_where_it_listens() -> None:
-    routes = make_app(cast(Told, None)).router.routes()  # nobody is asked
-    served = {route.resource.canonical for route in routes if route.resource is not None}
+    served = set(public(cast(Told, None)))  # nobody is asked
     (container,) = pod_spec()["containers"]
     probes = [container["livenessProbe"]["httpGet"], container["readinessProbe"]["httpGet"]]
     assert [probe["path"] for probe in probes] == ["/livez", "/readyz"]
@@ -164,12 +163,13 @@ def test_a_container_may_no_more_than_nftables_needs(path: Path) -> None:
 def test_nothing_else_of_the_node_is_mounted() -> None:
     spec = pod_spec()
     paths = {volume["name"]: volume["hostPath"]["path"] for volume in spec["volumes"]}
-    assert sorted(paths.values()) == ["/var/lib/cni/results", "/var/lib/policyd"]
+    assert sorted(paths.values()) == ["/run/policyd", "/var/lib/cni/results", "/var/lib/policyd"]
     (container,) = spec["containers"]
     mounts = {paths[mount["name"]]: mount for mount in container["volumeMounts"]}
     state, results = mounts["/var/lib/policyd"], mounts["/var/lib/cni/results"]
     assert state["mountPath"] == environment()["POLICYD_STATE_DIR"]
     assert (results["mountPath"], results["readOnly"]) == (environment()["POLICYD_CNI_CACHE"], True)
+    assert mounts["/run/policyd"]["mountPath"] == load_settings({}, {}).settings.run_dir
 
 
 @pytest.mark.parametrize("path", [INSTALL, UNINSTALL], ids=lambda path: path.name)
@@ -198,7 +198,8 @@ def test_uninstalling_replaces_the_agent_and_runs_cleanup_first() -> None:
     assert cleanup["args"] == ["cleanup"]
     (agent,) = pod_spec()["containers"]
     assert cleanup["env"] == [entry for entry in agent["env"] if entry["name"] != "POLICYD_NODE"]
-    assert cleanup["volumeMounts"] == [mount for mount in agent["volumeMounts"] if "readOnly" not in mount]
+    [state] = [mount for mount in agent["volumeMounts"] if mount["name"] == "state"]
+    assert cleanup["volumeMounts"] == [state]
     assert pod_spec(UNINSTALL)["automountServiceAccountToken"] is False
 
 
