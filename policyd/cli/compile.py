@@ -44,8 +44,8 @@ USAGE = "-f PATH [--node NAME] [OPTIONS]"
 TEXT = """\
 Turn Namespaces, Nodes, Pods and NetworkPolicies, as YAML or JSON, into the nftables ruleset of a node.
 The ruleset goes to standard output and is applied by nobody. Its script is for a node without one: `nft -f -`
-loads it as one transaction. Loaded over a ruleset in force it loses packets of allowed connections that are
-in its rules at that moment; `policyd apply` and the agent do not."""
+loads it as one transaction. Loaded over a ruleset in force it loses allowed packets that are in the rules at
+that moment, or lets denied ones through; `policyd apply` and the agent do neither."""
 EXAMPLES = """\
 policyd compile -f manifests/ --node n1
 kubectl get namespaces,nodes,pods,networkpolicies -A -o json | policyd compile -f - --node n1 --check

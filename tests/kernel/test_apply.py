@@ -1,7 +1,7 @@
 """`policyd apply` under a stream of packets: none leaks, none is lost. And what is denied now ends.
 
-`nft -f` with the script of `policyd compile` over a ruleset in force loses packets of allowed connections; so
-this is the command for reloading.
+`nft -f` with the script of `policyd compile` over a ruleset in force loses and leaks packets; so this is the
+command for reloading.
 """
 
 from __future__ import annotations
