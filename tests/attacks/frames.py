@@ -137,9 +137,11 @@ def fragments(packet: bytes, size: int, identity: int) -> tuple[bytes, ...]:
     return tuple(pieces)
 
 
-def arp(operation: int, sender: tuple[bytes, str], target: tuple[bytes, str], rest: bytes) -> bytes:
+def arp(
+    operation: int, sender: tuple[bytes, str], target: tuple[bytes, str], rest: bytes, hardware: int = 1
+) -> bytes:
     """An ARP message, (MAC, address) of each end; `rest` stands where others pad."""
-    body = struct.pack("!HHBBH", 1, IPV4, 6, 4, operation)
+    body = struct.pack("!HHBBH", hardware, IPV4, 6, 4, operation)
     for mac, address in (sender, target):
         body += mac + ip_address(address).packed
     return body + rest

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from policyd.lab.lab import Lab
 from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed
+from policyd.lab.wiring import cluster_route
 from tests.attacks.bed import BRIDGES, NODE_SERVICE, NODES, PODS, TUNNELS, Bed, Spot, Wiring, mac_of
 from tests.cases.form import egress, ingress, pod, pods
 from tests.kernel.ground import nft, services_script
@@ -56,7 +57,7 @@ class LabBed(Bed):
 
     def __init__(self, wiring: Wiring, lab: Lab) -> None:
         _prepare(wiring, lab)
-        super().__init__(wiring, spots_of(wiring, lab), OTHERS)
+        super().__init__(wiring, spots_of(wiring, lab), OTHERS | {n: addresses_of(n) for n in BRIDGES})
         self.lab = lab
 
     def heal(self) -> None:
@@ -141,5 +142,12 @@ def _prepare(wiring: Wiring, lab: Lab) -> None:
                     f"link set {tunnel} up",
                 ]
             )
+    for number in (1, 2):
+        for address in addresses_of(f"bridge{number}"):
+            # As Flannel's bridges and Calico's tunnels have: others reach them, no Node object names them.
+            if wiring == "routed":
+                lab.add_address(f"n{number}", address)
+            else:
+                lab.outside.ip([cluster_route("add", address, f"node{number}", OUTSIDE)])
     for found in lab.pods.values():
         found.namespace.set_sysctls(_BELIEVING)

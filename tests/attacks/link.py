@@ -40,6 +40,8 @@ TYPES = {
 ALL_NODES, ALL_ROUTERS, REPORTS = "ff02::1", "ff02::2", "ff02::16"
 #: Flags of an advertisement: solicited, override.
 SOLICITED, OVERRIDE = 0x40, 0x20
+_IEEE_802 = 6
+_PAD = bytes([0, 0, 1, 4, 0, 0, 0, 0])
 _ROUTER_ALERT = bytes([0, 0, 5, 2, 0, 0, 1, 0])
 
 
@@ -90,6 +92,12 @@ def arp(origin: str, *ears: str, claim: str = "", mac: str = "") -> Shots:
             mark = bed.next_mark()
             body = frames.arp(operation, sender, target, frames.payload(mark))
             yield bed.shot(label, origin, mark, [frames.ether(to, bed.macs[origin], frames.ARP, body)], *ears)
+        if claim or mac:
+            # Who is on Ethernet takes ARP of any IEEE 802 network, too.
+            mark = bed.next_mark()
+            body = frames.arp(2, sender, told, frames.payload(mark), _IEEE_802)
+            frame = frames.ether(bed.macs[listener], bed.macs[origin], frames.ARP, body)
+            yield bed.shot("answer of IEEE 802", origin, mark, [frame], *ears)
 
     return shots
 
@@ -116,8 +124,9 @@ def icmpv6(
     rest: Callable[[Bed, bytes], bytes],
     *ears: str,
     hops: int = 255,
+    hidden: bool = False,
 ) -> Shots:
-    """ICMPv6 of the link to an address, or to a group by the group's MAC."""
+    """ICMPv6 of the link to an address, or to a group by the group's MAC; `hidden` behind other headers."""
 
     def shots(bed: Bed, family: int) -> Iterator[Shot]:
         mark = bed.next_mark()
@@ -125,6 +134,8 @@ def icmpv6(
         built = frames.icmp(source(bed), there, kind, 0, rest(bed, frames.payload(mark)), hops)
         if kind == 143:  # reports come with a router alert (RFC 3810)
             built = frames.with_headers(built, (0, _ROUTER_ALERT))
+        if hidden:
+            built = frames.with_headers(built, (0, _PAD), (60, _PAD))
         if there.startswith("ff"):
             frame = frames.ether(frames.group_mac(there), bed.macs[origin], frames.IPV6, built)
         else:
@@ -176,6 +187,8 @@ def claims(origin: str, claim: str, *ears: str) -> Shots:
         icmpv6(origin, of(origin), of(ears[0]), 136, taken, *ears),
         icmpv6(origin, local(origin), of(ears[0]), 136, taken, *ears),
         icmpv6(origin, of(origin), lambda _: ALL_NODES, 136, taken, *ears),
+        icmpv6(origin, of(origin), of(ears[0]), 136, taken, *ears, hidden=True),
+        icmpv6(origin, of(claim), of(ears[0]), 135, asking, *ears, hidden=True),
         icmpv6(origin, of(claim), of(ears[0]), 135, asking, *ears),
         icmpv6(origin, of(claim), solicited_node(ears[0]), 135, asking, *ears),
     )
@@ -191,6 +204,7 @@ def routers(origin: str, ear: str) -> Shots:
     return together(
         icmpv6(origin, local(origin), lambda _: ALL_NODES, 134, rest, ear),
         icmpv6(origin, local(origin), of(ear), 134, rest, ear),
+        icmpv6(origin, local(origin), lambda _: ALL_NODES, 134, rest, ear, hidden=True),
         icmpv6(origin, of(origin), of(ear), 134, rest, ear),
         icmpv6(origin, local(origin), of(ear), 137, away, ear),
         icmpv6(origin, of(origin), of(ear), 137, away, ear),

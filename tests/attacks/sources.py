@@ -48,6 +48,18 @@ def send_as(origin: str, claim: str | tuple[str, ...], *targets: str, by: str = 
     return shots
 
 
+def from_nobody(origin: str, *targets: str) -> Shots:
+    """A datagram from nobody to the port of DHCP, but of one pod instead of everybody."""
+
+    def shots(bed: Bed, family: int) -> Iterator[Shot]:
+        for target in targets:
+            mark = bed.next_mark()
+            built = frames.udp("0.0.0.0", bed.address(target, 4), (68, 67), frames.payload(mark))
+            yield bed.shot(f"to {target}", origin, mark, [bed.frame(origin, target, built)], target)
+
+    return shots
+
+
 def from_link_local(origin: str, *targets: str) -> Shots:
     """Packets from a pod's own link-local address, which it may use without any privilege."""
 
@@ -87,6 +99,9 @@ ATTACKS = (
         "r6",
         "link-local-to-node",
     ),
+    Attack("link-local to link-local of an isolated pod", "pod", to_link_local("e", "s"), "b6"),
+    Attack("an isolated pod as itself", "pod", send_as("e", "e", "s", "m", "outside", "n1")),
+    Attack("a pod as itself to isolated ones", "pod", send_as("a", "a", "v", "w")),
     Attack("as a friend to an isolated sibling", "raw", send_as("a", "f", "v")),
     Attack("as a friend by the gateway", "raw", send_as("a", "f", "v", by="outside"), BRIDGED),
     Attack("as a friend to an isolated pod of another node", "raw", send_as("a", "f", "w")),
@@ -106,6 +121,9 @@ ATTACKS = (
     Attack("as a pod of another node", "raw", send_as("e", "m", "s", "outside", "n1")),
     Attack("as loopback", "raw", send_as("e", LOOPBACK, "s"), kernel="r6"),
     Attack("as nobody", "raw", send_as("e", NOBODY, "s"), kernel="r4 r6"),
+    Attack("as nobody to the port of DHCP", "raw", from_nobody("e", "s"), "r4 b4", "r4"),
+    Attack("as nobody to the port of DHCP of an isolated pod", "raw", from_nobody("a", "v"), "r4 b4", "r4"),
+    Attack("as a Service", "raw", send_as("e", "service s", "f", "outside", "n1")),
     Attack("as a group", "raw", send_as("e", GROUP, "s"), kernel="r4 r6"),
     Attack("as a link-local of IPv4", "raw", send_as("e", LINK_LOCAL4, "s", "outside", "n1"), "r4 b4"),
     Attack("as an IPv4 address in IPv6", "raw", send_as("e", "mapped", "s"), "r6 b6"),

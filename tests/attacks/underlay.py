@@ -14,17 +14,40 @@ VXLAN_PORT = 8472
 PORTS, PROTOCOLS = (4789, 6081, 51820), (4, 41, 47)
 
 
-def through_tunnel(origin: str, node: str, claim: str, target: str) -> Shots:
-    """A packet from `claim` to a pod of the node, in VXLAN to the node."""
+def through_tunnel(origin: str, node: str, claim: str, target: str, *, at: str = "") -> Shots:
+    """A packet from `claim` to a pod of the node, in VXLAN to the node; `at` another address of the node."""
 
     def shots(bed: Bed, family: int) -> Iterator[Shot]:
         for kind in ("udp", "tcp", "icmp"):
             mark = bed.next_mark()
             inner = packet(bed, kind, bed.address(claim, family), bed.address(target, family), mark)
             inside = frames.ether(bed.tunnels[node, family], b"\x02" + bytes(5), frames.kind_of(inner), inner)
-            ends = bed.address(origin, family), bed.address(node, family)
+            ends = bed.address(origin, family), bed.address(at or node, family)
             outer = frames.udp(*ends, (bed.ports(mark)[0], VXLAN_PORT), frames.vxlan(inside))
             yield bed.shot(kind, origin, mark, [bed.frame(origin, node, outer)], target)
+
+    return shots
+
+
+def in_disguise(origin: str, node: str, claim: str, target: str) -> Shots:
+    """The same in fragments, and behind options or headers."""
+
+    def shots(bed: Bed, family: int) -> Iterator[Shot]:
+        pad = bytes([0, 0, 1, 4, 0, 0, 0, 0])
+        for label in ("fragments", "options", "more options"):
+            mark = bed.next_mark()
+            inner = packet(bed, "udp", bed.address(claim, family), bed.address(target, family), mark)
+            inside = frames.ether(bed.tunnels[node, family], b"\x02" + bytes(5), frames.kind_of(inner), inner)
+            ends = bed.address(origin, family), bed.address(node, family)
+            outer = frames.udp(*ends, (bed.ports(mark)[0], VXLAN_PORT), frames.vxlan(inside))
+            sent: tuple[bytes, ...] = (outer,)
+            if label == "fragments":
+                sent = frames.fragments(outer, 16, mark)
+            elif family == 4:
+                sent = (frames.with_options(outer, b"\x01" * (4 if label == "options" else 40)),)
+            else:
+                sent = (frames.with_headers(outer, *[(60, pad)] * (1 if label == "options" else 8)),)
+            yield bed.shot(label, origin, mark, [bed.frame(origin, node, part) for part in sent], target)
 
     return shots
 
@@ -77,6 +100,14 @@ def to_port(origin: str, target: str, *ports: int) -> Shots:
 ATTACKS = (
     Attack("VXLAN to its own node", "pod", through_tunnel("a", "n1", "r", "v")),
     Attack("VXLAN to another node", "pod", through_tunnel("a", "n2", "f", "w")),
+    Attack(
+        "VXLAN to another address of its own node", "pod", through_tunnel("a", "n1", "r", "v", at="bridge1")
+    ),
+    Attack(
+        "VXLAN to another address of another node", "pod", through_tunnel("a", "n2", "f", "w", at="bridge2")
+    ),
+    Attack("VXLAN in disguise", "raw", in_disguise("a", "n1", "r", "v")),
+    Attack("VXLAN in disguise to another node", "raw", in_disguise("a", "n2", "f", "w")),
     Attack("VXLAN of another node's pod", "pod", through_tunnel("m", "n1", "r", "v")),
     Attack(
         "VXLAN of the outside",
