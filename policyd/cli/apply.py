@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
+from policyd.agent.attachment_watch import read_attachments
 from policyd.agent.claim import claim_node
 from policyd.agent.revoker import Revoker
 from policyd.agent.status import Swap
+from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applied, Applier, replacement
 from policyd.applier.choose import insist, open_backend
 from policyd.cli import terminal
@@ -22,6 +26,8 @@ from policyd.cli.flags import (
 from policyd.cli.loading import load_cluster
 from policyd.cli.nodes import build_warnings, choose_node
 from policyd.cli.parsing import Subparsers, add_command
+from policyd.cluster.events import Upsert, key_of
+from policyd.cluster.state import ClusterState
 from policyd.errors import EnvironmentRefused, Exit, WrongUsage
 from policyd.kube.syntax import printable
 from policyd.obs.metrics import Metrics
@@ -72,10 +78,21 @@ def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
         raise WrongUsage(f"files are named with -f, each with its own:{files}")
     loaded = load_cluster(args)
     node = choose_node(loaded.node, loaded.state)
-    built = build(loaded.state, node, loaded.options)
+    built = build(with_attachments(loaded.state, node), node, loaded.options)
     told = (*loaded.warnings, *build_warnings(loaded.state, built, one_node=True))
     terminal.tell(tuple(dict.fromkeys(told)), colored=terminal.uses_color(args.color, sys.stderr))
     return _try(built) if args.dry_run else _apply(built, cut=args.live_connections == "cut")
+
+
+def with_attachments(state: ClusterState, node: str) -> ClusterState:
+    """The cluster with what this node's links say of its pods, as the agent reads them."""
+    store = ObjectStore(node, asyncio.Event())
+    store.apply([Upsert(key_of(item), item) for item in state.objects()])
+    try:
+        return replace(state, attachments=read_attachments(store.local_pods(), state.attachments))
+    except OSError as error:
+        terminal.say(f"warning: interfaces cannot be read, so pods are not bound to them: {error}")
+        return state
 
 
 async def _try(built: Build) -> int:

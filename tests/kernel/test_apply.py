@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from policyd.cli.apply import with_attachments
 from policyd.cli.frame import run
+from policyd.cluster.state import ClusterState
+from policyd.kube.manifests import load_manifest
 from tests.agent.talk import Echo, Talk
 from tests.cases.form import block, ingress, namespace, pod, pods, policy
 from tests.kernel.stream import Stream
@@ -110,3 +113,12 @@ def test_a_connection_that_is_denied_now_is_ended_and_no_other(
             talk.close()
         for server in servers:
             server.close()
+
+
+def test_it_knows_the_interfaces_of_the_pods_as_the_agent_does(road: Road, tmp_path: Path) -> None:
+    objects, _ = load_manifest(write(tmp_path / "world.json").read_bytes(), "world.json")
+    with road.node.entered():
+        found = with_attachments(ClusterState.of(objects), "n1").attachments.pods
+        nobody = with_attachments(ClusterState.of(objects), "n2").attachments.pods
+    assert (set(found), nobody) == ({"x/a", "x/b"}, {})
+    assert len({attachment.interface for attachment in found.values()}) == 2
