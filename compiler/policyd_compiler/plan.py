@@ -12,16 +12,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
-from policyd_compiler.nft.ast import Chain, ChainName, Hook, Set, Table, VerdictMap
+from policyd_compiler.nft.ast import Chain, ChainName, Counter, Hook, Set, Table, VerdictMap
 from policyd_compiler.nft.commands import ChainRule, Change, add, delete, flush, print_changes
 from policyd_compiler.nft.json_parser import NOT_OURS
 from policyd_compiler.nft.keys import SetName
 from policyd_compiler.nft.printer import print_replace
 
 StepKind: TypeAlias = Literal["replace", "stage", "commit", "sweep"]
-Item: TypeAlias = Set | VerdictMap | Chain
+Item: TypeAlias = Set | VerdictMap | Chain | Counter
 Part = TypeVar("Part", Set, VerdictMap)
-Named = TypeVar("Named", Set, VerdictMap, Chain)
+Named = TypeVar("Named", Set, VerdictMap, Chain, Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ def _stage(actual: Table, desired: Table) -> list[Change]:
     """Add what is new. Chains are declared before anything that names them."""
     chains = _new(actual.chains, desired.chains)
     return [
+        *map(add, _new(actual.counters, desired.counters)),
         *(add(Chain(chain.name)) for chain in chains),
         *(add(_bare(part)) for part in _new(actual.sets, desired.sets)),
         *(add(_bare(part)) for part in _new(actual.maps, desired.maps)),
@@ -157,6 +158,7 @@ def _sweep(actual: Table, desired: Table) -> tuple[list[Change], list[Change]]:
         *(delete("chain", chain.name) for chain in chains),
         *(delete("map", part.name) for part in maps),
         *(delete("set", part.name) for part in _new(desired.sets, actual.sets)),
+        *(delete("counter", part.name) for part in _new(desired.counters, actual.counters)),
     ]
     return emptied, removed
 
@@ -175,6 +177,7 @@ def committed(actual: Table | None, desired: Table) -> Table:
         sets=_beside(actual.sets, desired.sets),
         maps=_beside(actual.maps, desired.maps),
         chains=_beside(actual.chains, desired.chains),
+        counters=_beside(actual.counters, desired.counters),
     )
 
 
@@ -182,6 +185,7 @@ def differences(actual: Table, wanted: Table) -> tuple[str, ...]:
     """What somebody changed in a table, one sentence for each set, map and chain."""
     found: list[str] = []
     pairs: tuple[tuple[str, tuple[Item, ...], tuple[Item, ...]], ...] = (
+        ("counter", actual.counters, wanted.counters),
         ("set", actual.sets, wanted.sets),
         ("map", actual.maps, wanted.maps),
         ("chain", actual.chains, wanted.chains),
@@ -194,9 +198,13 @@ def differences(actual: Table, wanted: Table) -> tuple[str, ...]:
         found.extend(
             f"{kind} {item.name} was changed{_foreign_rule(by_name[item.name])}"
             for item in right
-            if item.name in by_name and replace(by_name[item.name], notes=()) != replace(item, notes=())
+            if item.name in by_name and _without_notes(by_name[item.name]) != _without_notes(item)
         )
     return tuple(found)
+
+
+def _without_notes(item: Item) -> Item:
+    return item if isinstance(item, Counter) else replace(item, notes=())
 
 
 def _foreign_rule(item: Item) -> str:

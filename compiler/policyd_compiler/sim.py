@@ -14,9 +14,11 @@ from policyd_compiler.errors import CompilerBug
 from policyd_compiler.nft.ast import (
     Accept,
     ChainName,
+    Continue,
     Drop,
     Goto,
     Jump,
+    Limit,
     Reject,
     Return,
     Rule,
@@ -92,8 +94,6 @@ class Simulator:
     ) -> tuple[Outcome | None, ChainName | None]:
         """The outcome of a chain's rules, or the chain that a `goto` leads to."""
         for rule in rules:
-            if not all(holds(match, packet, self._has) for match in rule.matches):
-                continue
             verdict = self._verdict(rule, packet)
             if verdict is None:
                 continue
@@ -103,6 +103,8 @@ class Simulator:
                     return "accept", None
                 case Drop() | Reject():
                     return "drop", None
+                case Continue():
+                    continue
                 case Return():
                     return None, None
                 case Goto(chain):
@@ -116,7 +118,9 @@ class Simulator:
         return None, None
 
     def _verdict(self, rule: Rule, packet: Packet) -> Verdict | None:
-        """The rule's verdict; None where a map has no element for the packet."""
+        """The rule's verdict; None where it does not match, or a map has no element for the packet."""
+        if not all(holds(match, packet, self._has) for match in rule.matches) or _is_over_limit(rule):
+            return None
         if not isinstance(rule.action, Vmap):
             return rule.action
         key = rule.action.field.row.read(packet)
@@ -124,6 +128,11 @@ class Simulator:
 
     def _has(self, name: SetName, key: Key) -> bool:
         return self._sets[name].has(key)
+
+
+def _is_over_limit(rule: Rule) -> bool:
+    """Whether a rule is for packets beyond a rate: the one packet of a simulation is within all."""
+    return any(isinstance(statement, Limit) and statement.over for statement in rule.statements)
 
 
 def _found(rule: Rule, verdict: Verdict) -> str:

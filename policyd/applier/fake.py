@@ -22,7 +22,7 @@ from policyd.applier.fake_table import (
     Refusal,
     check_length,
 )
-from policyd_compiler.nft.ast import Chain, Set, TableFamily, VerdictMap
+from policyd_compiler.nft.ast import Chain, Counter, Set, TableFamily, VerdictMap
 from policyd_compiler.nft.commands import WholeTable
 from policyd_compiler.nft.json_printer import print_replace_json
 from policyd_compiler.nft.parser import ParseError, Statement, parse_script
@@ -131,7 +131,7 @@ def _check_text(statement: Statement, script: str) -> None:
     """What nft refuses before it looks at what there is."""
     names: list[str] = [statement.table]
     match statement.change.verb, statement.change.part:
-        case "add", Chain(name) | Set(name) | VerdictMap(name):
+        case "add", Chain(name) | Set(name) | VerdictMap(name) | Counter(name):
             names.append(name)
         case "add", WholeTable(comment) if len(comment.encode()) > MAX_COMMENT_BYTES:
             raise _refused(LONG_COMMENT, statement.line, script)

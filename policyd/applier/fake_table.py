@@ -15,6 +15,9 @@ from policyd_compiler.nft.ast import (
     Action,
     Chain,
     ChainName,
+    Counter,
+    CounterName,
+    CounterRef,
     Goto,
     Jump,
     Reject,
@@ -73,13 +76,14 @@ class FakeTable:
     comment: str = ""
     chains: dict[ChainName, Chain] = field(default_factory=dict)
     parts: dict[SetName, FakePart] = field(default_factory=dict)
+    counters: set[CounterName] = field(default_factory=set)
 
     def copy(self) -> FakeTable:
         """A table that changes without this one."""
         parts = {
             name: FakePart(part.declared, part.room, dict(part.elements)) for name, part in self.parts.items()
         }
-        return FakeTable(self.family, self.comment, dict(self.chains), parts)
+        return FakeTable(self.family, self.comment, dict(self.chains), parts, set(self.counters))
 
     def commit(self) -> None:
         """End a transaction: a size that was declared anew counts from the next one on."""
@@ -104,6 +108,7 @@ class FakeTable:
             chains=tuple(chain for _, chain in sorted(self.chains.items())),
             comment=self.comment,
             family=self.family,
+            counters=tuple(map(Counter, sorted(self.counters))),
         )
 
     def too_deep(self) -> bool:
@@ -119,11 +124,16 @@ class FakeTable:
                 open_ends.extend((target, level + 1) for target in self._next(self.chains[name]))
         return False
 
-    def change(self, change: Change) -> None:
+    def change(self, change: Change) -> None:  # noqa: C901, PLR0912 one case for each change
         """Do what a change says. Who holds the tables adds and removes them."""
         match change.verb, change.part:
             case "add", Chain() as chain:
                 self._add_chain(chain)
+            case "add", Counter(name):
+                check_length(name)
+                self.counters.add(name)
+            case "delete", Named("counter", name):
+                self._delete_counter(CounterName(name))
             case "add", ChainRule(name, rule):
                 self._add_rule(name, rule)
             case "add", (Set() | VerdictMap()) as part:
@@ -186,6 +196,8 @@ class FakeTable:
             if asked.declared.key is not key:
                 raise Refusal("datatype mismatch")
         chain = self._chain(name)
+        if any(counter not in self.counters for counter in _counters(rule)):
+            raise Refusal(ABSENT)
         self._check_targets((rule.action,))
         self.chains[name] = replace(chain, rules=(*chain.rules, rule))
 
@@ -246,6 +258,17 @@ class FakeTable:
         ):
             raise Refusal(BUSY)
         del self.parts[name]
+
+    def _delete_counter(self, name: CounterName) -> None:
+        if name not in self.counters:
+            raise Refusal(ABSENT)
+        if any(name in _counters(rule) for chain in self.chains.values() for rule in chain.rules):
+            raise Refusal(BUSY)
+        self.counters.remove(name)
+
+
+def _counters(rule: Rule) -> list[CounterName]:
+    return [statement.name for statement in rule.statements if isinstance(statement, CounterRef)]
 
 
 def _lookups(rule: Rule) -> Iterator[tuple[Match | Action, SetName, KeyType | None]]:

@@ -6,16 +6,25 @@ from hypothesis import strategies as st
 
 from policyd_compiler.nft.ast import (
     Accept,
+    Action,
     Chain,
     ChainName,
+    Continue,
+    Counter,
+    CounterName,
+    CounterRef,
     Drop,
     Goto,
     Hook,
     Jump,
+    Limit,
+    LimitUnit,
+    Log,
     Reject,
     Return,
     Rule,
     Set,
+    Statement,
     Verdict,
     VerdictMap,
     Vmap,
@@ -161,13 +170,34 @@ def rights(field: Field) -> st.SearchStrategy[Right]:
 comments = st.sampled_from(["", "", "generation 7", "a note: with 'quotes', commas; and braces {}"])
 
 
+counter_names = st.sampled_from([CounterName(name) for name in ("n1", "n2", "n3")])
+units: st.SearchStrategy[LimitUnit] = st.sampled_from(["second", "minute", "hour", "day"])
+logs = st.sampled_from(
+    [
+        Log(),
+        Log("denied: "),
+        Log("denied shop/web", 7),
+        Log(group=0),
+        Log("x", 9, 128, 1),
+        Log(group=1, snaplen=64),
+    ]
+)
+statements: st.SearchStrategy[Statement] = st.one_of(
+    st.builds(CounterRef, counter_names),
+    logs,
+    st.builds(Limit, st.integers(1, 1000), units, st.sampled_from([1, 5, 20]), st.booleans()),
+)
+
+
 @st.composite
 def rules(draw: st.DrawFn) -> Rule:
     """A rule with one match at most."""
     family = draw(families)
     some = draw(st.lists(matches(family), max_size=1))
+    done = draw(st.lists(statements, max_size=2))
     vmaps = st.builds(Vmap, sides.map(lambda side: address_field(family, side)), set_names)
-    return Rule(draw(st.one_of(verdicts, st.just(Reject()), vmaps)), tuple(some), draw(comments))
+    actions: st.SearchStrategy[Action] = st.one_of(verdicts, st.just(Reject()), st.just(Continue()), vmaps)
+    return Rule(draw(actions), tuple(some), draw(comments), tuple(done))
 
 
 @st.composite
@@ -220,18 +250,25 @@ def some_set() -> st.SearchStrategy[Change]:
     )
 
 
+some_counter: st.SearchStrategy[Change] = st.one_of(
+    st.builds(Counter, counter_names).map(add), st.builds(delete, st.just("counter"), counter_names)
+)
 some_table: st.SearchStrategy[Change] = st.one_of(
     st.builds(WholeTable, st.sampled_from(["", "a comment"])).map(add),
     st.just(Change("delete", WholeTable())),
 )
 changes = st.integers(0, 19).flatmap(
-    lambda dice: some_table if dice == 0 else some_chain() if dice < 10 else some_set()
+    lambda dice: (
+        some_table if dice == 0 else some_counter if dice == 1 else some_chain() if dice < 10 else some_set()
+    )
 )
 scripts = st.lists(changes, min_size=1, max_size=3)
 
 #: What the commands meet first: something to add to, to refer to, to delete, and to be held by.
 FOUNDATION: tuple[Change, ...] = (
     add(WholeTable()),
+    add(Counter(CounterName("n1"))),
+    add(Counter(CounterName("n2"))),
     add(Chain(ChainName("forward"), hook=Hook("forward", -10))),
     *(add(Chain(ChainName(name))) for name in ("a", "b", "c")),
     *(

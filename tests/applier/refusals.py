@@ -18,6 +18,8 @@ add map inet t m { type ipv4_addr : verdict; elements = { 10.0.0.1 : goto a, 10.
 add rule inet t forward ip saddr vmap @m
 add rule inet t forward ip saddr @s jump b
 add rule inet t loop jump loop
+add counter inet t hits
+add rule inet t b counter name "hits" continue
 """
 
 _ABSENT = "No such file or directory"
@@ -72,6 +74,11 @@ REFUSALS = (
     Refused("a rule of the other family", "add rule inet t a ip6 saddr @s drop", "datatype mismatch"),
     Refused("a rule of another type", "add rule inet t a iifname @s drop", "datatype mismatch"),
     Refused("a set as a map", "add rule inet t a ip saddr vmap @s", "Expression is not a map"),
+    Refused("a rule that counts in no counter", 'add rule inet t a counter name "none" drop', _ABSENT),
+    Refused("a counter in no table", "add counter inet u c", _ABSENT),
+    Refused("a long name of a counter", f"add counter inet t {_LONG}", "Numerical result out of range"),
+    Refused("no counter to delete", "delete counter inet t none", _ABSENT),
+    Refused("a counter that a rule needs", "delete counter inet t hits", _BUSY),
     Refused("a jump to no chain", "add table inet t\nadd rule inet t a jump none", _ABSENT, 2),
     Refused("a jump to a base chain", "add rule inet t a jump forward", _UNSUPPORTED),
     Refused("a goto to a base chain", "add rule inet t a goto forward", _UNSUPPORTED),

@@ -17,9 +17,15 @@ from policyd_compiler.nft.ast import (
     Accept,
     Chain,
     ChainName,
+    Continue,
+    Counter,
+    CounterName,
+    CounterRef,
     Drop,
     Goto,
     Hook,
+    Limit,
+    Log,
     Rule,
     Set,
     Table,
@@ -36,11 +42,12 @@ from policyd_compiler.nft.commands import (
     flush,
     print_changes,
 )
-from policyd_compiler.nft.expressions import Field, InSet, Match
+from policyd_compiler.nft.expressions import Field, InSet, Match, Numbers, Prefix
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.keys import KeyType, SetName
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
+from policyd_compiler.plan import plan
 from tests.applier.refusals import FOUNDATION, REFUSALS, Refused
 from tests.routes import compile_world
 from tests.strategies.worlds import worlds
@@ -100,6 +107,34 @@ async def test_every_command_is_done(nft: Nft) -> None:
     for commands, expected in (*(((command,), table) for command, table in steps), *more):
         await nft.run(print_changes("t", commands))
         assert expected == await content(nft)
+
+
+async def test_what_rules_do_beside_their_verdict_comes_back(nft: Nft) -> None:
+    """In the order in which it is done, with counters by their names, whatever they have counted."""
+    hits, denied = CounterName("hits"), CounterName("in4-denied.shop/web")
+    matches = (Match(Field.IP_SADDR, Prefix(V4, 8)), Match(Field.TCP_DPORT, Numbers(((80, 80),))))
+    rules = (
+        Rule(Continue(), statements=(CounterRef(hits),)),
+        Rule(Drop(), matches, "denied", (CounterRef(denied), Limit(10, "second"), Log("denied: ", 7))),
+        Rule(Continue(), matches, statements=(Limit(1, "minute", burst=20, over=True), Log())),
+        Rule(Accept(), matches[1:], statements=(Log("shop/web", 3, snaplen=128, queue_threshold=1),)),
+        Rule(Vmap(Field.IP_SADDR, WAYS), statements=(CounterRef(hits), Log(group=0))),
+        Rule(Drop(), statements=(Limit(100, "hour", burst=1), Limit(1000, "day", burst=7, over=True))),
+    )
+    table = Table(
+        "t",
+        maps=(VerdictMap(WAYS, KeyType.V4, ((V4, Drop()),)),),
+        chains=(replace(FORWARD, rules=rules),),
+        counters=(Counter(hits), Counter(denied)),
+    )
+    for _ in range(2):
+        await nft.run(print_replace(table))
+        assert table == await content(nft)
+    fewer = replace(table, chains=(replace(FORWARD, rules=rules[1:4]),), maps=(), counters=table.counters[1:])
+    for wanted, held in ((fewer, table), (table, fewer)):
+        for step in plan(held, wanted).steps:
+            await nft.run(step.script)
+        assert wanted == await content(nft)
 
 
 async def test_size_changes_where_one_is_given(nft: Nft) -> None:

@@ -51,8 +51,8 @@ APPLIER = (
         "elements are not compared with what was applied",
         "DESIGN: drift",
         "compiler/policyd_compiler/plan.py",
-        "            if item.name in by_name and replace(",
-        "            if isinstance(item, Chain) and item.name in by_name and replace(",
+        "            if item.name in by_name and _without_notes(",
+        "            if isinstance(item, Chain) and item.name in by_name and _without_notes(",
         f"{DRIFT}[an element less-program]",
     ),
     Fault(

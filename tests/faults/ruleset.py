@@ -326,4 +326,47 @@ HOOKS = (
     ),
 )
 
-RULESET = (*TIERS, *CLASS_FAULTS, *SHARING, *HOOKS)
+EXPRESSIONS = (
+    Fault(
+        "a packet without a field is unequal to everything",
+        "DESIGN: nft's meaning",
+        f"{COMPILER}/nft/matches.py",
+        "    if value is None:\n        return False\n",
+        "    if value is None:\n        return match.negated\n",
+        f"{UNIT}/test_expressions.py::test_a_packet_without_the_field_matches_neither",
+    ),
+    Fault(
+        "ARP behind a tag is taken for ARP",
+        "NP-160",
+        f"{COMPILER}/nft/expressions.py",
+        "read(packet.arp) if packet.arp is not None and packet.vlan is None else None",
+        "read(packet.arp) if packet.arp is not None else None",
+        f"{UNIT}/test_expressions.py::test_what_a_packet_has_of_a_field",
+    ),
+    Fault(
+        "a match is printed that nft lists otherwise",
+        "DESIGN: drift",
+        f"{COMPILER}/nft/matches.py",
+        "            if _is_implied(match, later) or _is_behind(match, later):\n",
+        "            if _is_behind(match, later):\n",
+        f"{UNIT}/test_expressions.py::test_what_nft_lists_otherwise_is_not_printed",
+    ),
+    Fault(
+        "a match behind a statement is read as one before it",
+        "DESIGN: drift",
+        f"{COMPILER}/nft/json_rules.py",
+        "    *before, last = expressions\n",
+        '    *before, last = sorted(expressions, key=lambda one: "match" not in one)\n',
+        f"{UNIT}/test_expressions.py::test_a_match_behind_a_statement_is_not_ours",
+    ),
+    Fault(
+        "a table of the other family is taken for ours",
+        "NP-160",
+        f"{COMPILER}/nft/json_parser.py",
+        'if value.get("family") != self._family or table != self._name:',
+        "if table != self._name:",
+        f"{UNIT}/test_no_listing.py::test_a_table_of_another_family_is_another",
+    ),
+)
+
+RULESET = (*TIERS, *CLASS_FAULTS, *SHARING, *HOOKS, *EXPRESSIONS)

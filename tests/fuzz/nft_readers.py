@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from policyd.agent.state import BadState, load_state
 from policyd.applier.backend import NftRefused, read_errors, says_absent
 from policyd.applier.fake import FakeNft
-from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.ast import (
+    Continue,
+    Counter,
+    CounterName,
+    CounterRef,
+    Limit,
+    Log,
+    Rule,
+    Table,
+    TableFamily,
+)
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
 from policyd_compiler.nft.parser import parse_replace
 from policyd_compiler.nft.printer import print_replace, print_table
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.options import Options
 from policyd_compiler.plan import differences, plan
+from tests.applier.expressions import every_rule, table
 from tests.fuzz.mutations import JSON, WORDS
 from tests.fuzz.readers import OBJECTS
 from tests.fuzz.target import Target
@@ -49,11 +61,18 @@ def tables() -> tuple[Table, ...]:
     return tuple(stamp(compile_world(world, "n1", options).table, 7) for world, options in worlds)
 
 
-def listing(table: Table) -> bytes:
+def everything(family: TableFamily) -> Table:
+    """A table of ours in name, with every expression and statement that there is."""
+    done = (CounterRef(CounterName("hits")), Limit(10, "second"), Log("denied: ", 7, 64, 1))
+    rules = [*every_rule(family), Rule(Continue(), statements=done)]
+    return replace(table(family, rules), name=tables()[0].name, counters=(Counter(CounterName("hits")),))
+
+
+def listing(held: Table) -> bytes:
     """What nft would list."""
     nft = FakeNft()
-    asyncio.run(nft.run(print_replace(table)))
-    text = asyncio.run(nft.list_table(table.name))
+    asyncio.run(nft.run(print_replace(held)))
+    text = asyncio.run(nft.list_table(held.name, held.family))
     assert text is not None
     return text.encode()
 
@@ -79,7 +98,7 @@ def listing_reader(_directory: Path) -> Target:
             return "no table"
         return (*differences(actual, wanted), "as wanted")[0]
 
-    return Target("listing", read, tuple(map(listing, tables())), JSON)
+    return Target("listing", read, tuple(map(listing, (*tables(), everything("inet")))), JSON)
 
 
 def error_reader(_directory: Path) -> Target:
@@ -101,6 +120,7 @@ def script_reader(_directory: Path) -> Target:
     first, second, _ = tables()
     foundation = FakeNft()
     asyncio.run(foundation.run(print_replace(first)))
+    whole = print_replace(second).encode()
     steps = [step.script.encode() for step in plan(first, stamp(second, 8)).steps]
 
     def read(text: bytes) -> str:
@@ -111,7 +131,10 @@ def script_reader(_directory: Path) -> Target:
         return "done"
 
     return Target(
-        "script", read, (*steps, print_table(second).encode(), print_replace(second).encode()), WORDS
+        "script",
+        read,
+        (*steps, *(print_table(one).encode() for one in (second, everything("bridge"))), whole),
+        WORDS,
     )
 
 

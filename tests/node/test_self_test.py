@@ -12,7 +12,7 @@ from policyd.applier.fake import FakeNft
 from policyd.applier.program import NftProgram
 from policyd.lab.namespace import Namespace
 from policyd.node.self_test import TABLE, refusal, script, table
-from policyd_compiler.nft.ast import Action, Rule, Set, VerdictMap, Vmap
+from policyd_compiler.nft.ast import Action, Continue, Rule, Set, VerdictMap, Vmap
 from policyd_compiler.nft.expressions import Field, Right
 from policyd_compiler.options import Options
 from tests.golden.golden import cases
@@ -50,7 +50,9 @@ def expressions(rule: Rule) -> Iterator[tuple[Field, type[Right] | type[Action],
 def test_every_verdict_of_the_compiler_is_in_it() -> None:
     said = {type(rule.action) for options in (DROP, REJECT) for rule in rules(options)}
     elements = {type(v) for options in (DROP, REJECT) for m in table(options).maps for _, v in m.elements}
-    assert said | elements >= {*get_args(Action)}
+    emitted = {type(r.action) for case in cases() for c in case.table(case.node).chains for r in c.rules}
+    assert said | elements >= emitted
+    assert emitted == {*get_args(Action)} - {Continue}
 
 
 def rules(options: Options) -> list[Rule]:

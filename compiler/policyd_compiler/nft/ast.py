@@ -15,6 +15,8 @@ from policyd_compiler.nft.keys import Key, KeyType, SetName
 from policyd_compiler.nft.packet import HookName
 
 ChainName = NewType("ChainName", str)
+CounterName = NewType("CounterName", str)
+LimitUnit: TypeAlias = Literal["second", "minute", "hour", "day"]
 
 #: Where the table's packets come from: IPv4 and IPv6 as they are routed, or frames as a bridge forwards them.
 TableFamily: TypeAlias = Literal["inet", "bridge"]
@@ -57,7 +59,49 @@ class Goto:
     chain: ChainName
 
 
-Verdict: TypeAlias = Accept | Drop | Reject | Return | Jump | Goto
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Go on with the next rule: of a rule that only counts or logs."""
+
+
+Verdict: TypeAlias = Accept | Drop | Reject | Return | Jump | Goto | Continue
+
+
+# --- statements ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CounterRef:
+    """Count the packet in a named counter of the table."""
+
+    name: CounterName
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Tell of the packet: whoever listens to a group of nfnetlink_log, or without one the kernel's log.
+
+    `snaplen`: bytes of the packet that are sent; `queue_threshold`: packets that are sent together. 0: as the
+    kernel has it. The kernel keeps 127 bytes of a prefix.
+    """
+
+    prefix: str = ""
+    group: int | None = None
+    snaplen: int = 0
+    queue_threshold: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Go on within a rate, or with `over` beyond it; otherwise the next rule. One bucket for each rule."""
+
+    rate: int
+    per: LimitUnit
+    burst: int = 5
+    over: bool = False
+
+
+Statement: TypeAlias = CounterRef | Log | Limit
 
 
 # --- rules, chains, sets, tables -----------------------------------------------------------------------
@@ -76,11 +120,15 @@ Action: TypeAlias = Verdict | Vmap
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """All matches must hold, then the action. `comment` is kept by the kernel: at most 128 bytes of UTF-8."""
+    """All matches must hold, then the statements are done in turn, then the action.
+
+    `comment` is kept by the kernel: at most 128 bytes of UTF-8.
+    """
 
     action: Action
     matches: tuple[Match, ...] = ()
     comment: str = ""
+    statements: tuple[Statement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +178,15 @@ class VerdictMap:
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """A named counter. What it counted is the kernel's, and no part of a ruleset."""
+
+    name: CounterName
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """A table: sets, maps and chains sorted by name, base chains among them. In family inet if not said.
+    """A table: sets, maps, chains and counters, each sorted by name; base chains are among the chains.
 
     `comment` is the kernel's table comment; the agent writes its generation there.
     """
@@ -143,3 +198,4 @@ class Table:
     comment: str = ""
     notes: tuple[str, ...] = ()
     family: TableFamily = "inet"
+    counters: tuple[Counter, ...] = ()

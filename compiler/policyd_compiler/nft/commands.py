@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from policyd_compiler.errors import CompilerBug
-from policyd_compiler.nft.ast import Chain, ChainName, Rule, Set, TableFamily, VerdictMap
+from policyd_compiler.nft.ast import Chain, ChainName, Counter, Rule, Set, TableFamily, VerdictMap
 from policyd_compiler.nft.keys import TYPEOF, Key, KeyType, SetName, print_key
 from policyd_compiler.nft.printer import PER_LINE, element_lines, print_hook, print_rule, quote
 
 Verb: TypeAlias = Literal["add", "flush", "delete"]
-PartKind: TypeAlias = Literal["chain", "set", "map"]
+PartKind: TypeAlias = Literal["chain", "set", "map", "counter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Named:
     name: str
 
 
-Part: TypeAlias = WholeTable | Chain | ChainRule | Set | VerdictMap | Elements | Named
+Addable: TypeAlias = WholeTable | Counter | Chain | ChainRule | Set | VerdictMap
+Part: TypeAlias = Addable | Elements | Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Change:
     part: Part
 
 
-def add(part: WholeTable | Chain | ChainRule | Set | VerdictMap) -> Change:
+def add(part: Addable) -> Change:
     """Add a part.
 
     A chain is added without rules; one of its name is left as it is. A set or map comes with its elements,
@@ -109,9 +110,11 @@ def _line(table: str, change: Change) -> str:
             return f"delete table {table}"
         case "add", Chain(name, (), hook):
             return f"add chain {table} {name}" + (f" {{ {print_hook(hook)} }}" if hook else "")
+        case "add", Counter(name):
+            return f"add counter {table} {name}"
         case "add", ChainRule(name, rule):
             return f"add rule {table} {name} {print_rule(rule)}"
-        case ("flush" | "delete") as verb, Named(kind, name):
+        case ("flush" | "delete") as verb, Named(kind, name) if (verb, kind) != ("flush", "counter"):
             return f"{verb} {kind} {table} {name}"
         case verb, part:
             raise CompilerBug(f"nothing to {verb}: {part}")

@@ -14,6 +14,8 @@ from typing import Any, cast, get_args
 from policyd_compiler.nft.ast import (
     Chain,
     ChainName,
+    Counter,
+    CounterName,
     Drop,
     Hook,
     Rule,
@@ -83,6 +85,7 @@ class _Reader:
         self._family = family
         self._seen = False
         self._comment = ""
+        self._counters: list[Counter] = []
         self._sets: list[Set] = []
         self._maps: list[VerdictMap] = []
         self._hooks: dict[ChainName, Hook | None] = {}
@@ -98,6 +101,7 @@ class _Reader:
             return
         readers: dict[str, Callable[[dict[str, Any]], None]] = {
             "table": self._read_table,
+            "counter": self._read_counter,
             "set": self._read_set,
             "map": self._read_map,
             "chain": self._read_chain,
@@ -128,6 +132,7 @@ class _Reader:
             chains=tuple(sorted(chains, key=lambda chain: chain.name)),
             comment=self._comment,
             family=self._family,
+            counters=tuple(sorted(self._counters, key=lambda counter: counter.name)),
         )
 
     def _read_table(self, value: dict[str, Any]) -> None:
@@ -159,6 +164,10 @@ class _Reader:
             # It stands for itself, and is like no rule of ours: its chain differs, and can be mended.
             rule = Rule(Drop(), comment=f"{NOT_OURS}{error}")
         self._rules.setdefault(ChainName(value["chain"]), []).append(rule)
+
+    def _read_counter(self, value: dict[str, Any]) -> None:
+        only(value, _PLACE | {"packets", "bytes"})
+        self._counters.append(Counter(CounterName(value["name"])))
 
     def _read_set(self, value: dict[str, Any]) -> None:
         only(value, _SET_KEYS)

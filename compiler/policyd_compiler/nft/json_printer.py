@@ -13,13 +13,18 @@ from policyd_compiler.nft.ast import (
     Accept,
     Action,
     Chain,
+    Continue,
+    CounterRef,
     Drop,
     Goto,
     Jump,
+    Limit,
+    Log,
     Reject,
     Return,
     Rule,
     Set,
+    Statement,
     Table,
     Verdict,
     VerdictMap,
@@ -42,6 +47,7 @@ def _commands(table: Table) -> Iterator[Json]:
     yield {"delete": {"table": name}}
     yield _add("table", {**name, **comment})
     place: dict[str, Json] = {"family": table.family, "table": table.name}
+    yield from (_add("counter", {**place, "name": counter.name}) for counter in table.counters)
     # A chain must be known before a map element or a rule names it.
     for chain in table.chains:
         yield _add("chain", {**place, **_chain(chain)})
@@ -86,9 +92,27 @@ def _set(part: Set | VerdictMap) -> dict[str, Json]:
 
 
 def _rule(rule: Rule) -> dict[str, Json]:
-    expressions: list[Json] = [*map(match_json, rule.matches), _action(rule.action)]
+    statements = map(_statement, rule.statements)
+    expressions: list[Json] = [*map(match_json, rule.matches), *statements, _action(rule.action)]
     comment: dict[str, Json] = {"comment": rule.comment} if rule.comment else {}
     return {"expr": expressions, **comment}
+
+
+def _statement(statement: Statement) -> Json:
+    match statement:
+        case CounterRef(name):
+            return {"counter": name}
+        case Log(prefix, group, snaplen, threshold):
+            log: dict[str, Json] = {"prefix": prefix} if prefix else {}
+            log |= {} if group is None else {"group": group}
+            log |= {"snaplen": snaplen} if snaplen else {}
+            log |= {"queue-threshold": threshold} if threshold else {}
+            return {"log": log or None}
+        case Limit(rate, per, burst, over):
+            limit: dict[str, Json] = {"rate": rate, "burst": burst, "per": per}
+            return {"limit": {**limit, "inv": True} if over else limit}
+        case _:
+            assert_never(statement)
 
 
 def _action(action: Action) -> Json:
@@ -109,6 +133,8 @@ def _verdict(verdict: Verdict) -> Json:
             return {"drop": None}
         case Return():
             return {"return": None}
+        case Continue():
+            return {"continue": None}
         case Jump(chain):
             return {"jump": {"target": chain}}
         case Goto(chain):

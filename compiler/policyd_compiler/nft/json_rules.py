@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from policyd_compiler.nft.ast import (
     Accept,
     Action,
     ChainName,
+    Continue,
+    CounterName,
+    CounterRef,
     Drop,
     Goto,
     Jump,
+    Limit,
+    LimitUnit,
+    Log,
     Reject,
     Return,
     Rule,
+    Statement,
     Verdict,
     Vmap,
 )
@@ -34,11 +41,13 @@ def only(value: dict[str, Any], allowed: set[str]) -> None:
 
 
 def read_rule(expressions: list[dict[str, Any]], comment: str) -> Rule:
-    """A rule from its list of statements: matches, and one verdict at the end."""
+    """A rule from its list of expressions: matches, then statements, and one verdict at the end."""
     if not expressions:
         raise NotOurs("a rule without a verdict")
-    matches = tuple(_read_match(expression) for expression in expressions[:-1])
-    return Rule(_read_action(expressions[-1]), matches, comment)
+    *before, last = expressions
+    count = next((at for at, expression in enumerate(before) if "match" not in expression), len(before))
+    matches = tuple(map(_read_match, before[:count]))
+    return Rule(_read_action(last), matches, comment, tuple(map(_read_statement, before[count:])))
 
 
 def read_verdict(value: dict[str, Any]) -> Verdict:
@@ -50,6 +59,8 @@ def read_verdict(value: dict[str, Any]) -> Verdict:
             return Drop()
         case {"return": None} if len(value) == 1:
             return Return()
+        case {"continue": None} if len(value) == 1:
+            return Continue()
         case {"jump": {"target": str(chain)}} if len(value) == 1:
             return Jump(ChainName(chain))
         case {"goto": {"target": str(chain)}} if len(value) == 1:
@@ -71,6 +82,24 @@ def _read_action(value: dict[str, Any]) -> Action:
             return Vmap(field, SetName(data[1:]))
         case _:
             return read_verdict(value)
+
+
+def _read_statement(value: dict[str, Any]) -> Statement:
+    match value:
+        case {"counter": str(name), **rest} if not rest:
+            return CounterRef(CounterName(name))
+        case {"log": None, **rest} if not rest:
+            return Log()
+        case {"log": dict(log), **rest} if not rest:
+            only(log, {"prefix", "group", "snaplen", "queue-threshold"})
+            group = log.get("group")
+            sizes = (int(log.get(key, 0)) for key in ("snaplen", "queue-threshold"))
+            return Log(str(log.get("prefix", "")), None if group is None else int(group), *sizes)
+        case {"limit": dict(limit), **rest} if not rest and limit.get("per") in get_args(LimitUnit):
+            only(limit, {"rate", "burst", "per", "inv"})
+            return Limit(int(limit["rate"]), limit["per"], int(limit["burst"]), limit.get("inv") is True)
+        case _:
+            raise NotOurs(json.dumps(value))
 
 
 def _read_match(value: dict[str, Any]) -> Match:

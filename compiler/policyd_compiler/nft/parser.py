@@ -13,6 +13,8 @@ from typing import cast, get_args
 from policyd_compiler.nft.ast import (
     Chain,
     ChainName,
+    Counter,
+    CounterName,
     Hook,
     Rule,
     Set,
@@ -120,6 +122,8 @@ def _change(tokens: Tokens, verb: str, what: str) -> Change:
         case "add", "chain":
             name = ChainName(word(tokens))
             return add(Chain(name, hook=_hook_block(tokens) if tokens.peek() == "{" else None))
+        case "add", "counter":
+            return add(Counter(CounterName(word(tokens))))
         case "add", "rule":
             return add(ChainRule(ChainName(word(tokens)), parse_rule(tokens)))
         case "add", ("set" | "map"):
@@ -128,7 +132,7 @@ def _change(tokens: Tokens, verb: str, what: str) -> Change:
             return Change("delete", _elements_to_delete(tokens))
         case "flush", ("chain" | "set" | "map"):
             return flush(what, word(tokens))
-        case "delete", ("chain" | "set" | "map"):
+        case "delete", ("chain" | "set" | "map" | "counter"):
             return delete(what, word(tokens))
         case _:
             raise tokens.error(f"no command of ours: {verb} {what}")
@@ -176,6 +180,7 @@ class _Block:
         self.family = family
         self.name = name
         self.comment = ""
+        self.counters: list[tuple[int, Counter]] = []
         self.parts: list[tuple[int, Set | VerdictMap]] = []
         self.chains: dict[ChainName, tuple[int, Chain]] = {}
         self.rules: list[tuple[int, ChainName, Rule]] = []
@@ -190,11 +195,14 @@ class _Block:
             comment=self.comment,
             notes=notes,
             family=self.family,
+            counters=tuple(counter for _, counter in self.counters),
         )
 
     def statements(self) -> Iterator[Statement]:
         """What nft makes of the block: chains first, so that elements and rules may name them."""
         yield self._statement(self.line, WholeTable(self.comment))
+        for line, counter in self.counters:
+            yield self._statement(line, counter)
         for line, chain in self.chains.values():
             yield self._statement(line, Chain(chain.name, hook=chain.hook))
         for line, part in self.parts:
@@ -202,7 +210,9 @@ class _Block:
         for line, chain_name, rule in self.rules:
             yield self._statement(line, ChainRule(chain_name, rule))
 
-    def _statement(self, line: int, part: WholeTable | Chain | ChainRule | Set | VerdictMap) -> Statement:
+    def _statement(
+        self, line: int, part: WholeTable | Counter | Chain | ChainRule | Set | VerdictMap
+    ) -> Statement:
         return Statement(line, self.family, self.name, add(part))
 
 
@@ -217,6 +227,9 @@ def _block(tokens: Tokens) -> _Block:
         match what:
             case "comment":
                 block.comment = unquote(tokens)
+            case "counter":
+                block.counters.append((line, Counter(CounterName(word(tokens)))))
+                tokens.expect("{", "}")
             case "set" | "map":
                 block.parts.append((line, _part(tokens, what, tokens.notes())))
             case "chain":

@@ -16,14 +16,19 @@ from policyd_compiler.nft.ast import (
     Accept,
     Action,
     Chain,
+    Continue,
+    CounterRef,
     Drop,
     Goto,
     Hook,
     Jump,
+    Limit,
+    Log,
     Reject,
     Return,
     Rule,
     Set,
+    Statement,
     Table,
     Verdict,
     VerdictMap,
@@ -48,6 +53,7 @@ def print_table(table: Table) -> str:
     lines = [f"table {table.family} {table.name} {{"]
     if table.comment:
         lines.append(f"\tcomment {quote(table.comment)}")
+    lines.extend(f"\tcounter {counter.name} {{ }}" for counter in table.counters)
     parts: tuple[Set | VerdictMap, ...] = (*table.sets, *table.maps)
     for part in parts:
         lines.extend(_set_lines(part))
@@ -127,10 +133,30 @@ def print_rule(rule: Rule) -> str:
     if len(rule.matches) > 1 and (match := misread(rule.matches)) is not None:
         raise CompilerBug(f"nft would not list {print_match(match)!r} as it stands in a rule")
     parts = [print_match(match) for match in rule.matches]
+    parts.extend(map(print_statement, rule.statements))
     parts.append(print_action(rule.action))
     if rule.comment:
         parts.append(f"comment {quote(rule.comment)}")
     return " ".join(parts)
+
+
+def print_statement(statement: Statement) -> str:
+    """A statement in nft's words."""
+    match statement:
+        case CounterRef(name):
+            return f'counter name "{name}"'
+        case Log(prefix, group, snaplen, threshold):
+            parts = (
+                f" prefix {quote(prefix)}" if prefix else "",
+                "" if group is None else f" group {group}",
+                f" snaplen {snaplen}" if snaplen else "",
+                f" queue-threshold {threshold}" if threshold else "",
+            )
+            return f"log{''.join(parts)}"
+        case Limit(rate, per, burst, over):
+            return f"limit rate {'over ' if over else ''}{rate}/{per} burst {burst} packets"
+        case _:
+            assert_never(statement)
 
 
 def print_action(action: Action) -> str:
@@ -153,6 +179,8 @@ def print_verdict(verdict: Verdict) -> str:
             return "reject with icmpx admin-prohibited"
         case Return():
             return "return"
+        case Continue():
+            return "continue"
         case Jump(chain):
             return f"jump {chain}"
         case Goto(chain):

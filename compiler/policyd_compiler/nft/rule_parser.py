@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from typing import assert_never, get_args
 
 from policyd_compiler.nft.ast import (
     Accept,
     Action,
     ChainName,
+    Continue,
+    CounterName,
+    CounterRef,
     Drop,
     Goto,
     Jump,
+    Limit,
+    LimitUnit,
+    Log,
     Reject,
     Return,
     Rule,
+    Statement,
     Verdict,
     Vmap,
 )
@@ -43,15 +51,19 @@ for _text in sorted(FIELDS, key=len, reverse=True):
 def parse_rule(tokens: Tokens) -> Rule:
     """Read a rule; the end of its statement stays."""
     matches: list[Match] = []
+    statements: list[Statement] = []
     action: Action | None = None
     while action is None:
-        part = _match(tokens) if tokens.peek() in _FIELDS else parse_verdict(tokens)
-        if isinstance(part, Match):
+        if tokens.peek() in _STATEMENTS:
+            statements.append(_STATEMENTS[tokens.peek()](tokens))
+        elif statements or tokens.peek() not in _FIELDS:
+            action = _vmap(tokens) if tokens.peek() in _FIELDS else parse_verdict(tokens)
+        elif isinstance(part := _match(tokens), Match):
             matches.append(part)
         else:
             action = part
     comment = unquote(tokens) if tokens.accept("comment") else ""
-    return Rule(action, tuple(matches), comment)
+    return Rule(action, tuple(matches), comment, tuple(statements))
 
 
 def parse_verdict(tokens: Tokens) -> Verdict:
@@ -66,6 +78,9 @@ def parse_verdict(tokens: Tokens) -> Verdict:
         case "return":
             tokens.take()
             return Return()
+        case "continue":
+            tokens.take()
+            return Continue()
         case "reject":
             tokens.expect("reject", "with", "icmpx", "admin-prohibited")
             return Reject()
@@ -107,6 +122,49 @@ def _match(tokens: Tokens) -> Match | Vmap:
         return Vmap(field, _reference(tokens))
     negated = tokens.accept("!=")
     return Match(field, _right(tokens, field), negated)
+
+
+def _vmap(tokens: Tokens) -> Vmap:
+    """Behind a statement: a match would be asked before it is done."""
+    found = _match(tokens)
+    if isinstance(found, Match):
+        raise tokens.error(f"a match behind a statement: {found.field.row.text}")
+    return found
+
+
+def _counter(tokens: Tokens) -> Statement:
+    tokens.expect("counter", "name")
+    return CounterRef(CounterName(unquote(tokens)))
+
+
+def _log(tokens: Tokens) -> Statement:
+    tokens.expect("log")
+    prefix = unquote(tokens) if tokens.accept("prefix") else ""
+    group = number(tokens, word(tokens)) if tokens.accept("group") else None
+    snaplen = number(tokens, word(tokens)) if tokens.accept("snaplen") else 0
+    threshold = number(tokens, word(tokens)) if tokens.accept("queue-threshold") else 0
+    return Log(prefix, group, snaplen, threshold)
+
+
+def _limit(tokens: Tokens) -> Statement:
+    tokens.expect("limit", "rate")
+    over = tokens.accept("over")
+    rate, _, per = word(tokens).partition("/")
+    unit = next((unit for unit in _UNITS if unit == per), None)
+    if unit is None:
+        raise tokens.error(f"no unit of a rate: {per[:40]!r}")
+    tokens.expect("burst")
+    burst = number(tokens, word(tokens))
+    tokens.expect("packets")
+    return Limit(number(tokens, rate), unit, burst, over)
+
+
+_UNITS: tuple[LimitUnit, ...] = get_args(LimitUnit)
+_STATEMENTS: Mapping[str, Callable[[Tokens], Statement]] = {
+    "counter": _counter,
+    "log": _log,
+    "limit": _limit,
+}
 
 
 def _field(tokens: Tokens) -> Field:

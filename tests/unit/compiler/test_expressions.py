@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from policyd_compiler.errors import CompilerBug
-from policyd_compiler.nft.ast import Drop, Rule, Vmap
+from policyd_compiler.nft.ast import Drop, Log, Rule, Vmap
 from policyd_compiler.nft.expressions import (
     FIELDS,
     Field,
@@ -123,11 +124,28 @@ def test_spellings_of_other_versions_are_read(match: Match, spelled: Json) -> No
         {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": True}},
         {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "x"}},
         {"counter": {"packets": 1, "bytes": 1}},
+        {"counter": "hits", "more": 1},
+        {"log": {"prefix": "x", "level": "debug"}},
+        {"limit": {"rate": 1, "burst": 5, "per": "week"}},
+        {"limit": {"rate": 1, "burst": 5, "per": "second", "rate_unit": "kbytes"}},
     ],
 )
 def test_what_the_table_cannot_say_is_not_ours(odd: dict[str, object]) -> None:
     with pytest.raises((NotOurs, ValueError)):
         read_rule([odd, {"drop": None}], "")
+
+
+def test_a_match_behind_a_statement_is_not_ours() -> None:
+    """It would not be asked before what it stands behind."""
+    match: dict[str, Any] = {
+        "match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 80}
+    }
+    log: dict[str, Any] = {"log": {"prefix": "x"}}
+    assert read_rule([match, log, {"drop": None}], "").statements == (Log("x"),)
+    with pytest.raises(NotOurs):
+        read_rule([log, match, {"drop": None}], "")
+    with pytest.raises(ParseError):
+        parse_rule(Tokens('log prefix "x" tcp dport 80 drop'))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from policyd_compiler.nft.ast import Chain, ChainName, Table
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
 
 TABLE: dict[str, object] = {"table": {"family": "inet", "name": "t", "handle": 1}}
@@ -50,3 +51,19 @@ def test_a_dormant_table_is_foreign(flags: object) -> None:
     text = json.dumps({"nftables": [{"table": {"family": "inet", "name": "t", "handle": 1, "flags": flags}}]})
     with pytest.raises(ForeignContent):
         parse_listing(text, "t")
+
+
+def test_a_table_of_another_family_is_another() -> None:
+    """Both families may have a table of our name; a listing of one says nothing about the other."""
+    listing = json.dumps(
+        {
+            "nftables": [
+                TABLE,
+                {"table": {"family": "bridge", "name": "t", "handle": 2}},
+                {"chain": {"family": "bridge", "table": "t", "name": "c", "handle": 1}},
+            ]
+        }
+    )
+    inet, bridge = parse_listing(listing, "t"), parse_listing(listing, "t", "bridge")
+    assert inet == Table("t")
+    assert bridge == Table("t", chains=(Chain(ChainName("c")),), family="bridge")
