@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from policyd.errors import Exit
+from tests.cases.form import ingress, namespaces, pod, requirement
 from tests.cli.calls import SHOP, Result, as_list, finish, start
 from tests.watcher.emulator import KINDS, POLICIES, Emulator
 from tests.watcher.objects import policy
@@ -41,6 +42,24 @@ async def test_a_cluster_and_its_manifests_are_the_same_bytes(tmp_path: Path) ->
     read = finish(start("compile", "-f", file, "--node", "n1", "--no-sources"))
     assert "10.244.1.10" in read.out
     assert await compile_live(cluster(), tmp_path) == Result(Exit.OK, read.out, "")
+
+
+async def test_a_namespace_that_is_missing_may_still_come(tmp_path: Path) -> None:
+    """NP-168: as for the agent, no namespaceSelector matches its pods; the objects alone say the same."""
+    other = {"from": [namespaces(requirement("team", "NotIn", "evil"))]}
+    objects = (*SHOP, pod("late/new", "10.244.9.9"), ingress("shop", "web", other, name="others"))
+    emulator = cluster()
+    for path, kind in KINDS.items():
+        emulator.put(path, *(manifest for manifest in objects if manifest["kind"] == kind))
+    live = await compile_live(emulator, tmp_path)
+    assert live.code == Exit.OK
+    assert "10.244.9.9" not in live.out
+    assert "namespace late is not known yet" in live.err
+    file = tmp_path / "objects.json"
+    file.write_text(as_list(*objects))
+    line = ("compile", "-f", file, "--node", "n1", "--no-sources")
+    assert finish(start(*line, "--missing-namespaces", "unknown")).out == live.out
+    assert "10.244.9.9" in finish(start(*line)).out
 
 
 @pytest.mark.parametrize("source", ["environment", "file", "flag"])

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
+from policyd.cli.agent_answers import AgentState
 from policyd.cli.anonymise import anonymise
-from policyd.cli.bundle import ANONYMOUS, MEANINGS
+from policyd.cli.bundle import ANONYMOUS, MEANINGS, replay
 from policyd.cluster.state import ClusterState
 from policyd.kube.decode import decode_live
 from policyd.lab.namespace import Namespace
@@ -79,6 +80,13 @@ def test_the_command_in_the_readme_compiles_the_ruleset_again(
     assert files["saved.nft"] == files["ruleset.nft"]
     assert "enforcing" in files["status.txt"]
     assert json.loads(files["kernel.json"])["nftables"]
+
+
+@pytest.mark.parametrize(("directory", "unknown"), [("", True), ("manifests", False)])
+def test_what_is_replayed_knows_what_may_still_come(directory: str, unknown: bool) -> None:
+    """NP-040, NP-168: an agent on an API server takes a missing Namespace otherwise than `compile -f`."""
+    line = replay(AgentState(settings={"node": "n1", "manifests": directory}))
+    assert ("--missing-namespaces unknown" in line) is unknown
 
 
 def environment() -> dict[str, str]:

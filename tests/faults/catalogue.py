@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.faults.enforcement import ENFORCEMENT
 from tests.faults.fault import Fault
+from tests.faults.identity import IDENTITY
 from tests.faults.meaning import MEANING
 from tests.faults.naming import NAMING
 from tests.faults.ruleset import RULESET
 
-FAULTS: tuple[Fault, ...] = (*MEANING, *RULESET, *NAMING, *ENFORCEMENT)
+FAULTS: tuple[Fault, ...] = (*MEANING, *IDENTITY, *RULESET, *NAMING, *ENFORCEMENT)

@@ -147,6 +147,15 @@ AGENT = (
         "tests/agent/test_addresses.py::test_only_a_directory_is_all_there_is[settings0-MissingNamespaces.UNKNOWN]",
     ),
     Fault(
+        "compile --live takes a late Namespace as not there",
+        "NP-168",
+        "policyd/cli/live.py",
+        'store = ObjectStore("", wake)',
+        "from policyd.cluster.state import MissingNamespaces\n"
+        '    store = ObjectStore("", wake, MissingNamespaces.NAMED)',
+        "tests/cli/test_live.py::test_a_namespace_that_is_missing_may_still_come",
+    ),
+    Fault(
         "a pod that nothing closes is called closed",
         "NP-167",
         "policyd/pipeline.py",

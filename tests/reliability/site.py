@@ -89,7 +89,7 @@ class Site:
 
     async def judge(self, objects: list[Manifest] | None = None) -> None:
         """Send every packet of the pool: it must do what the oracle says of these objects, or of all."""
-        oracle = Oracle(self.churn.objects() if objects is None else objects)
+        oracle = Oracle(self.churn.objects() if objects is None else objects, live=True)
         expected = [oracle.node_verdict(connection, NODE) for connection in self._probes]
         arrived = await asyncio.to_thread(self._fly, expected)
         self.judged += len(arrived)
