@@ -175,7 +175,7 @@ class DirectorySource:
 
     def _what_counts(self, file: _File) -> str:
         if self._keep_until_good and not self._synced:
-            return "the ruleset from before stays in force until it is mended"
+            return "the ruleset from before stays in force until it is repaired"
         if file.good:
             return "it counts as it was when it was last good"
         return "what is not understood in it is closed"

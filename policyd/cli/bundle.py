@@ -12,7 +12,7 @@ import shlex
 import tarfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from policyd.agent.state import BadState, load_state, state_file
@@ -30,6 +30,7 @@ from policyd.kube.encode import encode_list
 from policyd.kube.manifests import load_manifest
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.nft.stamp import stamp
+from policyd_compiler.options import Options
 
 #: File → the path at which the agent has it.
 ANSWERS = {
@@ -132,7 +133,7 @@ def replay(state: AgentState | NoAnswer) -> str:
     if isinstance(state, NoAnswer):
         return "policyd compile -f objects.json --no-sources --all-nodes --output-dir rulesets"
     words = ["policyd", "compile", "-f", "objects.json", "--no-sources"]
-    for name in ("node", "table", "pod_interfaces", "node_egress", "hairpin", "deny"):
+    for name in ("node", *(option.name for option in fields(Options))):
         value = state.settings.get(name)
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value or "")
         if text:

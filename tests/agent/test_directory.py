@@ -138,7 +138,7 @@ async def test_with_a_ruleset_in_force_nothing_is_said_before_every_file_is_good
     async with following(tmp_path, keep_until_good=True) as (source, store):
         await eventually(lambda: source.broken)
         [told] = source.conditions()
-        assert told.text.endswith("; the ruleset from before stays in force until it is mended")
+        assert told.text.endswith("; the ruleset from before stays in force until it is repaired")
         write(tmp_path, "db.yaml", "{{ nothing")
         await eventually(lambda: len(source.broken) == 2)
         assert (ports(store), len(store.waiting_for)) == ({}, 4)

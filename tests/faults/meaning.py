@@ -297,4 +297,32 @@ TENANTS = (
     ),
 )
 
-MEANING = (*TENANTS, *ADDRESSES, *SELECTORS, *PORTS, *POLICIES, *PODS)
+FOREIGN = (
+    Fault(
+        "a NetworkPolicy of another engine is taken for one of ours",
+        "NP-010",
+        "policyd/kube/kinds.py",
+        "    if VERSIONS.get(kind) == version:\n",
+        "    if kind in VERSIONS:\n",
+        "tests/cli/test_foreign_policies.py::"
+        "test_policies_for_other_engines_are_told_and_ours_are_compiled[yaml]",
+    ),
+    Fault(
+        "a kind that does not exist is passed over",
+        "NP-010",
+        "policyd/kube/kinds.py",
+        '    elif version == "v1" or group == "networking.k8s.io":\n',
+        '    elif version == "v1":\n',
+        "tests/cli/test_foreign_policies.py::test_a_kind_that_its_group_does_not_have_is_refused",
+    ),
+    Fault(
+        "`compile --live` forgets the settings of the agent",
+        "docs/cli.md",
+        "policyd/cli/live.py",
+        "told, settings.options(), settings.node or None)",
+        "told, Options(), settings.node or None)",
+        "tests/cli/test_live.py::test_it_compiles_with_the_settings_of_the_agent[environment]",
+    ),
+)
+
+MEANING = (*TENANTS, *FOREIGN, *ADDRESSES, *SELECTORS, *PORTS, *POLICIES, *PODS)
