@@ -34,6 +34,7 @@ NODE_SERVICE = 5353
 #: What raw sockets behind a node's hook `input` listen to.
 _AT_NODES = {4: (1, 2, 4, 6, 17, 47, 132, 253), 6: (4, 6, 17, 41, 47, 58, 132, 253)}
 _ETH_P_ALL, _SOL_PACKET, _IGNORE_OUTGOING, _BUFFER_FORCE = 3, 263, 23, 33
+_HEADER_INCLUDED = 36
 _BURST = 32
 #: A packet that has not come when so long nothing came was dropped; one that comes later fails the next test.
 _QUIET = 0.1
@@ -143,6 +144,20 @@ class Bed:
                 speaker.connect((self.address(target, family), ports[1]))
                 speaker.send(body)
                 speaker.recv(100)
+
+    def emit(self, origin: str, packet: bytes) -> None:
+        """Send an IP packet as a process does, through the rules for what a node itself sends."""
+        version6 = packet[0] >> 4 == 6
+        target = socket.inet_ntop(
+            *((socket.AF_INET6, packet[24:40]) if version6 else (socket.AF_INET, packet[16:20]))
+        )
+        with self.place(origin).entered():
+            kind = socket.AF_INET6 if version6 else socket.AF_INET
+            speaker = socket.socket(kind, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        with speaker:
+            if version6:
+                speaker.setsockopt(socket.IPPROTO_IPV6, _HEADER_INCLUDED, 1)
+            speaker.sendto(packet, (target, 0))
 
     def shot(self, label: str, origin: str, mark: int, sent: Iterable[bytes], *ears: str) -> Shot:
         """Frames to send from the interface of somebody."""

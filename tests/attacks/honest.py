@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from policyd.lab.packets import checksum
 from tests.attacks import frames, groups, link, underlay
@@ -10,7 +11,7 @@ from tests.attacks.attack import BRIDGED, Honest, Shots
 from tests.attacks.bed import Bed, Shot
 from tests.attacks.link import together
 from tests.attacks.protocols import fragmented, protocols
-from tests.attacks.sources import packet, send_as
+from tests.attacks.sources import KINDS, packet, send_as
 
 _IGMP = bytes.fromhex("2200000000000001") + bytes.fromhex("04000000") + bytes.fromhex("ef010203")
 
@@ -57,6 +58,19 @@ def igmp(origin: str, *ears: str) -> Shots:
     return shots
 
 
+def of_node(node: str, *targets: str) -> Shots:
+    """What a process of the node sends, as kubelet's probes do."""
+
+    def shots(bed: Bed, family: int) -> Iterator[Shot]:
+        for target in targets:
+            for kind in KINDS:
+                mark = bed.next_mark()
+                built = packet(bed, kind, bed.address(node, family), bed.address(target, family), mark)
+                yield Shot(f"{kind} to {target}", mark, (target,), partial(bed.emit, node, built))
+
+    return shots
+
+
 def answered(origin: str, target: str) -> Shots:
     """What a pod sends back to an isolated one that has spoken first."""
 
@@ -89,7 +103,8 @@ HONEST = (
     Honest("fragments of a friend", together(fragmented("f", "v"), fragmented("a", "outside"))),
     Honest("a Service", together(through_service("a", "s"), through_service("f", "s"))),
     Honest("itself through its Service", through_service("a", "a")),
-    Honest("its node reaches a pod", together(send_as("bridge1", "bridge1", "v", "a")), BRIDGED),
+    Honest("its node reaches a pod", of_node("n1", "v", "a", "e")),
+    Honest("its bridge reaches a pod", send_as("bridge1", "bridge1", "v", "a"), BRIDGED),
     Honest("DHCP", together(dhcp("a")), "r4 b4"),
     Honest("reports of IGMP", together(igmp("a", "s", "bridge1"), igmp("e", "bridge1")), "b4"),
     *groups.HONEST,

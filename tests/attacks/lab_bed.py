@@ -149,5 +149,8 @@ def _prepare(wiring: Wiring, lab: Lab) -> None:
                 lab.add_address(f"n{number}", address)
             else:
                 lab.outside.ip([cluster_route("add", address, f"node{number}", OUTSIDE)])
+        if wiring == "bridged":
+            # What an address of the bridge with a length, as Flannel's, brings with it.
+            lab.nodes[f"n{number}"].ip([f"route add broadcast 10.244.{number}.255 dev cni0 table local"])
     for found in lab.pods.values():
         found.namespace.set_sysctls(_BELIEVING)

@@ -167,7 +167,9 @@ def icmp_types(origin: str, target: str, kinds: Iterable[int], *hops: int) -> Sh
                 ends = bed.address(origin, family), bed.address(target, family)
                 rest = mark.to_bytes(4, "big") + ip_address(ends[1]).packed
                 if kind in range(130, 144) and family == 6:
-                    rest = bytes(4) + ip_address(ends[1]).packed + frames.unknown_option(frames.payload(mark))
+                    # An advertisement is of the sender's own address.
+                    about = ip_address(ends[0 if kind == 136 else 1]).packed
+                    rest = bytes(4) + about + frames.unknown_option(frames.payload(mark))
                 else:
                     rest += bytes(8) + frames.payload(mark)
                 built = frames.icmp(*ends, kind, 0, rest, limit)
