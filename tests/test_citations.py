@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.test_house import ROOT, relative, tracked_text
+from tests.support.sources import ROOT, relative, tracked_text
 
 SEMANTICS = (ROOT / "docs" / "semantics.md").read_text()
 DECISIONS = (ROOT / "docs" / "decisions.md").read_text()

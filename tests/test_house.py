@@ -6,12 +6,12 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.sources import ROOT, python_files, relative, tracked_text
+
 SOURCES = ("policyd", "compiler", "tests", "bench")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
@@ -30,36 +30,6 @@ BUILD_FILES = re.compile(
 )
 # Absolute paths that exist on one machine: checkouts, homes, scratch directories of a build.
 MACHINE_PATH = re.compile(r"(?<![\w.$}/-])/(?:work|home/\w|Users/\w|root/[\w.])")
-
-
-def python_files(*roots: str) -> list[Path]:
-    return sorted(
-        path for root in roots for path in (ROOT / root).rglob("*.py") if "__pycache__" not in path.parts
-    )
-
-
-def relative(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-def tracked_files() -> list[Path]:
-    """List what git tracks; in an exported tree, which has no git, everything that is not hidden."""
-    if (ROOT / ".git").exists():
-        # The clone may belong to another user than the one who tests, which git would otherwise refuse.
-        command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
-        listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-        paths = [ROOT / name for name in listing.split("\0") if name]
-    else:
-        paths = [path for path in ROOT.rglob("*") if not any(p.startswith(".") for p in path.parts)]
-    return [path for path in paths if path.is_file()]
-
-
-def tracked_text() -> Iterator[tuple[Path, str]]:
-    for path in tracked_files():
-        try:
-            yield path, path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            continue  # a picture or a recording of a terminal
 
 
 def run_offline(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -110,6 +80,17 @@ def test_packages_are_empty() -> None:
 
 def is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def test_what_tests_share_is_in_no_test_module() -> None:
+    """Else a test that is deleted or renamed takes others with it."""
+    found = [
+        f"{relative(path)} imports {node.module}"
+        for path in python_files("tests")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2].startswith("test_")
+    ]
+    assert found == []
 
 
 def test_product_modules_say_what_they_are() -> None:

@@ -17,7 +17,7 @@ from policyd.kube.objects import Pod
 from policyd.lab.lab import Lab
 from policyd.lab.plan import Bridged, NodePlan, PodPlan
 from policyd_compiler.ir import Attachment
-from tests.agent.test_cni_cache import RESULT
+from tests.agent.results import RESULT
 
 BRIDGE_PLUGIN = [
     {"name": "cni0", "mac": "02:00:00:00:00:01"},

@@ -6,7 +6,6 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,19 +15,8 @@ from policyd.cluster.events import Upsert
 from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import Pod
 from tests.agent.agents import write
+from tests.agent.results import RESULT
 from tests.support.waiting import eventually
-
-RESULT: dict[str, Any] = {
-    "kind": "cniCacheV1",
-    "containerId": "0a1b",
-    "ifName": "eth0",
-    "networkName": "cbr0",
-    "cniArgs": [["IgnoreUnknown", "1"], ["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_UID", "uid-1"]],
-    "result": {
-        "cniVersion": "1.0.0",
-        "ips": [{"address": "10.0.0.9/24", "gateway": "10.0.0.1"}, {"address": "fd00::0009/64"}],
-    },
-}
 
 
 def test_a_result_is_a_hint_for_its_pod() -> None:

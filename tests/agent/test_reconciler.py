@@ -16,13 +16,10 @@ from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applier
 from policyd.applier.backend import NftRefused, statement_at
 from policyd.applier.fake import FakeNft
-from policyd.cluster.events import KINDS, Delete, Event, Synced, Upsert
-from policyd.kube.manifests import load_manifest
-from policyd.kube.objects import NetworkPolicy, Pod
-from policyd_compiler.nft.json_parser import parse_listing
-from policyd_compiler.nft.printer import print_table
+from policyd.cluster.events import KINDS, Delete, Synced
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy
+from tests.agent.loops import ALL_SYNCED, events, held
 from tests.support.waiting import eventually
 
 
@@ -64,18 +61,6 @@ async def loop(
     finally:
         reconciler.stop(wake)
         await task
-
-
-def events(text: str) -> list[Event]:
-    objects, diagnostics = load_manifest(text.encode(), "test.yaml")
-    assert not diagnostics
-    return [
-        Upsert(f"{o.namespace}/{o.name}" if isinstance(o, Pod | NetworkPolicy) else o.name, o)
-        for o in objects
-    ]
-
-
-ALL_SYNCED: list[Event] = [Synced(kind) for kind in KINDS]
 
 
 async def test_nothing_is_written_before_every_kind_is_complete() -> None:
@@ -136,17 +121,6 @@ async def test_after_a_failure_the_same_ruleset_is_reached(fault: str, number: i
             other.apply([*events(f"{WORLD}---\n{policy('web', 'web', 443)}"), *ALL_SYNCED])
             await eventually(lambda: fresh.status.enforced)
         await eventually(lambda: without_stamp(held(nft)) == without_stamp(held(whole)))
-
-
-def held(nft: FakeNft) -> str:
-    """What the fake kernel holds, as a script; its listing never waits for anything."""
-    listing = nft.list_table("policyd")
-    try:
-        listing.send(None)
-    except StopIteration as done:
-        table = parse_listing(done.value, "policyd") if done.value else None
-        return print_table(table) if table else ""
-    raise AssertionError("the listing waits")
 
 
 def without_stamp(text: str) -> list[str]:

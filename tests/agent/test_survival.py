@@ -25,7 +25,7 @@ from policyd.pipeline import Build, build
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy
-from tests.agent.test_reconciler import ALL_SYNCED, events, held
+from tests.agent.loops import ALL_SYNCED, events, held
 from tests.cases.form import ingress, pod
 from tests.reliability.states import upsert
 from tests.support.waiting import eventually

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from policyd.applier.apply import Applier
@@ -11,28 +9,11 @@ from policyd.applier.backend import Nft, NftRefused, NftTooLarge
 from policyd.applier.fake import FakeNft
 from policyd.errors import EnvironmentRefused
 from policyd_compiler.nft.ast import Table, TableFamily
-from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.plan import committed
-from tests.cases.form import ingress, pod, pods
-from tests.oracle import Manifest
-from tests.routes import compile_world
+from tests.applier.rulesets import NAME, OLD, compiled, content
+from tests.cases.form import ingress, pods
 
-NAME = "policyd"
-PODS: list[Manifest] = [
-    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}},
-    pod("x/a", "10.244.1.1", "fd00:10:244:1::1"),
-    pod("x/b", "10.244.1.2", "fd00:10:244:1::2"),
-]
-
-
-def compiled(*policies: Manifest) -> Table:
-    """The table as a listing shows it: without notes and comment."""
-    table = compile_world([*PODS, *policies], "n1").table
-    return replace(table, comment="", notes=(), chains=tuple(replace(c, notes=()) for c in table.chains))
-
-
-OLD = compiled(ingress("x", "a", {"ports": [{"port": 80}]}))
 NEW = compiled(ingress("x", None, {"from": [pods(pod="b")], "ports": [{"port": 443}]}))
 
 
@@ -135,11 +116,6 @@ class Refusing:
 
     def describe(self) -> str:
         return self._nft.describe()
-
-
-async def content(nft: Nft) -> Table | None:
-    listing = await nft.list_table(NAME)
-    return None if listing is None else parse_listing(listing, NAME)
 
 
 async def test_the_first_apply_and_every_later_one_arrive(nft: Nft) -> None:

@@ -7,7 +7,7 @@ import pytest
 from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft
 from policyd_compiler.nft.stamp import stamp
-from tests.applier.test_apply import NAME, OLD, content
+from tests.applier.rulesets import NAME, OLD, content
 
 pytestmark = [
     pytest.mark.kernel,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.attacks.judge import ATTACKS
 from tests.attacks.open_rows import OPEN
-from tests.test_house import ROOT
+from tests.support.sources import ROOT
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
 TRIED, _, REMAINS = PAGE.partition("## What remains")

@@ -20,7 +20,7 @@ from tests.agent.agents import command, nft, run, running
 from tests.cli.calls import Call
 from tests.cli.node import UNPRIVILEGED, manifests, node
 from tests.cluster.control_plane import ControlPlane
-from tests.node.test_findings import BRIDGE, PORTS, UPLINK, facts
+from tests.node.made import BRIDGE, PORTS, UPLINK, facts
 from tests.support.waiting import until
 
 __all__ = ["manifests", "node"]

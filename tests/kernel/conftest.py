@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from policyd.lab.lab import Lab
+from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed
 from tests.kernel.ground import Ground, open_ground
 from tests.kernel.scene import Scene, open_scene
+from tests.kernel.swaps import NODE, A, B, Road
 from tests.lab.leftovers import leftovers
 
 
@@ -38,3 +41,10 @@ def packets_counted(ground: Ground, record_property: Callable[[str, object], Non
 def scene(request: pytest.FixtureRequest, nothing_left: None) -> Iterator[Scene]:
     with open_scene(request.param) as scene:
         yield scene
+
+
+@pytest.fixture(params=["routed", "bridged"])
+def road(request: pytest.FixtureRequest, nothing_left: None) -> Iterator[Road]:
+    wiring = Routed() if request.param == "routed" else Bridged(("10.244.1.1", "fd00:10:244:1::1"))
+    with Lab([NodePlan("n1", NODE, (PodPlan("x/a", A), PodPlan("x/b", B)), wiring)]) as lab:
+        yield Road(lab.nodes["n1"], lab.pods["x/a"].namespace, lab.pods["x/b"].namespace)

@@ -22,22 +22,10 @@ from policyd.kube.manifests import load_manifest
 from tests.agent.talk import Echo, Talk
 from tests.cases.form import block, ingress, namespace, pod, pods, policy
 from tests.kernel.stream import Stream
-from tests.kernel.test_swap import (
-    ALLOWED,
-    DENIED,
-    SECONDS,
-    A,
-    B,
-    Meters,
-    Road,
-    establish,
-    packets,
-    road,
-)
+from tests.kernel.swaps import ALLOWED, DENIED, SECONDS, A, B, Meters, Road, establish, packets
 from tests.oracle import Manifest
 from tests.support.waiting import until
 
-__all__ = ["road"]
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 WORLD: tuple[Manifest, ...] = (

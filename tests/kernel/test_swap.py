@@ -8,59 +8,39 @@ is counted when it comes to the node and when it leaves it, so that a full queue
 from __future__ import annotations
 
 import random
-import socket
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import pytest
 
 from policyd.applier.apply import Applier
 from policyd.applier.choose import open_backend
-from policyd.lab.lab import Lab
-from policyd.lab.namespace import Namespace
-from policyd.lab.packets import UDP, ip_packet, udp_datagram
-from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Simulator
 from tests.cases.form import block, egress, ingress, namespaces, pod, pods
-from tests.kernel.ground import nft
-from tests.kernel.scene import watch
 from tests.kernel.stream import Stream
+from tests.kernel.swaps import (
+    ALLOWED,
+    DENIED,
+    SECONDS,
+    A,
+    B,
+    Meters,
+    Road,
+    establish,
+    packets,
+)
 from tests.oracle import Connection, Manifest
 from tests.routes import compile_world, packet
-from tests.setting import chosen_number
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
-#: How long rulesets are swapped; a minute is some thousand swaps and millions of packets.
-SECONDS = chosen_number("POLICYD_SWAP_SECONDS", 12.0)
 #: However busy the machine is; of the packets half are to be denied.
 PACKETS, SWAPS = 50_000, 30
-A, B = ("10.244.1.10", "fd00:10:244:1::a"), ("10.244.1.11", "fd00:10:244:1::b")
-NODE = ("192.0.2.1", "2001:db8:1::1")
 OTHERS = {
     f"o{number}": (f"10.244.1.{20 + number}", f"fd00:10:244:1::{20 + number:x}") for number in range(12)
 }
-DENIED, ALLOWED, ESTABLISHED = 1001, 2002, 3003
-SOURCE_PORT = 40_000
-
-
-@dataclass(frozen=True, slots=True)
-class Road:
-    """A node with a sender and a receiver."""
-
-    node: Namespace
-    sender: Namespace
-    receiver: Namespace
-
-
-@pytest.fixture(params=["routed", "bridged"])
-def road(request: pytest.FixtureRequest, nothing_left: None) -> Iterator[Road]:
-    wiring = Routed() if request.param == "routed" else Bridged(("10.244.1.1", "fd00:10:244:1::1"))
-    with Lab([NodePlan("n1", NODE, (PodPlan("x/a", A), PodPlan("x/b", B)), wiring)]) as lab:
-        yield Road(lab.nodes["n1"], lab.pods["x/a"].namespace, lab.pods["x/b"].namespace)
 
 
 def random_table(rng: random.Random) -> Table:
@@ -107,68 +87,6 @@ def rules(rng: random.Random, key: str, peer: str, *, strict: bool) -> list[Mani
         found.append({key: [block(f"{address}/32")], "ports": [{"port": rng.randrange(1, 65536)}]})
     rng.shuffle(found)
     return found
-
-
-def packets() -> dict[str, list[bytes]]:
-    """Choose what is sent: half of it denied, in both families."""
-    ports = [DENIED, ALLOWED] * 28 + [DENIED, ESTABLISHED] * 4
-    return {
-        destination: [datagram(source, destination, SOURCE_PORT + port, port) for port in ports]
-        for source, destination in zip(A, B, strict=True)
-    }
-
-
-def datagram(source: str, destination: str, sport: int, dport: int) -> bytes:
-    family = socket.AF_INET6 if ":" in source else socket.AF_INET
-    ends = socket.inet_pton(family, source), socket.inet_pton(family, destination)
-    return ip_packet(*ends, UDP, udp_datagram(b"".join(ends), (sport, dport), b"a stream"))
-
-
-def establish(road: Road) -> None:
-    """Let one packet go each way, so that the flow is established to the node's connection tracking."""
-    for source, destination in zip(A, B, strict=True):
-        family = socket.AF_INET6 if ":" in source else socket.AF_INET
-        with road.sender.entered():
-            client = socket.socket(family, socket.SOCK_DGRAM)
-        with road.receiver.entered():
-            server = socket.socket(family, socket.SOCK_DGRAM)
-        with client, server:
-            server.settimeout(10)
-            client.settimeout(10)
-            server.bind((destination, ESTABLISHED))
-            client.bind((source, SOURCE_PORT + ESTABLISHED))
-            client.sendto(b"hello", (destination, ESTABLISHED))
-            _, peer = server.recvfrom(100)
-            server.sendto(b"hello", peer)
-            client.recv(100)
-
-
-class Meters:
-    """Counters of the stream, by port."""
-
-    def __init__(self, road: Road) -> None:
-        ports = (DENIED, ALLOWED, ESTABLISHED)
-        self._came = {port: watch(road.node, "prerouting", f"udp dport {port}") for port in ports}
-        self._left = {port: watch(road.node, "postrouting", f"udp dport {port}") for port in ports}
-        self._delivered = {port: watch(road.receiver, "prerouting", f"udp dport {port}") for port in ports}
-        # Without an answer every packet is the first of its flow again, and is judged.
-        nft(
-            road.receiver,
-            "add table inet deaf\n"
-            "add chain inet deaf c { type filter hook prerouting priority 301; }\n"
-            f"add rule inet deaf c udp dport {{ {DENIED}, {ALLOWED}, {ESTABLISHED} }} drop\n",
-        )
-
-    def read(self) -> dict[str, int]:
-        """Read all of them; the stream must have ended."""
-        return {
-            "denied": self._came[DENIED](),
-            "leaked": self._left[DENIED]() + self._delivered[DENIED](),
-            "allowed": self._came[ALLOWED](),
-            "lost": self._came[ALLOWED]() - self._left[ALLOWED](),
-            "established": self._came[ESTABLISHED](),
-            "cut": self._came[ESTABLISHED]() - self._left[ESTABLISHED](),
-        }
 
 
 async def swap(road: Road, tables: list[Table], rng: random.Random) -> dict[str, int]:

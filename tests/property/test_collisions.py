@@ -20,7 +20,7 @@ from policyd_compiler.options import Options
 from policyd_compiler.plan import plan
 from policyd_compiler.sim import Packet, Simulator
 from tests.cases.form import block, namespace, pod, policy
-from tests.property.test_plan import bare, held_is
+from tests.property.holding import bare, held_is
 from tests.routes import compile_world
 from tests.strategies.snapshots import SPAN, V4, V6, allows, snapshots
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,11 +10,11 @@ from hypothesis import strategies as st
 from policyd.applier.fake import FakeNft
 from policyd_compiler.driver import compile_snapshot
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.options import Options
 from policyd_compiler.plan import committed, plan
+from tests.property.holding import held_is
 from tests.strategies.snapshots import snapshots
 
 options = st.builds(
@@ -26,12 +25,6 @@ options = st.builds(
     deny=st.sampled_from(["drop", "reject"]),
 )
 tables = st.builds(lambda s, o: compile_snapshot(s, o).table, snapshots(), options)
-
-
-def held(nft: FakeNft) -> Table | None:
-    """What the kernel holds, as the compiler would have written it."""
-    text = asyncio.run(nft.list_table("policyd"))
-    return None if text is None else parse_listing(text, "policyd")
 
 
 @given(st.lists(tables, min_size=1, max_size=4))
@@ -52,18 +45,6 @@ def test_plans_arrive(states: list[Table]) -> None:
                 asyncio.run(nft.run(step.script))
         assert held_is(nft, desired)
         actual = desired
-
-
-def held_is(nft: FakeNft, wanted: Table) -> bool:
-    actual = held(nft)
-    assert actual is not None
-    return bare(actual) == bare(wanted)
-
-
-def bare(table: Table) -> Table:
-    """What the kernel keeps: no notes; the table's comment is not changed by a plan."""
-    chains = tuple(replace(chain, notes=()) for chain in table.chains)
-    return replace(table, comment="", notes=(), chains=chains)
 
 
 def names(table: Table) -> set[str]:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.test_house import ROOT
+from tests.support.sources import ROOT
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))

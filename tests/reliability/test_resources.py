@@ -20,8 +20,8 @@ from tests.reliability.kernel import TABLE
 from tests.reliability.process import Process
 from tests.reliability.states import NODE
 from tests.reliability.summary import show
+from tests.support.sources import ROOT, python_files, relative
 from tests.support.waiting import until
-from tests.test_house import ROOT, python_files, relative
 
 #: What reads the wall clock, and only shows it: Events, when something was in force, what a person is told.
 SHOW_THE_TIME = {

@@ -13,8 +13,7 @@ from tests.watcher.emulator import PODS, POLICIES, Emulator
 from tests.watcher.history import to_json
 from tests.watcher.objects import pod, policy
 from tests.watcher.scene import replay
-from tests.watcher.test_lists import at_work, with_pods
-from tests.watcher.test_watches import versions, watching
+from tests.watcher.work import at_work, versions, watching, with_pods
 
 
 async def test_a_line_may_be_longer_than_any_buffer() -> None:

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
 from aiohttp import web
 
-from policyd.cluster.events import Delete, Kind, Synced, Upsert
+from policyd.cluster.events import Delete, Synced, Upsert
 from policyd.watcher import resource
-from policyd.watcher.transport import DEFAULT_TIMEOUTS, Timeouts
+from policyd.watcher.transport import Timeouts
 from tests.watcher import replies
 from tests.watcher.emulator import GZIP_FROM, NAMESPACES, PODS, Cut, Emulator, How
 from tests.watcher.objects import pod
-from tests.watcher.scene import Scene, scene
-from tests.watcher.server import emulated
-
-
-@asynccontextmanager
-async def at_work(
-    emulator: Emulator, kind: Kind = "Pod", timeouts: Timeouts = DEFAULT_TIMEOUTS
-) -> AsyncIterator[Scene]:
-    """A reflector on an emulator."""
-    async with emulated(emulator) as server, scene(server.access, kind, timeouts=timeouts) as working:
-        yield working
-
-
-def with_pods(number: int, **options: bool) -> Emulator:
-    emulator = Emulator(**options)  # type: ignore[arg-type]
-    emulator.put(PODS, *(pod(f"p{index:03}") for index in range(number)))
-    return emulator
+from tests.watcher.work import at_work, with_pods
 
 
 def streamed(emulator: Emulator) -> list[bool]:

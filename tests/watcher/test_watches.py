@@ -16,21 +16,11 @@ from policyd.watcher.resource import RESOURCES
 from policyd.watcher.transport import Timeouts, connect
 from tests.support.waiting import DEADLINE
 from tests.watcher import replies
-from tests.watcher.emulator import NAMESPACES, NODES, PODS, Emulator, Hang, How
+from tests.watcher.emulator import NAMESPACES, NODES, PODS, Hang, How
 from tests.watcher.objects import namespace, node, pod
-from tests.watcher.scene import Recorder, Scene, replay, scene
+from tests.watcher.scene import Recorder, replay, scene
 from tests.watcher.server import emulated
-from tests.watcher.test_lists import at_work, with_pods
-
-
-def versions(emulator: Emulator, path: str = PODS) -> list[str]:
-    """From which versions watches were asked for; "" stands for a list."""
-    return [seen.query.get("resourceVersion", "") for seen in emulator.asked(path)]
-
-
-async def watching(working: Scene, emulator: Emulator) -> None:
-    await working.synced()
-    await emulator.until(lambda: emulator.watches(PODS) == 1)
+from tests.watcher.work import at_work, versions, watching, with_pods
 
 
 async def test_a_burst_in_one_chunk_is_one_call_of_the_sink() -> None:
