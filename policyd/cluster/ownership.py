@@ -6,7 +6,7 @@ with its addresses. Of several nobody knows who sends, so their packets are judg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,7 +14,7 @@ from policyd.cluster.findings import Finding, claimed, impossible, key_of
 from policyd.cluster.index import bits_of
 from policyd.kube.cidr import parse_cidr, parse_ip
 from policyd.kube.objects import Node, Pod
-from policyd_compiler.addr import Ranges, contains, prefix_interval, print_address, union
+from policyd_compiler.addr import prefix_interval, print_address
 from policyd_compiler.ir import Host
 
 #: No pod can hold these (NP-167), and why.
@@ -29,8 +29,18 @@ _NOBODYS = tuple(
     )
     for cidr in map(parse_cidr, texts)
 )
-_RANGES: dict[int, Ranges] = {
-    family: union(interval for of, interval, _ in _NOBODYS if of == family) for family in (4, 6)
+#: By family: where the first byte of an address is, and the first bytes of those, which few others have.
+_FIRST_BYTES = {
+    family: (
+        shift,
+        frozenset(
+            byte
+            for of, (low, high), _ in _NOBODYS
+            if of == family
+            for byte in range(low >> shift, (high >> shift) + 1)
+        ),
+    )
+    for family, shift in ((4, 24), (6, 120))
 }
 #: Claimants that the key of an endpoint names; of more its address is in the key.
 _NAMED = 4
@@ -83,29 +93,58 @@ class Claims:
 
 def claim_addresses(pods: Iterable[Pod], nodes: Iterable[Node]) -> Claims:
     """Find every pod's claims. What one pod claims alone is one host, what some claim together another."""
-    of_nodes = {_number_of(text): node.name for node in nodes for text in node.addresses}
-    findings: list[Finding] = []
-    claimants: dict[int, dict[int, list[Pod]]] = {4: {}, 6: {}}
     # Host-network pods share the node's addresses (NP-092); a terminal pod's may be reused (NP-100).
-    for pod in (pod for pod in pods if not pod.host_network and not pod.terminal):
-        for family, value in ((4, pod.v4), (6, pod.v6)):
+    eligible = [pod for pod in pods if not pod.host_network and not pod.terminal]
+    of_nodes = _addresses_of(nodes)
+    findings: list[Finding] = []
+    first: dict[int, dict[int, Pod]] = {4: {}, 6: {}}
+    several: dict[int, dict[int, list[Pod]]] = {4: {}, 6: {}}
+    for family, by_address in first.items():
+        shift, odd = _FIRST_BYTES[family]
+        for pod in eligible:
+            value = pod.v4 if family == 4 else pod.v6
             if value is None:
                 continue
-            if why := _why_impossible(family, value, of_nodes):
-                findings.append(impossible(pod, family, value, why))
-            else:
-                claimants[family].setdefault(value, []).append(pod)
-    hosts: dict[tuple[str, ...], tuple[list[Pod], dict[int, int]]] = {}
-    for family, by_address in claimants.items():
-        for value, found in by_address.items():
-            if len(found) > 1:
-                found.sort(key=_rank, reverse=True)
-                findings.append(claimed(found, family, value))
-            key = tuple(key_of(pod) for pod in found)
-            hosts.setdefault(key, (found, {}))[1][family] = value
-    rows = [(found, Host(held.get(4), held.get(6))) for found, held in hosts.values()]
+            if value >> shift in odd or value in of_nodes[family]:
+                why = _why_impossible(family, value, of_nodes[family])
+                if why:
+                    findings.append(impossible(pod, family, value, why))
+                    continue
+            other = by_address.setdefault(value, pod)
+            if other is not pod:
+                several[family].setdefault(value, [other]).append(pod)
+    rows: list[tuple[list[Pod], Host]] = []
+    for pod in eligible:
+        v4 = (
+            pod.v4
+            if pod.v4 is not None and pod.v4 not in several[4] and first[4].get(pod.v4) is pod
+            else None
+        )
+        v6 = (
+            pod.v6
+            if pod.v6 is not None and pod.v6 not in several[6] and first[6].get(pod.v6) is pod
+            else None
+        )
+        if v4 is not None or v6 is not None:
+            rows.append(([pod], Host(v4, v6)))
+    rows.extend(_shared(several, findings))
     rows.sort(key=lambda row: _by_address(row[1]))
     return _number(rows, tuple(sorted(findings)))
+
+
+def _shared(
+    several: Mapping[int, Mapping[int, list[Pod]]], findings: list[Finding]
+) -> Iterator[tuple[list[Pod], Host]]:
+    """What the same pods claim together: who most probably holds it comes first. Each address is reported."""
+    groups: dict[tuple[str, ...], tuple[list[Pod], dict[int, int]]] = {}
+    for family, by_address in several.items():
+        for value, claimants in by_address.items():
+            claimants.sort(key=_rank, reverse=True)
+            findings.append(claimed(claimants, family, value))
+            key = tuple(map(key_of, claimants))
+            groups.setdefault(key, (claimants, {}))[1][family] = value
+    for claimants, held in groups.values():
+        yield claimants, Host(held.get(4), held.get(6))
 
 
 def _number(rows: list[tuple[list[Pod], Host]], findings: tuple[Finding, ...]) -> Claims:
@@ -122,12 +161,22 @@ def _number(rows: list[tuple[list[Pod], Host]], findings: tuple[Finding, ...]) -
     return Claims(tuple(pods), tuple(host for _, host in rows), tuple(further), disputed, rivals, findings)
 
 
-def _why_impossible(family: int, value: int, of_nodes: Mapping[tuple[int, int], str]) -> str:
+def _why_impossible(family: int, value: int, of_nodes: Mapping[int, str]) -> str:
     """Why no pod can hold an address (NP-167); "" if one can."""
-    if contains(_RANGES[family], value):
-        return next(why for of, (low, high), why in _NOBODYS if of == family and low <= value <= high)
-    node = of_nodes.get((family, value))
-    return "" if node is None else f"an address of node {node}"
+    for of, (low, high), why in _NOBODYS:
+        if of == family and low <= value <= high:
+            return why
+    return f"an address of node {of_nodes[value]}" if value in of_nodes else ""
+
+
+def _addresses_of(nodes: Iterable[Node]) -> dict[int, dict[int, str]]:
+    """The addresses of nodes by family, and the name of the node of each."""
+    found: dict[int, dict[int, str]] = {4: {}, 6: {}}
+    for node in nodes:
+        for text in node.addresses:
+            family, value = _number_of(text)
+            found[family][value] = node.name
+    return found
 
 
 @lru_cache(maxsize=1 << 15)

@@ -54,7 +54,8 @@ class Resolved:
 
 def resolve(state: ClusterState, node: str, quarantined: frozenset[str] = frozenset()) -> Resolved:
     """What a node must enforce. Policies in `quarantined` isolate and allow nothing (decisions 8)."""
-    claims = claim_addresses((state.pods[key] for key in sorted(state.pods)), state.nodes.values())
+    pods = (state.pods[key] for key in sorted(state.pods))
+    claims = claim_addresses(pods, (state.nodes[key] for key in sorted(state.nodes)))
     namespaces, missing = _known_namespaces(state)
     index = PodIndex(claims.pods, namespaces)
     resolver = RuleResolver(index, claims)

@@ -285,6 +285,12 @@ IMPOSSIBLE = (
         deny=["node:n2 > x/a TCP/80"],
     ),
     case(
+        "NP-093-at-no-nodes-address",
+        pod("z/lone", "192.0.2.77", "2001:db8:1::77", node="n2", spec={"hostNetwork": True}),
+        ingress("x", "a", {"from": [anywhere("lone")]}),
+        deny=["z/lone > x/a TCP/80"],
+    ),
+    case(
         "NP-167-one-family",
         pod("y/odd", "127.0.0.1", "fd00:10:244:5::7"),
         isolate("odd"),

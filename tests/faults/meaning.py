@@ -262,10 +262,10 @@ PODS = (
         "a pod on the host's network is a peer",
         "NP-093",
         OWNERSHIP,
-        "(pod for pod in pods if not pod.host_network and not pod.terminal)",
-        "(__import__('dataclasses').replace(pod, node=None) if pod.host_network else pod"
-        " for pod in pods if not pod.terminal)",
-        f"{CASE}[NP-093]",
+        "[pod for pod in pods if not pod.host_network and not pod.terminal]",
+        "[__import__('dataclasses').replace(pod, node=None) if pod.host_network else pod"
+        " for pod in pods if not pod.terminal]",
+        f"{CASE}[NP-093-at-no-nodes-address]",
     ),
     Fault(
         "a pod that has ended keeps its address",
