@@ -29,8 +29,8 @@ NODES = ("n1", "n2")
 BRIDGES = {"bridge1": "n1", "bridge2": "n2"}
 #: The end of a tunnel of VXLAN, by its node and the family that carries it.
 TUNNELS = {4: "flannel.1", 6: "flannel-v6.1"}
-#: Where the node answers, so that there is a live flow with it.
-NODE_SERVICE = 5353
+#: Where those who answer do, so that there is a live flow with them: the nodes, `v` and the outside.
+ANSWERING, LIVE_PORT = ("n1", "n2", "v", "outside"), 5353
 #: What raw sockets behind a node's hook `input` listen to.
 _AT_NODES = {4: (1, 2, 4, 6, 17, 47, 132, 253), 6: (4, 6, 17, 41, 47, 58, 132, 253)}
 _ETH_P_ALL, _SOL_PACKET, _IGNORE_OUTGOING, _BUFFER_FORCE = 3, 263, 23, 33

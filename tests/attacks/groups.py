@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from functools import partial
 
+from policyd.lab.packets import checksum
 from tests.attacks import frames
 from tests.attacks.attack import BRIDGED, Attack, Honest, Shots
 from tests.attacks.bed import Bed, Shot
@@ -14,6 +15,8 @@ GROUPS = {
     4: ("224.0.0.1", "224.0.0.251", "239.1.2.3", "255.255.255.255"),
     6: ("ff02::1", "ff02::fb", "ff05::1:3"),
 }
+
+_IGMP = bytes.fromhex("2200000000000001") + bytes.fromhex("04000000") + bytes.fromhex("ef010203")
 
 
 def say(bed: Bed, origin: str, group: str, source: str, mark: int) -> None:
@@ -79,6 +82,34 @@ def subnet_broadcast(origin: str, *ears: str) -> Shots:
         built = frames.udp(*ends, bed.ports(mark), frames.payload(mark))
         frame = frames.ether(frames.BROADCAST, bed.macs[origin], frames.IPV4, built)
         yield bed.shot("subnet", origin, mark, [frame], *ears)
+
+    return shots
+
+
+def dhcp(origin: str, *ears: str) -> Shots:
+    """A pod without an address asks for one."""
+
+    def shots(bed: Bed, family: int) -> Iterator[Shot]:
+        mark = bed.next_mark()
+        built = frames.udp("0.0.0.0", "255.255.255.255", (68, 67), frames.payload(mark))
+        frame = frames.ether(frames.BROADCAST, bed.macs[origin], frames.IPV4, built)
+        yield bed.shot("discover", origin, mark, [frame], *ears)
+
+    return shots
+
+
+def igmp(origin: str, *ears: str) -> Shots:
+    """A report of a group, with a router alert (RFC 3376)."""
+
+    def shots(bed: Bed, family: int) -> Iterator[Shot]:
+        mark = bed.next_mark()
+        body = _IGMP + frames.payload(mark)
+        body = body[:2] + checksum(body).to_bytes(2, "big") + body[4:]
+        built = frames.with_options(
+            frames.ip(bed.address(origin, 4), "224.0.0.22", 2, body, 1), b"\x94\x04\0\0"
+        )
+        frame = frames.ether(frames.group_mac("224.0.0.22"), bed.macs[origin], frames.IPV4, built)
+        yield bed.shot("report", origin, mark, [frame], *ears)
 
     return shots
 

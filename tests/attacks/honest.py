@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from policyd.lab.packets import checksum
 from tests.attacks import frames, groups, link, underlay
 from tests.attacks.attack import BRIDGED, Honest, Shots
 from tests.attacks.bed import Bed, Shot
+from tests.attacks.groups import dhcp, igmp
 from tests.attacks.link import together
 from tests.attacks.protocols import fragmented, protocols
 from tests.attacks.sources import KINDS, packet, send_as
-
-_IGMP = bytes.fromhex("2200000000000001") + bytes.fromhex("04000000") + bytes.fromhex("ef010203")
 
 
 def through_service(origin: str, service: str) -> Shots:
@@ -26,34 +24,6 @@ def through_service(origin: str, service: str) -> Shots:
                 bed, kind, bed.address(origin, family), bed.address(f"service {service}", family), mark
             )
             yield bed.shot(kind, origin, mark, [bed.frame(origin, "outside", built)], service)
-
-    return shots
-
-
-def dhcp(origin: str) -> Shots:
-    """A pod without an address asks for one."""
-
-    def shots(bed: Bed, family: int) -> Iterator[Shot]:
-        mark = bed.next_mark()
-        built = frames.udp("0.0.0.0", "255.255.255.255", (68, 67), frames.payload(mark))
-        frame = frames.ether(frames.BROADCAST, bed.macs[origin], frames.IPV4, built)
-        yield bed.shot("discover", origin, mark, [frame], "n1")
-
-    return shots
-
-
-def igmp(origin: str, *ears: str) -> Shots:
-    """A report of a group, with a router alert (RFC 3376)."""
-
-    def shots(bed: Bed, family: int) -> Iterator[Shot]:
-        mark = bed.next_mark()
-        body = _IGMP + frames.payload(mark)
-        body = body[:2] + checksum(body).to_bytes(2, "big") + body[4:]
-        built = frames.with_options(
-            frames.ip(bed.address(origin, 4), "224.0.0.22", 2, body, 1), b"\x94\x04\0\0"
-        )
-        frame = frames.ether(frames.group_mac("224.0.0.22"), bed.macs[origin], frames.IPV4, built)
-        yield bed.shot("report", origin, mark, [frame], *ears)
 
     return shots
 
@@ -105,7 +75,7 @@ HONEST = (
     Honest("itself through its Service", through_service("a", "a")),
     Honest("its node reaches a pod", of_node("n1", "v", "a", "e")),
     Honest("its bridge reaches a pod", send_as("bridge1", "bridge1", "v", "a"), BRIDGED),
-    Honest("DHCP", together(dhcp("a")), "r4 b4"),
+    Honest("DHCP", together(dhcp("a", "n1")), "r4 b4"),
     Honest("reports of IGMP", together(igmp("a", "s", "bridge1"), igmp("e", "bridge1")), "b4"),
     *groups.HONEST,
     *link.HONEST,

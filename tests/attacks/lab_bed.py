@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from policyd.lab.lab import Lab
 from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed
 from policyd.lab.wiring import cluster_route
-from tests.attacks.bed import BRIDGES, NODE_SERVICE, NODES, PODS, TUNNELS, Bed, Spot, Wiring, mac_of
+from tests.attacks.bed import ANSWERING, BRIDGES, LIVE_PORT, NODES, PODS, TUNNELS, Bed, Spot, Wiring, mac_of
 from tests.cases.form import egress, ingress, pod, pods
 from tests.kernel.ground import nft, services_script
 from tests.oracle import Manifest
@@ -59,6 +59,9 @@ class LabBed(Bed):
         _prepare(wiring, lab)
         super().__init__(wiring, spots_of(wiring, lab), OTHERS | {n: addresses_of(n) for n in BRIDGES})
         self.lab = lab
+        for name in ANSWERING:
+            for address in addresses_of(name):
+                lab.servers.listen(self.place(name), "udp", address, LIVE_PORT)
 
     def heal(self) -> None:
         super().heal()
@@ -122,7 +125,7 @@ def spots_of(wiring: Wiring, lab: Lab) -> dict[str, Spot]:
 
 
 def _prepare(wiring: Wiring, lab: Lab) -> None:
-    """Make everybody trusting; give nodes a service, the ends of Flannel's tunnels, and Services.
+    """Make everybody trusting; give nodes the ends of Flannel's tunnels, and Services.
 
     Nothing of the lab itself goes through those tunnels.
     """
@@ -135,7 +138,6 @@ def _prepare(wiring: Wiring, lab: Lab) -> None:
         node.set_sysctls({**_TRUSTING, **{f"net.ipv6.conf.{d}.seg6_enabled": "1" for d in devices}})
         nft(node, services_script(backends))
         for address, tunnel in zip(addresses_of(name), TUNNELS.values(), strict=True):
-            lab.servers.listen(node, "udp", address, NODE_SERVICE)
             node.ip(
                 [
                     f"link add {tunnel} type vxlan id 1 local {address} dstport 8472 nolearning",

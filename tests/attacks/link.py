@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from tests.attacks import frames
 from tests.attacks.attack import BRIDGED, Attack, Honest, Shots
 from tests.attacks.bed import Bed, Shot
+from tests.attacks.groups import dhcp, igmp
 from tests.attacks.sources import packet
 
 _VLAN, _QINQ, _OLD_QINQ = frames.VLAN, frames.QINQ, 0x9100
@@ -264,6 +265,40 @@ ATTACKS = (
     Attack("neighbour advertisements to the node for a sibling", "raw", claims("a", "v", "bridge1"), "b6"),
     Attack("rogue routers", "raw", routers("a", "v"), "b6"),
     Attack("rogue routers, isolated", "raw", routers("e", "s"), "b6"),
+    Attack(
+        "neighbour advertisements for link-local addresses of others",
+        "raw",
+        together(
+            icmpv6("a", of("a"), of("f"), 136, neighbour(136, local("s"), "a", OVERRIDE), "f"),
+            icmpv6("a", local("s"), of("f"), 136, neighbour(136, local("s"), "a", OVERRIDE), "f"),
+            icmpv6("a", local("a"), of("f"), 136, neighbour(136, local("bridge1"), "a", OVERRIDE), "f"),
+        ),
+        "b6",
+        admitted="b6",
+        because="link-local-claims",
+    ),
+    Attack(
+        "words in MLD",
+        "pod",
+        together(
+            icmpv6("a", local("a"), lambda _: REPORTS, 143, report, "v", hops=1),
+            icmpv6("e", local("e"), lambda _: REPORTS, 143, report, "s", hops=1),
+        ),
+        "b6",
+        admitted="b6",
+        because="neighbours",
+    ),
+    Attack(
+        "words in IGMP",
+        "raw",
+        igmp("a", "v"),
+        "b4",
+        admitted="b4",
+        because="neighbours",
+    ),
+    Attack("words in IGMP of an isolated pod", "raw", igmp("e", "s"), "b4"),
+    Attack("words in DHCP to an isolated sibling", "raw", dhcp("a", "v"), "b4"),
+    Attack("words in DHCP", "raw", dhcp("e", "s"), "b4", admitted="b4", because="neighbours"),
     Attack(
         "words in ARP of its own address",
         "raw",

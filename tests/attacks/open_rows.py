@@ -19,6 +19,12 @@ OPEN: Mapping[str, str] = {
     "as a sibling to its node": "r4 r6 b4 b6",
     "as a sibling though nothing denies it more": "r4 r6 b4 b6",
     "as an isolated sibling, to learn its answers": "r4 r6 b4 b6",
+    # What belongs to a known connection passes before anybody asks by which interface it came.
+    "as a friend on a live flow of his": "r4 r6 b4 b6",
+    "as a sibling on a live flow of its": "r4 r6 b4 b6",
+    "a pod of another node on a live flow of its sibling": "r4 r6 b4 b6",
+    "the outside on a live flow of a pod": "r4 r6 b4 b6",
+    "words in DHCP": "b4",
     "a pod of another node as its own sibling": "r4 r6 b4 b6",
     "the outside as a pod of this node": "r4 r6 b4 b6",
     "every type of ICMPv6 beyond the link": "r6 b6",
@@ -50,6 +56,7 @@ OPEN: Mapping[str, str] = {
     "VXLAN to its own node": "r4 r6 b4 b6",
     "VXLAN to another node": "r4 r6 b4 b6",
     "VXLAN to another address of its own node": "r4 r6 b4 b6",
+    # No Node object has it: the sender's node does not know it, and the other one sees no pod send.
     "VXLAN to another address of another node": "r4 r6 b4 b6",
     "VXLAN in disguise": "r4 r6 b4 b6",
     "VXLAN in disguise to another node": "r4 r6 b4 b6",

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from policyd.lab.packets import ACK, FIN, RST, SYN
 from tests.attacks import frames
 from tests.attacks.attack import Attack, Shots
-from tests.attacks.bed import NODE_SERVICE, Bed, Shot
+from tests.attacks.bed import LIVE_PORT, Bed, Shot
 
 PSH, URG, ECE, CWR = 0x08, 0x20, 0x40, 0x80
 FLAGS = {
@@ -97,7 +97,7 @@ def by_node(origin: str, target: str, *, live: bool = False) -> Shots:
             (("loose", b"\x83"), ("strict", b"\x89")) if family == 4 else (("segments", b""),)
         ):
             mark = bed.next_mark()
-            ports = bed.ports(mark)[0], NODE_SERVICE
+            ports = bed.ports(mark)[0], LIVE_PORT
             if live:
                 bed.talk(origin, "n1", family, ports)
             built = frames.udp(bed.address(origin, family), node, ports, frames.payload(mark))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from policyd.lab.packets import SYN
 from tests.attacks import frames
 from tests.attacks.attack import BRIDGED, Attack, Shots
-from tests.attacks.bed import NODES, Bed, Shot
+from tests.attacks.bed import LIVE_PORT, NODES, Bed, Shot
 
 LOOPBACK = ("127.0.0.1", "::1")
 NOBODY = ("0.0.0.0", "::")
@@ -44,6 +44,21 @@ def send_as(origin: str, claim: str | tuple[str, ...], *targets: str, by: str = 
                 built = packet(bed, kind, *ends, mark)
                 frame = bed.frame(origin, by or target, built)
                 yield bed.shot(f"{kind} to {target}", origin, mark, [frame], target)
+
+    return shots
+
+
+def on_live_flow(origin: str, owner: str, *targets: str) -> Shots:
+    """A datagram of `origin` as one of a flow that `owner` has with a target, who has answered."""
+
+    def shots(bed: Bed, family: int) -> Iterator[Shot]:
+        for target in targets:
+            mark = bed.next_mark()
+            ports = bed.ports(mark)[0], LIVE_PORT
+            bed.talk(owner, target, family, ports)
+            ends = bed.address(owner, family), bed.address(target, family)
+            built = frames.udp(*ends, ports, frames.payload(mark))
+            yield bed.shot(f"to {target}", origin, mark, [bed.frame(origin, target, built)], target)
 
     return shots
 
@@ -121,6 +136,11 @@ ATTACKS = (
     Attack("as a pod of another node", "raw", send_as("e", "m", "s", "outside", "n1")),
     Attack("as loopback", "raw", send_as("e", LOOPBACK, "s"), kernel="r6"),
     Attack("as nobody", "raw", send_as("e", NOBODY, "s"), kernel="r4 r6"),
+    Attack("as a friend on a live flow of his", "raw", on_live_flow("a", "f", "v")),
+    Attack("as a sibling on a live flow of its", "raw", on_live_flow("e", "f", "outside", "v", "n1")),
+    Attack("a pod of another node on a live flow", "raw", on_live_flow("m", "f", "v")),
+    Attack("a pod of another node on a live flow of its sibling", "raw", on_live_flow("m", "r", "v")),
+    Attack("the outside on a live flow of a pod", "outside", on_live_flow("outside", "f", "v")),
     Attack("as nobody to the port of DHCP", "raw", from_nobody("e", "s"), "r4 b4", "r4"),
     Attack("as nobody to the port of DHCP of an isolated pod", "raw", from_nobody("a", "v"), "r4 b4", "r4"),
     Attack("as a Service", "raw", send_as("e", "service s", "f", "outside", "n1")),

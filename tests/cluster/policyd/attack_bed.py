@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Network, IPv6Network
 
 from policyd.lab.namespace import Namespace
-from tests.attacks.bed import BRIDGES, NODES, PODS, Bed, Spot, mac_of
+from policyd.lab.servers import Servers
+from tests.attacks.bed import ANSWERING, BRIDGES, LIVE_PORT, NODES, PODS, Bed, Spot, mac_of
 from tests.cluster.addresses import CONTROL_PLANE, Addresses
 from tests.cluster.client import Manifest
 from tests.cluster.cluster import Cluster
@@ -51,6 +52,10 @@ def opened_bed(cluster: Cluster) -> Iterator[tuple[Bed, str]]:
         }
         bed = Bed("bridged", spots, others)
         stack.callback(bed.close)
+        servers = stack.enter_context(Servers())
+        for name in ANSWERING:
+            for address in spots[name].addresses:
+                servers.listen(spots[name].place, "udp", address, LIVE_PORT)
         yield bed, namespace
 
 
