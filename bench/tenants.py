@@ -1,4 +1,4 @@
-"""`python -m bench.tenants`: what one tenant's policies cost a node, for nine ways to make them expensive.
+"""`python -m bench.tenants`: what one tenant's policies cost a node, for each way to make them expensive.
 
 Each family is a world of one namespace that grows with N, written to make some part of the compiler do more
 than its share. Each runs in a process of its own, `policyd compile`, and is measured from outside: seconds of
@@ -190,6 +190,33 @@ def long_lists(count: int) -> list[Manifest]:
     ]
 
 
+def _with_web(pod: Manifest, number: int) -> Manifest:
+    """The pod with a port named `web` of its own number."""
+    pod["spec"]["containers"][0]["ports"] = [{"name": "web", "containerPort": 1000 + 2 * number}]
+    return pod
+
+
+def named_egress(count: int) -> list[Manifest]:
+    """Rules to nearly all of four hundred pods, by a port name that is another number at each."""
+    pods = [_with_web(_pod(n, node="n1" if n == 1 else "n2"), n) for n in range(1, 401)]
+    rules: list[Manifest] = []
+    for n in range(count):
+        others = {"key": "pod", "operator": "NotIn", "values": [f"p{n}"]}
+        rules.append({"to": [{"podSelector": {"matchExpressions": [others]}}], "ports": [{"port": "web"}]})
+    policy = _policy("named", [])
+    policy["spec"] = {"podSelector": {}, "policyTypes": ["Egress"], "egress": rules}
+    return [_space(), *pods, policy]
+
+
+def named_ingress(count: int) -> list[Manifest]:
+    """Rules for a hundred pods of the node, by a port name that is another number at each."""
+    rules = [
+        _rule([_block(f"20.{n >> 8}.{n & 255}.0/24")], {"port": "web"}, _port(5001 + 2 * n))
+        for n in range(count)
+    ]
+    return [_space(), *(_with_web(_pod(n), n) for n in range(1, 101)), _policy("named", rules)]
+
+
 FAMILIES = (
     Family("nested blocks with own ports", nested, (100, 200, 400, 800)),
     Family("the same for 100 isolations", nested_for_many, (25, 50, 100, 200)),
@@ -200,6 +227,8 @@ FAMILIES = (
     Family("blocks with 400 excepts", excepts, (1200, 4800)),
     Family("single addresses, all ports", disjoint, (5000, 20_000)),
     Family("ports in one list", long_lists, (2000, 8000)),
+    Family("egress to named ports of 400 pods", named_egress, (200, 800)),
+    Family("ingress to named ports of 100 local pods", named_ingress, (100, 200)),
 )
 
 

@@ -8,7 +8,7 @@ budget is for the caller to quarantine: then its pods stay isolated, it allows n
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from policyd_compiler.ir import Isolation, Rule, Snapshot
 from policyd_compiler.lower.chains import FEW_CLASSES
@@ -76,22 +76,35 @@ def over_budget(snapshot: Snapshot, budget: Budget) -> tuple[OverBudget, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Weight:
+    """What rules bring: their cost, without hosts and with; places (hosts, bounds); pieces of ports."""
+
+    least: int = 0
+    alone: int = 0
+    places: int = 0
+    ports: int = 0
+
+    def __add__(self, them: _Weight) -> _Weight:
+        return _Weight(
+            self.least + them.least,
+            self.alone + them.alone,
+            self.places + them.places,
+            self.ports + them.ports,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _Part:
-    """An isolation that endpoints of this node have, and the families of their addresses."""
+    """An isolation of endpoints of this node, the families of their addresses, what each policy brings."""
 
     isolation: Isolation
-    families: set[Family] = field(default_factory=set)
+    families: set[Family]
+    weights: Mapping[str, _Weight]
 
     @property
     def namespace(self) -> str:
         """Whose policies these are: a NetworkPolicy selects pods of its own namespace only."""
         return next((origin.namespace for origin in self.isolation.policies if origin.namespace), "")
-
-    def rules(self) -> Iterator[tuple[str, Rule]]:
-        """Each rule, and its policy."""
-        for stage in self.isolation.stages:
-            for rule in stage.rules:
-                yield rule.origins[0].policy, rule
 
 
 class _Lists:
@@ -103,42 +116,50 @@ class _Lists:
 
 def _parts(snapshot: Snapshot) -> list[_Part]:
     found: dict[int, _Part] = {}
+    known: dict[int, _Weight] = {}
     for endpoint in snapshot.endpoints:
         for isolation in (endpoint.ingress, endpoint.egress):
-            if isolation is not None:
-                part = found.setdefault(id(isolation), _Part(isolation))
-                part.families.update(f for f in FAMILIES if endpoint.host.address(f) is not None)
+            if isolation is None:
+                continue
+            part = found.get(id(isolation))
+            if part is None:
+                part = found[id(isolation)] = _Part(isolation, set(), _weights(isolation, known))
+            part.families.update(f for f in FAMILIES if endpoint.host.address(f) is not None)
     return list(found.values())
 
 
-def _shares(parts: Sequence[_Part]) -> dict[str, int]:
-    """What each policy may cost at most, at a glance: never less than what it does cost with the others."""
-    shares: dict[str, int] = {}
-    for part in parts:
-        rules = [(policy, _weigh(rule)) for policy, rule in part.rules()]
-        places = sum(weight.places for _, weight in rules)
-        # Each place may have ports of its own; and what is left of all ports has a piece more per protocol.
-        ports = CHAIN + 4 + sum(weight.ports for _, weight in rules)
-        for policy, weight in rules:
-            # Its peers may divide the ports of all, and its ports may be open to the peers of all.
-            product = weight.places * ports + places * weight.ports
-            shares[policy] = shares.get(policy, 0) + weight.alone + product
-    return shares
-
-
-@dataclass(frozen=True, slots=True)
-class _Weight:
-    """What a rule brings: cost by itself, places (hosts, bounds of ranges) and pieces of ports."""
-
-    alone: int
-    places: int
-    ports: int
+def _weights(isolation: Isolation, known: dict[int, _Weight]) -> Mapping[str, _Weight]:
+    """What each policy brings. Isolations have rules in common: `known` holds their weights by identity."""
+    found: dict[str, _Weight] = {}
+    for stage in isolation.stages:
+        for rule in stage.rules:
+            weight = known.get(id(rule))
+            if weight is None:
+                weight = known[id(rule)] = _weigh(rule)
+            policy = rule.origins[0].policy
+            found[policy] = found[policy] + weight if policy in found else weight
+    return found
 
 
 def _weigh(rule: Rule) -> _Weight:
     ranges = len(rule.peers.v4) + len(rule.peers.v6)
     hosts = 2 * rule.peers.hosts.bit_count()
-    return _Weight(RULE + RANGE * ranges + hosts, 2 * ranges + hosts + 2, _pieces(rule.ports))
+    least = RULE + RANGE * ranges
+    return _Weight(least, least + hosts, 2 * ranges + hosts + 2, _pieces(rule.ports))
+
+
+def _shares(parts: Sequence[_Part]) -> dict[str, int]:
+    """What each policy may cost at most, at a glance: together never less than what they do cost."""
+    shares: dict[str, int] = {}
+    for part in parts:
+        whole = sum(part.weights.values(), start=_Weight())
+        # Each place may have ports of its own; and what is left of all ports has a piece more per protocol.
+        ports = CHAIN + 4 + whole.ports
+        for policy, weight in part.weights.items():
+            # Its peers may divide the ports of all, and its ports may be open to the peers of all.
+            product = weight.places * ports + whole.places * weight.ports
+            shares[policy] = shares.get(policy, 0) + weight.alone + product
+    return shares
 
 
 def _pieces(ports: PortSet) -> int:
@@ -172,11 +193,11 @@ def _judge(
 
 def _measure(parts: Sequence[_Part], lists: _Lists, closed: frozenset[str], most: int) -> int:
     """What these isolations cost without the policies that are closed; over `most`, at least that it is."""
-    left = [(_without(part.isolation, closed), part.families) for part in parts]
-    rules = [rule for isolation, _ in left for stage in isolation.stages for rule in stage.rules]
-    cost = sum(RULE + RANGE * (len(rule.peers.v4) + len(rule.peers.v6)) for rule in rules)
+    cost = sum(w.least for part in parts for policy, w in part.weights.items() if policy not in closed)
     if cost > most:
         return cost
+    left = [(_without(part.isolation, closed), part.families) for part in parts]
+    rules = [rule for isolation, _ in left for stage in isolation.stages for rule in stage.rules]
     masks = PortMasks({rule.ports for rule in rules})
     seen: set[tuple[int, int]] = set()
     for isolation, families in left:

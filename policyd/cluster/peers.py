@@ -6,9 +6,9 @@ a port of each destination pod (NP-051). A name that resolves nowhere matches no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from policyd.cluster.index import PodIndex, bits_of, mask_of
 from policyd.cluster.ownership import Claims
@@ -23,7 +23,7 @@ from policyd.kube.objects import (
     PolicyRule,
     Protocol,
 )
-from policyd_compiler.addr import Ranges, prefix_interval, subtract, union
+from policyd_compiler.addr import Ranges, contains, prefix_interval, subtract, union
 from policyd_compiler.ir import ANYTHING, Action, Origin, Peers, Rule
 from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet, union_ports
 
@@ -44,6 +44,10 @@ class SubjectPorts:
         return [p.number for p in self.ports if p.name == name and p.protocol == protocol]
 
 
+#: An ingress rule: what it is for every pod if it names no port, or else its peers, ports and origins.
+_Read: TypeAlias = tuple[Rule | None, Peers, tuple[PolicyPort, ...], tuple[Origin, ...]]
+
+
 class RuleResolver:
     """Resolves the rules of policies against one set of pods. Remembers what it has resolved.
 
@@ -60,6 +64,7 @@ class RuleResolver:
                 self._named.setdefault((port.name, port.protocol), {}).setdefault(port.number, []).append(bit)
         self._egress: dict[int, tuple[Rule, ...]] = {}
         self._ingress: dict[tuple[int, SubjectPorts | None], tuple[Rule, ...]] = {}
+        self._read: dict[int, tuple[_Read, ...]] = {}
         self._blocks: dict[IPBlock, Peers] = {}
         self._groups: dict[int, set[int]] = {}
         self._idle: dict[tuple[int, int], tuple[NetworkPolicy, PodPeer]] = {}
@@ -82,39 +87,58 @@ class RuleResolver:
         rules = self._egress.get(id(policy))
         if rules is None:
             found: list[Rule] = []
+            named: dict[tuple[str, Protocol], list[tuple[Peers, Origin]]] = {}
             for number, rule in enumerate(policy.egress or ()):
-                found.extend(self._egress_rule(policy, rule, _origin(policy, f"egress[{number}]", rule)))
+                origin = _origin(policy, f"egress[{number}]", rule)
+                peers = self._peers(policy, rule.peers)
+                ports = _numbers(rule)
+                if ports:
+                    found.append(Rule(Action.ACCEPT, peers, ports, (origin,)))
+                for name in dict.fromkeys(
+                    (p.port, p.protocol) for p in rule.ports or () if isinstance(p.port, str)
+                ):
+                    named.setdefault(name, []).append((peers, origin))
+            for (port, protocol), whom in named.items():
+                found.extend(self._exposed(port, protocol, whom))
             rules = self._egress[id(policy)] = tuple(found)
         return rules
+
+    def _exposed(self, port: str, protocol: Protocol, whom: list[tuple[Peers, Origin]]) -> Iterator[Rule]:
+        """Rules for a named port of the peers of some rules: one for each number that it has anywhere.
+
+        Of all these rules together, or there would be as many as rules times numbers.
+        """
+        peers = _together([peers for peers, _ in whom])
+        origins = tuple(origin for _, origin in whom)
+        for number, bits in sorted(self._named.get((port, protocol), {}).items()):
+            exposing = self._exposing(peers, self._claims.held(mask_of(bits, len(self._index.pods))))
+            yield Rule(Action.ACCEPT, exposing, _one(protocol, number, number), origins)
 
     def ingress(self, policy: NetworkPolicy, subject: SubjectPorts) -> tuple[Rule, ...]:
         """The ingress rules of a policy, for a pod with these named ports."""
         key = (id(policy), subject if uses_names(policy) else None)
         rules = self._ingress.get(key)
         if rules is None:
-            found: list[Rule] = []
-            for number, rule in enumerate(policy.ingress or ()):
-                origin = _origin(policy, f"ingress[{number}]", rule)
-                ports = EVERYTHING if rule.ports is None else _subject_ports(rule.ports, subject)
-                found.append(Rule(Action.ACCEPT, self._peers(policy, rule.peers), ports, (origin,)))
-            rules = self._ingress[key] = tuple(found)
+            rules = self._ingress[key] = tuple(
+                unnamed or Rule(Action.ACCEPT, peers, _subject_ports(ports, subject), origins)
+                for unnamed, peers, ports, origins in self._read_ingress(policy)
+            )
         return rules
 
-    def _egress_rule(self, policy: NetworkPolicy, rule: PolicyRule, origin: Origin) -> list[Rule]:
-        peers = self._peers(policy, rule.peers)
-        if rule.ports is None:
-            return [Rule(Action.ACCEPT, peers, EVERYTHING, (origin,))]
-        out: list[Rule] = []
-        numbered = union_ports([*(_numbered(p) for p in rule.ports), NOTHING])
-        if numbered:
-            out.append(Rule(Action.ACCEPT, peers, numbered, (origin,)))
-        for port in rule.ports:
-            if not isinstance(port.port, str):
-                continue
-            for number, bits in sorted(self._named.get((port.port, port.protocol), {}).items()):
-                exposing = self._exposing(peers, self._claims.held(mask_of(bits, len(self._index.pods))))
-                out.append(Rule(Action.ACCEPT, exposing, _one(port.protocol, number, number), (origin,)))
-        return out
+    def _read_ingress(self, policy: NetworkPolicy) -> tuple[_Read, ...]:
+        """The ingress rules of a policy as far as they are the same for every pod."""
+        known = self._read.get(id(policy))
+        if known is None:
+            found: list[_Read] = []
+            for number, rule in enumerate(policy.ingress or ()):
+                peers, ports = self._peers(policy, rule.peers), rule.ports or ()
+                origins = (_origin(policy, f"ingress[{number}]", rule),)
+                unnamed = None
+                if not any(isinstance(port.port, str) for port in ports):
+                    unnamed = Rule(Action.ACCEPT, peers, _numbers(rule), origins)
+                found.append((unnamed, peers, ports, origins))
+            known = self._read[id(policy)] = tuple(found)
+        return known
 
     def _exposing(self, peers: Peers, exposing: int) -> Peers:
         """Of these peers, the pods that expose a named port. A block gives single addresses of its own
@@ -131,8 +155,7 @@ class RuleResolver:
         if not ranges:
             return ()
         found = (self._claims.hosts[bit].address(family) for bit in bits_of(mask))
-        singles = union((a, a) for a in found if a is not None)
-        return subtract(singles, subtract(singles, ranges))
+        return union((a, a) for a in found if a is not None and contains(ranges, a))
 
     def _peers(self, policy: NetworkPolicy, peers: tuple[Peer, ...] | None) -> Peers:
         if peers is None:
@@ -170,6 +193,20 @@ class RuleResolver:
         return known
 
 
+def _together(many: list[Peers]) -> Peers:
+    """All peers of any of these."""
+    if len(many) == 1:
+        return many[0]
+    if any(peers.anything for peers in many):
+        return ANYTHING
+    hosts = 0
+    for peers in many:
+        hosts |= peers.hosts
+    return Peers(
+        hosts=hosts, v4=union(r for p in many for r in p.v4), v6=union(r for p in many for r in p.v6)
+    )
+
+
 def block_ranges(block: IPBlock) -> Peers:
     """The addresses of a block without those of its own excepts (NP-074 to NP-079)."""
     if block.cidr is None:
@@ -189,12 +226,17 @@ def _interval(cidr: Cidr) -> tuple[int, int]:
     return prefix_interval(cidr.family, cidr.network, cidr.prefix)  # type: ignore[arg-type]
 
 
+def _numbers(rule: PolicyRule) -> PortSet:
+    """The ports of a rule that it does not name."""
+    return EVERYTHING if rule.ports is None else union_ports([*map(_numbered, rule.ports), NOTHING])
+
+
 def _subject_ports(ports: tuple[PolicyPort, ...], subject: SubjectPorts) -> PortSet:
-    found = [_numbered(port) for port in ports]
+    found = [_numbered(port) for port in ports if not isinstance(port.port, str)]
     for port in ports:
         if isinstance(port.port, str):
             found.extend(_one(port.protocol, n, n) for n in subject.numbers(port.port, port.protocol))
-    return union_ports([*found, NOTHING])
+    return union_ports(found) if found else NOTHING
 
 
 def _numbered(port: PolicyPort) -> PortSet:

@@ -8,5 +8,6 @@ from tests.faults.identity import IDENTITY
 from tests.faults.meaning import MEANING
 from tests.faults.naming import NAMING
 from tests.faults.ruleset import RULESET
+from tests.faults.tenants import TENANTS
 
-FAULTS: tuple[Fault, ...] = (*MEANING, *IDENTITY, *RULESET, *NAMING, *ENFORCEMENT)
+FAULTS: tuple[Fault, ...] = (*MEANING, *IDENTITY, *RULESET, *NAMING, *TENANTS, *ENFORCEMENT)

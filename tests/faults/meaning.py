@@ -136,16 +136,17 @@ PORTS = (
         "a named port that resolves nowhere is any port",
         "NP-054",
         PEERS,
-        "return union_ports([*found, NOTHING])",
-        "return union_ports([*found, NOTHING]) or EVERYTHING",
+        "return union_ports(found) if found else NOTHING",
+        "return union_ports(found) if found else EVERYTHING",
         f"{CASE}[NP-054]",
     ),
     Fault(
         "a named port of an ingress rule is resolved on the peer",
         "NP-050",
         PEERS,
-        "found.append(Rule(Action.ACCEPT, self._peers(policy, rule.peers), ports, (origin,)))",
-        "found.extend(self._egress_rule(policy, rule, origin))",
+        "peers, _subject_ports(ports, subject), origins)",
+        "peers, union_ports(_one(p.protocol, n, n) for p in ports for (name, _), found in "
+        "self._named.items() if name == p.port for n in found), origins)",
         f"{CASE}[NP-050]",
     ),
     Fault(
@@ -285,18 +286,6 @@ PODS = (
     ),
 )
 
-TENANTS = (
-    Fault(
-        "one tenant's selectors shape another's chains",
-        "DESIGN: shared sets",
-        "policyd/cluster/peers.py",
-        "*(self._groups.get(id(policy), ()) for policy in policies)",
-        "*self._groups.values()",
-        "tests/reliability/test_tenants.py::"
-        "test_a_neighbour_has_the_rules_that_he_would_have_without_the_tenants_policies",
-    ),
-)
-
 FOREIGN = (
     Fault(
         "a NetworkPolicy of another engine is taken for one of ours",
@@ -325,4 +314,4 @@ FOREIGN = (
     ),
 )
 
-MEANING = (*TENANTS, *FOREIGN, *ADDRESSES, *SELECTORS, *PORTS, *POLICIES, *PODS)
+MEANING = (*FOREIGN, *ADDRESSES, *SELECTORS, *PORTS, *POLICIES, *PODS)

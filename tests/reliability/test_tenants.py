@@ -37,6 +37,8 @@ FAMILIES: tuple[tuple[World, int], ...] = (
     (tenants.excepts, 2400),
     (tenants.disjoint, 2000),
     (tenants.long_lists, 2000),
+    (tenants.named_egress, 400),
+    (tenants.named_ingress, 50),
 )
 
 
