@@ -14,17 +14,22 @@ from tests.oracle import Manifest
 
 
 @contextmanager
-def enforced(bed: LabBed, folder: Path) -> Iterator[Path]:
-    """Run the agents until the context ends; give the directory of manifests that they follow."""
+def enforced(bed: LabBed, folder: Path, *, results: bool = True) -> Iterator[Path]:
+    """Run the agents until the context ends; give the directory of manifests that they follow.
+
+    Without `results` of libcni they know pods by routes and by the other ends of veths.
+    """
     manifests = folder / "manifests"
     manifests.mkdir()
     write(manifests, "world.yaml", text_of([*bed.objects(), *policies("x")]))
     interfaces = "cali*" if bed.wiring == "routed" else "cni0,veth*"
     with ExitStack() as stack:
         for name, node in bed.lab.nodes.items():
-            results = folder / f"results-{name}"
-            write_results(bed, name, results)
-            flags = ("--pod-interfaces", interfaces, "--cni-cache", str(results), "--node", name)
+            cache = folder / f"results-{name}"
+            cache.mkdir()
+            if results:
+                write_results(bed, name, cache)
+            flags = ("--pod-interfaces", interfaces, "--cni-cache", str(cache), "--node", name)
             stack.enter_context(running(node, manifests, "--listen", "", *flags))
         yield manifests
 
@@ -35,7 +40,6 @@ def text_of(objects: list[Manifest]) -> str:
 
 def write_results(bed: LabBed, node: str, folder: Path) -> None:
     """Write what libcni keeps of each pod of a node after its plugins `bridge` or `ptp` have run."""
-    folder.mkdir()
     for name, number in PODS.items():
         if f"n{number}" != node:
             continue
