@@ -23,6 +23,7 @@ Transport: TypeAlias = Literal["tcp", "udp"]
 #: Connections kept open at once; the oldest goes first.
 MOST_CONNECTIONS = 256
 _CHUNK = 65536
+_MORE, _END = b"m", b"e"
 # More than probes come at once: past it the kernel forgets connections, and the peer waits in vain.
 _BACKLOG = 1024
 
@@ -34,6 +35,7 @@ class Servers:
         self._selector = selectors.DefaultSelector()
         self._incoming: deque[tuple[socket.socket, Callable[[socket.socket], None]]] = deque()
         self._connections: deque[socket.socket] = deque()
+        self._open = True
         self._waker, self._woken = socket.socketpair()
         self._selector.register(self._woken, selectors.EVENT_READ, self._wake_up)
         self._thread = threading.Thread(target=self._serve, name="lab servers", daemon=True)
@@ -65,16 +67,21 @@ class Servers:
             ) from error
         server.settimeout(0)
         self._incoming.append((server, self._accept if transport == "tcp" else _answer))
-        self._waker.send(b"x")
+        self._waker.send(_MORE)
 
     def close(self) -> None:
         """Close every server and connection. Idempotent."""
-        self._waker.close()
+        if self._waker.fileno() < 0:
+            return
+        # To close the socket would wake nobody while another process holds it, too: each holds what was open
+        # when it was forked, until it has begun its program.
+        self._waker.send(_END)
         self._thread.join()
+        self._waker.close()
 
     def _serve(self) -> None:
         try:
-            while self._woken.fileno() >= 0:
+            while self._open:
                 for key, _ in self._selector.select():
                     # An earlier event of this round may have closed it.
                     if isinstance(key.fileobj, socket.socket) and key.fileobj.fileno() >= 0:
@@ -86,8 +93,8 @@ class Servers:
             self._selector.close()
 
     def _wake_up(self, woken: socket.socket) -> None:
-        if not woken.recv(_CHUNK):
-            woken.close()
+        if _END in woken.recv(_CHUNK):
+            self._open = False
         while self._incoming:
             server, react = self._incoming.popleft()
             self._selector.register(server, selectors.EVENT_READ, react)

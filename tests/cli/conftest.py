@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 
 import pytest
 
 from policyd.cli.frame import run
 from tests.cli.calls import Call, Result
+
+
+@pytest.fixture
+def unprivileged() -> list[str]:
+    """What starts a program that may read what root may, and has no power over the network namespace."""
+    command = ["unshare", "--user"]
+    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespace can be made here: a chroot, or a container that forbids it")
+    return command
 
 
 @pytest.fixture

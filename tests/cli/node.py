@@ -20,8 +20,6 @@ BRIDGE = [
     "addr add 10.0.0.254/24 dev cni0",
     "addr add fd00::fe/64 dev cni0 nodad",
 ]
-#: A program so started may read what root may, and has no power over the network namespace.
-UNPRIVILEGED = ["unshare", "--user"]
 ON = {BRIDGE4: "1", BRIDGE6: "1", FORWARD4: "1", FORWARD6: "1"}
 
 

@@ -18,7 +18,7 @@ from policyd.node.facts import BRIDGE4, FORWARD4, Connections
 from policyd.node.links import Link, Way
 from tests.agent.agents import command, nft, run, running
 from tests.cli.calls import Call
-from tests.cli.node import UNPRIVILEGED, manifests, node
+from tests.cli.node import manifests, node
 from tests.cluster.control_plane import ControlPlane
 from tests.node.made import BRIDGE, PORTS, UPLINK, facts
 from tests.support.waiting import until
@@ -90,14 +90,14 @@ def test_programs_are_told_the_same(node: Namespace) -> None:
 
 
 @kernel
-def test_without_privileges_it_says_what_it_could_not_see(node: Namespace) -> None:
-    done = node.run(UNPRIVILEGED + command("doctor", "--pod-interfaces", "cni0"))
+def test_without_privileges_it_says_what_it_could_not_see(node: Namespace, unprivileged: list[str]) -> None:
+    done = node.run(unprivileged + command("doctor", "--pod-interfaces", "cni0"))
     assert "Traceback" not in done.stderr
     unseen = [name for name, state in states(done.stdout).items() if state == "unseen"]
     assert unseen == ["nft", "ruleset", "table", "engines", "flowtables", "connections"]
     assert (done.returncode, states(done.stdout)["bridges"]) == (4, "ok")
     node.set_sysctls({BRIDGE4: "0"})
-    done = node.run(UNPRIVILEGED + command("doctor", "--pod-interfaces", "cni0"))
+    done = node.run(unprivileged + command("doctor", "--pod-interfaces", "cni0"))
     assert (done.returncode, states(done.stdout)["bridges"]) == (1, "FAIL")
 
 

@@ -29,7 +29,7 @@ from policyd.node.facts import BRIDGE4
 from tests.agent.agents import command, nft, run, running
 from tests.agent.asking import agent_socket, ask_root
 from tests.cli.calls import Call
-from tests.cli.node import UNPRIVILEGED, manifests, node
+from tests.cli.node import manifests, node
 from tests.support.waiting import until
 
 __all__ = ["manifests", "node"]
@@ -113,8 +113,8 @@ def test_only_root_may_ask_the_agent_everything(node: Namespace, manifests: Path
 
 
 @kernel
-def test_without_privileges_it_says_what_it_could_not_see(node: Namespace) -> None:
-    done = node.run(UNPRIVILEGED + command("status"))
+def test_without_privileges_it_says_what_it_could_not_see(node: Namespace, unprivileged: list[str]) -> None:
+    done = node.run(unprivileged + command("status"))
     assert (done.returncode, "Traceback" in done.stderr) == (4, False)
     assert "could not be asked" in done.stdout
     assert "root" in done.stdout

@@ -12,7 +12,7 @@ from policyd.lab.namespace import Namespace
 from policyd.lab.packets import Shot, craft
 from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed, Wiring
 from policyd.lab.probes import MOST_AT_ONCE, Outcome, Probe, probe_all
-from policyd.lab.servers import MOST_CONNECTIONS
+from policyd.lab.servers import MOST_CONNECTIONS, Servers
 from policyd.lab.wire import Arrival, Wire
 
 pytestmark = pytest.mark.kernel
@@ -47,6 +47,15 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 @pytest.fixture
 def wiring(request: pytest.FixtureRequest) -> str:
     return str(request.node.callspec.params["lab"])
+
+
+@pytest.mark.timeout(60)
+def test_servers_end_though_a_process_that_was_forked_holds_their_sockets() -> None:
+    servers = Servers()
+    with servers._waker.dup():  # as a child has it between fork and exec
+        servers.close()
+        servers.close()
+    assert not servers._thread.is_alive()
 
 
 def holders(lab: Lab) -> dict[str, Namespace]:
