@@ -68,6 +68,8 @@ def _stages(folder: Path) -> list[Row]:
     def row(name: str, key: str, budget: str) -> Row:
         return Row(name, budget, tuple(sorted(run[key] for run in runs)))
 
+    counted = ", ".join(f"{runs[0][key]:.0f} {key}" for key in ("policies", "elements"))
+    print(f"the node's pods: {counted}")
     return [
         row("decode JSON", "decode", "0.5"),
         row("resolve and compile", "compile", "0.5"),
@@ -113,16 +115,24 @@ def _run(command: list[str]) -> tuple[float, float]:
 
 
 def _packets() -> list[Row]:
-    rows = []
-    for name, world in (("pods", datapath.clients_of_their_own()), ("teams", datapath.teams())):
-        alone, judged = datapath.measure(world)
-        ratios = tuple(sorted(j / a for a, j in zip(alone, judged, strict=True)))
-        rows += [
-            Row("a new flow, connection tracking alone", "", tuple(sorted(alone)), "ns"),
-            Row(f"a new flow, 1 000 policies that name {name}", "", tuple(sorted(judged)), "ns"),
-            Row("ratio of the two, in pairs", "1.10", ratios, ""),
-        ]
+    worlds = {"pods": datapath.clients_of_their_own(), "teams": datapath.teams()}
+    rows: list[Row] = []
+    for family in (4, 6):
+        for name, world in worlds.items():
+            rows += _compared(f"IPv{family}, new flow", name, datapath.measure(world, family))
+        known = datapath.measure_established(worlds["pods"], family)
+        rows += _compared(f"IPv{family}, known flow", "pods", known)
     return rows
+
+
+def _compared(packet: str, name: str, measured: datapath.Measured) -> list[Row]:
+    alone, judged = measured
+    ratios = tuple(sorted(j / a for a, j in zip(alone, judged, strict=True)))
+    return [
+        Row(f"{packet}, connection tracking alone", "", tuple(sorted(alone)), "ns"),
+        Row(f"{packet}, 1 000 policies that name {name}", "", tuple(sorted(judged)), "ns"),
+        Row("ratio of the two, in pairs", "1.10", ratios, ""),
+    ]
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import sys
 import time
 from collections.abc import Iterator, Mapping
 
-from bench.scenarios import NODE, Manifest, Scale, cluster
+from bench.scenarios import NODE, Manifest, Scale, cluster, local_pods
 from tests.watcher.emulator import NAMESPACES, NODES, PODS, POLICIES, Emulator
 from tests.watcher.measure import realistic_pod
 
@@ -39,8 +38,8 @@ async def main(scale: Scale) -> None:
 
 
 def realistic(scale: Scale) -> Iterator[Manifest]:
-    """The cluster with pods as long as real ones, and the node's own spread over the namespaces."""
-    local = {0, *random.Random(2).sample(range(1, scale.pods), scale.local - 1)}
+    """The cluster with pods as long as real ones."""
+    local = local_pods(scale)
     number = 0
     for item in cluster(scale):
         if item["kind"] == "Pod":

@@ -1,8 +1,8 @@
-"""What a new flow costs: the packet path with 1 000 policies, against connection tracking alone.
+"""What a packet costs: the packet path with 1 000 policies, against connection tracking alone.
 
 Three namespaces, client - node - server, and frames sent in batches through AF_PACKET, so that the kernel's
-own work dominates. Every packet opens a flow. Rounds with the one ruleset and the other take turns, and what
-counts is the ratio within each pair.
+own work dominates. Every packet opens a flow, or all belong to a few that both ends know. Rounds with the one
+ruleset and the other take turns, and what counts is the ratio within each pair.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ import ctypes
 import os
 import socket
 import statistics
-import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from ipaddress import ip_address
+from typing import Any, Literal, TypeAlias
 
 from bench.scenarios import as_list
 from policyd.cluster.state import ClusterState
 from policyd.kube.manifests import load_manifest
+from policyd.lab.packets import UDP, ip_packet, udp_datagram
 from policyd.pipeline import build
 from policyd_compiler.lower.sharing import MOST_SHARED
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
 
-CLIENT, SERVER = "10.77.1.2", "10.77.2.2"
+CLIENT, SERVER = ("10.77.1.2", "fd00:77:1::2"), ("10.77.2.2", "fd00:77:2::2")
 FLOWS = 30_000
+#: So many flows that are established share as many packets.
+KNOWN = 64
 ROUNDS = 21
 ALONE = """\
 table inet policyd {
@@ -39,17 +42,49 @@ table inet policyd {
 """
 
 
-def measure(world: ClusterState) -> tuple[list[float], list[float]]:
+Measured: TypeAlias = tuple[list[float], list[float]]
+
+
+def measure(world: ClusterState, family: Literal[4, 6] = 4, *, rounds: int = ROUNDS) -> Measured:
     """Nanoseconds a new flow, in pairs: with connection tracking alone, and with the policies."""
     script = print_replace(build(world, "node", Options()).table)
     alone, judged = [], []
     with _namespaces() as (client, node, server):
-        frames = _frames(_mac(node, "v1"), _mac(client, "eth0"))
+        frames = _frames(client, node, family, FLOWS)
         with _sender(client, frames) as send:
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 alone.append(_round(node, server, ALONE, send))
                 judged.append(_round(node, server, script, send))
     return alone[1:], judged[1:]  # the first round warms up
+
+
+def measure_established(world: ClusterState, family: Literal[4, 6] = 4, *, rounds: int = ROUNDS) -> Measured:
+    """Nanoseconds a packet of connections that were allowed before, in pairs likewise."""
+    script = print_replace(build(world, "node", Options()).table)
+    alone, judged = [], []
+    with _namespaces() as (client, node, server):
+        ask, answer = _frames(client, node, family, KNOWN), _frames(server, node, family, KNOWN)
+        with (
+            _sender(client, ask) as open_flows,
+            _sender(server, answer) as reply,
+            _sender(client, ask * (FLOWS // KNOWN + 1)) as send,
+        ):
+
+            def establish() -> None:
+                open_flows()
+                reply()
+                known = _run("ip", "netns", "exec", node, "conntrack", "-L", "-f", f"ipv{family}")
+                assert known.count("[UNREPLIED]") == 0, "a flow was not answered"
+                assert known.count("udp ") == KNOWN, f"{known.count('udp ')} of {KNOWN} flows are known"
+
+            for _ in range(rounds):
+                alone.append(_round(node, server, ALONE, send, establish))
+                judged.append(_round(node, server, script, send, establish))
+    return alone[1:], judged[1:]
+
+
+def _nothing() -> None:
+    """Prepare nothing."""
 
 
 def ratio(alone: list[float], judged: list[float]) -> float:
@@ -57,9 +92,10 @@ def ratio(alone: list[float], judged: list[float]) -> float:
     return statistics.median(j / a for a, j in zip(alone, judged, strict=True))
 
 
-def _round(node: str, server: str, script: str, send: Any) -> float:
+def _round(node: str, server: str, script: str, send: Any, before_it: Callable[[], None] = _nothing) -> float:
     _run("ip", "netns", "exec", node, "nft", "-f", "-", text=f"flush ruleset\n{script}")
     _run("ip", "netns", "exec", node, "conntrack", "-F")
+    before_it()
     before = _received(server)
     began = time.perf_counter()
     send()
@@ -71,7 +107,7 @@ def _round(node: str, server: str, script: str, send: Any) -> float:
 
 def clients_of_their_own(policies: int = 1000) -> ClusterState:
     """A server that every policy selects; each lets one client in, on a port of its own."""
-    clients = [_pod(f"c{i}", _address(i), "elsewhere") for i in range(policies)]
+    clients = [_pod(f"c{i}", _addresses(i), "elsewhere") for i in range(policies)]
     clients.append(_pod("client", CLIENT, "elsewhere"))
     names = ["client" if i == policies // 2 else f"c{i}" for i in range(policies)]
     return _state([*clients, *(_policy(i, {"name": name}) for i, name in enumerate(names))])
@@ -84,7 +120,7 @@ def teams(policies: int = 1000) -> ClusterState:
     """
     count = MOST_SHARED
     clients = [
-        _pod(f"c{i}-{team}", _address(i * count + team), "elsewhere", {"team": f"t{team}"})
+        _pod(f"c{i}-{team}", _addresses(i * count + team), "elsewhere", {"team": f"t{team}"})
         for team in range(count)
         for i in range(100 * (team + 1))
     ]
@@ -112,17 +148,19 @@ def _policy(number: int, peer: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _address(number: int) -> str:
-    return f"10.78.{number >> 8}.{number & 255}"
+def _addresses(number: int) -> tuple[str, str]:
+    return f"10.78.{number >> 8}.{number & 255}", f"fd00:78::{number + 1:x}"
 
 
-def _pod(name: str, address: str, node: str, labels: dict[str, str] | None = None) -> dict[str, Any]:
+def _pod(
+    name: str, addresses: tuple[str, str], node: str, labels: dict[str, str] | None = None
+) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"namespace": "bench", "name": name, "labels": {"name": name, **(labels or {})}},
         "spec": {"nodeName": node, "containers": [{"name": "c"}]},
-        "status": {"phase": "Running", "podIPs": [{"ip": address}]},
+        "status": {"phase": "Running", "podIPs": [{"ip": address} for address in addresses]},
     }
 
 
@@ -136,34 +174,24 @@ def _namespaces() -> Iterator[tuple[str, str, str]]:
         for name in names:
             _run("ip", "netns", "add", name)
         for number, name in ((1, client), (2, server)):
-            _run(
-                "ip",
-                "link",
-                "add",
-                f"v{number}",
-                "netns",
-                node,
-                "type",
-                "veth",
-                "peer",
-                "eth0",
-                "netns",
-                name,
-            )
-            _run("ip", "-n", node, "addr", "add", f"10.77.{number}.1/24", "dev", f"v{number}")
-            _run("ip", "-n", name, "addr", "add", f"10.77.{number}.2/24", "dev", "eth0")
+            ends = ("type", "veth", "peer", "eth0", "netns", name)
+            _run("ip", "link", "add", f"v{number}", "netns", node, *ends)
+            for prefix, length in ((f"10.77.{number}.", 24), (f"fd00:77:{number}::", 64)):
+                _run("ip", "-n", node, "addr", "add", f"{prefix}1/{length}", "dev", f"v{number}", "nodad")
+                _run("ip", "-n", name, "addr", "add", f"{prefix}2/{length}", "dev", "eth0", "nodad")
             _run("ip", "-n", node, "link", "set", f"v{number}", "up")
             _run("ip", "-n", name, "link", "set", "eth0", "up")
-        _run("ip", "netns", "exec", node, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-        counter = "table ip c { counter n { }; chain i { type filter hook prerouting priority -500; "
-        counter += "udp dport 9 counter name n drop; }; }"
-        _run("ip", "netns", "exec", server, "nft", "-f", "-", text=counter.replace("; ", "\n"))
-        for name, mac in ((client, _mac(node, "v1")), (server, _mac(node, "v2"))):
-            number = 1 if name == client else 2
-            neighbour = ("neigh", "add", f"10.77.{number}.1", "lladdr", mac.hex(":"), "dev", "eth0")
-            _run("ip", "-n", name, *neighbour)
-            mine = ("neigh", "add", f"10.77.{number}.2", "lladdr", _mac(name, "eth0").hex(":"))
-            _run("ip", "-n", node, *mine, "dev", f"v{number}")
+        for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+            _run("ip", "netns", "exec", node, "sysctl", "-qw", f"{key}=1")
+        for name in (client, server):  # what answered would be sent as well
+            counter = "table inet c { counter n { }; chain i { type filter hook prerouting priority -500; "
+            counter += "meta l4proto udp counter name n drop; }; }"
+            _run("ip", "netns", "exec", name, "nft", "-f", "-", text=counter.replace("; ", "\n"))
+        for number, name in ((1, client), (2, server)):
+            there, here = _mac(node, f"v{number}").hex(":"), _mac(name, "eth0").hex(":")
+            for prefix in (f"10.77.{number}.", f"fd00:77:{number}::"):
+                _run("ip", "-n", name, "neigh", "add", f"{prefix}1", "lladdr", there, "dev", "eth0")
+                _run("ip", "-n", node, "neigh", "add", f"{prefix}2", "lladdr", here, "dev", f"v{number}")
         yield client, node, server
     finally:
         for name in names:
@@ -180,19 +208,19 @@ def _mac(namespace: str, device: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
 
 
-def _frames(to: bytes, sender: bytes) -> list[bytes]:
-    """One UDP packet for each flow; they differ in the source port."""
-    payload = b"policyd-bench"
-    source, destination = socket.inet_aton(CLIENT), socket.inet_aton(SERVER)
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 28 + len(payload), 0, 0, 64, 17, 0) + source + destination
-    total = sum(struct.unpack("!10H", header))
-    total = (total & 0xFFFF) + (total >> 16)
-    header = header[:10] + struct.pack("!H", ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF) + header[12:]
-    ethernet = to + sender + b"\x08\x00"
-    return [
-        ethernet + header + struct.pack("!HHHH", 1024 + flow, 9, 8 + len(payload), 0) + payload
-        for flow in range(FLOWS)
-    ]
+def _frames(sender: str, node: str, family: Literal[4, 6], flows: int) -> list[bytes]:
+    """One UDP packet for each flow, from the client or back; they differ in the client's port."""
+    back = sender.endswith("-s")
+    client, server = (ip_address(place[family == 6]).packed for place in (CLIENT, SERVER))
+    source, destination = (server, client) if back else (client, server)
+    ethernet = _mac(node, "v2" if back else "v1") + _mac(sender, "eth0")
+    ethernet += (0x0800 if family == 4 else 0x86DD).to_bytes(2)
+    frames = []
+    for flow in range(flows):
+        ports = (9, 1024 + flow) if back else (1024 + flow, 9)
+        body = udp_datagram(source + destination, ports, b"policyd-bench")
+        frames.append(ethernet + ip_packet(source, destination, UDP, body))
+    return frames
 
 
 class _Vector(ctypes.Structure):
@@ -253,7 +281,12 @@ def _run(*command: str, text: str = "") -> str:
 
 if __name__ == "__main__":
     for world in (clients_of_their_own(), teams()):
-        alone, judged = measure(world)
-        print(f"alone {statistics.median(alone):.0f} ns, judged {statistics.median(judged):.0f} ns")
-        ratios = sorted(j / a for a, j in zip(alone, judged, strict=True))
-        print(f"ratio {ratio(alone, judged):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})")
+        for family in (4, 6):
+            for name, way in (("new", measure), ("established", measure_established)):
+                alone, judged = way(world, family)
+                ratios = sorted(j / a for a, j in zip(alone, judged, strict=True))
+                print(
+                    f"IPv{family}, {name}: alone {statistics.median(alone):.0f} ns, judged "
+                    f"{statistics.median(judged):.0f} ns, ratio {ratio(alone, judged):.3f} "
+                    f"({ratios[0]:.3f} to {ratios[-1]:.3f})"
+                )

@@ -37,12 +37,12 @@ LARGE = Scale(pods=10_000, policies=1_000, local=100)
 
 def cluster(scale: Scale, seed: int = 1) -> list[Manifest]:
     """All objects of a cluster of this scale; the same for the same seed."""
-    rng = random.Random(seed)
+    rng, local = random.Random(seed), local_pods(scale)
     namespaces = max(1, scale.pods // PODS_PER_NAMESPACE)
     return [
         *({"apiVersion": "v1", "kind": "Namespace", "metadata": _namespace(i)} for i in range(namespaces)),
         {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}, "status": {"addresses": []}},
-        *(_pod(i, scale, namespaces) for i in range(scale.pods)),
+        *(_pod(i, namespaces, local=i in local) for i in range(scale.pods)),
         *(_policy(i, namespaces, rng) for i in range(scale.policies)),
     ]
 
@@ -56,10 +56,12 @@ def _namespace(i: int) -> Manifest:
     return {"name": f"ns-{i}", "labels": {"kubernetes.io/metadata.name": f"ns-{i}", "team": f"team-{i % 20}"}}
 
 
-def _pod(i: int, scale: Scale, namespaces: int) -> Manifest:
-    # Every n-th pod is local, so that the node's pods are spread over the namespaces.
-    step = max(1, scale.pods // scale.local)
-    local = i % step == 0 and i // step < scale.local
+def local_pods(scale: Scale) -> frozenset[int]:
+    """Choose the pods of NODE, which are spread over the namespaces as a scheduler spreads them."""
+    return frozenset((0, *random.Random(2).sample(range(1, scale.pods), scale.local - 1)))
+
+
+def _pod(i: int, namespaces: int, *, local: bool) -> Manifest:
     last = f"{i:x}" if i < 1 << 16 else f"{i >> 16:x}:{i & 0xFFFF:x}"
     addresses = [{"ip": f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}"}, {"ip": f"fd00:10::{last}"}]
     return {

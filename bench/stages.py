@@ -29,6 +29,10 @@ def main(file: Path) -> None:
     began = time.perf_counter()
     built = build(ClusterState.of(objects), NODE, Options())
     times["compile"] = time.perf_counter() - began
+    assert built.stats.isolated > built.stats.pods // 2, "hardly a pod of the node is isolated"
+    assert built.stats.policies > built.stats.pods, "hardly a policy selects a pod of the node"
+    times["policies"] = built.stats.policies
+    times["elements"] = built.stats.elements
     began = time.perf_counter()
     print_replace(built.table)
     times["print"] = time.perf_counter() - began
