@@ -12,8 +12,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
+from policyd_compiler.errors import CompilerBug
 from policyd_compiler.nft.ast import Chain, ChainName, Counter, Hook, Set, Table, VerdictMap
-from policyd_compiler.nft.commands import ChainRule, Change, add, delete, flush, print_changes
+from policyd_compiler.nft.commands import (
+    ChainRule,
+    Change,
+    WholeTable,
+    add,
+    delete,
+    flush,
+    print_changes,
+)
 from policyd_compiler.nft.json_parser import NOT_OURS
 from policyd_compiler.nft.keys import SetName
 from policyd_compiler.nft.printer import print_replace
@@ -26,18 +35,24 @@ Named = TypeVar("Named", Set, VerdictMap, Chain, Counter)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One nft transaction: `changes`, or with "replace" the whole of `desired`."""
+    """One nft transaction: `changes`, or with "replace" the whole of `desired`.
+
+    `bridge` are changes of the table in family bridge, in the same transaction.
+    """
 
     kind: StepKind
     desired: Table
     changes: tuple[Change, ...] = ()
+    bridge: tuple[Change, ...] = ()
 
     @property
     def script(self) -> str:
         """The text for nft, printed when asked for: many plans are only compared, or not run to their end."""
+        name = self.desired.name
+        beside = print_changes(name, self.bridge, "bridge")
         if self.kind == "replace":
-            return print_replace(self.desired)
-        return print_changes(self.desired.name, self.changes, self.desired.family)
+            return f"{print_replace(self.desired)}{beside}"
+        return f"{print_changes(name, self.changes, self.desired.family)}{beside}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +69,45 @@ def plan(actual: Table | None, desired: Table) -> Transaction:
     The table's comment does not count: nothing but a replacement changes it, and it has no effect on packets.
     """
     if actual is None or not _alike(actual, desired):
-        return Transaction((Step("replace", desired),))
-    emptied, removed = _sweep(actual, desired)
-    scripts: tuple[tuple[StepKind, list[Change]], ...] = (
-        ("stage", _stage(actual, desired)),
-        ("commit", _commit(actual, desired)),
-        ("sweep", emptied),
-        ("sweep", removed),
+        gone = (_REMOVED,) if actual is not None and actual.bridge and desired.bridge is None else ()
+        return Transaction((Step("replace", desired, bridge=gone),))
+    scripts = zip(_KINDS, _changes(actual, desired), _bridge(actual.bridge, desired.bridge), strict=True)
+    return Transaction(
+        tuple(
+            Step(kind, desired, tuple(changes), tuple(beside))
+            for kind, changes, beside in scripts
+            if changes or beside
+        )
     )
-    return Transaction(tuple(Step(kind, desired, tuple(changes)) for kind, changes in scripts if changes))
+
+
+#: The steps of a plan that is no replacement, each once or not at all, but for two sweeps.
+_KINDS: tuple[StepKind, ...] = ("stage", "commit", "sweep", "sweep")
+_ADDED, _REMOVED = add(WholeTable()), Change("delete", WholeTable())
+
+
+def _changes(actual: Table, desired: Table) -> tuple[list[Change], ...]:
+    """The changes of each step for one table."""
+    return (_stage(actual, desired), _commit(actual, desired), *_sweep(actual, desired))
+
+
+def _bridge(actual: Table | None, desired: Table | None) -> tuple[list[Change], ...]:
+    """The changes of each step for the table beside, which comes and goes with pods on bridges."""
+    match actual, desired:
+        case None, None:
+            return [], [], [], []
+        case _, None:
+            return [], [_REMOVED], [], []
+        case None, Table():
+            stage, commit, *_ = _changes(replace(desired, sets=(), maps=(), chains=(), counters=()), desired)
+            return [_ADDED, *stage], commit, [], []
+        case Table(), Table() if _alike(actual, desired):
+            return _changes(actual, desired)
+        case _, Table():  # somebody else's: in the place of what it was, in one transaction
+            stage, commit, *_ = _changes(replace(desired, sets=(), maps=(), chains=(), counters=()), desired)
+            return [], [_REMOVED, _ADDED, *stage, *commit], [], []
+        case _:
+            raise CompilerBug("no table")
 
 
 def same_rules(actual: Table, desired: Table) -> bool:
@@ -93,7 +138,7 @@ def _declarations(table: Table) -> dict[SetName, tuple[object, ...]]:
 
 def _stage(actual: Table, desired: Table) -> list[Change]:
     """Add what is new. Chains are declared before anything that names them."""
-    chains = _new(actual.chains, desired.chains)
+    chains = [chain for chain in _new(actual.chains, desired.chains) if chain.hook is None]
     return [
         *map(add, _new(actual.counters, desired.counters)),
         *(add(Chain(chain.name)) for chain in chains),
@@ -110,6 +155,9 @@ def _commit(actual: Table, desired: Table) -> list[Change]:
     """
     chains = [new for old, new in _both(actual.chains, desired.chains) if _rules_differ(old, new)]
     changes: list[Change] = [flush("chain", chain.name) for chain in chains]
+    hooks = [chain for chain in _new(actual.chains, desired.chains) if chain.hook is not None]
+    changes.extend(add(Chain(chain.name, hook=chain.hook)) for chain in hooks)
+    chains.extend(hooks)
     for old_set, new_set in _both(actual.sets, desired.sets):
         changes.extend(_change_set(old_set, new_set))
     for old_map, new_map in _both(actual.maps, desired.maps):
@@ -172,8 +220,12 @@ def committed(actual: Table | None, desired: Table) -> Table:
     """What the kernel holds once `plan(actual, desired)` is committed, and not swept yet."""
     if actual is None or not _alike(actual, desired):
         return desired
+    beside = desired.bridge
+    if beside is not None and actual.bridge is not None and _alike(actual.bridge, beside):
+        beside = committed(actual.bridge, beside)
     return replace(
         desired,
+        bridge=beside,
         sets=_beside(actual.sets, desired.sets),
         maps=_beside(actual.maps, desired.maps),
         chains=_beside(actual.chains, desired.chains),
@@ -182,8 +234,17 @@ def committed(actual: Table | None, desired: Table) -> Table:
 
 
 def differences(actual: Table, wanted: Table) -> tuple[str, ...]:
-    """What somebody changed in a table, one sentence for each set, map and chain."""
+    """What somebody changed in a table, or in the one beside it: a sentence for each set, map and chain."""
     found: list[str] = []
+    match actual.bridge, wanted.bridge:
+        case None, Table(name):
+            found.append(f"table bridge {name} is gone")
+        case Table(name), None:
+            found.append(f"table bridge {name} is not ours")
+        case Table() as held_beside, Table() as wanted_beside:
+            found.extend(f"table bridge: {text}" for text in differences(held_beside, wanted_beside))
+        case _:
+            pass
     pairs: tuple[tuple[str, tuple[Item, ...], tuple[Item, ...]], ...] = (
         ("counter", actual.counters, wanted.counters),
         ("set", actual.sets, wanted.sets),

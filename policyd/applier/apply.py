@@ -10,13 +10,12 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from policyd.applier.backend import Nft
+from policyd.applier.backend import Nft, removal
 from policyd.applier.grace import wait_for_packets
-from policyd.applier.listing import TooLarge, list_table
+from policyd.applier.listing import list_tables
 from policyd.applier.monitor import TableMonitor
 from policyd.errors import EnvironmentRefused
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.json_parser import ForeignContent
 from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.plan import Step, StepKind, Transaction, committed, differences, plan
 
@@ -56,20 +55,16 @@ class Applier:
     @property
     def holds_ruleset(self) -> bool:
         """Whether the kernel is known to hold a ruleset of ours."""
-        return self._held is not None
+        return self._held is not None and bool(self._held.chains)
 
     async def read_back(self) -> bool:
         """Learn what the kernel holds. True if there is a table, whoever wrote into it."""
-        foreign = False
-        try:
-            self._held = await list_table(self._nft, self._table)
-        except ForeignContent:
-            self._held, foreign = None, True  # what cannot be understood is replaced as a whole
+        self._held = (await list_tables(self._nft, self._table)).table
         self._certain = True
         self._leftovers = False
         if self._held is not None:
             self.generation = max(self.generation, unstamp(self._held)[1])
-        return foreign or self._held is not None
+        return self._held is not None
 
     async def apply(self, desired: Table) -> Applied:
         """Bring `desired` into force, in one transaction that changes meaning.
@@ -136,27 +131,21 @@ class Applier:
         """
         if not self._certain or self._held is None:
             return ()
-        held = self._held
-        try:
-            actual = await list_table(self._nft, self._table)
-        except TooLarge as error:
-            if self._replaced:  # it is we who make it so large: to replace it again mends nothing
-                raise EnvironmentRefused(f"{error}; it is in force, and cannot be verified") from error
-            self._replaced = True
-            actual, found = None, error.things
-        except ForeignContent as error:
-            actual, found = None, error.things
-        else:
-            self._replaced = False
-            gone = (f"table inet {self._table} is gone",)
-            found = gone if actual is None else differences(actual, held)
+        actual = await list_tables(self._nft, self._table)
+        if (
+            actual.too_large and self._replaced
+        ):  # it is we who make it so large: another replacement is no cure
+            raise EnvironmentRefused(f"{actual.foreign[0]}; it is in force, and cannot be verified")
+        self._replaced = actual.too_large
+        gone = (f"table inet {self._table} is gone",)
+        found = actual.foreign or (gone if actual.table is None else differences(actual.table, self._held))
         if found:
-            self._held, self._leftovers = actual, False
+            self._held, self._leftovers = actual.table, False
         return found
 
     async def remove(self) -> None:
-        """Remove the table; without one, nothing."""
-        await self._send(f"add table inet {self._table}\ndelete table inet {self._table}\n")
+        """Remove the tables; without one, nothing."""
+        await self._send(await removal(self._nft, self._table))
         self._held, self._certain, self._leftovers = None, True, False
 
 

@@ -82,10 +82,18 @@ class Nft(Protocol):
         """What this is, for a person."""
 
 
-async def delete_table(nft: Nft, name: str, family: TableFamily = "inet") -> None:
-    """Remove the table with all it holds, if it is there."""
-    # Added first, so that its absence is no error: `destroy` needs nft 1.0.8 and a kernel 6.3.
-    await nft.run(f"add table {family} {checked(name)}\ndelete table {family} {name}\n")
+async def delete_tables(nft: Nft, name: str) -> None:
+    """Remove the tables of this name with all they hold, if they are there."""
+    await nft.run(await removal(nft, name))
+
+
+async def removal(nft: Nft, name: str) -> str:
+    """The script that removes the tables of this name with all they hold, whatever is there."""
+    # Added first, so that its absence is no error: `destroy` needs nft 1.0.8 and a kernel 6.3. Not so in
+    # family bridge, which a kernel may lack.
+    beside = await nft.list_table(checked(name), "bridge") is not None
+    script = f"add table inet {name}\ndelete table inet {name}\n"
+    return f"{script}delete table bridge {name}\n" if beside else script
 
 
 def list_command(name: str, family: TableFamily) -> str:

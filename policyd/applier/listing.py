@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, replace
 
 from policyd.applier.backend import Nft, NftTooLarge
 from policyd_compiler.nft.ast import Table, TableFamily
@@ -14,6 +15,38 @@ _ATTEMPTS = 2
 
 class TooLarge(ForeignContent):
     """The table is larger than what is read of nft, so it cannot be compared with anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the kernel holds under one name, in family inet and beside it in family bridge.
+
+    `foreign` is what is not ours in either. A table that holds such things, or stands beside none, counts
+    as empty: a plan replaces it as a whole. Without either `table` is None. `too_large`: one could not be
+    listed.
+    """
+
+    table: Table | None
+    foreign: tuple[str, ...] = ()
+    too_large: bool = False
+
+
+async def list_tables(nft: Nft, name: str) -> Held:
+    """What the kernel holds under this name."""
+    foreign: list[str] = []
+    too_large = False
+    found: dict[TableFamily, Table | None] = {}
+    families: tuple[TableFamily, ...] = ("inet", "bridge")
+    for family in families:
+        try:
+            found[family] = await list_table(nft, name, family)
+        except ForeignContent as error:
+            found[family] = Table(name, family=family)
+            foreign.extend(error.things)
+            too_large |= isinstance(error, TooLarge)
+    if found["inet"] is None and found["bridge"] is None:
+        return Held(None)
+    return Held(replace(found["inet"] or Table(name), bridge=found["bridge"]), tuple(foreign), too_large)
 
 
 async def list_table(nft: Nft, name: str, family: TableFamily = "inet") -> Table | None:

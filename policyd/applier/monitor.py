@@ -20,14 +20,15 @@ _GROUP_NFTABLES = 7
 _NFTABLES = 10 << 8
 _GET_GENERATION = _NFTABLES | 16
 _NEW_GENERATION = _NFTABLES | 15
-_INET = 1
+#: inet, and bridge.
+_FAMILIES = (b"\x01", b"\x07")
 #: Attribute 1 is the table's name in all messages about tables and contents; of a generation, its number.
 _FIRST = 1
 _RECEIVE_BYTES = 8 << 20
 
 
 class TableMonitor:
-    """Watches the table `inet NAME` of this network namespace; calls `on_change` on every suspicion."""
+    """Watches the tables of one name in this network namespace; calls `on_change` on every suspicion."""
 
     def __init__(self, table: str, on_change: Callable[[], None]) -> None:
         #: Somebody else may have changed the table since this was last set to False.
@@ -84,8 +85,8 @@ class TableMonitor:
             self._suspect()  # messages were lost
 
     def _is_ours(self, kind: int, payload: bytes) -> bool:
-        about_inet = kind & 0xFF00 == _NFTABLES and payload[:1] == bytes((_INET,))
-        return about_inet and attributes(payload, 4).get(_FIRST) == self._name
+        ours = kind & 0xFF00 == _NFTABLES and payload[:1] in _FAMILIES
+        return ours and attributes(payload, 4).get(_FIRST) == self._name
 
     def _ask_generation(self) -> int:
         """How many transactions, modulo 2^32, there have been in this network namespace, by anybody."""

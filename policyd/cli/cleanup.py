@@ -9,7 +9,7 @@ from typing import Any
 
 from policyd.agent.claim import claim_node
 from policyd.agent.state import state_file
-from policyd.applier.backend import delete_table
+from policyd.applier.backend import delete_tables
 from policyd.applier.choose import open_backend
 from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
@@ -39,7 +39,7 @@ async def _main(table: str, state_dir: str) -> int:
         nft = await open_backend("auto")
         try:
             there = await nft.list_table(table) is not None
-            await delete_table(nft, table)
+            await delete_tables(nft, table)
         finally:
             await nft.close()
         if state_dir:

@@ -50,9 +50,10 @@ class Endless(FakeNft):
 
     async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
         """Nothing of use, or a listing."""
-        self.times -= 1
-        if self.times >= 0:
-            raise NftTooLarge(1 << 20)
+        if family == "inet":
+            self.times -= 1
+            if self.times >= 0:
+                raise NftTooLarge(1 << 20)
         return await super().list_table(name, family)
 
 

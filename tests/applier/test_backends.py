@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policyd.applier.backend import Nft, NftRefused, delete_table
+from policyd.applier.backend import Nft, NftRefused, delete_tables
 from policyd.applier.fake import FakeNft
 from policyd_compiler.nft.ast import (
     Accept,
@@ -209,7 +209,7 @@ async def test_only_a_name_is_listed(nft: Nft, name: str) -> None:
 async def test_table_is_deleted_whether_it_is_there_or_not(nft: Nft) -> None:
     await nft.run(FOUNDATION)
     for _ in range(2):
-        await delete_table(nft, "t")
+        await delete_tables(nft, "t")
         assert await nft.list_table("t") is None
 
 

@@ -16,7 +16,7 @@ pytestmark = [
 
 HELD = "10.244.1.1"
 MAP = next(part.name for part in OLD.maps if part.name.startswith("ingress4"))
-SET = next(part.name for part in OLD.sets if part.name.startswith("governed4"))
+SET = next(part.name for part in OLD.sets if part.name.startswith("itself4"))
 CHAIN = next(chain.name for chain in OLD.chains if chain.name.startswith("in4-"))
 CHANGES = {
     "a dormant table": "add table inet policyd { flags dormant; }",
@@ -36,7 +36,9 @@ CHANGES = {
     "a counter": "add counter inet policyd foreign",
     "an element less": f"delete element inet policyd {MAP} {{ {HELD} }}",
     "another verdict": f"flush map inet policyd {MAP}\nadd element inet policyd {MAP} {{ {HELD} : accept }}",
-    "another element": f"flush set inet policyd {SET}\nadd element inet policyd {SET} {{ 10.9.9.9 }}",
+    "another element": (
+        f"flush set inet policyd {SET}\nadd element inet policyd {SET} {{ 10.9.9.9 . 10.9.9.9 }}"
+    ),
 }
 
 

@@ -217,7 +217,7 @@ AGENT = (
         "our own table that is too large to be listed is replaced again and again",
         "DESIGN: drift",
         APPLY,
-        "            self._replaced = True\n",
+        "        self._replaced = actual.too_large\n",
         "",
         f"{APPLYING}::test_our_own_table_that_is_too_large_to_be_listed_is_not_replaced_for_ever",
     ),

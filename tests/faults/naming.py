@@ -86,8 +86,8 @@ SWAPS = (
         "a change replaces the whole table",
         "DESIGN: one swap",
         PLAN,
-        "if actual is None or not _alike(actual, desired):\n        return Transaction(",
-        "if actual != desired:\n        return Transaction(",
+        "if actual is None or not _alike(actual, desired):\n        gone = ",
+        "if actual is None or actual != desired:\n        gone = ",
         f"{PLANS}::test_only_the_commit_touches_what_is_in_use",
     ),
     Fault(
@@ -103,8 +103,8 @@ SWAPS = (
         "what is in use is swept before the commit",
         "DESIGN: one swap",
         PLAN,
-        '        ("commit", _commit(actual, desired)),\n        ("sweep", emptied),\n',
-        '        ("sweep", emptied),\n        ("commit", _commit(actual, desired)),\n',
+        '_KINDS: tuple[StepKind, ...] = ("stage", "commit", "sweep", "sweep")',
+        '_KINDS: tuple[StepKind, ...] = ("stage", "sweep", "commit", "sweep")',
         f"{PLANS}::test_plans_arrive",
     ),
     Fault(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policyd.applier.backend import Nft, NftRefused, delete_table
+from policyd.applier.backend import Nft, NftRefused, delete_tables
 from policyd.applier.fake import FakeNft
 from policyd.applier.fake_table import kind
 from policyd.applier.worker import NftWorker
@@ -79,7 +79,7 @@ async def content(nft: Nft) -> Table | None:
 
 
 async def compare(fake: Nft, real: Nft, scripts: Sequence[Sequence[Change]]) -> None:
-    await delete_table(real, NAME)
+    await delete_tables(real, NAME)
     for some in (FOUNDATION, *scripts):
         script = print_changes(NAME, some)
         expected, seen = await refusal(real, script), await refusal(fake, script)

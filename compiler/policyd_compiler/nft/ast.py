@@ -188,7 +188,8 @@ class Counter:
 class Table:
     """A table: sets, maps, chains and counters, each sorted by name; base chains are among the chains.
 
-    `comment` is the kernel's table comment; the agent writes its generation there.
+    `bridge` is the table of the same name in family bridge, where there is one: it is changed in the same
+    transactions. `comment` is the kernel's table comment.
     """
 
     name: str
@@ -199,3 +200,4 @@ class Table:
     notes: tuple[str, ...] = ()
     family: TableFamily = "inet"
     counters: tuple[Counter, ...] = ()
+    bridge: Table | None = None

@@ -18,6 +18,7 @@ from policyd_compiler.nft.keys import (
     Interval,
     Key,
     KeyType,
+    PortSide,
     SetName,
     Side,
 )
@@ -207,11 +208,19 @@ class Field(Enum):
     IIFNAME_ARP_SADDR_IP = Row(
         "iifname . arp saddr ip", Keys(KeyType.IFNAME_V4), _from(_arp(lambda arp: arp.saddr))
     )
+    IIFNAME_ARP_SADDR_ETHER = Row(
+        "iifname . arp saddr ether",
+        Keys(KeyType.IFNAME_ETHER),
+        _from(_arp(lambda arp: arp.saddr_ether)),
+    )
     #: Behind `icmpv6 type { 135, 136 }`: the target of a neighbour solicitation or advertisement. nft 1.0.6
     #: aborts when it lists a rule with `meta l4proto` before it.
     IIFNAME_TARGET = Row(
         "iifname . @th,64,128", Keys(KeyType.IFNAME_TARGET), _from(lambda packet: packet.target)
     )
+    #: The first byte of that target; of link-local addresses it is 0xfe, as of no pod's. nft 1.0.6 lists what
+    #: is not whole bytes as something else.
+    TARGET_BYTE = Row("@th,64,8", _BYTE, lambda p: None if p.target is None else p.target >> 120)
     OIFNAME_IP_DADDR = Row("oifname . ip daddr", Keys(KeyType.IFNAME_V4), _to(_ip(4, _daddr)))
     OIFNAME_IP6_DADDR = Row("oifname . ip6 daddr", Keys(KeyType.IFNAME_V6), _to(_ip(6, _daddr)))
 
@@ -246,9 +255,9 @@ def interface_field(family: Family, side: Side) -> Field:
     return FIELDS[f"{'iifname' if side == 'saddr' else 'oifname'} . {_IP[family]} {side}"]
 
 
-def dport_field(protocol: L4) -> Field:
-    """`tcp dport` and its like."""
-    return FIELDS[f"{protocol} dport"]
+def port_field(protocol: L4, side: PortSide) -> Field:
+    """`tcp dport`, `udp sport` and their like."""
+    return FIELDS[f"{protocol} {side}"]
 
 
 # --- matches -------------------------------------------------------------------------------------------

@@ -35,8 +35,13 @@ from policyd_compiler.nft.matches import left_json, match_json
 
 
 def print_replace_json(table: Table) -> str:
-    """The commands that put `table` in the place of whatever table of that name there is, one to a line."""
+    """The commands that put `table` in the place of whatever table of that name there is, one to a line.
+
+    And what is beside it.
+    """
     commands: list[Json] = [{"metainfo": {"json_schema_version": 1}}, *_commands(table)]
+    if table.bridge is not None:
+        commands.extend(_commands(table.bridge))
     return '{"nftables": [\n' + ",\n".join(map(json.dumps, commands)) + "\n]}\n"
 
 

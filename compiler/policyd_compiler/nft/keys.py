@@ -26,6 +26,7 @@ SetName = NewType("SetName", str)
 
 Family: TypeAlias = Literal[4, 6]
 Side: TypeAlias = Literal["saddr", "daddr"]
+PortSide: TypeAlias = Literal["dport", "sport"]
 Direction: TypeAlias = Literal["iifname", "oifname"]
 L4: TypeAlias = Literal["tcp", "udp", "sctp"]
 
@@ -81,6 +82,7 @@ Value: TypeAlias = int | str
 Key: TypeAlias = Value | Interval | tuple[str, int]
 
 KEY: Mapping[Family, KeyType] = {4: KeyType.V4, 6: KeyType.V6}
+FROM: Mapping[Family, KeyType] = {4: KeyType.IFNAME_V4, 6: KeyType.IFNAME_V6}
 PAIR: Mapping[Family, KeyType] = {4: KeyType.V4_PAIR, 6: KeyType.V6_PAIR}
 
 

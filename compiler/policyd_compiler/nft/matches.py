@@ -63,6 +63,8 @@ def misread(matches: Sequence[Match]) -> Match | None:
     ones, orders what lies side by side in a header, and aborts at one pair. Held to the kernel for all pairs
     of fields; a little more is refused than would have to be.
     """
+    if len(matches) > 1 and (raw := [match for match in matches if match.field is Field.TARGET_BYTE]):
+        return raw[0]  # it becomes a field of whatever else the rule asks for
     for at, match in enumerate(matches):
         for later in matches[at + 1 :]:
             if _is_implied(match, later) or _is_behind(match, later):

@@ -7,7 +7,7 @@ commands that nft makes of them, each with its line: that is what a fake kernel 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from policyd_compiler.nft.ast import (
@@ -70,13 +70,23 @@ def parse_replace(text: str) -> Table:
     tokens = Tokens(text)
     tokens.skip_space()
     notes = tokens.notes()
+    table = _replaced(tokens).table(notes)
+    if tokens.peek():
+        beside = _replaced(tokens).table(())
+        if (beside.family, beside.name) != ("bridge", table.name):
+            raise tokens.error(f"no table beside {table.name}: {beside.family} {beside.name}")
+        table = replace(table, bridge=beside)
+    tokens.expect("")
+    return table
+
+
+def _replaced(tokens: Tokens) -> _Block:
     tokens.expect("add", "table")
     family, name = _place(tokens)
     tokens.expect("\n", "delete", "table", family, name, "\n")
     block = _block(tokens)
     tokens.skip_space()
-    tokens.expect("")
-    return block.table(notes)
+    return block
 
 
 def parse_changes(text: str) -> tuple[Change, ...]:

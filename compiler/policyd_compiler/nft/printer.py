@@ -42,10 +42,11 @@ PER_LINE = 8
 
 
 def print_replace(table: Table) -> str:
-    """The script that puts `table` in the place of whatever table of that name there is, or none."""
+    """The script that puts `table`, and what is beside it, in the place of such tables, or of none."""
     head = "".join(f"# {note}\n" for note in table.notes)
     name = f"{table.family} {table.name}"
-    return f"{head}add table {name}\ndelete table {name}\n{print_table(table)}"
+    beside = print_replace(table.bridge) if table.bridge is not None else ""
+    return f"{head}add table {name}\ndelete table {name}\n{print_table(table)}{beside}"
 
 
 def print_table(table: Table) -> str:
