@@ -26,6 +26,7 @@ from policyd_compiler.options import (
     Hairpin,
     NodeEgress,
     Options,
+    PodTunnels,
     interface_mistake,
     table_mistake,
 )
@@ -100,6 +101,7 @@ class Settings(BaseModel):
     )
     node_egress: NodeEgress = _compiled("node_egress")
     hairpin: Hairpin = _compiled("hairpin")
+    pod_tunnels: PodTunnels = _compiled("pod_tunnels")
     deny: Deny = _compiled("deny")
     live_connections: Literal["cut", "keep"] = Field(
         "cut", description="whether a change that denies a live connection ends it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from policyd.cluster.attachments import attached
+from policyd.cluster.attachments import attached, with_nodes
 from policyd.cluster.findings import Finding
 from policyd.cluster.idle import IdlePeer
 from policyd.cluster.resolve import resolve
@@ -61,7 +61,7 @@ def build(
     Policies in `quarantined` isolate their pods and allow nothing (decisions 8).
     """
     resolved = resolve(state, node, quarantined)
-    snapshot = attached(resolved.snapshot, state.attachments)
+    snapshot = attached(with_nodes(resolved.snapshot, state.nodes.values()), state.attachments)
     lowered = compile_snapshot(snapshot, options)
     table = stamp(lowered.table, FIRST_GENERATION)
     # Where pods' interfaces are known, a pod without a known address neither sends nor receives (NP-107).

@@ -92,4 +92,5 @@ def packet(connection: Connection, node: str, addresses: dict[str, frozenset[str
         else None,
         dnat=connection.left_pod,
         fib_local=connection.local_node == node,
+        hop_limit=255 if connection.proto == "ND" else 64,
     )

@@ -147,32 +147,55 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """What is known of a node's links beside its pods' own, and of other nodes.
+
+    `bridges` lead to pods. `pod_ports` are the ports of these bridges that do, or may do, and `other_ports`
+    the ports of any bridge that lead to no pod. `nodes4`, `nodes6` are addresses of nodes, `tunnel_ports`
+    the UDP ports of this node's tunnels (NP-163).
+    """
+
+    bridges: tuple[str, ...] = ()
+    pod_ports: tuple[str, ...] = ()
+    other_ports: tuple[str, ...] = ()
+    nodes4: tuple[int, ...] = ()
+    nodes6: tuple[int, ...] = ()
+    tunnel_ports: tuple[int, ...] = ()
+
+    def nodes(self, family: int) -> tuple[int, ...]:
+        """The nodes' addresses of a family."""
+        return self.nodes4 if family == 4 else self.nodes6
+
+
+NO_NETWORK = Network()
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A pod on this node. A direction without an Isolation is open: no policy selects the pod in it.
 
     `claimants` are the pods that claim its addresses, where they are several; who most probably holds them
-    comes first (NP-166).
+    comes first (NP-166). `attachments` are their interfaces as far as they are known; an endpoint with none
+    is known by its address alone.
     """
 
     key: str
     host: Host
     ingress: Isolation | None
     egress: Isolation | None
-    attachment: Attachment | None = None
     claimants: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything the compiler needs to know about one node.
 
-    `bridges` are the node's bridges that lead to its pods, and `other_ports` the ports of bridges that lead
-    to no pod.
+    `network` is what is known of the node's links.
     """
 
     node: str
     hosts: tuple[Host, ...]
     endpoints: tuple[Endpoint, ...]
     notes: tuple[str, ...] = field(default=())
-    bridges: tuple[str, ...] = field(default=())
-    other_ports: tuple[str, ...] = field(default=())
+    network: Network = field(default_factory=lambda: NO_NETWORK)

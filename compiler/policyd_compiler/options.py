@@ -16,6 +16,7 @@ from policyd_compiler.nft.words import WORDS
 
 NodeEgress: TypeAlias = Literal["enforce", "exempt"]
 Hairpin: TypeAlias = Literal["allow", "evaluate"]
+PodTunnels: TypeAlias = Literal["drop", "allow"]
 Deny: TypeAlias = Literal["drop", "reject"]
 
 #: What nft takes as a table's name, without what is awkward in a shell.
@@ -58,11 +59,12 @@ def covering(names: Iterable[str]) -> tuple[str, ...]:
 class Options:
     """How policies become rules.
 
-    `pod_interfaces` are names of this node's pod interfaces (a trailing `*` for all that begin so); with any,
-    unknown local pods are closed (decisions 4). `node_egress`: whether a pod's traffic to its own node is
-    judged (decisions 2). `hairpin`: whether a pod that reaches itself through its own Service is judged
-    (decisions 1). `deny`: drop silently, or reject for debugging (decisions 5). Raises CompilerBug for names
-    that nft would not take: whoever reads settings asks `table_mistake` and `interface_mistake` first.
+    `pod_interfaces` are names of this node's pod interfaces (a trailing `*` for all that begin so); with
+    any, unknown local pods are closed (decisions 4). `node_egress`: whether a pod's traffic to its own node
+    is judged (decisions 2). `hairpin`: whether a pod that reaches itself through its own Service is judged
+    (decisions 1). `pod_tunnels`: whether pods reach nodes' tunnels (NP-163). `deny`: drop silently, or
+    reject for debugging (decisions 5). Raises CompilerBug for names that nft would not take: whoever reads
+    settings asks `table_mistake` and `interface_mistake` first.
     """
 
     table: str = field(default="policyd", metadata={"help": "name of the nft table, of family inet"})
@@ -79,6 +81,12 @@ class Options:
         metadata={"help": "whether policies judge a pod that reaches itself through its Service"},
     )
     deny: Deny = field(default="drop", metadata={"help": "how packets are denied; reject is for debugging"})
+    pod_tunnels: PodTunnels = field(
+        default="drop",
+        metadata={
+            "help": "whether pods may send into the tunnels of nodes (VXLAN, Geneve, IPIP, GRE, WireGuard)"
+        },
+    )
 
     def __post_init__(self) -> None:
         """Hold what the printer relies on."""

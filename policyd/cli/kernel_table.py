@@ -36,11 +36,23 @@ async def read_table(nft: Nft, name: str) -> KernelTable | None:
 
 def describe_table(table: Table) -> KernelTable:
     """What there is to say of a table of ours."""
-    isolated = _addresses(table, "governed")
+    isolated = {address for direction in ("egress", "ingress") for address in _isolated(table, direction)}
     comments = (rule.comment for chain in table.chains for rule in chain.rules)
     foreign = tuple(comment for comment in comments if comment.startswith(NOT_OURS))
     addresses = tuple(sorted({*isolated, *_addresses(table, "known")}))
     return KernelTable(unstamp(table)[1], len(isolated), addresses, foreign)
+
+
+def _isolated(table: Table, direction: str) -> set[str]:
+    """The keys of the maps that lead to the chains of isolated pods (lower/roots.py)."""
+    return {
+        print_address(family, key)
+        for family in (4, 6)
+        for part in table.maps
+        if str(part.name).startswith(f"{direction}{family}-")
+        for key, _ in part.elements
+        if isinstance(key, int)
+    }
 
 
 def _addresses(table: Table, name: str) -> set[str]:

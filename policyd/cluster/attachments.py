@@ -6,49 +6,67 @@ The agent reads it from the node (`policyd/node`); `policyd compile --attachment
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import Any
 
 from policyd.errors import BadInput, Diagnostic
+from policyd.kube.objects import Node
 from policyd_compiler.ir import Attachment, Endpoint, Snapshot
+from policyd_compiler.options import interface_mistake
 
-_KEYS = {"pods", "bridges", "others"}
+_KEYS = {"pods", "bridges", "ports", "others", "tunnels"}
 _POD_KEYS = {"interface", "bridge", "mac"}
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 @dataclass(frozen=True, slots=True)
 class Attachments:
-    """`pods` by `namespace/name`. `bridges` are those that lead to pods, `others` ports that lead to none."""
+    """`pods` by `namespace/name`; `bridges` are those that lead to pods.
+
+    `ports` are ports of these bridges that lead to pods, or may, and `others` ports of any bridge that lead
+    to none. `tunnels` are the UDP ports of this node's own tunnels.
+    """
 
     pods: Mapping[str, Attachment] = field(default_factory=dict)
     bridges: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    tunnels: tuple[int, ...] = ()
 
 
 UNKNOWN = Attachments()
 
 
 def attached(snapshot: Snapshot, attachments: Attachments) -> Snapshot:
-    """The snapshot with what is known of its endpoints' interfaces.
-
-    What several pods claim is attached where the first of them is that is attached here (NP-166).
-    """
+    """The snapshot with what is known of its endpoints' interfaces, and of the node's links."""
     if attachments == UNKNOWN:
         return snapshot
-    return replace(
-        snapshot,
-        endpoints=tuple(replace(e, attachment=_attachment_of(e, attachments)) for e in snapshot.endpoints),
+    network = replace(
+        snapshot.network,
         bridges=attachments.bridges,
+        pod_ports=attachments.ports,
         other_ports=attachments.others,
+        tunnel_ports=attachments.tunnels,
     )
+    endpoints = (replace(e, attachments=_attachments_of(e, attachments)) for e in snapshot.endpoints)
+    return replace(snapshot, endpoints=tuple(endpoints), network=network)
 
 
-def _attachment_of(endpoint: Endpoint, attachments: Attachments) -> Attachment | None:
-    found = (attachments.pods.get(key) for key in endpoint.claimants or (endpoint.key,))
-    return next((attachment for attachment in found if attachment is not None), None)
+def with_nodes(snapshot: Snapshot, nodes: Iterable[Node]) -> Snapshot:
+    """The snapshot with the addresses of nodes, whose tunnels are closed to pods (NP-163)."""
+    found: dict[int, set[int]] = {4: set(), 6: set()}
+    for address in (ip_address(text) for node in nodes for text in node.addresses):
+        found[address.version].add(int(address))
+    own = {family: tuple(sorted(found[family])) for family in found}
+    return replace(snapshot, network=replace(snapshot.network, nodes4=own[4], nodes6=own[6]))
+
+
+def _attachments_of(endpoint: Endpoint, attachments: Attachments) -> tuple[Attachment, ...]:
+    """The interfaces of everybody who claims the endpoint's addresses (NP-166)."""
+    keys = endpoint.claimants or (endpoint.key,)
+    return tuple(attachments.pods[key] for key in keys if key in attachments.pods)
 
 
 def attachments_json(attachments: Attachments) -> dict[str, Any]:
@@ -59,7 +77,9 @@ def attachments_json(attachments: Attachments) -> dict[str, Any]:
             for key, a in sorted(attachments.pods.items())
         },
         "bridges": list(attachments.bridges),
+        "ports": list(attachments.ports),
         "others": list(attachments.others),
+        "tunnels": list(attachments.tunnels),
     }
 
 
@@ -67,15 +87,21 @@ def decode_attachments(value: object, file: str) -> Attachments:
     """Read what `attachments_json` writes. Raises BadInput with the place of the first mistake."""
     match value:
         case dict() if not set(value) - _KEYS:
-            pods, bridges, others = value.get("pods", {}), value.get("bridges", []), value.get("others", [])
+            pods, tunnels = value.get("pods", {}), value.get("tunnels", [])
         case _:
             raise _mistake(file, "", f"an object with {', '.join(sorted(_KEYS))} is expected")
     if not isinstance(pods, dict):
         raise _mistake(file, "pods", "an object by namespace/name is expected")
+    if not isinstance(tunnels, list) or not all(
+        isinstance(port, int) and 0 < port < 65536 for port in tunnels
+    ):
+        raise _mistake(file, "tunnels", "a list of UDP ports is expected")
     return Attachments(
         {str(key): _decode_pod(file, str(key), pod) for key, pod in pods.items()},
-        _names(file, "bridges", bridges),
-        _names(file, "others", others),
+        _names(file, "bridges", value.get("bridges", [])),
+        _names(file, "ports", value.get("ports", [])),
+        _names(file, "others", value.get("others", [])),
+        tuple(sorted(set(tunnels))),
     )
 
 
@@ -99,7 +125,7 @@ def _names(file: str, where: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise _mistake(file, where, "a list of names is expected")
     for name in value:
-        if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        if not isinstance(name, str) or name.endswith("*") or interface_mistake(name):
             raise _mistake(file, where, f"no name of an interface: {name!r}")
     return tuple(sorted(value))
 

@@ -8,7 +8,6 @@ and never takes an interface from the pod that had it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,9 +15,7 @@ from policyd.cluster.attachments import Attachments
 from policyd.node.links import Link, Way
 from policyd.node.peers import Peer
 from policyd_compiler.ir import Attachment
-
-#: Names that nft can be given; others the kernel allows, but no network plugin makes them.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}")
+from policyd_compiler.options import interface_mistake
 
 #: An address: its family, and itself as a number.
 Address = tuple[int, int]
@@ -46,7 +43,7 @@ class Network:
 def attach(pods: Sequence[LocalPod], network: Network, before: Attachments) -> Attachments:
     """Every pod's interface as far as it is known, and the ports of bridges that lead to no pod (NP-162)."""
     by_index = {link.index: link for link in network.links}
-    by_name = {link.name: link for link in network.links if _NAME.fullmatch(link.name)}
+    by_name = {link.name: link for link in network.links if is_usable(link.name)}
     bridges = {link.index for link in network.links if link.kind == "bridge"}
     ends = {name: link for name, link in by_name.items() if link.index not in bridges}
     found: dict[str, Link] = {}
@@ -60,13 +57,14 @@ def attach(pods: Sequence[LocalPod], network: Network, before: Attachments) -> A
     hanging = {link.master for link in found.values() if link.master in bridges}
     hanging |= {way.link for a, way in network.ways.items() if way.link in bridges and _is_local(a, pods)}
     attached = {link.index for link in found.values()}
-    others = (
+    on_bridges = [link for link in ends.values() if link.master in bridges]
+    # Without another namespace at its other end a port leads to a network, not to a pod.
+    ports = {
         link.name
-        for link in ends.values()
-        if link.master in bridges
-        and link.index not in attached
-        and (link.master not in hanging or link.kind != "veth" or link.netns is None)
-    )
+        for link in on_bridges
+        if link.index in attached
+        or (link.master in hanging and link.kind == "veth" and link.netns is not None)
+    }
     return Attachments(
         {
             pod.key: _attachment(pod, found[pod.key], by_index, network, before.pods.get(pod.key))
@@ -74,8 +72,15 @@ def attach(pods: Sequence[LocalPod], network: Network, before: Attachments) -> A
             if pod.key in found
         },
         tuple(sorted(by_index[index].name for index in hanging if by_index[index].name in by_name)),
-        tuple(sorted(others)),
+        tuple(sorted(ports)),
+        tuple(sorted({link.name for link in on_bridges} - ports)),
+        tuple(sorted({link.tunnel for link in network.links if link.tunnel})),
     )
+
+
+def is_usable(name: str) -> bool:
+    """Whether nft can be given the name; the kernel allows others, but no network plugin makes them."""
+    return interface_mistake(name) is None and not name.endswith("*")
 
 
 def _is_local(address: Address, pods: Iterable[LocalPod]) -> bool:
@@ -110,7 +115,7 @@ def _by_peer(
     that gave itself a sibling's address beside its own is known by its own, and the sibling by what is left.
     """
     found: dict[str, Link] = {}
-    open_links = {index for index in peers if index in by_index and _NAME.fullmatch(by_index[index].name)}
+    open_links = {index for index in peers if index in by_index and is_usable(by_index[index].name)}
     candidates = {
         pod.key: {index for index in open_links if pod.addresses & peers[index].addresses} for pod in pods
     }

@@ -21,6 +21,7 @@ _TRAFFIC = struct.Struct("=BxHiIII")
 _NAME, _PEER, _MASTER, _LINK_INFO, _STATISTICS, _PEER_NETNS = 3, 5, 10, 18, 23, 37
 _KIND, _OF_LINK, _OF_PORT = 1, 2, 5
 _CALL_IPTABLES, _CALL_IP6TABLES, _ISOLATED = 36, 37, 33
+_TUNNEL_PORTS = {"vxlan": 15, "geneve": 5}
 _DESTINATION, _INTERFACE, _GATEWAY, _VIA = 1, 4, 5, 18
 _UNICAST = 1
 #: Where `tc filter add dev NAME ingress` puts a program, with the queueing discipline clsact.
@@ -34,7 +35,7 @@ class Link:
     Of a bridge, `calls_iptables` and `calls_ip6tables` say that its own option shows its packets to the IP
     hooks, whatever the sysctls say. `isolated` is of a bridge's port. `received` counts packets. Of a veth
     whose other end is in another network namespace, `peer` is that end's index and `netns` the number by
-    which this namespace knows the other.
+    which this namespace knows the other. Of a VXLAN or Geneve device `tunnel` is the UDP port.
     """
 
     index: int
@@ -47,6 +48,7 @@ class Link:
     received: int = 0
     peer: int = 0
     netns: int | None = None
+    tunnel: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def _link(payload: bytes) -> Link:
         received=struct.unpack_from("=Q", fields[_STATISTICS])[0] if _STATISTICS in fields else 0,
         peer=struct.unpack("=I", fields.get(_PEER, bytes(4)))[0],
         netns=struct.unpack("=i", fields[_PEER_NETNS])[0] if _PEER_NETNS in fields else None,
+        tunnel=int.from_bytes(of_link.get(_TUNNEL_PORTS[kind], b"")) if kind in _TUNNEL_PORTS else 0,
     )
 
 

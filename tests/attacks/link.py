@@ -298,7 +298,7 @@ ATTACKS = (
     ),
     Attack("words in IGMP of an isolated pod", "raw", igmp("e", "s"), "b4"),
     Attack("words in DHCP to an isolated sibling", "raw", dhcp("a", "v"), "b4"),
-    Attack("words in DHCP", "raw", dhcp("e", "s"), "b4", admitted="b4", because="neighbours"),
+    Attack("words in DHCP", "raw", dhcp("e", "s"), "b4"),
     Attack(
         "words in ARP of its own address",
         "raw",

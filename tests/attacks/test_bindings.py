@@ -17,7 +17,6 @@ from tests.attacks.enforcing import enforced
 from tests.attacks.judge import by_label
 from tests.attacks.lab_bed import addresses_of, open_bed
 from tests.attacks.link import together
-from tests.attacks.open_rows import open_law
 from tests.attacks.sources import send_as
 
 pytestmark = pytest.mark.kernel
@@ -47,7 +46,6 @@ def lost(bed: Bed, tries: Shots) -> set[str]:
     return {label for label, arrived in came(bed, tries).items() if not arrived}
 
 
-@open_law
 @pytest.mark.parametrize("greedy", [False, True], ids=["honest pods", "a pod that takes its siblings' names"])
 @pytest.mark.parametrize("wiring", ["routed", "bridged"])
 def test_without_results_a_pod_is_known_by_its_link(

@@ -23,7 +23,6 @@ from tests.attacks.attack import Shots
 from tests.attacks.bed import NODES, Bed, Shot
 from tests.attacks.judge import by_label
 from tests.attacks.lab_bed import LabBed, open_bed
-from tests.attacks.open_rows import open_law
 from tests.cases.form import egress, ingress, pods, policy
 from tests.kernel.ground import nft
 from tests.oracle import Manifest
@@ -99,7 +98,6 @@ def fates(bed: Bed) -> Mapping[str, bool]:
     }
 
 
-@open_law
 @pytest.mark.parametrize("guarded", [False, True], ids=["plain", "guarded"])
 def test_policies_that_allow_everything_change_no_packets_fate(bed: LabBed, guarded: bool) -> None:
     interfaces = ("cali*",) if bed.wiring == "routed" else ("cni0", "veth*")
@@ -201,7 +199,6 @@ def words(bed: Bed, lines: Lines, *speakers: str, awaited: bool = True) -> set[s
     return {shot.label for shot in shots if shot.mark not in through}
 
 
-@open_law
 @pytest.mark.parametrize("way", ["flushed", "timed out", "not known at first"])
 @pytest.mark.parametrize("first", ["client", "server"])
 def test_an_allowed_connection_survives_that_it_is_not_known(
@@ -220,7 +217,6 @@ def test_an_allowed_connection_survives_that_it_is_not_known(
     assert words(bed, opened, *BOTH) == set()
 
 
-@open_law
 def test_a_half_closed_connection_may_wait_for_its_answer(bed: LabBed, lines: Opened) -> None:
     enforce(bed, EVERYTHING)
     opened = {ends: lines(*ends) for ends in CONNECTIONS}
@@ -251,7 +247,6 @@ def test_nothing_comes_back_of_a_connection_that_is_denied_now(
     assert words(bed, denied, "server", awaited=False) == {t for t in everything if t.startswith("v >")}
 
 
-@open_law
 def test_others_go_on_where_a_connection_is_denied(bed: LabBed, lines: Opened) -> None:
     enforce(bed, EVERYTHING)
     kept = {("f", "v"): lines("f", "v"), ("r", "v"): lines("r", "v")}
@@ -304,7 +299,6 @@ def middle(bed: Bed, family: int, end: tuple[str, int, str, int]) -> Shot:
     return bed.shot(label, origin, mark, [bed.frame(origin, target, built)], target)
 
 
-@open_law
 def test_a_segment_from_the_middle_passes_exactly_if_both_ways_are_allowed(bed: LabBed) -> None:
     to_80 = {"ports": [{"port": PORT}]}
     enforce(

@@ -104,7 +104,11 @@ ATTACKS = (
         "VXLAN to another address of its own node", "pod", through_tunnel("a", "n1", "r", "v", at="bridge1")
     ),
     Attack(
-        "VXLAN to another address of another node", "pod", through_tunnel("a", "n2", "f", "w", at="bridge2")
+        "VXLAN to another address of another node",
+        "pod",
+        through_tunnel("a", "n2", "f", "w", at="bridge2"),
+        admitted="r4 r6 b4 b6",
+        because="underlay",
     ),
     Attack("VXLAN in disguise", "raw", in_disguise("a", "n1", "r", "v")),
     Attack("VXLAN in disguise to another node", "raw", in_disguise("a", "n2", "f", "w")),

@@ -81,7 +81,9 @@ def test_kernel_does_what_simulator_and_oracle_say(ground: Ground, seed: int, pa
     for number in range(WORLDS):
         world = random_world(rng, SHAPE)
         options = random_options(rng)
-        connections = [c for c in random_connections(rng, world, CONNECTIONS) if leaves(c)]
+        connections = [
+            c for c in random_connections(rng, world, CONNECTIONS) if leaves(c) and on_link(c, world, ground)
+        ]
         builds = {node: compile_world(world, node, options) for node in NODES}
         oracle = oracle_of(world, options)
         expected = [oracle.verdict(connection) for connection in connections]
@@ -125,7 +127,9 @@ def test_cases(ground: Ground, batch: int, packets_counted: None) -> None:
     wrong: list[str] = []
     first, end = (number * len(CASES) // BATCHES for number in (batch, batch + 1))
     for case in sorted(CASES, key=layout)[first:end]:
-        probes = [p for p in case.probes if leaves(p.connection) and can_arrive(p.connection, ground)]
+        probes = [
+            p for p in case.probes if leaves(p.connection) and can_arrive(p.connection, case.objects, ground)
+        ]
         builds = {node: compile_stored(case.objects, node) for node in NODES}
         connections, expected = [p.connection for p in probes], [p.allowed for p in probes]
         arrived = judge(ground, case.objects, builds, connections, expected)
@@ -142,10 +146,22 @@ def layout(case: Case) -> str:
     return str(sorted(places(case.objects).items()))
 
 
-def can_arrive(connection: Connection, ground: Ground) -> bool:
-    """Whether anybody gets such a packet: routers pass no multicast on, bridges do."""
+def can_arrive(connection: Connection, objects: list[Manifest], ground: Ground) -> bool:
+    """Whether anybody gets such a packet: routers pass no multicast on, bridges do; ND stays on its link."""
     address = ip_address(connection.dst)
-    return ground.wiring == "bridged" or not (address.is_multicast or connection.dst == "255.255.255.255")
+    to_one = not (address.is_multicast or connection.dst == "255.255.255.255")
+    return (ground.wiring == "bridged" or to_one) and on_link(connection, objects, ground)
+
+
+def on_link(connection: Connection, objects: list[Manifest], ground: Ground) -> bool:
+    """Whether it is no ND, or both ends are on one link: behind a router it is ND no more (NP-164)."""
+    if connection.proto != "ND":
+        return True
+    own = {a: name for name, addresses in node_addresses(objects).items() for a in addresses}
+    at = {**own, **places(objects)}
+    node = at.get(connection.src)
+    with_node = not own.keys().isdisjoint({connection.src, connection.dst})
+    return node is not None and node == at.get(connection.dst) and (ground.wiring == "bridged" or with_node)
 
 
 PORTS = (1, 79, 80, 81, 82, 443, 450, 451, 65534, 65535)

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TypeAlias
 
 from policyd_compiler.ir import Isolation, Origin
-from policyd_compiler.lower.classes import Classes, HostIndex, classify
+from policyd_compiler.lower.classes import Classes, HostIndex
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.port_chains import PortVerdicts
@@ -15,7 +15,7 @@ from policyd_compiler.lower.sharing import share
 from policyd_compiler.names import readable
 from policyd_compiler.nft.ast import ChainName, Drop, Rule, Verdict, Vmap
 from policyd_compiler.nft.expressions import Field, InSet, Match, Word, address_field
-from policyd_compiler.nft.keys import Family, Side
+from policyd_compiler.nft.keys import Family, PortSide, Side
 
 #: Up to so many classes of hosts are tried one set after another; more share one verdict map.
 #: Sets of equal contents are shared between chains, verdict maps seldom can be.
@@ -46,88 +46,110 @@ def take_notes(isolation: Isolation, endpoints: list[str]) -> Notes:
     return Notes(readable(tuple(policies)), _lines(isolation, endpoints), _comment(isolation, policies))
 
 
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """The chains of an isolation in a family: for packets that ask, and for strays that answer (NP-165)."""
+
+    asking: ChainName
+    answering: ChainName
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Where a chain finds the peer's address, and the port of the pod that is asked."""
+
+    family: Family
+    side: Side
+    index: HostIndex
+    objects: Objects
+    verdicts: PortVerdicts
+
+    @property
+    def field(self) -> Field:
+        return address_field(self.family, self.side)
+
+
 def lower_isolation(
-    isolation: Isolation, decider: Decider, notes: Notes, index: HostIndex, family: Family, objects: Objects
-) -> ChainName:
-    """Add the chain that judges one direction of endpoints, and all that it needs."""
-    side: Side = "saddr" if isolation.direction == "ingress" else "daddr"
-    classes = classify(decider, index, family)
-    verdicts = PortVerdicts(classes, decider.masks, objects)
-    hosts = share(classes.hosts, isolation.groups)
-    own, groups = (_members(part, index, family, objects, verdicts) for part in (hosts.own, hosts.groups))
-    rules = (
-        *_own_rules(own, side, family, objects),
-        # Groups that other chains name, too: in this order, as they may overlap.
-        *_set_rules(groups, side, family, objects),
-        *_spoofed_rules(isolation, classes),
-        *_range_rules(classes, side, family, objects, verdicts),
-        Rule(verdicts.of(classes.default), comment=notes.comment),
-    )
-    prefix = ("in" if isolation.direction == "ingress" else "out") + str(family)
-    return objects.add_chain(prefix, notes.hint, rules, notes.lines)
+    decider: Decider, classes: Classes, notes: Notes, index: HostIndex, family: Family, objects: Objects
+) -> Judges:
+    """Add the chains that judge one direction of endpoints, and all that they need."""
+    ingress = decider.isolation.direction == "ingress"
+    hosts = share(classes.hosts, decider.isolation.groups)
+
+    def add(prefix: str, side: Side, port: PortSide, lines: tuple[str, ...]) -> ChainName:
+        verdicts = PortVerdicts(classes, decider.masks, objects, port)
+        view = _View(family, side, index, objects, verdicts)
+        own, groups = _members(hosts.own, view), _members(hosts.groups, view)
+        rules = (
+            *_own_rules(own, view),
+            # Groups that other chains name, too: in this order, as they may overlap.
+            *_set_rules(groups, view),
+            *(_spoofed_rules(classes) if ingress and port == "dport" else ()),
+            *_range_rules(classes, view),
+            Rule(verdicts.of(classes.default), comment=notes.comment),
+        )
+        return objects.add_chain(f"{prefix}{family}", notes.hint, rules, lines)
+
+    prefix = "in" if ingress else "out"
+    asking = add(prefix, "saddr" if ingress else "daddr", "dport", notes.lines)
+    line = f"strays that answer what {asking} judges"
+    return Judges(asking, add(f"{prefix}-answers", "daddr" if ingress else "saddr", "sport", (line,)))
 
 
 #: Addresses, ascending, and what becomes of a packet that has one.
 _Member: TypeAlias = tuple[tuple[int, ...], Verdict]
 
 
-def _own_rules(members: list[_Member], side: Side, family: Family, objects: Objects) -> tuple[Rule, ...]:
+def _own_rules(members: list[_Member], view: _View) -> tuple[Rule, ...]:
     """Rules for classes of hosts that are disjoint."""
     if not members:
         return ()
     members.sort(key=lambda member: member[0][0])
     if len(members) <= FEW_CLASSES:
-        return _set_rules(members, side, family, objects)
+        return _set_rules(members, view)
     elements = sorted(
         ((address, verdict) for addresses, verdict in members for address in addresses),
         key=lambda element: element[0],
     )
-    name = objects.add_host_map(f"peer-ports{family}", family, tuple(elements))
-    return (Rule(Vmap(address_field(family, side), name)),)
+    name = view.objects.add_host_map(f"peer-ports{view.family}", view.family, tuple(elements))
+    return (Rule(Vmap(view.field, name)),)
 
 
-def _members(
-    classes: tuple[tuple[int, int], ...],
-    index: HostIndex,
-    family: Family,
-    objects: Objects,
-    verdicts: PortVerdicts,
-) -> list[_Member]:
+def _members(classes: tuple[tuple[int, int], ...], view: _View) -> list[_Member]:
     return [
-        (addresses, verdicts.of(ports))
+        (addresses, view.verdicts.of(ports))
         for ports, mask in classes
-        if (addresses := objects.addresses(index, family, mask))
+        if (addresses := view.objects.addresses(view.index, view.family, mask))
     ]
 
 
-def _set_rules(members: list[_Member], side: Side, family: Family, objects: Objects) -> tuple[Rule, ...]:
-    prefix, field = f"peers{family}", address_field(family, side)
+def _set_rules(members: list[_Member], view: _View) -> tuple[Rule, ...]:
+    prefix, family = f"peers{view.family}", view.family
     return tuple(
-        Rule(verdict, (Match(field, InSet(objects.add_host_set(prefix, family, addresses))),))
+        Rule(verdict, (Match(view.field, InSet(view.objects.add_host_set(prefix, family, addresses))),))
         for addresses, verdict in members
     )
 
 
-def _spoofed_rules(isolation: Isolation, classes: Classes) -> tuple[Rule, ...]:
+def _spoofed_rules(classes: Classes) -> tuple[Rule, ...]:
     """Before what lets others in than pods. Who is not let in anyway needs no question."""
-    if isolation.direction == "egress" or (classes.default == 0 and not classes.ranges):
+    if classes.default == 0 and not classes.ranges:
         return ()
     return (SPOOFED,)
 
 
-def _range_rules(
-    classes: Classes, side: Side, family: Family, objects: Objects, verdicts: PortVerdicts
-) -> tuple[Rule, ...]:
+def _range_rules(classes: Classes, view: _View) -> tuple[Rule, ...]:
+    family = view.family
     if not classes.ranges:
         return ()
     if len({ports for _, ports in classes.ranges}) == 1:
-        verdict = verdicts.of(classes.ranges[0][1])
+        verdict = view.verdicts.of(classes.ranges[0][1])
         ranges = tuple(interval for interval, _ in classes.ranges)
-        name = objects.add_range_set(f"ranges{family}", family, ranges)
-        return (Rule(verdict, (Match(address_field(family, side), InSet(name)),)),)
-    elements = tuple((interval, verdicts.of(ports)) for interval, ports in classes.ranges)
-    name = objects.add_range_map(f"range-ports{family}", family, elements)
-    return (Rule(Vmap(address_field(family, side), name)),)
+        name = view.objects.add_range_set(f"ranges{family}", family, ranges)
+        return (Rule(verdict, (Match(view.field, InSet(name)),)),)
+    elements = tuple((interval, view.verdicts.of(ports)) for interval, ports in classes.ranges)
+    name = view.objects.add_range_map(f"range-ports{family}", family, elements)
+    return (Rule(Vmap(view.field, name)),)
 
 
 def _comment(isolation: Isolation, policies: list[str]) -> str:

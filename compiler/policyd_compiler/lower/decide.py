@@ -44,6 +44,7 @@ class Decider:
 
     def __init__(self, isolation: Isolation, masks: PortMasks | None = None) -> None:
         """`masks` must know the ports of every rule; without them, the isolation has its own."""
+        self.isolation = isolation
         self.rules = tuple(rule for stage in isolation.stages for rule in stage.rules)
         self.masks = masks or PortMasks({rule.ports for rule in self.rules})
         self.stages = isolation.stages

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from policyd_compiler.lower.chains import FROM_NODE, SPOOFED
+from policyd_compiler.lower.guard import Guard
+from policyd_compiler.lower.link import link_rules
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.roots import FAMILIES, Roots
 from policyd_compiler.nft.ast import (
     Accept,
     Chain,
     ChainName,
-    Drop,
     Hook,
     Jump,
     Rule,
@@ -26,8 +27,6 @@ from policyd_compiler.nft.expressions import (
     Field,
     InSet,
     Match,
-    Numbers,
-    Prefix,
     Word,
     address_field,
     numbers,
@@ -37,25 +36,18 @@ from policyd_compiler.nft.keys import Family, SetName, Side
 from policyd_compiler.nft.packet import PROTOCOL_NUMBERS, HookName
 from policyd_compiler.options import Options
 
-#: MLD queries, reports and done (130-132), ND (133-137) and MLDv2 reports (143): a pod's own link (NP-083).
-LINK_ICMPV6 = Match(Field.ICMPV6_TYPE, Numbers(((130, 137), (143, 143))))
-#: (network, prefix length)
-LINK_LOCAL6 = (0xFE80 << 112, 10)
-MULTICAST4, MULTICAST6 = (0xE000_0000, 4), (0xFF00 << 112, 8)
-
 _NEW = Match(Field.CT_STATE, Word("new"))
 #: A TCP packet that does not open a connection.
 _NOT_SYN = Match(Field.TCP_FLAGS, Word("syn"), negated=True)
 _ICMP = Match(Field.META_L4PROTO, numbers(PROTOCOL_NUMBERS["icmp"], PROTOCOL_NUMBERS["ipv6-icmp"]))
+_DNAT = Match(Field.CT_STATUS, Word("dnat"))
 _ESTABLISHED = Rule(Accept(), (Match(Field.CT_STATE, Word("established")),))
 _OWN_NODE = Rule(Accept(), (FROM_NODE,), comment="this node reaches its own pods")
 
 
-def base_chains(roots: Roots, options: Options, objects: Objects) -> tuple[Chain, ...]:
+def base_chains(roots: Roots, guard: Guard, options: Options, objects: Objects) -> tuple[Chain, ...]:
     """The chains at the hooks (decisions 13), always all three; and, in `objects`, what they jump to."""
-    opening = _opening(roots, objects)
-    guard = _guard(roots, objects)
-    hairpin = _hairpin(roots, objects)
+    opening = _opening(roots, guard, objects)
     # By family in turn, so that an IPv4 packet is done before it meets a rule for IPv6.
     judge = tuple(
         rule
@@ -68,13 +60,20 @@ def base_chains(roots: Roots, options: Options, objects: Objects) -> tuple[Chain
     from_pod = tuple(rule for family in FAMILIES for rule in _dispatch(family, "saddr", roots.egress))
     to_node = (*guard.sends_to_node, *(from_pod if options.node_egress == "enforce" else ()))
     # At last for all whom no chain has judged; the chains of ingress ask it themselves.
-    forward = (_ESTABLISHED, *opening, *guard.sends, *guard.receives, *hairpin, *judge, SPOOFED)
+    hairpin = _hairpin(roots, objects)
+    through_service = tuple(replace(rule, matches=(_DNAT,)) for rule in hairpin)
+    forward = (*opening.forward, *guard.sends, *guard.receives, *through_service, *judge, SPOOFED)
+    # What the node sends to a pod may answer what the pod asked for: there the pod's egress is judged
+    # (NP-165).
+    strict = options.node_egress == "enforce"
+    from_node = (*opening.strays, _OWN_NODE) if strict else (_OWN_NODE, *opening.strays)
     return (
-        _base("forward", -10, forward),
+        _base("forward", -10, (*guard.forged, _ESTABLISHED, *forward)),
         # Behind IPVS, which takes its packets at 98 and 99.
-        _base("input", 101, (_ESTABLISHED, *opening, *to_node) if to_node else ()),
-        # Packets of pods pass `output` under IPVS only.
-        _base("output", 10, (_ESTABLISHED, _OWN_NODE, *opening, *hairpin, *judge) if judge else ()),
+        _base("input", 101, (*guard.forged, _ESTABLISHED, *opening.input, *to_node) if to_node else ()),
+        # Packets of pods pass `output` under IPVS only, which marks no connection as rewritten: a pod that
+        # sends to itself from here came through its Service.
+        _base("output", 10, (_ESTABLISHED, *from_node, *hairpin, *judge) if judge else ()),
     )
 
 
@@ -86,30 +85,58 @@ def _dispatch(family: Family, side: Side, maps: Mapping[Family, SetName]) -> tup
     return (Rule(Vmap(address_field(family, side), maps[family])),) if family in maps else ()
 
 
-def _opening(roots: Roots, objects: Objects) -> tuple[Rule, ...]:
-    """What opens no connection: errors and the link's own traffic pass, strays of governed pods drop."""
-    if not roots.governed and not roots.known:
-        return ()
-    not_new = [
-        # Only ICMP errors: data flows that a conntrack helper announces are judged like any other (NP-086).
-        Rule(Accept(), (Match(Field.CT_STATE, Word("related")), _ICMP)),
-        # ND and MLD are untracked or, in part, invalid to conntrack.
-        Rule(Accept(), (LINK_ICMPV6,)),
-    ]
-    opening = []
-    if roots.governed:
-        strays = tuple(
-            Rule(Drop(), (Match(address_field(family, side), InSet(roots.governed[family])),))
-            for family in roots.governed
-            for side in ("saddr", "daddr")
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """What opens no connection, at each hook. `strays` are the rules for `output`."""
+
+    forward: tuple[Rule, ...] = ()
+    input: tuple[Rule, ...] = ()
+    strays: tuple[Rule, ...] = ()
+
+
+def _opening(roots: Roots, guard: Guard, objects: Objects) -> _Opening:
+    """The link's own traffic and errors pass; strays go on where they would be allowed as answers, too.
+
+    What a pod sends to its node is judged as it goes: the node reaches its pods, so any answer is allowed.
+    """
+    if not roots.govern and not guard.of_pods:
+        return _Opening()
+    link = link_rules(guard.of_pods)
+    # Only ICMP errors: data flows that a conntrack helper announces are judged like any other (NP-086).
+    errors = Rule(Accept(), (Match(Field.CT_STATE, Word("related")), _ICMP))
+    stray = _stray(roots, objects)
+    invalid = tuple(Rule(rule.action, (Match(Field.CT_STATE, Word("invalid")),)) for rule in stray)
+    # A connection whose entry was removed must not come back by a packet from its middle (NP-122).
+    middle = tuple(Rule(rule.action, (_NOT_SYN, _NEW)) for rule in stray)
+
+    def not_new(rules: tuple[Rule, ...]) -> Rule:
+        chain = objects.add_chain("not-new", "", rules, ())
+        return Rule(Jump(chain), (replace(_NEW, negated=True),))
+
+    return _Opening(
+        (not_new((*link, *guard.sends, SPOOFED, errors, *invalid)), *middle),
+        (not_new((*link, *guard.sends_to_node, errors)),),
+        (not_new((*link, errors, *invalid)), *middle),
+    )
+
+
+def _stray(roots: Roots, objects: Objects) -> tuple[Rule, ...]:
+    """A jump to what judges a packet as the answer to one with both ends and ports exchanged (NP-165).
+
+    Comes back with what is allowed so; then it is judged as it goes.
+    """
+    rules = tuple(
+        rule
+        for family in FAMILIES
+        for rule in (
+            *_dispatch(family, "saddr", roots.ingress_answers),
+            *_dispatch(family, "daddr", roots.egress_answers),
         )
-        note = "belongs to no connection: dropped for pods under a policy"
-        stray = Jump(objects.add_chain("stray", "", strays, (note,)))
-        not_new.append(Rule(stray, (Match(Field.CT_STATE, Word("invalid")),)))
-        # A connection whose entry was removed must not come back by a packet from its middle (NP-122).
-        opening.append(Rule(stray, (_NOT_SYN, _NEW)))
-    opens_none = Jump(objects.add_chain("not-new", "", tuple(not_new), ()))
-    return (Rule(opens_none, (replace(_NEW, negated=True),)), *opening)
+    )
+    if not rules:
+        return ()
+    note = "belongs to no known connection: passes if the policies allow it both ways"
+    return (Rule(Jump(objects.add_chain("stray", "", rules, (note,)))),)
 
 
 def _hairpin(roots: Roots, objects: Objects) -> tuple[Rule, ...]:
@@ -118,49 +145,8 @@ def _hairpin(roots: Roots, objects: Objects) -> tuple[Rule, ...]:
     rules = tuple(
         Rule(Accept(), (Match(pair_field(family), InSet(name)),)) for family, name in roots.itself.items()
     )
-    chain = objects.add_chain("hairpin", "", rules, ("a pod that reaches itself through its Service",))
-    return (Rule(Jump(chain), (Match(Field.CT_STATUS, Word("dnat")),)),)
-
-
-@dataclass(frozen=True, slots=True)
-class _Guard:
-    """Rules that close unknown pods: what they send on, what they send to the node, what is sent to them."""
-
-    sends: tuple[Rule, ...] = ()
-    sends_to_node: tuple[Rule, ...] = ()
-    receives: tuple[Rule, ...] = ()
-
-
-def _guard(roots: Roots, objects: Objects) -> _Guard:
-    """Pods of this node that are not known yet neither send nor receive (NP-107, decisions 4).
-
-    No router forwards link-local addresses, but a bridge does: there they would lead around every policy.
-    To its own node a pod may speak with one (NP-151).
-    """
-    if roots.interfaces is None:
-        return _Guard()
-    sends = _unknown(roots, objects, "from-unknown", "saddr", {})
-    to_node = _unknown(roots, objects, "from-unknown-to-node", "saddr", {6: (LINK_LOCAL6,)})
-    receives = _unknown(roots, objects, "to-unknown", "daddr", {4: (MULTICAST4,), 6: (MULTICAST6,)})
-    of_pods = InSet(roots.interfaces)
-    coming, going = Match(Field.IIFNAME, of_pods), Match(Field.OIFNAME, of_pods)
-    return _Guard((Rule(sends, (coming,)),), (Rule(to_node, (coming,)),), (Rule(receives, (going,)),))
-
-
-def _unknown(
-    roots: Roots,
-    objects: Objects,
-    name: str,
-    side: Side,
-    exempt: Mapping[Family, tuple[tuple[int, int], ...]],
-) -> Jump:
-    """A chain that drops packets whose address, on one side, is neither a known pod's nor exempt."""
-    rules: list[Rule] = []
-    for family, known in roots.known.items():
-        field = address_field(family, side)
-        elsewhere = (
-            Match(field, Prefix(network, length), negated=True) for network, length in exempt.get(family, ())
-        )
-        rules.append(Rule(Drop(), (Match(field, InSet(known), negated=True), *elsewhere)))
-    note = f"{'from' if side == 'saddr' else 'to'} an interface of a pod, but no known pod"
-    return Jump(objects.add_chain(name, "", tuple(rules), (note,)))
+    return (
+        Rule(
+            Jump(objects.add_chain("hairpin", "", rules, ("a pod that reaches itself through its Service",)))
+        ),
+    )

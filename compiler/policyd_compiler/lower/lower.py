@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policyd_compiler.ir import Direction, Endpoint, Isolation, Origin, Snapshot
+from policyd_compiler.lower.bridge import lower_bridge
 from policyd_compiler.lower.chains import lower_isolation, take_notes
-from policyd_compiler.lower.classes import HostIndex
+from policyd_compiler.lower.classes import HostIndex, classify
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.dispatch import base_chains
+from policyd_compiler.lower.guard import lower_guard
+from policyd_compiler.lower.hearers import Judged
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.owners import Owners
 from policyd_compiler.lower.roots import FAMILIES, lower_roots
@@ -32,6 +35,8 @@ def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> L
     objects = Objects(options.deny, names or Names())
     indexes = {family: HostIndex(snapshot.hosts, family) for family in FAMILIES}
     dispatch: dict[tuple[Direction, Family], list[tuple[int, Verdict]]] = {}
+    answering: dict[tuple[Direction, Family], list[tuple[int, Verdict]]] = {}
+    judged = Judged(indexes)
     served: list[tuple[ChainName, tuple[Origin, ...]]] = []
     for isolation, endpoints in _shared(snapshot.endpoints):
         decider = Decider(isolation)
@@ -40,19 +45,26 @@ def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> L
             addresses = [a for e in endpoints if (a := e.host.address(family)) is not None]
             if not addresses:
                 continue
-            chain = lower_isolation(isolation, decider, notes, indexes[family], family, objects)
-            served.append((chain, isolation.policies))
+            classes = classify(decider, indexes[family], family)
+            if snapshot.network.bridges:
+                judged.note(isolation, family, decider, classes)
+            judges = lower_isolation(decider, classes, notes, indexes[family], family, objects)
+            served.extend((chain, isolation.policies) for chain in (judges.asking, judges.answering))
             # Egress comes back to the base chain, where the receiver's ingress is asked; ingress is the end.
-            verdict = Jump(chain) if isolation.direction == "egress" else Goto(chain)
-            dispatch.setdefault((isolation.direction, family), []).extend((a, verdict) for a in addresses)
-    roots = lower_roots(snapshot, dispatch, options, objects)
-    chains = base_chains(roots, options, objects)
+            asking = Jump(judges.asking) if isolation.direction == "egress" else Goto(judges.asking)
+            here = (isolation.direction, family)
+            dispatch.setdefault(here, []).extend((a, asking) for a in addresses)
+            answering.setdefault(here, []).extend((a, Jump(judges.answering)) for a in addresses)
+    roots = lower_roots(snapshot, dispatch, answering, options, objects)
+    guard = lower_guard(snapshot, options, objects)
+    chains = base_chains(roots, guard, options, objects)
     table = Table(
         options.table,
         sets=tuple(sorted(objects.sets.values(), key=lambda s: s.name)),
         maps=tuple(sorted(objects.maps.values(), key=lambda m: m.name)),
         chains=tuple(sorted((*objects.chains.values(), *chains), key=lambda c: c.name)),
         notes=snapshot.notes,
+        bridge=lower_bridge(snapshot, judged, options),
     )
     return Lowered(table, Owners(table, served))
 

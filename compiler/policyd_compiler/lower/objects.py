@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import compress
 from struct import pack
@@ -22,13 +23,14 @@ from policyd_compiler.nft.ast import (
     Verdict,
     VerdictMap,
 )
-from policyd_compiler.nft.expressions import Field, Match, Numbers, dport_field, numbers
-from policyd_compiler.nft.keys import KEY, L4, PAIR, Family, KeyType, SetName
+from policyd_compiler.nft.expressions import Field, Match, Numbers, numbers, port_field
+from policyd_compiler.nft.keys import KEY, L4, PAIR, Family, Key, KeyType, PortSide, SetName
 from policyd_compiler.nft.packet import PROTOCOL_NUMBERS
 from policyd_compiler.nft.printer import print_rule, verdict_texts
 from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet
 
 UNNAMED = SetName("")
+_PREFIX: Mapping[PortSide, str] = {"dport": "ports", "sport": "answers"}
 _BITS_OF_TEXT = bytes.maketrans(b"01", b"\x00\x01")
 #: Past this a name made of port numbers is no longer readable.
 _LONGEST_PORTS = 48
@@ -43,7 +45,7 @@ class Objects:
         self.chains: dict[ChainName, Chain] = {}
         self._names = names
         self._deny = deny
-        self._verdicts: dict[PortSet, Verdict] = {}
+        self._verdicts: dict[tuple[PortSet, PortSide], Verdict] = {}
         self._addresses: dict[tuple[int, int], tuple[int, ...]] = {}
 
     def addresses(self, index: HostIndex, family: Family, mask: int) -> tuple[int, ...]:
@@ -82,6 +84,10 @@ class Objects:
         """Add a set of interface names, each with a `*` behind it or not, or find the one there is."""
         return self._add_set(prefix, Set(UNNAMED, KeyType.IFNAME, names, interval=True))
 
+    def add_set(self, prefix: str, key: KeyType, elements: tuple[Key, ...]) -> SetName:
+        """Add a hash set of any keys, or find the one there is."""
+        return self._add_set(prefix, Set(UNNAMED, key, elements, size=len(elements)))
+
     def _add_set(self, prefix: str, part: Set) -> SetName:
         content = _bytes_of(part)
         claimed, new = self._names.of_content(prefix, content)
@@ -100,6 +106,10 @@ class Objects:
         """Add a verdict map of address ranges, or find the one there is."""
         return self._add_map(prefix, VerdictMap(UNNAMED, KEY[family], elements, interval=True))
 
+    def add_map(self, prefix: str, key: KeyType, elements: tuple[tuple[Key, Verdict], ...]) -> SetName:
+        """Add a verdict map of any keys, or find the one there is."""
+        return self._add_map(prefix, VerdictMap(UNNAMED, key, elements, size=len(elements)))
+
     def _add_map(self, prefix: str, part: VerdictMap) -> SetName:
         content = _bytes_of(part) + "\n".join(verdict_texts(part)).encode()
         claimed, new = self._names.of_content(prefix, content)
@@ -115,40 +125,43 @@ class Objects:
         # A verdict map cannot hold `reject`, so it stands in a chain.
         return Goto(self.add_chain("reject", "", (Rule(Reject()),), ()))
 
-    def verdict(self, ports: PortSet) -> Verdict:
-        """Where a packet goes whose peer may use `ports`: on, away, or to a chain that looks at its port."""
-        known = self._verdicts.get(ports)
+    def verdict(self, ports: PortSet, side: PortSide = "dport") -> Verdict:
+        """Where a packet goes whose peer may use `ports`: on, away, or to a chain that looks at its port.
+
+        `side`: whether the packet asks for the port, or answers from it.
+        """
+        known = self._verdicts.get((ports, side))
         if known is None:
-            known = self._verdicts[ports] = self._make_verdict(ports)
+            known = self._verdicts[ports, side] = self._make_verdict(ports, side)
         return known
 
-    def difference(self, base: Verdict, denied: PortSet, allowed: PortSet) -> Verdict:
+    def difference(self, base: Verdict, denied: PortSet, allowed: PortSet, side: PortSide) -> Verdict:
         """To a chain that does what `base` does, but for these ports."""
         rules = (
-            *(Rule(self.deny(), (match,)) for match in port_matches(denied)),
-            *(Rule(Return(), (match,)) for match in port_matches(allowed)),
+            *(Rule(self.deny(), (match,)) for match in port_matches(denied, side)),
+            *(Rule(Return(), (match,)) for match in port_matches(allowed, side)),
             Rule(base),
         )
-        return Goto(self.add_chain("ports-x", "", rules, ()))
+        return Goto(self.add_chain(f"{_PREFIX[side]}-x", "", rules, ()))
 
-    def _make_verdict(self, ports: PortSet) -> Verdict:
+    def _make_verdict(self, ports: PortSet, side: PortSide) -> Verdict:
         if ports == EVERYTHING:
             return Return()
         if ports == NOTHING:
             return self.deny()
-        rules = (*(Rule(Return(), (match,)) for match in port_matches(ports)), Rule(self.deny()))
+        rules = (*(Rule(Return(), (match,)) for match in port_matches(ports, side)), Rule(self.deny()))
         content = "\n".join(map(print_rule, rules)).encode()
         text = _ports_name(ports) + ("" if self._deny == "drop" else f"-{self._deny}")
         if len(text) <= _LONGEST_PORTS:
-            claimed, _ = self._names.claim(f"ports-{text}", content)
+            claimed, _ = self._names.claim(f"{_PREFIX[side]}-{text}", content)
         else:
-            claimed, _ = self._names.of_content("ports-x", content)
+            claimed, _ = self._names.of_content(f"{_PREFIX[side]}-x", content)
         name = ChainName(claimed)
         self.chains[name] = Chain(name, rules)
         return Goto(name)
 
 
-def port_matches(ports: PortSet) -> tuple[Match, ...]:
+def port_matches(ports: PortSet, side: PortSide = "dport") -> tuple[Match, ...]:
     """The matches that together are `ports`: at most one for each of TCP, UDP, SCTP and the rest."""
     matches: list[Match] = []
     of_each: tuple[tuple[L4, Ranges], ...] = (("tcp", ports.tcp), ("udp", ports.udp), ("sctp", ports.sctp))
@@ -156,7 +169,7 @@ def port_matches(ports: PortSet) -> tuple[Match, ...]:
         if ranges == ALL_NUMBERS:
             matches.append(Match(Field.META_L4PROTO, numbers(PROTOCOL_NUMBERS[protocol])))
         elif ranges:
-            matches.append(Match(dport_field(protocol), Numbers(ranges)))
+            matches.append(Match(port_field(protocol, side), Numbers(ranges)))
     if ports.other:
         with_ports = numbers(*(PROTOCOL_NUMBERS[protocol] for protocol, _ in of_each))
         matches.append(Match(Field.META_L4PROTO, with_ports, negated=True))

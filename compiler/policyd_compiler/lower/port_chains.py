@@ -13,18 +13,19 @@ from policyd_compiler.lower.classes import Classes
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.port_masks import PortMasks
 from policyd_compiler.nft.ast import Verdict
+from policyd_compiler.nft.keys import PortSide
 
 #: Sets of fewer runs of ports are written out: that is short enough, and a packet asks once.
 LARGE = 16
 
 
 class PortVerdicts:
-    """The verdicts for the port masks of one isolation in one family."""
+    """The verdicts for the port masks of one isolation in one family, for packets that ask or that answer."""
 
-    def __init__(self, classes: Classes, masks: PortMasks, objects: Objects) -> None:
+    def __init__(self, classes: Classes, masks: PortMasks, objects: Objects, side: PortSide) -> None:
         self._bases = choose_bases(classes)
         self._masks = masks
-        self._objects = objects
+        self._objects, self._side = objects, side
         self._known: dict[int, Verdict] = {}
 
     def of(self, mask: int) -> Verdict:
@@ -37,8 +38,8 @@ class PortVerdicts:
     def _make(self, mask: int) -> Verdict:
         base, ports = self._bases.get(mask), self._masks.ports
         if base is None:
-            return self._objects.verdict(ports(mask))
-        return self._objects.difference(self.of(base), ports(base & ~mask), ports(mask & ~base))
+            return self._objects.verdict(ports(mask), self._side)
+        return self._objects.difference(self.of(base), ports(base & ~mask), ports(mask & ~base), self._side)
 
 
 def choose_bases(classes: Classes) -> Mapping[int, int]:

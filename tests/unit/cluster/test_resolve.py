@@ -49,4 +49,4 @@ def test_what_several_pods_claim_is_attached_where_one_of_them_is() -> None:
     state = ClusterState.of(item for item in decoded if item is not None)
     attachments = Attachments({"x/a": Attachment("veth0")})
     [endpoint] = attached(resolve(state, "n1").snapshot, attachments).endpoints
-    assert (endpoint.claimants, endpoint.attachment) == (("x/b", "x/a"), Attachment("veth0"))
+    assert (endpoint.claimants, endpoint.attachments) == (("x/b", "x/a"), (Attachment("veth0"),))

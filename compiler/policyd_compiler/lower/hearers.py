@@ -1,0 +1,144 @@
+"""Who on a bridge hears what goes to a group, to all, or to somebody else: judged port by port (NP-161).
+
+Isolation is of the pod, not of its address. What goes to the receiving port's own address is judged in
+family inet; whatever else reaches an isolated pod's port is judged here, as a packet of the sending port's
+pod. And so is what an isolated pod sends from an address that family inet does not know as its own.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from policyd_compiler.ir import Action, Attachment, Endpoint, Isolation
+from policyd_compiler.lower.classes import Classes, HostIndex, classify
+from policyd_compiler.lower.decide import Decider
+from policyd_compiler.lower.objects import Objects
+from policyd_compiler.nft.ast import ChainName, Goto, Jump, Return, Rule, Verdict
+from policyd_compiler.nft.expressions import Field, InSet, Match
+from policyd_compiler.nft.keys import Family, Interval, KeyType, SetName
+from policyd_compiler.ports import NOTHING, PortSet
+
+#: Pods whose port is known, each with it.
+Bound = Sequence[tuple[Endpoint, Attachment]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What isolations allow: as family inet has it, also in families in which their pods have no address."""
+
+    indexes: Mapping[Family, HostIndex]
+    known: dict[tuple[int, Family], tuple[Decider, Classes]] = field(default_factory=dict)
+
+    def note(self, isolation: Isolation, family: Family, decider: Decider, classes: Classes) -> None:
+        """Keep what was worked out before."""
+        self.known[id(isolation), family] = decider, classes
+
+    def of(self, isolation: Isolation, family: Family) -> tuple[Decider, Classes]:
+        """The address classes of an isolation, and the decider whose masks they hold."""
+        found = self.known.get((id(isolation), family))
+        if found is None:
+            decider = Decider(isolation)
+            found = decider, classify(decider, self.indexes[family], family)
+            self.known[id(isolation), family] = found
+        return found
+
+    def ports(self, isolation: Isolation, family: Family, address: int) -> PortSet:
+        """What an isolation allows a peer with this address."""
+        decider, classes = self.of(isolation, family)
+        return decider.masks.ports(_mask_of(classes, self.indexes[family], address))
+
+    def ports_of_others(self, isolation: Isolation, family: Family) -> PortSet:
+        """What everybody may send; nothing where a rule denies, as an unknown sender may be whom it means."""
+        decider, classes = self.of(isolation, family)
+        accepts = all(rule.action is Action.ACCEPT for rule in decider.rules)
+        return decider.masks.ports(classes.default) if accepts else NOTHING
+
+    def ports_throughout(self, isolation: Isolation, family: Family, interval: Interval) -> PortSet:
+        """What an isolation allows with every address of an interval in which no pod has one."""
+        decider, classes = self.of(isolation, family)
+        low, high = interval
+        masks = []
+        for (first, last), mask in classes.ranges:
+            if last < low or first > high:
+                continue
+            if first > low:
+                masks.append(classes.default)
+            masks.append(mask)
+            low = last + 1
+        if low <= high:
+            masks.append(classes.default)
+        common = masks[0]
+        for mask in masks[1:]:
+            common &= mask
+        return decider.masks.ports(common)
+
+
+def _mask_of(classes: Classes, index: HostIndex, address: int) -> int:
+    """The ports that the one class allows in which the address is."""
+    host = index.mask(((address, address),))
+    for ports, hosts in classes.hosts:
+        if hosts & host:
+            return ports
+    place = bisect_right(classes.ranges, address, key=lambda item: item[0][0]) - 1
+    if place >= 0 and address <= classes.ranges[place][0][1]:
+        return classes.ranges[place][1]
+    return classes.default
+
+
+def hearing_map(bound: Bound, family: Family, judged: Judged, objects: Objects) -> SetName | None:
+    """Add the map from an isolated pod's port to the chain that judges what it hears; None if nobody is."""
+    senders = [(a.interface, address) for e, a in bound if (address := e.host.address(family)) is not None]
+    elements: dict[str, Verdict] = {
+        attachment.interface: Goto(_hearing_chain(endpoint.ingress, senders, family, judged, objects))
+        for endpoint, attachment in bound
+        if endpoint.ingress is not None
+    }
+    return _map(f"hears{family}", elements, objects)
+
+
+def speaking_map(
+    bound: Bound, family: Family, interval: Interval, judged: Judged, objects: Objects
+) -> SetName | None:
+    """Add the map from an isolated pod's port to what it may send to these addresses, whoever has them.
+
+    None if nobody is isolated. Its verdicts come back with what is allowed.
+    """
+    elements: dict[str, Verdict] = {}
+    for endpoint, attachment in bound:
+        if endpoint.egress is None:
+            continue
+        verdict = objects.verdict(judged.ports_throughout(endpoint.egress, family, interval))
+        if not isinstance(verdict, Return):
+            elements[attachment.interface] = Jump(verdict.chain) if isinstance(verdict, Goto) else verdict
+    return _map(f"says{family}", elements, objects)
+
+
+def _map(prefix: str, elements: Mapping[str, Verdict], objects: Objects) -> SetName | None:
+    if not elements:
+        return None
+    return objects.add_map(prefix, KeyType.IFNAME, tuple(sorted(elements.items(), key=lambda item: item[0])))
+
+
+def _hearing_chain(
+    isolation: Isolation, senders: list[tuple[str, int]], family: Family, judged: Judged, objects: Objects
+) -> ChainName:
+    rest = judged.ports_of_others(isolation, family)
+    by_ports: dict[PortSet, set[str]] = {}
+    for port, address in senders:
+        ports = judged.ports(isolation, family, address)
+        if ports != rest:
+            by_ports.setdefault(ports, set()).add(port)
+    rules = (
+        *_of_ports(by_ports, objects),
+        Rule(objects.verdict(rest), comment="ports of no known pod, and others"),
+    )
+    note = "what goes to the port, but not to its pod's address"
+    return objects.add_chain(f"hears{family}", "", rules, (note,))
+
+
+def _of_ports(by_ports: Mapping[PortSet, set[str]], objects: Objects) -> Iterator[Rule]:
+    for ports, names in sorted(by_ports.items(), key=lambda item: min(item[1])):
+        name = objects.add_set("senders", KeyType.IFNAME, tuple(sorted(names)))
+        yield Rule(objects.verdict(ports), (Match(Field.IIFNAME, InSet(name)),))
