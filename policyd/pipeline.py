@@ -67,9 +67,8 @@ def build(
     # Where pods' interfaces are known, a pod without a known address neither sends nor receives (NP-107).
     guarded = bool(options.pod_interfaces)
     findings = tuple(replace(f, is_open=f.is_open and not guarded) for f in resolved.findings)
-    warnings = (*resolved.warnings, *(finding.text for finding in findings))
     stats = replace(_count(snapshot, table), idle_peers=len(resolved.idle))
-    return Build(snapshot, table, lowered.owners, warnings, stats, findings, resolved.idle)
+    return Build(snapshot, table, lowered.owners, resolved.warnings, stats, findings, resolved.idle)
 
 
 def _count(snapshot: Snapshot, table: Table) -> Stats:

@@ -74,8 +74,10 @@ def resolve(state: ClusterState, node: str, quarantined: frozenset[str] = frozen
         endpoints.append(Endpoint(claims.key(host), addresses, ingress, egress, claimants=names))
     ordered = tuple(sorted(endpoints, key=lambda e: e.key))
     snapshot = Snapshot(node, claims.hosts, ordered)
-    findings = tuple(_placed(finding, state, node) for finding in claims.findings)
-    return Resolved(snapshot, missing, findings, resolver.idle())
+    # Every node hears of it, and the nodes of these pods have a condition.
+    told = (*missing, *(finding.text for finding in claims.findings))
+    here = tuple(_placed(f, state, node) for f in claims.findings if _is_here(f, state, node))
+    return Resolved(snapshot, told, here, resolver.idle())
 
 
 def _known_namespaces(state: ClusterState) -> tuple[Mapping[str, Namespace], tuple[str, ...]]:
@@ -99,6 +101,10 @@ def _known_namespaces(state: ClusterState) -> tuple[Mapping[str, Namespace], tup
             )
         case _:
             assert_never(state.missing_namespaces)
+
+
+def _is_here(finding: Finding, state: ClusterState, node: str) -> bool:
+    return any(state.pods[key].node == node for key in finding.pods)
 
 
 def _placed(finding: Finding, state: ClusterState, node: str) -> Finding:

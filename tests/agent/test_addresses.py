@@ -84,7 +84,6 @@ def test_claimants_of_one_address_are_a_condition_that_names_them() -> None:
         ("n1", "x", (), True),
         ("n1", "x", ("veth*",), False),  # closed as an unknown pod (NP-107)
         ("n1", "y", (), False),  # no policy wants anything of it
-        ("n2", "x", (), False),  # another node's
     ],
 )
 def test_a_pod_without_a_possible_address_may_be_open(
@@ -96,9 +95,21 @@ def test_a_pod_without_a_possible_address_may_be_open(
     assert (found.name, found.untrue) == ("address-impossible", untrue)
 
 
+def test_far_pods_are_not_this_nodes_condition() -> None:
+    """A warning is enough: else one odd pod would be an Event on each of a thousand nodes."""
+    far = (
+        pod("x/a", "127.0.0.1", node="n2"),
+        pod("x/b", "10.0.0.1", node="n2"),
+        pod("x/c", "10.0.0.1", node="n3"),
+    )
+    held = store(*far, policy("x"))
+    assert conditions(held, Options()) == ()
+    assert len(build(held.state(), "n1", Options()).warnings) == 3  # and one of them about the Namespace
+
+
 def test_many_are_counted_and_the_open_one_is_named() -> None:
-    far = [pod(f"x/p{n}", f"127.0.0.{n}", node="n2") for n in range(1, 9)]
-    [found] = conditions(store(*far, pod("x/z", "127.0.1.1"), policy("x")), Options())
+    odd = [pod(f"y/p{n}", f"127.0.0.{n}") for n in range(1, 9)]
+    [found] = conditions(store(*odd, pod("x/z", "127.0.1.1"), policy("x")), Options())
     assert found.untrue
     assert found.text.startswith("pod x/z claims 127.0.1.1, a loopback address")
     assert found.text.endswith("; and 5 more")
