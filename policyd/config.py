@@ -103,6 +103,14 @@ class Settings(BaseModel):
     hairpin: Hairpin = _compiled("hairpin")
     pod_tunnels: PodTunnels = _compiled("pod_tunnels")
     deny: Deny = _compiled("deny")
+    policy_budget: int = _compiled("policy_budget", ge=1)
+    namespace_budget: int = _compiled("namespace_budget", ge=1)
+    compile_seconds: float = Field(
+        60.0,
+        ge=1.0,
+        allow_inf_nan=False,
+        description="processor's seconds that one compilation may take before culprits are looked for",
+    )
     live_connections: Literal["cut", "keep"] = Field(
         "cut", description="whether a change that denies a live connection ends it"
     )

@@ -10,6 +10,7 @@ from policyd.cluster.findings import Finding
 from policyd.cluster.idle import IdlePeer
 from policyd.cluster.resolve import resolve
 from policyd.cluster.state import ClusterState
+from policyd_compiler.budget import Budget, OverBudget, over_budget
 from policyd_compiler.driver import compile_snapshot
 from policyd_compiler.ir import Snapshot
 from policyd_compiler.nft.ast import Table
@@ -41,7 +42,7 @@ class Build:
 
     `owners`: for each chain, set and map, the policies (`namespace/name`) that it serves. `warnings` hold the
     sentences of `findings`, too. `idle`: peers that select nobody, told by who compiles once
-    (`cluster/idle.py`), as that may be so for long.
+    (`cluster/idle.py`), as that may be so for long. `over`: the policies that are quarantined for their cost.
     """
 
     snapshot: Snapshot
@@ -51,6 +52,7 @@ class Build:
     stats: Stats
     findings: tuple[Finding, ...] = ()
     idle: tuple[IdlePeer, ...] = ()
+    over: tuple[OverBudget, ...] = ()
 
 
 def build(
@@ -58,9 +60,13 @@ def build(
 ) -> Build:
     """Compile a cluster for one node.
 
-    Policies in `quarantined` isolate their pods and allow nothing (decisions 8).
+    Policies in `quarantined` isolate their pods and allow nothing (decisions 8), and so do those that would
+    cost more than the budgets of `options`.
     """
     resolved = resolve(state, node, quarantined)
+    over = over_budget(resolved.snapshot, Budget(options.policy_budget, options.namespace_budget))
+    if over:
+        resolved = resolve(state, node, quarantined.union(each.policy for each in over))
     snapshot = attached(with_nodes(resolved.snapshot, state.nodes.values()), state.attachments)
     lowered = compile_snapshot(snapshot, options)
     table = stamp(lowered.table, FIRST_GENERATION)
@@ -68,7 +74,7 @@ def build(
     guarded = bool(options.pod_interfaces)
     findings = tuple(replace(f, is_open=f.is_open and not guarded) for f in resolved.findings)
     stats = replace(_count(snapshot, table), idle_peers=len(resolved.idle))
-    return Build(snapshot, table, lowered.owners, resolved.warnings, stats, findings, resolved.idle)
+    return Build(snapshot, table, lowered.owners, resolved.warnings, stats, findings, resolved.idle, over)
 
 
 def _count(snapshot: Snapshot, table: Table) -> Stats:

@@ -63,8 +63,9 @@ class Options:
     any, unknown local pods are closed (decisions 4). `node_egress`: whether a pod's traffic to its own node
     is judged (decisions 2). `hairpin`: whether a pod that reaches itself through its own Service is judged
     (decisions 1). `pod_tunnels`: whether pods reach nodes' tunnels (NP-163). `deny`: drop silently, or
-    reject for debugging (decisions 5). Raises CompilerBug for names that nft would not take: whoever reads
-    settings asks `table_mistake` and `interface_mistake` first.
+    reject for debugging (decisions 5). `policy_budget` and `namespace_budget`: what more than that would
+    cost is quarantined (`budget.py` says what an element is). Raises CompilerBug for names that nft would
+    not take: whoever reads settings asks `table_mistake` and `interface_mistake` first.
     """
 
     table: str = field(default="policyd", metadata={"help": "name of the nft table, of family inet"})
@@ -86,6 +87,14 @@ class Options:
         metadata={
             "help": "whether pods may send into the tunnels of nodes (VXLAN, Geneve, IPIP, GRE, WireGuard)"
         },
+    )
+    policy_budget: int = field(
+        default=250_000,
+        metadata={"help": "elements that one policy may cost a node; one that costs more is quarantined"},
+    )
+    namespace_budget: int = field(
+        default=500_000,
+        metadata={"help": "elements that a namespace's policies may cost; its dearest are quarantined"},
     )
 
     def __post_init__(self) -> None:

@@ -36,6 +36,7 @@ NAMES = (
     "compile-slow",
     "apply-failing",
     "policy-quarantined",
+    "policy-too-large",
     "watch-forbidden",
     "watch-failing",
     "watch-stale",
@@ -74,6 +75,9 @@ def of_reconciler(status: Status, waiting_for: tuple[str, ...], now: float) -> t
         names = _list(status.quarantined)
         text = f"these policies kept all from being brought into force, so their pods are closed: {names}"
         found.append(Condition("policy-quarantined", text, untrue=False))
+    if status.too_large:
+        text = f"these policies would cost too much, so their pods are closed: {_list(status.too_large)}"
+        found.append(Condition("policy-too-large", text, untrue=False))
     if status.enforced is not None:
         found.extend(_of_addresses(status.enforced.findings))
     return tuple(found)

@@ -57,7 +57,7 @@ async def run_agent(settings: Settings, version: str) -> None:
         saver = Saver(Path(settings.state_dir), settings.node, settings.table) if settings.state_dir else None
         was_there = await insist(applier.read_back) or await _restore(applier, saver)
         source = await _open_source(settings, store, was_there=was_there)
-        target = Target(settings.node, settings.options())
+        target = Target(settings.node, settings.options(), compile_seconds=settings.compile_seconds)
         timing = Timing(verify_every=settings.verify_interval)
         reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
         parts: list[Part] = [NodeWatch(nft, settings, store.state), AttachmentWatch(store)]

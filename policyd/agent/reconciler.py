@@ -12,7 +12,7 @@ import gc
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -39,6 +39,8 @@ _GROWTH = 3.0
 #: An attempt to find out who takes too long may take such a part of the limit: about half of them use it up.
 _ATTEMPT_SHARE = 0.125
 
+#: Policies that a line of the log names.
+_LOGGED = 64
 _SUSPECTED = "suspected, until it is known who is to blame"
 
 BuildFunction: TypeAlias = Callable[[ClusterState, str, Options, frozenset[str]], Build]
@@ -252,14 +254,7 @@ class Reconciler:
             self._retry_at = time.monotonic() + self._pause()
             return
         self._quarantine.add(hunt.culprits, hunt.failure.reason, hunt.failure.state, time.monotonic())
-        log.error(
-            "policies could not be brought into force: their pods are isolated, and they allow nothing",
-            extra={
-                "event": "policy.quarantined",
-                "policies": sorted(hunt.culprits),
-                "reason": hunt.failure.reason,
-            },
-        )
+        _log_quarantine(hunt.culprits, hunt.failure.reason)
 
     def _measure(self, burst: Burst) -> None:
         now = time.monotonic()
@@ -298,6 +293,10 @@ class Reconciler:
         status.trouble, status.failures = "", 0
         suspected = dict.fromkeys(self._suspected(), _SUSPECTED)
         status.quarantined = {**suspected, **self._quarantine.reasons()}
+        too_large = {over.policy: over.sentence for over in built.over}
+        if new := too_large.keys() - status.too_large.keys():
+            _log_quarantine(new, too_large[min(new)])
+        status.too_large = too_large
         self._retry_at = 0.0
         for warning in sorted(set(built.warnings) - set(status.enforced.warnings if status.enforced else ())):
             log.warning("objects do not go together", extra={"event": "cluster.odd", "reason": warning})
@@ -372,6 +371,17 @@ class Reconciler:
             self._fail("what is left of the last ruleset could not be removed", "sweep.failed", error)
             now = time.monotonic()
             self._burst = self._burst or Burst(now, now)
+
+
+def _log_quarantine(policies: Iterable[str], reason: str) -> None:
+    named = sorted(policies)
+    fields = {
+        "event": "policy.quarantined",
+        "count": len(named),
+        "policies": named[:_LOGGED],
+        "reason": reason,
+    }
+    log.error("policies are quarantined: their pods are isolated, and they allow nothing", extra=fields)
 
 
 def _say(error: Exception) -> str:

@@ -96,7 +96,7 @@ class Reporter:
             "settings": self._settings.model_dump(mode="json"),
             "conditions": [asdict(condition) for condition in self.conditions()],
             "enforced": asdict(status.enforced) if status.enforced else None,
-            "quarantined": dict(status.quarantined),
+            "quarantined": {**status.too_large, **status.quarantined},
             "repairs": status.repairs,
             "verified": status.verified,
             "waiting_for": self._store.waiting_for,

@@ -61,6 +61,8 @@ class Status:
     compiling: float | None = None
     #: Policies that could not be brought into force, and why: they isolate their pods and allow nothing.
     quarantined: Mapping[str, str] = field(default_factory=dict)
+    #: The same for policies that cost more than their budget.
+    too_large: Mapping[str, str] = field(default_factory=dict)
     failures: int = 0
     applies: int = 0
     repairs: int = 0
@@ -70,13 +72,13 @@ class Status:
     def report(self, metrics: Metrics) -> None:
         """Bring the metrics up to date."""
         metrics.verified.set(self.verified)
-        metrics.policies.labels("quarantined").set(len(self.quarantined))
+        metrics.policies.labels("quarantined").set(len(self.quarantined) + len(self.too_large))
         if self.enforced is None:
             return
         stats = self.enforced.stats
         metrics.generation.set(self.enforced.generation)
         metrics.pods.set(stats.pods)
         metrics.isolated.set(stats.isolated)
-        metrics.policies.labels("enforced").set(stats.policies - len(self.quarantined))
+        metrics.policies.labels("enforced").set(stats.policies - len(self.quarantined) - len(self.too_large))
         for part in ("chains", "rules", "sets", "elements"):
             metrics.size.labels(part).set(getattr(stats, part))

@@ -62,7 +62,7 @@ ANONYMOUS = ("objects.json", "metrics.txt")
 
 _SAME = """\
 These are the bytes of `ruleset.nft`. Only where an agent reads the files of a directory do comments there
-say more: where a rule was written. Policies that the kernel refused are named in `state.json`; in the ruleset
+say more: where a rule was written. Policies that are quarantined are named in `state.json`; in the ruleset
 they allow nothing."""
 _RENAMED = "Names are not the cluster's own; addresses are. Which nodes there are is in `rulesets` then."
 

@@ -102,6 +102,8 @@ def add_compiler_flags(parser: argparse.ArgumentParser) -> None:
         flag = f"--{option.name.replace('_', '-')}"
         if get_origin(choices[option.name]) is Literal:
             group.add_argument(flag, choices=get_args(choices[option.name]), help=text)
+        elif isinstance(option.default, int):
+            group.add_argument(flag, type=_count, metavar="N", help=text)
         elif isinstance(option.default, tuple):
             group.add_argument(flag, type=_interfaces, metavar="NAMES", help=text)
         else:
@@ -135,6 +137,10 @@ def _namespace(text: str) -> str:
 
 def generation(text: str) -> int:
     """The number of a ruleset, for `type` of a flag."""
+    return _count(text)
+
+
+def _count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a number from 1 on, of at most 18 digits, not {text!r}")
     return int(text)

@@ -44,7 +44,7 @@ def choose_nodes(named: str | None, state: ClusterState, *, all_nodes: bool) -> 
 
 def build_warnings(state: ClusterState, built: Build, *, one_node: bool) -> Iterator[Diagnostic]:
     """What is odd in the cluster, peers that select nobody, and that a node without pods is all open."""
-    warnings = list(built.warnings)
+    warnings = [*built.warnings, *_over_budget(built)]
     if not built.stats.pods and one_node:
         warnings.append(
             f"no pod of node {built.snapshot.node} has an address: the ruleset lets everything pass"
@@ -53,6 +53,17 @@ def build_warnings(state: ClusterState, built: Build, *, one_node: bool) -> Iter
     for source, text in idle_warnings(state, built.idle):
         file, line = (source.file, source.line) if source else ("policyd", 0)
         yield Diagnostic(file, line, 1 if line else 0, "warning", text)
+
+
+def _over_budget(built: Build) -> Iterator[str]:
+    """One sentence for all policies that are closed for one reason: a namespace may have thousands."""
+    names: dict[str, list[str]] = {}
+    for over in built.over:
+        names.setdefault(over.sentence, []).append(over.policy)
+    for sentence, policies in names.items():
+        more = f" and {len(policies) - _NAMED} more" if len(policies) > _NAMED else ""
+        named = f"{', '.join(policies[:_NAMED])}{more}"
+        yield f"quarantined, so their pods are isolated and they allow nothing: {named}: {sentence}"
 
 
 def _list(nodes: tuple[str, ...]) -> str:

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+
+from policyd.agent.conditions import Condition, of_reconciler
+from policyd.agent.pacing import Pacing
+from policyd.agent.reconciler import Reconciler, Target, Timing
+from policyd.agent.store import ObjectStore
+from policyd.applier.apply import Applier
 from policyd.applier.fake import FakeNft
 from policyd.cluster.events import KINDS, Event, Synced, Upsert
 from policyd.kube.manifests import load_manifest
@@ -31,3 +39,24 @@ def held(nft: FakeNft) -> str:
         table = parse_listing(done.value, "policyd") if done.value else None
         return print_table(table) if table else ""
     raise AssertionError("the listing waits")
+
+
+TIMING = Timing(Pacing(0.0, 0.01, 0.0), verify_every=600.0, sweep_after=0.01, retry_least=0.01)
+
+
+class Agent:
+    """A reconciler at work, its kernel and what it has been told."""
+
+    def __init__(self, target: Target, kernel: FakeNft, timing: Timing = TIMING) -> None:
+        self.wake = asyncio.Event()
+        self.kernel = kernel
+        self.store = ObjectStore("n1", self.wake)
+        applier, monitor = Applier(kernel, "policyd"), SimpleNamespace(suspicious=False)
+        self.reconciler = Reconciler(self.store, applier, monitor, target, timing)
+        self.status = self.reconciler.status
+
+    def say(self, text: str) -> None:
+        self.store.apply(events(text))
+
+    def conditions(self, now: float = 0.0) -> dict[str, Condition]:
+        return {c.name: c for c in of_reconciler(self.status, (), now)}

@@ -9,15 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 
 import pytest
 
-from policyd.agent.conditions import Condition, of_reconciler
-from policyd.agent.pacing import Pacing
-from policyd.agent.reconciler import BuildFunction, Reconciler, Target, Timing
-from policyd.agent.store import ObjectStore
-from policyd.applier.apply import Applier
+from policyd.agent.reconciler import BuildFunction, Target, Timing
 from policyd.applier.backend import NftBroken, NftRefused, NftUnavailable
 from policyd.applier.fake import FakeNft
 from policyd.cluster.state import ClusterState
@@ -25,13 +20,12 @@ from policyd.pipeline import Build, build
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy
-from tests.agent.loops import ALL_SYNCED, events, held
+from tests.agent.loops import ALL_SYNCED, TIMING, Agent, held
 from tests.cases.form import ingress, pod
 from tests.reliability.states import upsert
 from tests.support.waiting import eventually
 
 BAD = range(666, 670)
-TIMING = Timing(Pacing(0.0, 0.01, 0.0), verify_every=600.0, sweep_after=0.01, retry_least=0.01)
 
 
 def bug() -> None:
@@ -95,24 +89,6 @@ class Kernel(FakeNft):
     async def check(self, script: str) -> None:
         self._judge(script)
         await super().check(script)
-
-
-class Agent:
-    """A reconciler at work, its kernel and what it has been told."""
-
-    def __init__(self, target: Target, kernel: FakeNft, timing: Timing = TIMING) -> None:
-        self.wake = asyncio.Event()
-        self.kernel = kernel
-        self.store = ObjectStore("n1", self.wake)
-        applier, monitor = Applier(kernel, "policyd"), SimpleNamespace(suspicious=False)
-        self.reconciler = Reconciler(self.store, applier, monitor, target, timing)
-        self.status = self.reconciler.status
-
-    def say(self, text: str) -> None:
-        self.store.apply(events(text))
-
-    def conditions(self, now: float = 0.0) -> dict[str, Condition]:
-        return {c.name: c for c in of_reconciler(self.status, (), now)}
 
 
 @asynccontextmanager

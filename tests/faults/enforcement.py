@@ -198,6 +198,14 @@ AGENT = (
         f"{SURVIVAL}::test_changes_of_others_do_not_wait_for_a_long_hunt",
     ),
     Fault(
+        "a policy over its budget is compiled",
+        "decisions 8",
+        "policyd/pipeline.py",
+        "        resolved = resolve(state, node, quarantined.union(each.policy for each in over))\n",
+        "        resolved = resolve(state, node, quarantined)\n",
+        "tests/agent/test_tenants.py::test_a_policy_over_its_budget_costs_only_its_own_pods",
+    ),
+    Fault(
         "who is suspected stays closed when the culprit is known",
         "decisions 8",
         "policyd/agent/blame.py",
