@@ -132,7 +132,7 @@ async def test_script_that_kills_the_library_costs_one_request(worker: NftWorker
 
 @pytest.mark.parametrize(
     ("limits", "sentence"),
-    [(Limits(idle=60.0, answer=0.3), r"did not answer within 0\.3 s"), (Limits(), r"did nothing for 0\.6 s")],
+    [(Limits(idle=60.0, answer=1.5), r"did not answer within 1\.5 s"), (Limits(), r"did nothing for 0\.6 s")],
 )
 async def test_worker_that_hangs_is_killed(netns: str, limits: Limits, sentence: str) -> None:
     nft = NftWorker(netns, limits=limits)
@@ -218,14 +218,13 @@ async def test_cancelled_request_leaves_nothing_behind(worker: NftWorker) -> Non
 
 async def test_cancelled_start_leaves_nothing_behind(netns: str) -> None:
     """The fixture `nothing_is_left` looks for what is left."""
-
     for turns in range(0, 40, 4):
         nft = NftWorker(netns)
         request = asyncio.create_task(nft.run(ADD))
         for _ in range(turns):
             await asyncio.sleep(0)
         request.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError):  # on a busy machine it may be answered by now
             await request
         await works(nft)
         await nft.close()
