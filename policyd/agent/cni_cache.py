@@ -18,7 +18,7 @@ from pathlib import Path
 
 import watchfiles
 
-from policyd.agent.conditions import Condition
+from policyd.agent.conditions import Condition, unwatched
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +53,11 @@ class CniCache:
         self._directory = directory
         self._sink = sink
         self._known: dict[str, tuple[tuple[int, int], Hint | None]] = {}
+        self._trouble = ""
 
     def conditions(self) -> tuple[Condition, ...]:
-        """None: without hints everything is as right, only later."""
-        return ()
+        """Whether results are read late; without any, everything is as right, only later."""
+        return unwatched(self._directory, self._trouble, RESCAN_MILLISECONDS)
 
     async def run(self) -> None:
         """Follow the directory until cancelled; one that is not there may come."""
@@ -72,8 +73,13 @@ class CniCache:
                     rust_timeout=RESCAN_MILLISECONDS,
                     yield_on_timeout=True,
                 ):
+                    self._trouble = ""
                     await self._look()
-            except OSError as error:
+            except FileNotFoundError as error:
+                self._trouble = ""
+                log.debug("no results of libcni", extra={"event": "cni.unwatched", "reason": str(error)})
+            except (OSError, RuntimeError) as error:  # no inotify (see directory.py), no thread
+                self._trouble = str(error)
                 log.debug("no results of libcni", extra={"event": "cni.unwatched", "reason": str(error)})
             await asyncio.sleep(RESCAN_MILLISECONDS / 1000)
 
@@ -91,7 +97,7 @@ class CniCache:
         for name in gone:
             del self._known[name]
         changed = [name for name, mark in marks.items() if self._known.get(name, (None,))[0] != mark]
-        for name in changed:
+        for name in changed:  # one that cannot be read now is read at the next look
             self._known[name] = (marks[name], _read(self._directory / name))
         return bool(gone or changed)
 
@@ -100,7 +106,7 @@ def _read(path: Path) -> Hint | None:
     try:
         with path.open("rb") as file:
             return read_hint(json.loads(file.read(MAX_BYTES)))
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None  # being written, stale and empty, or none of libcni's
 
 

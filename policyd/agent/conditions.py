@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from policyd.agent.status import Status
 from policyd.cluster.findings import NAMES as ADDRESS_NAMES
@@ -42,6 +43,11 @@ NAMES = (
     "watch-stale",
     "file-broken",
     "state-unsaved",
+    "state-unusable",
+    "nothing-enforced",
+    "part-failing",
+    "table-unwatched",
+    "directory-unwatched",
     "http-unavailable",
     "kernel-unfit",
     "node-unexamined",
@@ -54,6 +60,15 @@ NAMES = (
 
 #: A compilation that lasts so long holds up changes; those of docs/scaling.md take a third of it at most.
 SLOW_SECONDS = 10.0
+
+
+NOTHING_ENFORCED = "no ruleset of policyd is known to be in force on this node: it may let every packet pass"
+
+
+def unwatched(directory: Path, reason: str, milliseconds: int) -> tuple[Condition, ...]:
+    """A directory whose changes nobody tells; none if the reason is empty."""
+    text = f"{directory} cannot be watched, so it is read every {milliseconds / 1000:g} s: {reason}"
+    return (Condition("directory-unwatched", text, untrue=False),) if reason else ()
 
 
 def of_reconciler(status: Status, waiting_for: tuple[str, ...], now: float) -> tuple[Condition, ...]:

@@ -25,6 +25,8 @@ from policyd.agent.report import Part, Reporter, Source
 from policyd.agent.revoker import Revoker
 from policyd.agent.saver import Saver
 from policyd.agent.store import ObjectStore
+from policyd.agent.supervise import Supervised
+from policyd.agent.table_watch import TableWatch
 from policyd.agent.watchdog import watch_loop
 from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft
@@ -32,7 +34,7 @@ from policyd.applier.choose import insist, open_backend
 from policyd.applier.monitor import TableMonitor
 from policyd.cluster.state import MissingNamespaces
 from policyd.config import Settings
-from policyd.errors import PolicydError
+from policyd.errors import EnvironmentRefused, PolicydError
 from policyd.obs.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -55,12 +57,16 @@ async def run_agent(settings: Settings, version: str) -> None:
         store = ObjectStore(settings.node, wake, _missing_namespaces(settings))
         applier = Applier(nft, settings.table, monitor)
         saver = Saver(Path(settings.state_dir), settings.node, settings.table) if settings.state_dir else None
-        was_there = await insist(applier.read_back) or await _restore(applier, saver)
+        was_there = await _read_back(applier) or await _restore(applier, saver)
         source = await _open_source(settings, store, was_there=was_there)
         target = Target(settings.node, settings.options(), compile_seconds=settings.compile_seconds)
         timing = Timing(verify_every=settings.verify_interval)
         reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
-        parts: list[Part] = [NodeWatch(nft, settings, store.state), AttachmentWatch(store)]
+        parts: list[Part] = [
+            TableWatch(monitor, settings.verify_interval),
+            NodeWatch(nft, settings, store.state),
+            AttachmentWatch(store),
+        ]
         if settings.cni_cache:
             parts.append(CniCache(Path(settings.cni_cache), store.hint))
         if settings.live_connections == "cut":
@@ -73,13 +79,18 @@ async def run_agent(settings: Settings, version: str) -> None:
         reporter = Reporter(settings, store, reconciler, source, parts, metrics)
         telling = (*_telling(settings.node, reporter, source), *_listeners(settings, reporter))
         reporter.add(telling)
+        supervised = [Supervised(part, source) for part in (source, *parts, *telling)]
+        reporter.add(supervised)
         try:
-            await _until_told(settings, (source, *parts, *telling), reconciler, wake)
+            await _until_told(settings, supervised, reconciler, wake)
         finally:
             if saver is not None:
                 await saver.flush()
     fields = {"event": "agent.stopped", "node": settings.node}
-    log.info("agent stopped; the ruleset stays in force", extra=fields)
+    if applier.holds_ruleset:
+        log.info("agent stopped; the ruleset stays in force", extra=fields)
+    else:
+        log.error("agent stopped; no ruleset of policyd is known to be in force", extra=fields)
 
 
 @asynccontextmanager
@@ -89,7 +100,7 @@ async def _kernel(settings: Settings, wake: asyncio.Event) -> AsyncIterator[tupl
         nft = await open_backend(settings.backend)
         try:
             monitor = TableMonitor(settings.table, wake.set)
-            monitor.start()
+            monitor.listen()
             try:
                 yield nft, monitor
             finally:
@@ -98,13 +109,27 @@ async def _kernel(settings: Settings, wake: asyncio.Event) -> AsyncIterator[tupl
             await nft.close()
 
 
+async def _read_back(applier: Applier) -> bool:
+    """Learn what the kernel holds; where it does not tell, something may be there, and stays until then."""
+    try:
+        return await insist(applier.read_back)
+    except EnvironmentRefused as error:
+        fields = {"event": "ruleset.unread", "reason": str(error)}
+        log.error("what the kernel holds cannot be read yet", extra=fields)
+        return True
+
+
 async def _restore(applier: Applier, saver: Saver | None) -> bool:
     """After a reboot: bring into force what was so before. True if there was something."""
     saved = saver.load() if saver is not None else None
-    if saved is None:
+    if saver is None or saved is None:
         return False
     applier.generation = saved.generation
-    applied = await applier.apply(saved.table)
+    try:
+        applied = await applier.apply(saved.table)
+    except EnvironmentRefused as error:  # of another kernel, or another nft
+        saver.refuse(str(error))
+        return False
     fields = {"event": "state.restored", "generation": applied.generation}
     log.warning("the ruleset from before is in force until the cluster is known again", extra=fields)
     return True

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import watchfiles
 
-from policyd.agent.conditions import Condition
+from policyd.agent.conditions import Condition, unwatched
 from policyd.agent.status import Known
 from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert, key_of
-from policyd.errors import Diagnostic, EnvironmentRefused
+from policyd.errors import Diagnostic
 from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.objects import KubeObject
 from policyd.kube.reading import Options
@@ -34,6 +34,8 @@ DEBOUNCE_MILLISECONDS = 40
 STEP_MILLISECONDS = 10
 
 Fingerprint = tuple[int, int, int]
+#: The fingerprint that no file has.
+UNREAD: Fingerprint = (-1, -1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +70,19 @@ class DirectorySource:
         self._files: dict[Path, _File] = {}
         self._said: dict[tuple[Kind, str], KubeObject] = {}
         self._synced = False
+        #: Why the directory cannot be read, and why it cannot be watched.
+        self._unread, self._unwatched = "", ""
         #: The files that are not in force as they stand, and why, for readiness.
         self.broken: Mapping[str, str] = {}
 
     def conditions(self) -> tuple[Condition, ...]:
         """What keeps the files from being in force as they stand."""
-        return tuple(
-            Condition("file-broken", f"{name} is not in force as it stands: {why}")
-            for name, why in self.broken.items()
+        broken = [f"{name} is not in force as it stands: {why}" for name, why in self.broken.items()]
+        if self._unread:
+            broken.append(f"{self._directory} cannot be read, and what it said last counts: {self._unread}")
+        return (
+            *(Condition("file-broken", text) for text in broken),
+            *unwatched(self._directory, self._unwatched, RESCAN_MILLISECONDS),
         )
 
     def known(self) -> tuple[Known, ...]:
@@ -89,12 +96,10 @@ class DirectorySource:
         metrics.mistaken.labels("NetworkPolicy").set(len(self.broken))
 
     async def run(self) -> None:
-        """Read the directory, then follow it until cancelled. Raises EnvironmentRefused if there is none."""
-        if not self._directory.is_dir():
-            raise EnvironmentRefused(f"{self._directory} is not a directory; --manifests names one")
+        """Read the directory, then follow it until cancelled."""
         while True:
-            await self._look()
             try:
+                await self._look()
                 async for _ in watchfiles.awatch(
                     self._directory,
                     watch_filter=None,
@@ -104,17 +109,21 @@ class DirectorySource:
                     rust_timeout=RESCAN_MILLISECONDS,
                     yield_on_timeout=True,
                 ):
+                    self._unwatched = ""
                     await self._look()
-            except (FileNotFoundError, PermissionError, OSError) as error:
-                log.error(
-                    "the directory cannot be watched",
-                    extra={"event": "directory.unwatched", "reason": str(error)},
-                )
+            # watchfiles raises a RuntimeError where no inotify is left: all of root's processes on a machine
+            # share 128, those in containers, too.
+            except (OSError, RuntimeError) as error:
+                if str(error) != self._unwatched:
+                    fields = {"event": "directory.unwatched", "reason": str(error)}
+                    log.error("the directory cannot be watched", extra=fields)
+                self._unwatched = str(error)
             await asyncio.sleep(RESCAN_MILLISECONDS / 1000)
 
     async def _look(self) -> None:
         changed = await asyncio.to_thread(self._load)
-        if changed or not self._synced:
+        # What was never read says nothing: least of all that there is nothing.
+        if changed or not (self._synced or self._unread):
             self._tell()
 
     def _load(self) -> bool:
@@ -122,8 +131,11 @@ class DirectorySource:
         try:
             found = {path: _fingerprint(path) for path in self._paths()}
         except OSError as error:  # the directory itself is gone: what it said last still counts
-            self._complain(self._directory, str(error))
+            if not self._unread:
+                self._complain(self._directory, str(error))
+            self._unread = error.strerror or str(error)
             return False
+        self._unread = ""
         gone = self._files.keys() - found.keys()
         for path in gone:
             del self._files[path]
@@ -142,7 +154,9 @@ class DirectorySource:
             names = os.listdir(self._directory)  # noqa: PTH208 iterdir makes a Path of each name first
             paths = [self._directory / name for name in names]
         else:
-            paths = [Path(place) / name for place, _, names in os.walk(self._directory) for name in names]
+            # A folder that cannot be read must not look like one whose files are gone.
+            found = os.walk(self._directory, onerror=_raise)
+            paths = [Path(place) / name for place, _, names in found for name in names]
         return sorted(p for p in paths if p.suffix in SUFFIXES and not p.name.startswith("."))
 
     def _is_new(self, path: Path, mark: Fingerprint) -> bool:
@@ -155,9 +169,11 @@ class DirectorySource:
         try:
             text = path.read_bytes()
         except OSError as error:
-            self._complain(path, error.strerror or str(error))
+            why = f"it cannot be read: {error.strerror or error}"
+            if before is None or before.why != why:
+                self._complain(path, error.strerror or str(error))
             objects, good = (before.objects, before.good) if before else ((), False)
-            return _File(mark, objects, good, f"it cannot be read: {error.strerror or error}")
+            return _File(UNREAD, objects, good, why)  # again at the next look, though it may stay as it is
         objects, diagnostics = load_manifest(text, name)
         errors = [d for d in diagnostics if d.severity == "error"]
         for diagnostic in diagnostics:
@@ -216,6 +232,10 @@ def _in_short(errors: Sequence[Diagnostic]) -> str:
     place = f"line {first.line}, column {first.column}: " if first.line else ""
     more = len(errors) - 1
     return f"{place}{first.text}" + (f" (and {more} more mistake{'s' if more > 1 else ''})" if more else "")
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _fingerprint(path: Path) -> Fingerprint:

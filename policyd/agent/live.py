@@ -37,8 +37,9 @@ class LiveSource:
             async with asyncio.TaskGroup() as group:
                 for reflector in self._reflectors:
                     group.create_task(reflector.run())
-        finally:
+        except asyncio.CancelledError:  # else it is run again
             await self._connection.close()
+            raise
 
     async def write_event(self, event: NodeEvent) -> int:
         """Tell the API server of something about the node; how often it has been told. Raises WatchError."""

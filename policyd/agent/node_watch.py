@@ -6,13 +6,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from policyd.agent.conditions import Condition
+from policyd.agent.witness import Witness
 from policyd.applier.backend import Nft
 from policyd.cluster.state import ClusterState
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
 from policyd.kube.cidr import print_ips
+from policyd.node.blind import Measured, measure, suspects
 from policyd.node.bridges import hides_packets, show_packets
 from policyd.node.facts import Facts, read_facts
 from policyd.node.findings import STEADY_LOOKS, judge, pod_bridges
@@ -45,6 +48,8 @@ class NodeWatch:
         self._shown = False
         self._looks: deque[Facts] = deque(maxlen=STEADY_LOOKS)
         self._found: tuple[Condition, ...] = ()
+        self._witness = Witness(nft, settings.table)
+        self._measured = Measured("unknown")
         self._unfit: str | None = ""  # empty: not tried yet
         self._trouble = ""
 
@@ -56,18 +61,26 @@ class NodeWatch:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        while True:
-            await self._look()
-            knows_pods = bool(self._looks) and bool(self._looks[-1].addresses)
-            least = SHOWN_SECONDS if self._shown else self._every if knows_pods else FIRST_SECONDS
-            await asyncio.sleep(min(least, self._every))
+        try:
+            while True:
+                await self._look()
+                knows_pods = bool(self._looks) and bool(self._looks[-1].addresses)
+                least = SHOWN_SECONDS if self._shown else self._every if knows_pods else FIRST_SECONDS
+                await asyncio.sleep(min(least, self._every))
+        finally:
+            await self._witness.end()
 
     async def _look(self) -> None:
         try:
             if self._unfit is not None:  # what a kernel has once taken it will take again
                 self._unfit = await refusal(self._nft, self._settings.options())
             addresses = pod_addresses(self._state(), self._settings.node)
-            self._looks.append(await asyncio.to_thread(read_facts, addresses))
+            facts = await asyncio.to_thread(read_facts, addresses)
+            if await self._call_witness(facts):
+                self._looks = deque((replace(look, seen=None) for look in self._looks), STEADY_LOOKS)
+                facts = await asyncio.to_thread(read_facts, addresses)  # from when it counts
+            # It is read after the interfaces: what comes in between counts as seen.
+            facts = replace(facts, seen=await self._witness.read())
         except EnvironmentRefused as error:
             self._complain(str(error))
         except Exception as error:  # noqa: BLE001 what this kernel says oddly must not end what enforces
@@ -76,9 +89,26 @@ class NodeWatch:
             )
         else:
             self._trouble = ""
-            await asyncio.to_thread(self._show_bridges, self._looks[-1])
-            found = judge(tuple(self._looks), self._settings.pod_interfaces, self._settings.other_engines)
-            self._found = tuple(Condition(f.name, f.text, f.untrue) for f in found)
+            await asyncio.to_thread(self._show_bridges, facts)
+            self.take(facts)
+
+    def take(self, facts: Facts) -> None:
+        """Judge one more look at the node."""
+        self._looks.append(facts)
+        # Blind stays blind until packets are seen again: that none are sent for a while shows nothing.
+        measured = measure(self._looks)
+        if measured.sight != "unknown" or self._measured.sight != "blind":
+            self._measured = measured
+        looks, settings = tuple(self._looks), self._settings
+        found = judge(looks, settings.pod_interfaces, settings.other_engines, self._measured)
+        self._found = tuple(Condition(f.name, f.text, f.untrue) for f in found)
+
+    async def _call_witness(self, facts: Facts) -> bool:
+        """Have a witness where one is needed. True if it begins now."""
+        if suspects(facts):
+            return await self._witness.begin()
+        await self._witness.end()
+        return False
 
     def _show_bridges(self, facts: Facts) -> None:
         """Have the pods' bridges show their packets to IP by their own option: sysctls are set back (NP-150).

@@ -109,6 +109,11 @@ class Reconciler:
         self._policy_times: dict[str, float] = {}
         self._stopping = False
 
+    @property
+    def holds_ruleset(self) -> bool:
+        """Whether the kernel is known to hold a ruleset of ours."""
+        return self._applier.holds_ruleset
+
     def stop(self, wake: asyncio.Event) -> None:
         """Let `run` end after what it is doing now, so that no transaction is cut off in the middle."""
         self._stopping = True

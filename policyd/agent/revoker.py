@@ -63,7 +63,7 @@ class Revoker:
             try:
                 if self._table is not None:
                     await self._look(pending, self._table)
-            except EnvironmentRefused as error:
+            except (EnvironmentRefused, OSError, RuntimeError) as error:  # OSError: of /proc; no thread
                 self._add(pending)
                 if not self._trouble:
                     fields = {"event": "connections.unlisted", "reason": str(error)}

@@ -24,16 +24,21 @@ class Saver:
         self._node, self._table = node, table
         self._latest: Saved | None = None
         self._told = asyncio.Event()
-        self._trouble = ""
+        self._trouble, self._unusable = "", ""
 
     def load(self) -> Saved | None:
         """What was in force when somebody last saved; None, and a log line, if that cannot be told."""
         try:
             return load_state(self._path, self._node, self._table)
         except BadState as error:
-            fields = {"event": "state.unusable", "file": str(self._path), "reason": str(error)}
-            log.error("the saved ruleset is not used", extra=fields)
+            self.refuse(str(error))
             return None
+
+    def refuse(self, reason: str) -> None:
+        """Say that what was saved cannot be used, until something else has been saved in its place."""
+        self._unusable = f"{self._path} is not used: {reason}"
+        fields = {"event": "state.unusable", "file": str(self._path), "reason": reason}
+        log.error("the saved ruleset is not used", extra=fields)
 
     def note(self, swap: Swap) -> None:
         """Another ruleset is in force."""
@@ -41,8 +46,9 @@ class Saver:
         self._told.set()
 
     def conditions(self) -> tuple[Condition, ...]:
-        """Whether the file lags behind."""
-        return (Condition("state-unsaved", self._trouble, untrue=False),) if self._trouble else ()
+        """Whether the file could not be used, or lags behind."""
+        texts = (("state-unusable", self._unusable), ("state-unsaved", self._trouble))
+        return tuple(Condition(name, text, untrue=False) for name, text in texts if text)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -59,14 +65,14 @@ class Saver:
             return
         try:
             await asyncio.to_thread(save_state, self._path, self._node, saved)
-        except OSError as error:
-            reason = f"{self._path}: {error.strerror or error}"
+        except (OSError, RuntimeError) as error:  # no room, no permission, no thread
+            reason = f"{self._path}: {getattr(error, 'strerror', None) or error}"
             if not self._trouble:
                 fields = {"event": "state.unsaved", "reason": reason}
                 log.error("the ruleset could not be saved; it is in force all the same", extra=fields)
             self._trouble = f"after a reboot an older ruleset would be enforced at first: {reason}"
             self._told.set()  # again, after the rest
         else:
-            self._trouble = ""
+            self._trouble = self._unusable = ""
             if self._latest is saved:  # not before: what is cancelled on the way is saved on the way out
                 self._latest = None

@@ -56,10 +56,15 @@ class Flow:
 
 
 class Conntrack:
-    """The connections of this network namespace."""
+    """The connections of this network namespace. Raises EnvironmentRefused if no socket can be had."""
 
     def __init__(self) -> None:
-        self._socket = open_socket(NETFILTER)
+        try:
+            self._socket = open_socket(NETFILTER)
+        except OSError as error:
+            raise EnvironmentRefused(
+                f"the kernel cannot be asked for its connections: {error.strerror or error}"
+            ) from error
 
     def close(self) -> None:
         """Let go of the socket."""

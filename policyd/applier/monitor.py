@@ -28,43 +28,76 @@ _RECEIVE_BYTES = 8 << 20
 
 
 class TableMonitor:
-    """Watches the tables of one name in this network namespace; calls `on_change` on every suspicion."""
+    """Watches the tables of one name in this network namespace; calls `on_change` on every suspicion.
+
+    Without its sockets it suspects nothing, and whoever compares the kernel from time to time finds out; as
+    long as `trouble` says why, `listen` may be called again.
+    """
 
     def __init__(self, table: str, on_change: Callable[[], None]) -> None:
         #: Somebody else may have changed the table since this was last set to False.
         self.suspicious = False
+        #: Why nothing is heard; empty if all is well.
+        self.trouble = ""
         self._name = table.encode() + b"\0"
         self._on_change = on_change
-        self._events = open_socket(NETFILTER)
-        self._questions = open_socket(NETFILTER)
-        try:
-            self._events.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BYTES)
-        except PermissionError:
-            self._events.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
-        self._events.setblocking(False)  # noqa: FBT003 the standard library's signature
-        self._generation = self._ask_generation()
-        self._events.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES)
+        self._events: socket.socket | None = None
+        self._questions: socket.socket | None = None
+        self._generation: int | None = None
 
-    def start(self) -> None:
-        """Begin to read, on the running loop."""
-        asyncio.get_running_loop().add_reader(self._events, self._read)
+    def listen(self) -> None:
+        """Begin to read, on the running loop; what came before counts as suspicious. Sets `trouble`."""
+        self.close()
+        try:
+            self._questions = open_socket(NETFILTER)
+            self._events = open_socket(NETFILTER)
+            try:
+                self._events.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BYTES)
+            except PermissionError:
+                self._events.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+            self._events.setblocking(False)  # noqa: FBT003 the standard library's signature
+            self._generation = _ask_generation(self._questions)
+            self._events.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES)
+            asyncio.get_running_loop().add_reader(self._events, self._read)
+        except OSError as error:
+            self._lose(error)
+        else:
+            if self.trouble:
+                self._suspect()  # what happened meanwhile nobody heard
+            self.trouble = ""
 
     def close(self) -> None:
         """Stop listening."""
-        asyncio.get_running_loop().remove_reader(self._events)
-        self._events.close()
-        self._questions.close()
+        for opened in (self._events, self._questions):
+            if opened is not None:
+                asyncio.get_running_loop().remove_reader(opened)
+                opened.close()
+        self._events = self._questions = None
 
     def pause(self) -> None:
         """Stop listening before a transaction of our own."""
-        self._generation = self._ask_generation()
-        self._events.setsockopt(_SOL_NETLINK, _DROP_MEMBERSHIP, _GROUP_NFTABLES)
+        if self._events is None or self._questions is None:
+            return
+        try:
+            self._generation = _ask_generation(self._questions)
+            self._events.setsockopt(_SOL_NETLINK, _DROP_MEMBERSHIP, _GROUP_NFTABLES)
+        except OSError as error:
+            self._lose(error)
 
     def resume(self, ours: int) -> None:
         """Listen again, after so many transactions of our own since `pause`."""
-        self._events.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES)
-        if (self._ask_generation() - self._generation - ours) & 0xFFFF_FFFF:
-            self._suspect()
+        if self._events is None or self._questions is None or self._generation is None:
+            return
+        try:
+            self._events.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES)
+            if (_ask_generation(self._questions) - self._generation - ours) & 0xFFFF_FFFF:
+                self._suspect()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        self.trouble = error.strerror or str(error)
+        self.close()
 
     def _suspect(self) -> None:
         self.suspicious = True
@@ -74,24 +107,27 @@ class TableMonitor:
         try:
             # A bounded number of messages at a time: the loop has other work.
             for _ in range(256):
+                if self._events is None:
+                    return
                 data = self._events.recv(1 << 16)
                 if any(self._is_ours(kind, payload) for kind, payload in messages(data)):
                     self._suspect()
         except BlockingIOError:
             pass
         except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
             self._suspect()  # messages were lost
+            if error.errno != errno.ENOBUFS:
+                self._lose(error)
 
     def _is_ours(self, kind: int, payload: bytes) -> bool:
         ours = kind & 0xFF00 == _NFTABLES and payload[:1] in _FAMILIES
         return ours and attributes(payload, 4).get(_FIRST) == self._name
 
-    def _ask_generation(self) -> int:
-        """How many transactions, modulo 2^32, there have been in this network namespace, by anybody."""
-        self._questions.send(message(_GET_GENERATION, REQUEST, bytes(4)))
-        for kind, payload in messages(self._questions.recv(1 << 12)):
-            if kind == _NEW_GENERATION:
-                return int.from_bytes(attributes(payload, 4)[_FIRST])
-        raise OSError("the kernel does not tell its nftables generation")
+
+def _ask_generation(questions: socket.socket) -> int:
+    """How many transactions, modulo 2^32, there have been in this network namespace, by anybody."""
+    questions.send(message(_GET_GENERATION, REQUEST, bytes(4)))
+    for kind, payload in messages(questions.recv(1 << 12)):
+        if kind == _NEW_GENERATION:
+            return int.from_bytes(attributes(payload, 4)[_FIRST])
+    raise OSError("the kernel does not tell its nftables generation")

@@ -9,6 +9,7 @@ from typing import Any
 
 from policyd.agent.claim import claim_node
 from policyd.agent.state import state_file
+from policyd.agent.witness import witness_name
 from policyd.applier.backend import delete_tables
 from policyd.applier.choose import open_backend
 from policyd.cli import terminal
@@ -40,6 +41,7 @@ async def _main(table: str, state_dir: str) -> int:
         try:
             there = await nft.list_table(table) is not None
             await delete_tables(nft, table)
+            await delete_tables(nft, witness_name(table))
         finally:
             await nft.close()
         if state_dir:

@@ -43,7 +43,7 @@ class Facts:
 
     `ways` leads from addresses of pods to links; who is not among its keys is not reached. `programmed` are
     indexes of links with an eBPF program, as far as one sees. `engines` are other engines, each with the sign
-    of it. `ip_received` counts the packets that IP was given, of both families, by anybody.
+    of it. `seen` counts the packets that netfilter saw, by interface; None if nobody counts them.
     """
 
     sysctls: Mapping[str, str | None]
@@ -55,7 +55,7 @@ class Facts:
     flowtables: tuple[str, ...] | None
     engines: Mapping[str, str]
     connections: Connections | None
-    ip_received: int
+    seen: Mapping[str, int] | None = None
 
 
 def read_facts(addresses: Iterable[str] = ()) -> Facts:
@@ -76,17 +76,16 @@ def read_facts(addresses: Iterable[str] = ()) -> Facts:
             flowtables=flowtables,
             engines=engines,
             connections=_read_connections(),
-            ip_received=_read_received(),
         )
     except OSError as error:
         raise EnvironmentRefused(f"this node cannot be examined: {error.strerror or error}") from error
 
 
 def read_sysctl(name: str) -> str | None:
-    """The value of a sysctl of this network namespace; None if there is none."""
+    """The value of a sysctl of this network namespace; None if there is none. Raises OSError."""
     try:
         return Path("/proc/sys", *name.split(".")).read_text().strip()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
 
 
@@ -108,14 +107,3 @@ def _read_connections() -> Connections | None:
         return Connections(*count_connections())
     except OSError:  # no privilege, or no nf_conntrack_netlink
         return None
-
-
-def _read_received() -> int:
-    """IPv4's counters are a line of names before a line of numbers, those of IPv6 stand one in a line."""
-    here = Path("/proc/thread-self/net")
-    rows = [line.split() for line in (here / "snmp").read_text().splitlines() if line.startswith("Ip: ")]
-    total = int(dict(zip(*rows, strict=True))["InReceives"])
-    if (here / "snmp6").exists():
-        found = dict(line.split() for line in (here / "snmp6").read_text().splitlines())
-        total += int(found["Ip6InReceives"])
-    return total

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 
+from policyd.node.blind import Measured, measure, network_of, suspects
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, Facts
 from policyd.node.links import Link
 
@@ -24,12 +25,8 @@ NAMES = (
 )
 #: Links that lead to pods in such a way that their packets pass the hooks of IP.
 _POD_KINDS = frozenset({"veth", "bridge", "tun"})
-#: Links that eBPF networks make, and which network that is.
-_EBPF_LINKS = {"cilium_host": "Cilium", "bpfin.cali": "Calico's eBPF"}
 #: After a reboot, and while pods come and go, routes lag behind the API; after so many looks they do not.
 STEADY_LOOKS = 6
-#: Packets in the time of the looks, below which nothing is concluded from counters.
-_ENOUGH = 100
 #: Pods named in a sentence; the rest is counted.
 _NAMED = 3
 
@@ -44,18 +41,22 @@ class Finding:
 
 
 def judge(
-    looks: Sequence[Facts], pod_interfaces: Collection[str] = (), other_engines: Collection[str] = ()
+    looks: Sequence[Facts],
+    pod_interfaces: Collection[str] = (),
+    other_engines: Collection[str] = (),
+    measured: Measured | None = None,
 ) -> tuple[Finding, ...]:
     """What is wrong, after one or more looks of which the last is the newest.
 
     `pod_interfaces` are the names, or patterns of names, that are configured. Routes come and go with pods,
     so what must not be so for a moment only counts if it was so in every look. `other_engines` are here on
-    purpose.
+    purpose. `measured`: whether packets pass unseen, where more is known of it than these looks tell.
     """
     now = looks[-1]
     return (
         *_bridges(now, pod_interfaces),
         *_unseen(looks),
+        *_past_ip(now, measured or measure(looks)),
         *_forwarding(now),
         *_others(now, other_engines),
     )
@@ -130,7 +131,6 @@ def _unseen(looks: Sequence[Facts]) -> Iterator[Finding]:
             "pods; with macvlan, ipvlan, netkit, Open vSwitch or eBPF it does not"
         )
         yield Finding("pods-unseen", text, untrue=len(looks) >= STEADY_LOOKS)
-    yield from _past_ip(looks)
 
 
 def _beside(facts: Facts) -> Iterator[str]:
@@ -141,25 +141,17 @@ def _beside(facts: Facts) -> Iterator[str]:
             yield address
 
 
-def _past_ip(looks: Sequence[Facts]) -> Iterator[Finding]:
+def _past_ip(facts: Facts, measured: Measured) -> Iterator[Finding]:
     """eBPF on the pods' interfaces can take packets past every hook; counters show whether it does."""
-    first, now = looks[0], looks[-1]
-    network = next((_EBPF_LINKS[link.name] for link in now.links if link.name in _EBPF_LINKS), "")
-    suspects = [
-        link
-        for link in pod_links(now)
-        if link.kind == "veth" and not link.master and (network or link.index in now.programmed)
-    ]
-    if not suspects:
+    if not suspects(facts) and measured.sight != "blind":
         return
-    before = {link.index: link.received for link in first.links}
-    sent = sum(link.received - before.get(link.index, link.received) for link in suspects)
-    seen = now.ip_received - first.ip_received
-    certain = sent >= _ENOUGH and seen * 2 < sent
+    network = network_of(facts)
     what = f"eBPF programs{f' of {network}' if network else ''} are first to see the packets of pods"
-    so = f"IP was given {seen} of {sent}, the others pass no rule" if certain else "some may pass no rule"
     cure = "have that network leave routing to the node (Cilium: bpf.hostLegacyRouting, endpointRoutes)"
-    yield Finding("pods-unseen", f"{what}: {so}; {cure}", untrue=certain)
+    so = "some may pass no rule"
+    if measured.sight == "blind":
+        so = f"netfilter saw {measured.seen} of {measured.sent} by {measured.link}, the others pass no rule"
+    yield Finding("pods-unseen", f"{what}: {so}; {cure}", untrue=measured.sight == "blind")
 
 
 def _forwarding(facts: Facts) -> Iterator[Finding]:

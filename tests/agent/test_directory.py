@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import errno
+import os
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from policyd.agent.directory import DirectorySource
 from policyd.agent.store import ObjectStore
@@ -16,11 +20,11 @@ from tests.support.waiting import eventually
 
 @asynccontextmanager
 async def following(
-    directory: Path, *, keep_until_good: bool = False
+    directory: Path, *, keep_until_good: bool = False, recursive: bool = False
 ) -> AsyncIterator[tuple[DirectorySource, ObjectStore]]:
     """A source at work, and what it has said."""
     store = ObjectStore("n1", asyncio.Event())
-    source = DirectorySource(directory, store.apply, keep_until_good=keep_until_good)
+    source = DirectorySource(directory, store.apply, recursive=recursive, keep_until_good=keep_until_good)
     task = asyncio.create_task(source.run())
     try:
         yield source, store
@@ -64,7 +68,7 @@ async def test_a_policy_for_another_engine_breaks_no_file(tmp_path: Path) -> Non
     async with following(tmp_path) as (source, store):
         await eventually(lambda: not store.waiting_for)
         assert ports(store) == {"shop/web": 80}
-        assert source.conditions() == ()
+        await eventually(lambda: source.conditions() == ())
 
 
 async def test_a_broken_file_counts_as_it_was_when_it_was_good(tmp_path: Path) -> None:
@@ -145,3 +149,41 @@ async def test_with_a_ruleset_in_force_nothing_is_said_before_every_file_is_good
         write(tmp_path, "db.yaml", policy("db", "db", 5433))
         write(tmp_path, "web.yaml", policy("web", "web", 80))
         await eventually(lambda: ports(store) == {"shop/web": 80, "shop/db": 5433})
+
+
+async def test_a_directory_that_was_never_read_does_not_say_that_there_is_nothing(tmp_path: Path) -> None:
+    """Else every pod would be open: nothing is enforced before everything has been read (NP-048)."""
+    directory = tmp_path / "later"
+    async with following(directory) as (source, store):
+        await eventually(lambda: [c for c in source.conditions() if c.name == "file-broken"])
+        assert store.waiting_for
+        directory.mkdir()
+        write(directory, "world.yaml", f"{WORLD}---\n{policy('web', 'web', 80)}")
+        await eventually(lambda: not store.waiting_for)
+        assert ports(store) == {"shop/web": 80}
+        await eventually(lambda: source.conditions() == ())
+
+
+async def test_a_folder_that_cannot_be_read_is_not_one_without_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without a file left to read it with: what it said counts."""
+    folder = tmp_path / "team"
+    folder.mkdir()
+    write(tmp_path, "world.yaml", WORLD)
+    write(folder, "web.yaml", policy("web", "web", 80))
+    scandir = os.scandir
+
+    def fail(path: str) -> Iterator[os.DirEntry[str]]:
+        if Path(path) == folder:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return scandir(path)
+
+    async with following(tmp_path, recursive=True) as (source, store):
+        await eventually(lambda: ports(store) == {"shop/web": 80})
+        monkeypatch.setattr(os, "scandir", fail)
+        write(tmp_path, "db.yaml", policy("db", "db", 5432))
+        await eventually(lambda: [c for c in source.conditions() if "cannot be read" in c.text])
+        assert ports(store) == {"shop/web": 80}
+        monkeypatch.undo()
+        await eventually(lambda: ports(store) == {"shop/web": 80, "shop/db": 5432})

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,12 +21,16 @@ from policyd.applier.program import NftProgram
 from policyd.cluster.state import ClusterState
 from policyd.config import load_settings
 from policyd.kube.manifests import load_manifest
+from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
+from policyd.lab.plan import NodePlan, PodPlan, Routed
 from policyd.node.bridges import show_packets
-from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6
+from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, read_facts
+from policyd.node.findings import STEADY_LOOKS
 from policyd.node.links import Link
-from tests.agent.agents import WORLD, policy, running, write
+from tests.agent.agents import WORLD, nft, policy, run, running, write
 from tests.agent.asking import ask
+from tests.node.ebpf import attach, load_redirect_peer
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.kernel
@@ -204,3 +212,59 @@ def test_only_pods_that_stay_are_looked_for() -> None:
     state = ClusterState.of(load_manifest(text.encode(), "x")[0])
     assert len(state.pods) == 6
     assert pod_addresses(state, "n1") == ("10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2")
+
+
+@pytest.mark.slow
+def test_a_node_that_is_blind_is_told_by_everything_that_tells(tmp_path: Path) -> None:
+    """An eBPF program hands what a pod sends to its neighbour past every hook, as Cilium's do."""
+    pods = (PodPlan("shop/web", ("10.0.0.1", "fd00::1")), PodPlan("shop/db", ("10.0.0.2", "fd00::2")))
+    directory = tmp_path / "manifests"
+    directory.mkdir()
+    write(directory, "world.yaml", f"{WORLD}---\n{policy('web', 'web', 80)}")
+    with Lab([NodePlan("n1", ("192.0.2.1", "2001:db8:1::1"), pods, Routed())]) as lab:
+        node, sender = lab.nodes["n1"], lab.pods["shop/web"]
+        assert node.run(["tc", "qdisc", "add", "dev", sender.device, "clsact"]).returncode == 0
+        with node.entered():
+            program = load_redirect_peer(socket.if_nametoindex(lab.pods["shop/db"].device))
+            attach(program, socket.if_nametoindex(sender.device))
+            os.close(program)
+        with running(node, directory) as agent:
+            until(lambda: "policyd-witness" in nft(node, "list", "tables"))
+            assert ask(node, "/readyz")[0] == 200, "nothing was sent, so nothing is known"
+
+            def is_unready() -> bool:
+                send(sender.namespace, "10.0.0.2", 10)
+                return ask(node, "/readyz")[0] == 503
+
+            until(is_unready)
+            assert "[-] pods-unseen: eBPF programs are first to see" in ask(node, "/readyz")[1]
+            metrics = ask(node, "/metrics")[1]
+            assert 'policyd_condition{condition="pods-unseen"} 1.0' in metrics
+            assert "policyd_enforcing 0.0" in metrics
+            said = run(node, "status")
+            assert (said.returncode, "UNTRUE: pods-unseen: " in said.stdout) == (1, True)
+            assert "FAIL    agent        eBPF programs" in run(node, "doctor").stdout
+            until(lambda: [line for line in agent.log() if line.get("condition") == "pods-unseen"])
+            agent.kill(signal.SIGTERM)
+            assert "witness" not in nft(node, "list", "tables")
+
+
+def send(sender: Namespace, address: str, count: int) -> None:
+    with sender.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+        for _ in range(count):
+            opened.sendto(b"x", (address, 9))
+
+
+def test_blind_stays_blind_until_packets_are_seen_again(node: Namespace) -> None:
+    """That nothing is sent for a while shows nothing."""
+    watch = NodeWatch(FakeNft(), load_settings({"node": "n1"}, {}).settings, lambda: ClusterState.of(()))
+    pod, host = Link(4, "lxc4", "veth", peer=2, netns=0), Link(7, "cilium_host", "veth")
+    with node.entered():
+        facts = read_facts()
+    sent = seen = 0
+    found = []
+    for more, witnessed in ((0, 0), (50, 0), *[(0, 0)] * 2 * STEADY_LOOKS, (500, 500)):
+        sent, seen = sent + more, seen + witnessed
+        watch.take(replace(facts, links=(host, replace(pod, received=sent)), seen={"lxc4": seen}))
+        found.append([c.untrue for c in watch.conditions() if c.name == "pods-unseen"])
+    assert found == [[False], *[[True]] * (2 * STEADY_LOOKS + 1), [False]]

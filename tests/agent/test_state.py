@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,14 @@ import pytest
 from policyd.agent.saver import Saver
 from policyd.agent.state import BadState, Saved, load_state, save_state, state_file
 from policyd.agent.status import Swap
+from policyd.cluster.state import ClusterState
+from policyd.kube.manifests import load_manifest
 from policyd.lab.namespace import Namespace
+from policyd.pipeline import build
 from policyd_compiler.nft.stamp import unstamp
+from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, nft, policy, running, write
+from tests.agent.asking import ask_root
 from tests.routes import compile_world
 from tests.support.waiting import eventually, until
 from tests.worlds import recorded_cases
@@ -126,6 +132,27 @@ class TestReboot:
         with running(namespace, directory, "--state-dir", str(state)) as agent:
             assert agent.says("the saved ruleset is not used")
             until(lambda: "generation 1" in (state / "policyd.nft").read_text())
+        namespace.close()
+
+    def test_a_state_that_the_kernel_refuses_is_told_and_the_agent_starts(self, tmp_path: Path) -> None:
+        """As after a change of the kernel, or of nft: everything fits but one name."""
+        directory, state = tmp_path / "manifests", tmp_path / "state"
+        directory.mkdir()
+        write(directory, "world.yaml", "{{ not yet there\n")
+        objects, _ = load_manifest(f"{WORLD}---\n{policy('web', 'web', 80)}".encode(), "world.yaml")
+        table = build(ClusterState.of(objects), "n1", Options()).table
+        broken = replace(table, sets=table.sets[1:])
+        assert broken != table
+        save_state(state_file(state, "policyd"), "n1", Saved(broken, 7))
+        namespace = Namespace("node")
+        sentence = "the saved ruleset is not used"
+        with running(namespace, directory, "--state-dir", str(state), sentence=sentence) as agent:
+            [line] = agent.says(sentence)
+            assert (line["event"], "nft refused line" in str(line["reason"])) == ("state.unusable", True)
+            write(directory, "world.yaml", f"{WORLD}---\n{policy('web', 'web', 81)}")
+            until(lambda: "tcp dport 81 return" in nft(namespace, "list", "table", "inet", "policyd"))
+            until(lambda: "state-unusable" not in ask_root("/debug/state")[1])
+            assert (state / "policyd.nft").read_text().count("generation 8") == 1
         namespace.close()
 
     def test_a_full_disk_is_told_and_does_no_harm(self, tmp_path: Path) -> None:

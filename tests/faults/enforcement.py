@@ -18,6 +18,42 @@ LOOP = "tests/agent/test_reconciler.py"
 ONCE = "policyd/cli/apply.py"
 SURVIVAL = "tests/agent/test_survival.py"
 
+NODE = (
+    Fault(
+        "where all pods are routed to one interface their own are not looked at",
+        "NP-150",
+        "policyd/node/blind.py",
+        "(network and link.netns is not None)",
+        "(network and link.index in reached)",
+        "tests/node/test_findings.py::"
+        "test_what_counts_are_the_interfaces_of_pods_and_not_the_one_that_routes_lead_to",
+    ),
+    Fault(
+        "who was blind is taken to see when nothing is sent for a while",
+        "NP-150",
+        "policyd/agent/node_watch.py",
+        'if measured.sight != "unknown" or self._measured.sight != "blind":',
+        "if True:",
+        "tests/agent/test_node_watch.py::test_blind_stays_blind_until_packets_are_seen_again",
+    ),
+    Fault(
+        "a folder that cannot be read is taken for one without files",
+        "decisions 8",
+        DIRECTORY,
+        "os.walk(self._directory, onerror=_raise)",
+        "os.walk(self._directory)",
+        f"{FILES}::test_a_folder_that_cannot_be_read_is_not_one_without_files",
+    ),
+    Fault(
+        "a directory that was never read is taken for one without files",
+        "NP-048",
+        DIRECTORY,
+        "not (self._synced or self._unread)",
+        "not self._synced",
+        f"{FILES}::test_a_directory_that_was_never_read_does_not_say_that_there_is_nothing",
+    ),
+)
+
 APPLIER = (
     Fault(
         "an apply goes on after a refused step",
@@ -327,4 +363,4 @@ APPLY_ONCE = (
     ),
 )
 
-ENFORCEMENT = (*APPLIER, *APPLY_ONCE, *AGENT, *WATCHER)
+ENFORCEMENT = (*NODE, *APPLIER, *APPLY_ONCE, *AGENT, *WATCHER)

@@ -15,14 +15,22 @@ from policyd.applier.netlink import ACK, REQUEST, ask, attribute, message, open_
 
 BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 PROG_LOAD, SCHED_CLS, REDIRECT_PEER = 5, 3, 155
+MOVE, CALL, LEAVE = 0xB7, 0x85, 0x95
 NEW_FILTER, CREATE, CLSACT_INGRESS = 44, 0x400, 0xFFFF_FFF2
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def load_redirect_peer(interface: int) -> int:
     """A descriptor of a program that puts every packet behind the interface with this index."""
-    move, call, leave = 0xB7, 0x85, 0x95
-    code = ((move, 1, interface), (move, 2, 0), (call, 0, REDIRECT_PEER), (leave, 0, 0))
+    return _load(((MOVE, 1, interface), (MOVE, 2, 0), (CALL, 0, REDIRECT_PEER), (LEAVE, 0, 0)))
+
+
+def load_pass() -> int:
+    """A descriptor of a program that lets every packet go on to IP."""
+    return _load(((MOVE, 0, 0), (LEAVE, 0, 0)))
+
+
+def _load(code: tuple[tuple[int, int, int], ...]) -> int:
     text = b"".join(
         struct.pack("=BBhi", operation, register, 0, value) for operation, register, value in code
     )

@@ -29,5 +29,5 @@ def facts(
         flowtables=(),
         engines={},
         connections=Connections(0, 1000),
-        ip_received=0,
+        seen={},
     )

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
+from policyd.agent.witness import Witness
+from policyd.applier.program import NftProgram
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
 from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed, Wiring
+from policyd.node.blind import measure
 from policyd.node.facts import BRIDGE4, BRIDGE6, Facts, read_facts
-from policyd.node.findings import STEADY_LOOKS, judge, pod_links
+from policyd.node.findings import STEADY_LOOKS, Finding, judge, pod_links
 from policyd.node.links import Way
-from tests.node.ebpf import attach, load_redirect_peer
+from tests.node.ebpf import attach, load_pass, load_redirect_peer
 
 pytestmark = pytest.mark.kernel
 
@@ -147,24 +152,46 @@ def test_the_search_for_flowtables_finds_one(empty: Namespace) -> None:
     assert look(empty).flowtables == ("inet fast ft",)
 
 
-def test_programs_that_carry_packets_past_ip_are_seen_and_found_out() -> None:
+async def test_programs_that_carry_packets_past_ip_are_seen_and_found_out() -> None:
     with build(Routed()) as lab:
         node = lab.nodes["n1"]
         a, b = (next(x for x in look(node).links if x.name == lab.pods[f"shop/{n}"].device) for n in "ab")
-        first = look(node)
         send(lab, 200)
-        assert judge([first, look(node)]) == (), "without a program every packet is routed"
-        assert node.run(["tc", "qdisc", "add", "dev", a.name, "clsact"]).returncode == 0
-        program = load_redirect_peer(b.index)
-        try:
-            with node.entered():
-                attach(program, a.index)
-        finally:
+        assert judge([look(node)]) == (), "without a program every packet is routed"
+        with node.entered():
+            witness = Witness(NftProgram(node.path), "policyd")
+
+            async def watched() -> Facts:
+                facts = look(node)
+                return replace(facts, seen=await witness.read())
+
+            assert (await watched()).seen is None
+            assert (await witness.begin(), await witness.begin()) == (True, False)
+            assert node.run(["tc", "qdisc", "add", "dev", a.name, "clsact"]).returncode == 0
+            send(lab, 200)
+            passing = load_pass()
+            attach(passing, a.index)
+            os.close(passing)
+            before = [await watched()]
+            assert names(judge(before)) == [("pods-unseen", False)], "nobody knows yet"
+            send(lab, 200)
+            assert names(judge([*before, await watched()])) == [("pods-unseen", False)], "all are seen"
+            assert measure([*before, await watched()]).sight == "seeing"
+            assert node.run(["tc", "filter", "del", "dev", a.name, "ingress"]).returncode == 0
+            program = load_redirect_peer(b.index)
+            attach(program, a.index)
             os.close(program)
-        first = look(node)
-        assert [(f.name, f.untrue) for f in judge([first])] == [("pods-unseen", False)]
-        send(lab, 200)
-        assert [(f.name, f.untrue) for f in judge([first, look(node)])] == [("pods-unseen", True)]
+            before = [await watched()]
+            send(lab, 200)
+            [finding] = judge([*before, await watched()])
+            assert (finding.name, finding.untrue) == ("pods-unseen", True)
+            assert re.search(rf"netfilter saw 0 of 20\d by {a.name}", finding.text)  # some ARP among them
+            await witness.end()
+            assert "policyd-witness" not in str(look(node).tables)
+
+
+def names(found: Sequence[Finding]) -> list[tuple[str, bool]]:
+    return [(finding.name, finding.untrue) for finding in found]
 
 
 def send(lab: Lab, count: int) -> None:

@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from policyd.config import Engine
+from policyd.node.blind import measure
 from policyd.node.facts import BRIDGE4, BRIDGE6, ENGINES, FORWARD4, FORWARD6, Facts
 from policyd.node.findings import NAMES, STEADY_LOOKS, Finding, judge
 from policyd.node.links import Link, Way
@@ -109,11 +110,12 @@ def test_many_pods_are_counted_and_some_are_named() -> None:
 def looks(
     sent: int, seen: int, network: tuple[Link, ...] = (), programmed: tuple[int, ...] = (4,)
 ) -> list[Facts]:
-    """Two looks between which a pod sent so many packets, and IP was given so many."""
-    first = facts({POD4: Way(4)}, (ROUTED, UPLINK, *network))
+    """Two looks between which a pod sent so many packets, and netfilter saw so many of them."""
+    pod = replace(ROUTED, peer=2, netns=0)
+    first = facts({POD4: Way(4)}, (pod, UPLINK, *network))
     first = replace(first, programmed=frozenset(programmed))
-    later = replace(ROUTED, received=sent)
-    return [first, replace(first, links=(later, UPLINK, *network), ip_received=seen)]
+    later = replace(pod, received=sent)
+    return [first, replace(first, links=(later, UPLINK, *network), seen={pod.name: seen})]
 
 
 CILIUM = (Link(7, "cilium_host", "veth"),)
@@ -123,8 +125,10 @@ CILIUM = (Link(7, "cilium_host", "veth"),)
     ("node", "found"),
     [
         (looks(1000, 20), [("pods-unseen", True)]),
-        (looks(1000, 1100), [("pods-unseen", False)]),
-        (looks(20, 0), [("pods-unseen", False)]),  # too few to tell
+        (looks(1000, 1000), [("pods-unseen", False)]),
+        (looks(1000, 980), [("pods-unseen", False)]),  # a few are no IP
+        (looks(1000, 500), [("pods-unseen", True)]),  # some ways lead past, some do not
+        (looks(19, 0), [("pods-unseen", False)]),  # too few to tell
         (looks(1000, 20, programmed=()), []),  # counters alone prove nothing
         (looks(1000, 20, CILIUM, ()), [("pods-unseen", True)]),
         (looks(0, 0, CILIUM, ()), [("pods-unseen", False)]),
@@ -135,6 +139,23 @@ def test_ebpf_on_pods_is_suspicious_and_counters_make_it_certain(
     node: list[Facts], found: list[tuple[str, bool]]
 ) -> None:
     assert names(judge(node)) == found
+
+
+def test_what_counts_are_the_interfaces_of_pods_and_not_the_one_that_routes_lead_to() -> None:
+    """Cilium with eBPF routing: all pods are routed to cilium_host, and none of their packets come by it."""
+    host, net = Link(7, "cilium_host", "veth", received=5), Link(8, "cilium_net", "veth")
+    pods = tuple(Link(n, f"lxc{n}", "veth", peer=2, netns=n) for n in (10, 11))
+    first = replace(facts({POD4: Way(7)}, (host, net, *pods)), seen={"cilium_host": 0})
+    busy = replace(pods[0], received=40)
+    links = (replace(host, received=5000), net, busy, pods[1])
+    blind = replace(first, links=links, seen={"cilium_host": 4995})
+    assert names(judge([first, blind])) == [("pods-unseen", True)]
+    assert "netfilter saw 0 of 40 by lxc10" in judge([first, blind])[0].text
+    seeing = replace(blind, seen={"cilium_host": 4995, "lxc10": 40})
+    assert names(judge([first, seeing])) == [("pods-unseen", False)]
+    assert measure([first, blind]).sight == "blind"
+    assert measure([first, seeing]).sight == "seeing"
+    assert measure([first, first]).sight == measure([blind]).sight == "unknown"
 
 
 @pytest.mark.parametrize(
