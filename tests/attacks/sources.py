@@ -63,6 +63,21 @@ def on_live_flow(origin: str, owner: str, *targets: str) -> Shots:
     return shots
 
 
+def in_answer(origin: str, server: str, *owners: str) -> Shots:
+    """A datagram of `origin` as one of the answers of `server` to whom has asked it."""
+
+    def shots(bed: Bed, family: int) -> Iterator[Shot]:
+        for owner in owners:
+            mark = bed.next_mark()
+            ports = bed.ports(mark)[0], LIVE_PORT
+            bed.talk(owner, server, family, ports)
+            ends = bed.address(server, family), bed.address(owner, family)
+            built = frames.udp(*ends, ports[::-1], frames.payload(mark))
+            yield bed.shot(f"to {owner}", origin, mark, [bed.frame(origin, owner, built)], owner)
+
+    return shots
+
+
 def from_nobody(origin: str, *targets: str) -> Shots:
     """A datagram from nobody to the port of DHCP, but of one pod instead of everybody."""
 
@@ -138,6 +153,11 @@ ATTACKS = (
     Attack("as nobody", "raw", send_as("e", NOBODY, "s"), kernel="r4 r6"),
     Attack("as a friend on a live flow of his", "raw", on_live_flow("a", "f", "v")),
     Attack("as a sibling on a live flow of its", "raw", on_live_flow("e", "f", "outside", "v", "n1")),
+    Attack("as a friend of another node on a live flow of his", "raw", on_live_flow("a", "r", "v")),
+    Attack("as its node on a live flow of that", "raw", on_live_flow("a", "n1", "v")),
+    Attack("as the outside in answer to a pod", "raw", in_answer("e", "outside", "v", "s")),
+    Attack("as an isolated pod in answer to its friends", "raw", in_answer("a", "v", "f", "r")),
+    Attack("as another node in answer to a pod", "raw", in_answer("e", "n2", "s")),
     Attack("a pod of another node on a live flow", "raw", on_live_flow("m", "f", "v")),
     Attack("a pod of another node on a live flow of its sibling", "raw", on_live_flow("m", "r", "v")),
     Attack("the outside on a live flow of a pod", "outside", on_live_flow("outside", "f", "v")),

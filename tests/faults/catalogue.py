@@ -9,5 +9,6 @@ from tests.faults.meaning import MEANING
 from tests.faults.naming import NAMING
 from tests.faults.ruleset import RULESET
 from tests.faults.tenants import TENANTS
+from tests.faults.wire import WIRE
 
-FAULTS: tuple[Fault, ...] = (*MEANING, *IDENTITY, *RULESET, *NAMING, *TENANTS, *ENFORCEMENT)
+FAULTS: tuple[Fault, ...] = (*MEANING, *IDENTITY, *RULESET, *WIRE, *NAMING, *TENANTS, *ENFORCEMENT)

@@ -71,7 +71,9 @@ def base_chains(roots: Roots, guard: Guard, options: Options, objects: Objects) 
     return (
         _base("forward", -10, (*guard.forged, _ESTABLISHED, *forward)),
         # Behind IPVS, which takes its packets at 98 and 99.
-        _base("input", 101, (*guard.forged, _ESTABLISHED, *opening.input, *to_node) if to_node else ()),
+        _base(
+            "input", 101, (*guard.forged_to_node, _ESTABLISHED, *opening.input, *to_node) if to_node else ()
+        ),
         # Packets of pods pass `output` under IPVS only, which marks no connection as rewritten: a pod that
         # sends to itself from here came through its Service.
         _base("output", 10, (_ESTABLISHED, *from_node, *hairpin, *judge) if judge else ()),

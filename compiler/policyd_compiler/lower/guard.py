@@ -6,7 +6,7 @@ node are closed where interfaces are named (NP-107, decisions 4). Nodes' tunnels
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from policyd_compiler.ir import Attachment, Endpoint, Snapshot
@@ -42,11 +42,13 @@ _SENT, _RECEIVED = "from an interface of a pod", "to an interface of a pod"
 class Guard:
     """Rules about what pods send on, what they send to the node, and what is sent to them.
 
-    `forged` are about every packet, also of known connections: who knows the ports of one could speak in it.
+    `forged` and `forged_to_node` are about every packet that is sent on, or to the node, also of known
+    connections: who knows the ports of one could speak in it.
     `of_pods` holds for what comes from an interface of a pod; empty where no interface is known.
     """
 
     forged: tuple[Rule, ...] = ()
+    forged_to_node: tuple[Rule, ...] = ()
     sends: tuple[Rule, ...] = ()
     sends_to_node: tuple[Rule, ...] = ()
     receives: tuple[Rule, ...] = ()
@@ -107,12 +109,13 @@ def lower_guard(snapshot: Snapshot, options: Options, objects: Objects) -> Guard
         return Guard()
     of_pods = InSet(objects.add_interface_set("pod-interfaces", names))
     coming, going = Match(Field.IIFNAME, of_pods), Match(Field.OIFNAME, of_pods)
-    forged = tuple(_forged(scene))
+    elsewhere = tuple(_taken(scene))
     sends = objects.add_chain("from-pods", "", tuple(_sends(scene)), (_SENT,))
     to_node = objects.add_chain("from-pods-to-node", "", tuple(_sends_to_node(scene)), (_SENT,))
     receives = tuple(_receives(scene))
     return Guard(
-        forged,
+        (*_of_others(scene, {}), *elsewhere),
+        (*_of_others(scene, _ON_THE_LINK), *elsewhere),
         (Rule(Jump(sends), (coming,)),),
         (Rule(Jump(to_node), (coming,)),),
         (Rule(Jump(objects.add_chain("to-pods", "", receives, (_RECEIVED,))), (going,)),) if receives else (),
@@ -120,7 +123,25 @@ def lower_guard(snapshot: Snapshot, options: Options, objects: Objects) -> Guard
     )
 
 
-def _forged(scene: _Scene) -> Iterator[Rule]:
+#: Sources that are nobody's, with which a pod may speak to its own node (NP-151, NP-162).
+_ON_THE_LINK: Mapping[Family, tuple[int, int]] = {4: NOWHERE4, 6: LINK_LOCAL6}
+
+
+def _of_others(scene: _Scene, exempt: Mapping[Family, tuple[int, int]]) -> Iterator[Rule]:
+    """Anything but the pod's own address, from an interface that leads to one pod alone."""
+    names = _links(scene)
+    if not names:
+        return
+    links = Match(Field.IIFNAME, InSet(scene.objects.add_set("pod-links", KeyType.IFNAME, names)))
+    for family in FAMILIES:
+        source = address_field(family, "saddr")
+        beyond = (Match(source, Prefix(*exempt[family]), negated=True),) if family in exempt else ()
+        yield Rule(
+            Drop(), (links, scene.unbound(family), *beyond), comment="not the address of the pod that sends"
+        )
+
+
+def _taken(scene: _Scene) -> Iterator[Rule]:
     """The address of a pod, from anywhere but its interface."""
     for family in FAMILIES:
         addresses = tuple(sorted({a for e in scene.attached if (a := e.host.address(family)) is not None}))
@@ -145,8 +166,6 @@ def _sends(scene: _Scene) -> Iterator[Rule]:
         source = address_field(family, "saddr")
         if scene.closed:
             yield Rule(Drop(), (scene.not_in(source, "known", scene.snapshot.endpoints, family),))
-        if strict := _of_one_pod(scene):
-            yield Rule(Drop(), (*strict, scene.unbound(family)))
 
 
 def _sends_to_node(scene: _Scene) -> Iterator[Rule]:
@@ -171,11 +190,16 @@ _DHCP = Rule(Return(), (Match(Field.IP_SADDR, Prefix(*NOWHERE4)), Match(Field.UD
 
 def _of_one_pod(scene: _Scene) -> tuple[Match, ...]:
     """Holds for interfaces that lead to one pod each, where more is open to them than its own addresses."""
-    names = {a.interface for e in scene.attached for a in e.attachments if not a.bridge}
+    names = _links(scene)
     if not names or (scene.closed and not scene.loose):
         return ()
-    name = scene.objects.add_set("pod-links", KeyType.IFNAME, tuple(sorted(names)))
+    name = scene.objects.add_set("pod-links", KeyType.IFNAME, names)
     return (Match(Field.IIFNAME, InSet(name)),)
+
+
+def _links(scene: _Scene) -> tuple[str, ...]:
+    """The interfaces that lead to one pod each."""
+    return tuple(sorted({a.interface for e in scene.attached for a in e.attachments if not a.bridge}))
 
 
 def _tunnels_of_others(scene: _Scene) -> Iterator[Rule]:
