@@ -342,7 +342,7 @@ HOOKS = (
         "    if scene.bridged:  # groups",
         "    yield Rule(Return(), (Match(Field.IP6_SADDR, Prefix(*LINK_LOCAL6)),))\n"
         "    if scene.bridged:  # groups",
-        f"{GUARDS}::test_link_local_addresses_are_no_way_around_a_policy[unknown-bridged]",
+        "tests/attacks/test_attacks.py::test_a_packet_has_the_source_of_its_sender[bridged]",
     ),
 )
 
