@@ -16,6 +16,7 @@ from policyd.applier.netlink import open_socket
 from policyd.cluster.attachments import Attachments
 from policyd.kube.cidr import print_ip
 from policyd.node.attach import LocalPod, Network, attach
+from policyd.node.bridge_guard import BridgeGuard
 from policyd.node.links import read_links, read_ways
 from policyd.node.peers import read_peers
 
@@ -35,12 +36,18 @@ _NAMED = 3
 class AttachmentWatch:
     """Reads which interface leads to which pod; `run` is its only task."""
 
-    def __init__(self, store: ObjectStore, every: float = LOOK_SECONDS) -> None:
-        self._store, self._every = store, every
+    def __init__(self, store: ObjectStore, guard: BridgeGuard, every: float = LOOK_SECONDS) -> None:
+        self._store, self._guard, self._every = store, guard, every
         self._unbound: dict[str, int] = {}
-        self._trouble = ""
+        self._trouble = self._unguarded = ""
+        store.expect_attachments()
 
     def conditions(self) -> tuple[Condition, ...]:
+        """Ports of bridges that are not guarded, and pods whose interface is not found."""
+        unguarded = (Condition("bridge-unguarded", self._unguarded),) if self._unguarded else ()
+        return (*unguarded, *self._unfound())
+
+    def _unfound(self) -> tuple[Condition, ...]:
         """Pods whose interface is not found, and what kept it from being found."""
         if self._trouble:
             return (Condition("interfaces-unread", self._trouble, untrue=False),)
@@ -78,14 +85,16 @@ class AttachmentWatch:
 
     async def look(self) -> None:
         """Read the links once, and bring the store up to date."""
-        pods = self._store.local_pods()
+        pods, complete = self._store.local_pods(), self._store.is_complete
         try:
             found = await asyncio.to_thread(read_attachments, pods, self._store.attachments)
-        except (OSError, RuntimeError) as error:  # no socket, no thread: what was known stays
-            self._complain(f"this node's links cannot be read: {error}")
+        except Exception as error:  # noqa: BLE001 no socket, no thread, an odd answer: what was known stays
+            self._complain(f"this node's links cannot be read: {type(error).__name__} {error}")
+            self._store.attach(self._store.attachments, complete=complete)
             return
         self._trouble = ""
-        self._store.attach(found)
+        found, self._unguarded = await self._guard.guardable(found)
+        self._store.attach(found, complete=complete)
         unbound = [pod.key for pod in pods if pod.addresses and pod.key not in found.pods]
         self._unbound = {key: self._unbound.get(key, 0) + 1 for key in unbound}
 

@@ -51,6 +51,7 @@ NAMES = (
     "http-unavailable",
     "kernel-unfit",
     "node-unexamined",
+    "bridge-unguarded",
     "interfaces-unread",
     "pods-unbound",
     *ADDRESS_NAMES,

@@ -10,6 +10,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from policyd.agent.attachment_watch import AttachmentWatch
@@ -35,6 +36,7 @@ from policyd.applier.monitor import TableMonitor
 from policyd.cluster.state import MissingNamespaces
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused, PolicydError
+from policyd.node.bridge_guard import BridgeGuard
 from policyd.obs.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,8 @@ async def run_agent(settings: Settings, version: str) -> None:
         store = ObjectStore(settings.node, wake, _missing_namespaces(settings))
         applier = Applier(nft, settings.table, monitor)
         saver = Saver(Path(settings.state_dir), settings.node, settings.table) if settings.state_dir else None
-        was_there = await _read_back(applier) or await _restore(applier, saver)
+        guard = BridgeGuard(nft, settings.options())
+        was_there = await _read_back(applier) or await _restore(applier, saver, guard)
         source = await _open_source(settings, store, was_there=was_there)
         target = Target(settings.node, settings.options(), compile_seconds=settings.compile_seconds)
         timing = Timing(verify_every=settings.verify_interval)
@@ -65,7 +68,7 @@ async def run_agent(settings: Settings, version: str) -> None:
         parts: list[Part] = [
             TableWatch(monitor, settings.verify_interval),
             NodeWatch(nft, settings, store.state),
-            AttachmentWatch(store),
+            AttachmentWatch(store, guard),
         ]
         if settings.cni_cache:
             parts.append(CniCache(Path(settings.cni_cache), store.hint))
@@ -119,14 +122,17 @@ async def _read_back(applier: Applier) -> bool:
         return True
 
 
-async def _restore(applier: Applier, saver: Saver | None) -> bool:
+async def _restore(applier: Applier, saver: Saver | None, guard: BridgeGuard) -> bool:
     """After a reboot: bring into force what was so before. True if there was something."""
     saved = saver.load() if saver is not None else None
     if saver is None or saved is None:
         return False
     applier.generation = saved.generation
+    table = saved.table
+    if table.bridge is not None and await guard.refusal():  # of another kernel: the rest still holds
+        table = replace(table, bridge=None)
     try:
-        applied = await applier.apply(saved.table)
+        applied = await applier.apply(table)
     except EnvironmentRefused as error:  # of another kernel, or another nft
         saver.refuse(str(error))
         return False

@@ -38,6 +38,7 @@ class ObjectStore:
         self._policy_times: dict[str, float] = {}
         self._hints: Mapping[str, Hint] = {}
         self._attachments = UNKNOWN
+        self._expects_attachments = False
         #: Set when this node's pods, or what is known of their addresses and interfaces, may have changed.
         self.local_changed = asyncio.Event()
 
@@ -53,11 +54,21 @@ class ObjectStore:
         """A pod of this node whose address the API server does not know yet, but its network plugin does."""
         return pod.node == self._node and not pod.has_address and not pod.terminal and pod.uid in self._hints
 
-    def attach(self, attachments: Attachments) -> None:
-        """What this node's links say: which interface leads to which of its pods."""
+    def expect_attachments(self) -> None:
+        """Wait for what this node's links say: the first ruleset must not unbind pods that are bound."""
+        self._expects_attachments = True
+
+    def attach(self, attachments: Attachments, *, complete: bool = True) -> None:
+        """What this node's links say: which interface leads to which of its pods.
+
+        `complete`: all its pods were known when they were read.
+        """
         if attachments != self._attachments:
             self._attachments = attachments
             self._changed = True
+            self._wake.set()
+        if complete and self._expects_attachments:
+            self._expects_attachments = False
             self._wake.set()
 
     def local_pods(self) -> tuple[LocalPod, ...]:
@@ -87,6 +98,7 @@ class ObjectStore:
                         self._policy_times.setdefault(key, time.monotonic())
                 case Synced(kind):
                     self._synced.add(kind)
+                    self.local_changed.set()
                 case _:
                     assert_never(event)
         if events:
@@ -94,9 +106,15 @@ class ObjectStore:
             self._wake.set()
 
     @property
-    def waiting_for(self) -> tuple[Kind, ...]:
-        """The kinds that are not complete yet. Nothing is enforced before there are none (NP-048)."""
-        return tuple(kind for kind in KINDS if kind not in self._synced)
+    def is_complete(self) -> bool:
+        """Whether every kind has been complete once."""
+        return self._synced.issuperset(KINDS)
+
+    @property
+    def waiting_for(self) -> tuple[str, ...]:
+        """What is not complete yet: kinds, then interfaces. Nothing is enforced before (NP-048)."""
+        kinds = tuple(kind for kind in KINDS if kind not in self._synced)
+        return kinds or (("interfaces",) if self._expects_attachments else ())
 
     def take_changed(self) -> bool:
         """Whether anything was said since the last call."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, TypeAlias
 
 from policyd.applier.backend import NAME, NftBroken, NftRefused, checked, statement_at
@@ -31,14 +31,22 @@ from policyd_compiler.nft.parser import ParseError, Statement, parse_script
 #: vanish-after: it dies when all was done, and nobody hears of it.
 Fault: TypeAlias = Literal["refuse", "hang", "vanish", "vanish-after"]
 
+#: What a kernel without the module nf_tables_bridge takes no table of.
+NO_BRIDGE: tuple[TableFamily, ...] = ("bridge",)
+_UNSUPPORTED = "Could not process rule: Operation not supported"
+
 Tables: TypeAlias = dict[tuple[TableFamily, str], FakeTable]
 
 
 class FakeNft:
     """The nftables of a network namespace that nobody else uses."""
 
-    def __init__(self, faults: Mapping[int, Fault] | None = None) -> None:
+    def __init__(
+        self, faults: Mapping[int, Fault] | None = None, *, refuses: Collection[TableFamily] = ()
+    ) -> None:
+        """`refuses`: families of which this kernel takes no table."""
         self._faults = dict(faults or {})
+        self.refuses = refuses
         self._tables: Tables = {}
         #: Scripts run so far, refused ones too; the first run has the number 1.
         self.scripts: list[str] = []
@@ -55,13 +63,13 @@ class FakeNft:
             case "vanish":
                 raise NftBroken("vanished on purpose", retryable=True)
             case _:
-                self._tables = _after(self._tables, script)
+                self._tables = _after(self._tables, script, self.refuses)
         if fault == "vanish-after":
             raise NftBroken("vanished on purpose, when all was done", retryable=True)
 
     async def check(self, script: str) -> None:
         """Judge a script as `run` would; nothing changes."""
-        _after(self._tables, script)
+        _after(self._tables, script, self.refuses)
 
     async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
         """The JSON text of `nft list table FAMILY NAME`, None where there is none."""
@@ -82,7 +90,7 @@ def _listing(name: str, table: FakeTable) -> str:
     return json.dumps({"nftables": [head, *(command["add"] for command in commands)]})
 
 
-def _after(tables: Tables, script: str) -> Tables:
+def _after(tables: Tables, script: str, refuses: Collection[TableFamily]) -> Tables:
     """The tables after a script. Raises NftRefused."""
     try:
         statements = parse_script(script)
@@ -90,6 +98,8 @@ def _after(tables: Tables, script: str) -> Tables:
         raise _refused(f"syntax error, {error.text}", error.line, script) from None
     for statement in statements:
         _check_text(statement, script)
+        if statement.family in refuses:
+            raise _refused(_UNSUPPORTED, statement.line, script)
     after = _apply(tables, statements, script)
     if any(table.too_deep() for table in after.values()):
         # The kernel looks at the whole first; to say which line is to blame it looks again after each.

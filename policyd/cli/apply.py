@@ -15,6 +15,7 @@ from policyd.agent.revoker import Revoker
 from policyd.agent.status import Swap
 from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applied, Applier, replacement
+from policyd.applier.backend import Nft
 from policyd.applier.choose import insist, open_backend
 from policyd.cli import terminal
 from policyd.cli.flags import (
@@ -23,13 +24,15 @@ from policyd.cli.flags import (
     add_manifest_flags,
     node_name,
 )
-from policyd.cli.loading import load_cluster
+from policyd.cli.kernel_table import table_names
+from policyd.cli.loading import Loaded, load_cluster
 from policyd.cli.nodes import build_warnings, choose_node
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cluster.events import Upsert, key_of
 from policyd.cluster.state import ClusterState
 from policyd.errors import EnvironmentRefused, Exit, WrongUsage
 from policyd.kube.syntax import printable
+from policyd.node.bridge_guard import BridgeGuard
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, build
 
@@ -72,16 +75,16 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
-    """Read and compile; the rest is done in the loop."""
+    """Read; the rest is done in the loop, as the kernel is asked before anything is compiled."""
     if args.files:
         files = "".join(f" -f {printable(name)}" for name in args.files)
         raise WrongUsage(f"files are named with -f, each with its own:{files}")
     loaded = load_cluster(args)
-    node = choose_node(loaded.node, loaded.state)
-    built = build(with_attachments(loaded.state, node), node, loaded.options)
-    told = (*loaded.warnings, *build_warnings(loaded.state, built, one_node=True))
-    terminal.tell(tuple(dict.fromkeys(told)), colored=terminal.uses_color(args.color, sys.stderr))
-    return _try(built) if args.dry_run else _apply(built, cut=args.live_connections == "cut")
+    loaded = replace(loaded, node=choose_node(loaded.node, loaded.state))
+    colored = terminal.uses_color(args.color, sys.stderr)
+    if args.dry_run:
+        return _try(loaded, colored=colored)
+    return _apply(loaded, colored=colored, cut=args.live_connections == "cut")
 
 
 def with_attachments(state: ClusterState, node: str) -> ClusterState:
@@ -95,16 +98,31 @@ def with_attachments(state: ClusterState, node: str) -> ClusterState:
         return state
 
 
-async def _try(built: Build) -> int:
+async def _build(nft: Nft, loaded: Loaded, *, colored: bool) -> Build:
+    """Compile, and say what is odd."""
+    node = loaded.node or ""
+    state = with_attachments(loaded.state, node)
+    guard = BridgeGuard(nft, loaded.options)
+    attachments, unguarded = await guard.guardable(state.attachments)
+    built = build(replace(state, attachments=attachments), node, loaded.options)
+    told = (*loaded.warnings, *build_warnings(state, built, one_node=True))
+    terminal.tell(tuple(dict.fromkeys(told)), colored=colored)
+    if unguarded:
+        terminal.say(f"warning: {printable(unguarded)}")
+    return built
+
+
+async def _try(loaded: Loaded, *, colored: bool) -> int:
     nft = await open_backend("auto")
     try:
+        built = await _build(nft, loaded, colored=colored)
         applier = Applier(nft, built.table.name)
         await insist(applier.read_back)
         await applier.check(replacement(built.table))
         steps = applier.planned(built.table)
     finally:
         await nft.close()
-    where = f"{built.snapshot.node}: table inet {built.table.name}"
+    where = f"{built.snapshot.node}: {table_names(built.table)}"
     if steps:
         terminal.say(
             f"{where}: the kernel would take generation {applier.generation + 1}; nothing was changed"
@@ -114,11 +132,12 @@ async def _try(built: Build) -> int:
     return Exit.OK
 
 
-async def _apply(built: Build, *, cut: bool) -> int:
-    table = built.table.name
+async def _apply(loaded: Loaded, *, colored: bool, cut: bool) -> int:
+    table = loaded.options.table
     with claim_node(table):
         nft = await open_backend("auto")
         try:
+            built = await _build(nft, loaded, colored=colored)
             applier = Applier(nft, table)
             await insist(applier.read_back)
             applied = await applier.apply(built.table)
@@ -132,7 +151,7 @@ async def _apply(built: Build, *, cut: bool) -> int:
     if found:
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         text = printable("; ".join(found[:_NAMED]))
-        terminal.say(f"error: somebody else changes table inet {table}: {text}{more}")
+        terminal.say(f"error: somebody else changes {table_names(built.table)}: {text}{more}")
         return Exit.FINDING
     return Exit.OK
 

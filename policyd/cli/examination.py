@@ -9,6 +9,7 @@ import asyncio
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
@@ -25,7 +26,8 @@ from policyd.cli.version import VERSION
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
 from policyd.node.facts import read_facts
-from policyd.node.self_test import refusal
+from policyd.node.findings import pod_bridges
+from policyd.node.self_test import bridge_refusal, refusal
 
 #: What rules need of a kernel that is built in modules; others come along with these.
 MODULES = ("nf_tables", "nft_ct", "nft_fib_inet", "nft_reject_inet", "nf_conntrack_netlink", "br_netfilter")
@@ -45,6 +47,8 @@ async def examine(settings: Settings) -> tuple[Line, ...]:
     try:
         facts = await asyncio.to_thread(read_facts, addresses)
         found.extend(node_lines(facts, settings.pod_interfaces, settings.other_engines))
+        if pod_bridges(facts, settings.pod_interfaces):
+            found = [_with_pods_on_bridges(line) for line in found]
     except EnvironmentRefused as error:
         found.append(Line("node", "unseen", str(error)))
     told = await ask_state(settings.socket())
@@ -62,7 +66,7 @@ async def _kernel(settings: Settings, found: list[Line]) -> KernelTable | str | 
     except EnvironmentRefused as error:
         # Root is refused for a reason; others would be told by root.
         found.append(Line("nft", "FAIL" if os.geteuid() == 0 else "unseen", str(error)))
-        found.extend(Line(name, "unseen", "nft cannot be asked") for name in ("ruleset", "table"))
+        found.extend(Line(name, "unseen", "nft cannot be asked") for name in ("ruleset", "ports", "table"))
         return str(error)
     try:
         found.extend(await _nft(nft, settings))
@@ -87,11 +91,24 @@ def _modules() -> Line:
 async def _nft(nft: Nft, settings: Settings) -> tuple[Line, ...]:
     found = await probe_nft(nft)
     unfit = await refusal(nft, settings.options())
+    unguarded = await bridge_refusal(nft, settings.options())
     return (
         Line("backend", "warn" if "not usable" in found.backend else "ok", found.backend),
         _version(found),
         Line("ruleset", "FAIL" if unfit else "ok", unfit or "the kernel takes what policyd enforces with"),
+        _ports(unguarded),
     )
+
+
+def _ports(unguarded: str | None) -> Line:
+    if unguarded:
+        return Line("ports", "warn", f"those of bridges are not guarded: {unguarded}")
+    return Line("ports", "ok", "the kernel takes the table that guards those of bridges")
+
+
+def _with_pods_on_bridges(line: Line) -> Line:
+    """What is worth a warning on a node that routes its pods is wrong on one that bridges them."""
+    return replace(line, state="FAIL") if (line.name, line.state) == ("ports", "warn") else line
 
 
 def _version(found: Capabilities) -> Line:

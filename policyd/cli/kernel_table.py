@@ -43,6 +43,12 @@ def describe_table(table: Table) -> KernelTable:
     return KernelTable(unstamp(table)[1], len(isolated), addresses, foreign)
 
 
+def table_names(table: Table) -> str:
+    """What nft calls the table, and the one beside it."""
+    beside = f" and table bridge {table.name}" if table.bridge is not None else ""
+    return f"table inet {table.name}{beside}"
+
+
 def _isolated(table: Table, direction: str) -> set[str]:
     """The keys of the maps that lead to the chains of isolated pods (lower/roots.py)."""
     return {

@@ -1,6 +1,7 @@
-"""Would this kernel take what policyd compiles? A small ruleset with everything in it is tried, not applied.
+"""Would this kernel take what policyd compiles? Small rulesets with everything in them are tried.
 
-It comes from the compiler itself, so it has what the compiler has. Changes nothing.
+They come from the compiler itself, so they have what the compiler has. What the table in family bridge needs
+is asked apart: a kernel without it enforces all the rest. Nothing is applied.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ import platform
 from dataclasses import replace
 
 from policyd.applier.backend import Nft, NftRefused
+from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
 from policyd.kube.objects import (
     Cidr,
     IPBlock,
     LabelSelector,
     NetworkPolicy,
+    Node,
     Pod,
     PodPeer,
     PolicyPort,
@@ -22,6 +25,7 @@ from policyd.kube.objects import (
     Requirement,
 )
 from policyd.pipeline import build
+from policyd_compiler.ir import Attachment
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
@@ -48,20 +52,53 @@ _MANY = (
 )
 
 
+#: A pod by its address alone, one that is routed, and two ports of a bridge.
+_ROUTED = Attachments(
+    {
+        "test/job": Attachment("veth1"),
+        "test/db": Attachment("veth2", "cni0", 0x02_0000_0000_02),
+        "test/api": Attachment("veth3", "cni0"),
+    },
+    tunnels=(4790,),
+)
+_BRIDGED = replace(_ROUTED, bridges=("cni0",), ports=("veth2", "veth3", "veth4"), others=("eth1",))
+
+
 def script(options: Options) -> str:
-    """The ruleset of the dry run: whatever the compiler can say with these options, at least once."""
-    return print_replace(table(options))
+    """The rulesets of the dry run: whatever the compiler can say with these options, at least once.
+
+    Without what it says in family bridge.
+    """
+    return "".join(map(print_replace, tables(options)))
 
 
-def table(options: Options) -> Table:
-    """The same as a value."""
+def bridge_script(options: Options) -> str:
+    """The rulesets of the dry run for pods on bridges."""
+    return "".join(map(print_replace, bridged_tables(options)))
+
+
+def tables(options: Options) -> tuple[Table, ...]:
+    """The same as values."""
+    return _tables(options, _ROUTED)
+
+
+def bridged_tables(options: Options) -> tuple[Table, ...]:
+    """The same as values, each with the table beside it."""
+    return _tables(options, _BRIDGED)
+
+
+def _tables(options: Options, attachments: Attachments) -> tuple[Table, ...]:
+    """One where the interfaces of pods are configured, and one where they are not."""
     pods = [_pod(name, number) for number, name in enumerate(_PODS, start=1)]
     policies = [
         NetworkPolicy("test", name, LabelSelector((Requirement("pod", "In", (name,)),)), rules, rules)
         for name, rules in (("web", _FEW), ("db", _MANY))
     ]
-    guarded = replace(options, table=TABLE, pod_interfaces=("cni0", "veth*"))
-    return build(ClusterState.of((*pods, *policies)), NODE, guarded).table
+    node = Node(NODE, (), ("192.0.2.100", "2001:db8::64"))
+    state = replace(ClusterState.of((node, *pods, *policies)), attachments=attachments)
+    closed = replace(options, table=TABLE, pod_interfaces=("cni0", "veth*"))
+    open_ = replace(options, table=f"{TABLE}-open", pod_interfaces=())
+    return tuple(build(state, NODE, each).table for each in (closed, open_))
 
 
 async def refusal(nft: Nft, options: Options) -> str | None:
@@ -76,6 +113,22 @@ async def refusal(nft: Nft, options: Options) -> str | None:
             f"the kernel {platform.release()} refuses what policyd enforces with "
             f"({error.statement or 'the ruleset'}: {error.reason}): it needs nf_tables in the family inet, "
             "with the expressions fib, ct and reject, verdict maps, intervals and concatenations"
+        )
+    return None
+
+
+async def bridge_refusal(nft: Nft, options: Options) -> str | None:
+    """What the kernel refuses of what is in force for pods on bridges; None if it takes everything.
+
+    Raises EnvironmentRefused when the kernel cannot be asked.
+    """
+    try:
+        await nft.check(bridge_script(options))
+    except NftRefused as error:
+        return (
+            f"the kernel {platform.release()} refuses a table in family bridge "
+            f"({error.statement or 'the ruleset'}: {error.reason}): it needs nf_tables_bridge "
+            "(CONFIG_NF_TABLES_BRIDGE)"
         )
     return None
 

@@ -11,12 +11,15 @@ import pytest
 from policyd.agent.attachment_watch import STEADY_LOOKS, AttachmentWatch
 from policyd.agent.cni_cache import Hint, read_hint
 from policyd.agent.store import ObjectStore
-from policyd.cluster.events import Delete, Upsert
+from policyd.applier.fake import NO_BRIDGE, FakeNft
+from policyd.cluster.events import KINDS, Delete, Synced, Upsert
 from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import Pod
 from policyd.lab.lab import Lab
 from policyd.lab.plan import Bridged, NodePlan, PodPlan
+from policyd.node.bridge_guard import BridgeGuard
 from policyd_compiler.ir import Attachment
+from policyd_compiler.options import Options
 from tests.agent.results import RESULT
 
 BRIDGE_PLUGIN = [
@@ -62,11 +65,17 @@ async def test_the_links_of_the_node_bind_its_pods() -> None:
     store = ObjectStore("n1", asyncio.Event())
     a, b = pod("a", "10.0.0.1", "uid-a"), pod("b", "10.0.0.2", "uid-b")
     store.apply([Upsert("shop/a", a), Upsert("shop/b", b), Upsert("shop/u", pod("u", "10.0.0.9", "uid-u"))])
-    watch = AttachmentWatch(store)
+    nft = FakeNft(refuses=NO_BRIDGE)
+    watch = AttachmentWatch(store, BridgeGuard(nft, Options()))
     with Lab([node]) as lab:
         devices = {key: pod.device for key, pod in lab.pods.items()}
         with lab.nodes["n1"].entered():
             await watch.look()
+            assert not store.attachments.bridges
+            assert said(watch) == [("bridge-unguarded", True)]
+            nft.refuses = ()  # somebody loaded the module
+            await watch.look()
+            assert said(watch) == []
             assert {key: found.interface for key, found in store.attachments.pods.items()} == devices
             assert (store.take_changed(), store.attachments.bridges) == (True, ("cni0",))
             # The plugin's word by the pod's uid counts more than what a pod says of itself.
@@ -79,6 +88,24 @@ async def test_the_links_of_the_node_bind_its_pods() -> None:
     [condition] = watch.conditions()
     assert (condition.name, condition.untrue) == ("pods-unbound", False)
     assert "shop/u" in condition.text
+
+
+async def test_what_cannot_be_read_keeps_no_ruleset_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("an odd answer")
+
+    monkeypatch.setattr("policyd.agent.attachment_watch.read_links", fail)
+    store = ObjectStore("n1", asyncio.Event())
+    watch = AttachmentWatch(store, BridgeGuard(FakeNft(), Options()))
+    store.apply([Synced(kind) for kind in KINDS])
+    waiting = [store.waiting_for]
+    await watch.look()
+    assert [*waiting, store.waiting_for] == [("interfaces",), ()]
+    assert said(watch) == [("interfaces-unread", False)]
+
+
+def said(watch: AttachmentWatch) -> list[tuple[str, bool]]:
+    return [(condition.name, condition.untrue) for condition in watch.conditions()]
 
 
 def test_changes_of_this_nodes_pods_ask_for_another_look() -> None:

@@ -6,9 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from policyd.node.links import Link
 from tests.agent.agents import WORLD, nft, policy, run, running, write
 from tests.agent.asking import ask
 from tests.node.ebpf import attach, load_redirect_peer
+from tests.support.setting_back import setting_back
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.kernel
@@ -107,24 +106,6 @@ def shows(node: Namespace) -> bool:
     done = node.run(["ip", "-d", "link", "show", "cni0"])
     assert done.returncode == 0, done.stderr
     return "nf_call_iptables 1 " in done.stdout and "nf_call_ip6tables 1 " in done.stdout
-
-
-@contextmanager
-def setting_back(node: Namespace) -> Iterator[None]:
-    """Somebody who takes the bridge's options away, again and again."""
-    over = threading.Event()
-
-    def set_back() -> None:
-        while not over.wait(0.01):
-            node.ip(["link set cni0 type bridge nf_call_iptables 0 nf_call_ip6tables 0"])
-
-    somebody = threading.Thread(target=set_back)
-    somebody.start()
-    try:
-        yield
-    finally:
-        over.set()
-        somebody.join()
 
 
 def watch(

@@ -171,6 +171,7 @@ def test_settings_that_the_page_names_exist() -> None:
     words = {word for word in CODE.findall(PAGE) if re.fullmatch(r"[a-z]+_[a-z_]+", word)}
     others = {word for word in words if word.startswith("policyd_")} | {
         "br_netfilter",
+        "nf_tables_bridge",
         "nf_conntrack_netlink",
     }
     assert words - others <= set(Settings.model_fields)

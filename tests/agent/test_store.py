@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyd.agent.store import ObjectStore
-from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert, key_of
+from policyd.cluster.attachments import UNKNOWN
+from policyd.cluster.events import KINDS, Delete, Event, Synced, Upsert, key_of
 from policyd.cluster.state import ClusterState
 from policyd.kube.objects import KubeObject, LabelSelector, Namespace, NetworkPolicy, Node, Pod
 
@@ -57,12 +58,27 @@ def test_the_last_word_counts(batches: list[list[Event]]) -> None:
 
 def test_it_waits_for_every_kind() -> None:
     store = ObjectStore("n1", asyncio.Event())
-    waiting: tuple[Kind, ...] = KINDS
+    waiting: tuple[str, ...] = KINDS
     for kind in KINDS:
         assert store.waiting_for == waiting
         store.apply([Synced(kind)])
         waiting = waiting[1:]
     assert store.waiting_for == ()
+
+
+def test_it_waits_for_interfaces_that_were_read_when_every_pod_was_known() -> None:
+    """NP-162: a ruleset made before would take the bindings away that are in force."""
+    wake = asyncio.Event()
+    store = ObjectStore("n1", wake)
+    store.expect_attachments()
+    store.attach(UNKNOWN, complete=store.is_complete)
+    store.apply([Synced(kind) for kind in KINDS])
+    waiting = [store.waiting_for]
+    assert store.local_changed.is_set()
+    wake.clear()
+    store.attach(UNKNOWN, complete=store.is_complete)
+    waiting.append(store.waiting_for)
+    assert (waiting, wake.is_set()) == ([("interfaces",), ()], True)
 
 
 def test_a_pod_of_this_node_is_urgent_when_it_comes_and_when_it_gets_its_address() -> None:

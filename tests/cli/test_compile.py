@@ -64,10 +64,6 @@ FLAGS: list[tuple[list[str], Options]] = [
     (["--node-egress", "exempt"], Options(node_egress="exempt")),
     (["--hairpin", "evaluate"], Options(hairpin="evaluate")),
     (["--deny", "reject"], Options(deny="reject")),
-    (
-        ["--pod-tunnels", "allow", "--pod-interfaces", "cni0"],
-        Options(pod_tunnels="allow", pod_interfaces=("cni0",)),
-    ),
     (["--policy-budget", "1"], Options(policy_budget=1)),
     (["--namespace-budget", "1"], Options(namespace_budget=1)),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.faults.attachments import ATTACHMENTS
 from tests.faults.enforcement import ENFORCEMENT
 from tests.faults.fault import Fault
 from tests.faults.identity import IDENTITY
@@ -11,4 +12,13 @@ from tests.faults.ruleset import RULESET
 from tests.faults.tenants import TENANTS
 from tests.faults.wire import WIRE
 
-FAULTS: tuple[Fault, ...] = (*MEANING, *IDENTITY, *RULESET, *WIRE, *NAMING, *TENANTS, *ENFORCEMENT)
+FAULTS: tuple[Fault, ...] = (
+    *MEANING,
+    *IDENTITY,
+    *RULESET,
+    *WIRE,
+    *NAMING,
+    *TENANTS,
+    *ATTACHMENTS,
+    *ENFORCEMENT,
+)

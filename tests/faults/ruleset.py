@@ -243,8 +243,8 @@ HOOKS = (
         "a pod may send as its node",
         "NP-145",
         DISPATCH,
-        "*guard.receives, SPOOFED)",
-        "*guard.receives)",
+        "*judge, SPOOFED)",
+        "*judge)",
         f"{GUARDS}::test_a_pod_cannot_send_as_its_node[routed]",
     ),
     Fault(
@@ -267,8 +267,8 @@ HOOKS = (
         "a pod that reaches itself through its Service is judged",
         "NP-096",
         DISPATCH,
-        "sends, *through_service, *judge",
-        "sends, *judge",
+        "receives, *through_service, *judge",
+        "receives, *judge",
         f"{CASE}[NP-096]",
     ),
     Fault(

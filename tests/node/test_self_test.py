@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import get_args
 
 import pytest
 
 from policyd.applier.backend import NftRefused, statement_at
-from policyd.applier.fake import FakeNft
+from policyd.applier.fake import NO_BRIDGE, FakeNft
 from policyd.applier.program import NftProgram
 from policyd.lab.namespace import Namespace
-from policyd.node.self_test import TABLE, refusal, script, table
-from policyd_compiler.nft.ast import Action, Continue, Rule, Set, VerdictMap, Vmap
-from policyd_compiler.nft.expressions import Field, Right
+from policyd.node.self_test import (
+    TABLE,
+    bridge_refusal,
+    bridge_script,
+    bridged_tables,
+    refusal,
+    script,
+    tables,
+)
+from policyd_compiler.lower import bridge, dispatch, guard, hearers, link
+from policyd_compiler.nft.ast import Action, Continue, Rule, Set, Table, VerdictMap, Vmap
+from policyd_compiler.nft.expressions import Field, Right, address_field, interface_field, pair_field
 from policyd_compiler.options import Options
 from tests.golden.golden import cases
 
@@ -27,17 +39,33 @@ def namespace() -> Iterator[Namespace]:
     made.close()
 
 
+def inet(options: Options) -> list[Table]:
+    """Every table in family inet; those with one beside them count, too."""
+    return [*tables(options), *bridged_tables(options)]
+
+
+def beside(options: Options) -> list[Table]:
+    """Every table in family bridge."""
+    return [table.bridge for table in bridged_tables(options) if table.bridge is not None]
+
+
+def rules(held: list[Table]) -> list[Rule]:
+    return [rule for table in held for chain in table.chains for rule in chain.rules]
+
+
+def emitted() -> Iterator[tuple[Table, list[Table]]]:
+    """Each table of the golden cases, and those of the dry run that are in its family."""
+    for case in cases():
+        table = case.table(case.node)
+        yield table, inet(case.options)
+        if table.bridge is not None:
+            yield table.bridge, beside(case.options)
+
+
 def test_every_expression_of_the_compiler_is_in_it() -> None:
-    asked = {kind for options in (DROP, REJECT) for rule in rules(options) for kind in expressions(rule)}
-    emitted = {
-        kind
-        for case in cases()
-        for chain in case.table(case.node).chains
-        for rule in chain.rules
-        for kind in expressions(rule)
-    }
-    assert len(emitted) >= 15
-    assert asked >= emitted
+    for table, asked in emitted():
+        kinds = {kind for rule in rules([table]) for kind in expressions(rule)}
+        assert {kind for rule in rules(asked) for kind in expressions(rule)} >= kinds
 
 
 def expressions(rule: Rule) -> Iterator[tuple[Field, type[Right] | type[Action], bool]]:
@@ -48,25 +76,62 @@ def expressions(rule: Rule) -> Iterator[tuple[Field, type[Right] | type[Action],
 
 
 def test_every_verdict_of_the_compiler_is_in_it() -> None:
-    said = {type(rule.action) for options in (DROP, REJECT) for rule in rules(options)}
-    elements = {type(v) for options in (DROP, REJECT) for m in table(options).maps for _, v in m.elements}
-    emitted = {type(r.action) for case in cases() for c in case.table(case.node).chains for r in c.rules}
-    assert said | elements >= emitted
-    assert emitted == {*get_args(Action)} - {Continue}
+    for table, asked in emitted():
+        assert verdicts(asked) >= verdicts([table])
+    assert verdicts([*inet(DROP), *inet(REJECT)]) == {*get_args(Action)} - {Continue}
 
 
-def rules(options: Options) -> list[Rule]:
-    return [rule for chain in table(options).chains for rule in chain.rules]
+def verdicts(held: list[Table]) -> set[type[Action]]:
+    said: set[type[Action]] = {type(rule.action) for rule in rules(held)}
+    return said | {type(v) for table in held for m in table.maps for _, v in m.elements}
 
 
 def test_every_kind_of_set_and_map_is_in_it() -> None:
-    def shapes(items: tuple[Set | VerdictMap, ...]) -> set[tuple[str, bool]]:
-        return {(str(item.key), item.interval) for item in items}
+    for table, asked in emitted():
+        assert shapes([i for t in asked for i in t.sets]) >= shapes(table.sets)
+        assert shapes([i for t in asked for i in t.maps]) >= shapes(table.maps)
+    for table in (*inet(DROP), *beside(DROP)):
+        used = {rule.action.map for rule in rules([table]) if isinstance(rule.action, Vmap)}
+        assert used == {each.name for each in table.maps}
 
-    assert len(shapes(table(DROP).sets)) == 7
-    assert {interval for _, interval in shapes(table(DROP).maps)} == {False, True}
-    asked = {rule.action.map for rule in rules(DROP) if isinstance(rule.action, Vmap)}
-    assert asked == {each.name for each in table(DROP).maps}
+
+def shapes(items: list[Set] | tuple[Set, ...] | list[VerdictMap] | tuple[VerdictMap, ...]) -> set[object]:
+    return {(item.key, item.interval, bool(item.size)) for item in items}
+
+
+@pytest.mark.parametrize(
+    ("module", "held"),
+    [(bridge, beside), (hearers, beside), (guard, inet), (dispatch, inet)],
+    ids=["bridge", "hearers", "guard", "dispatch"],
+)
+def test_every_field_that_a_module_names_is_asked_for(
+    module: ModuleType, held: Callable[[Options], list[Table]]
+) -> None:
+    """Whatever the golden cases hold: a rule that is added without its like in the dry run is noticed."""
+    asked = {kind[0] for rule in rules(held(DROP)) for kind in expressions(rule)}
+    assert set(fields(module)) <= asked
+
+
+def test_every_field_of_the_link_is_asked_for_in_both_families() -> None:
+    for held in (inet(DROP), beside(DROP)):
+        asked = {kind[0] for rule in rules(held) for kind in expressions(rule)}
+        assert {Field.ICMPV6_TYPE, Field.IP6_HOPLIMIT} < set(fields(link)) <= asked
+
+
+def fields(module: ModuleType) -> Iterator[Field]:
+    """The fields that the source of a module names, or has a function name for it, in both families."""
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        match node:
+            case ast.Attribute(ast.Name("Field"), name):
+                yield Field[name]
+            case ast.Call(ast.Name("address_field"), [_, ast.Constant(str(side))]):
+                yield from (address_field(family, side) for family in (4, 6))  # type: ignore[arg-type]
+            case ast.Call(ast.Name("interface_field"), [_, ast.Constant(str(side))]):
+                yield from (interface_field(family, side) for family in (4, 6))  # type: ignore[arg-type]
+            case ast.Call(ast.Name("pair_field"), _):
+                yield from (pair_field(family) for family in (4, 6))
+            case _:
+                pass
 
 
 def test_reject_is_asked_for_only_where_it_is_configured() -> None:
@@ -79,7 +144,20 @@ def test_reject_is_asked_for_only_where_it_is_configured() -> None:
 async def test_this_kernel_takes_it_and_is_left_as_it_was(namespace: Namespace, options: Options) -> None:
     nft = NftProgram(namespace.path)
     assert await refusal(nft, options) is None
+    assert await bridge_refusal(nft, options) is None
     assert await nft.list_table(TABLE) is None
+    assert await nft.list_table(TABLE, "bridge") is None
+
+
+async def test_a_kernel_without_family_bridge_takes_all_the_rest() -> None:
+    nft = FakeNft(refuses=NO_BRIDGE)
+    assert await refusal(nft, DROP) is None
+    said = await bridge_refusal(nft, DROP)
+    assert said is not None
+    assert f"refuses a table in family bridge (add table bridge {TABLE}: " in said
+    assert "Operation not supported" in said
+    assert "table bridge" in bridge_script(DROP)
+    assert "table bridge" not in script(DROP)
 
 
 class Refusing(FakeNft):

@@ -62,8 +62,7 @@ def base_chains(roots: Roots, guard: Guard, options: Options, objects: Objects) 
     # At last for all whom no chain has judged; the chains of ingress ask it themselves.
     hairpin = _hairpin(roots, objects)
     through_service = tuple(replace(rule, matches=(_DNAT,)) for rule in hairpin)
-    # What goes to an isolated pod never comes so far as the question whether the receiver is known.
-    forward = (*opening.forward, *guard.sends, *through_service, *judge, *guard.receives, SPOOFED)
+    forward = (*opening.forward, *guard.sends, *guard.receives, *through_service, *judge, SPOOFED)
     # What the node sends to a pod may answer what the pod asked for: there the pod's egress is judged
     # (NP-165).
     strict = options.node_egress == "enforce"

@@ -82,9 +82,7 @@ class Objects:
 
     def add_interface_set(self, prefix: str, names: tuple[str, ...]) -> SetName:
         """Add a set of interface names, each with a `*` behind it or not, or find the one there is."""
-        if any(name.endswith("*") for name in names):
-            return self._add_set(prefix, Set(UNNAMED, KeyType.IFNAME, names, interval=True))
-        return self.add_set(prefix, KeyType.IFNAME, names)
+        return self._add_set(prefix, Set(UNNAMED, KeyType.IFNAME, names, interval=True))
 
     def add_set(self, prefix: str, key: KeyType, elements: tuple[Key, ...]) -> SetName:
         """Add a hash set of any keys, or find the one there is."""

@@ -1,0 +1,42 @@
+"""Faults in what is done with the interfaces of pods, beside the rules that they become."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+
+GUARD = "tests/node/test_bridge_guard.py"
+
+ATTACHMENTS = (
+    Fault(
+        "a table that the kernel refuses is compiled nevertheless",
+        "NP-160",
+        "policyd/node/bridge_guard.py",
+        "        return replace(attachments, bridges=()), unguarded(attachments, refused)\n",
+        "        return attachments, unguarded(attachments, refused)\n",
+        f"{GUARD}::test_a_kernel_that_refuses_it_binds_pods_by_their_bridge_and_is_asked_again",
+    ),
+    Fault(
+        "an nft that does not answer counts as a kernel that takes everything",
+        "NP-160",
+        "policyd/node/bridge_guard.py",
+        'return f"whether the kernel takes a table in family bridge is not known: {error}"',
+        'return f"{error}"[:0]',
+        f"{GUARD}::test_a_kernel_that_cannot_be_asked_is_not_taken_to_agree",
+    ),
+    Fault(
+        "the first ruleset does not wait for the interfaces of the pods",
+        "NP-162",
+        "policyd/agent/store.py",
+        '        return kinds or (("interfaces",) if self._expects_attachments else ())\n',
+        "        return kinds\n",
+        "tests/agent/test_store.py::test_it_waits_for_interfaces_that_were_read_when_every_pod_was_known",
+    ),
+    Fault(
+        "interfaces count that were read before every pod was known",
+        "NP-162",
+        "policyd/agent/store.py",
+        "        if complete and self._expects_attachments:\n",
+        "        if self._expects_attachments:\n",
+        "tests/agent/test_store.py::test_it_waits_for_interfaces_that_were_read_when_every_pod_was_known",
+    ),
+)
