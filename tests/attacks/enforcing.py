@@ -14,10 +14,11 @@ from tests.oracle import Manifest
 
 
 @contextmanager
-def enforced(bed: LabBed, folder: Path, *, results: bool = True) -> Iterator[Path]:
+def enforced(bed: LabBed, folder: Path, *, results: bool = True, closed: bool = True) -> Iterator[Path]:
     """Run the agents until the context ends; give the directory of manifests that they follow.
 
-    Without `results` of libcni they know pods by routes and by the other ends of veths.
+    Without `results` of libcni they know pods by routes and by the other ends of veths. `closed`: whether
+    unknown pods are.
     """
     manifests = folder / "manifests"
     manifests.mkdir()
@@ -29,7 +30,13 @@ def enforced(bed: LabBed, folder: Path, *, results: bool = True) -> Iterator[Pat
             cache.mkdir()
             if results:
                 write_results(bed, name, cache)
-            flags = ("--pod-interfaces", interfaces, "--cni-cache", str(cache), "--node", name)
+            flags = (
+                "--cni-cache",
+                str(cache),
+                "--node",
+                name,
+                *(("--pod-interfaces", interfaces) if closed else ()),
+            )
             stack.enter_context(running(node, manifests, "--listen", "", *flags))
         yield manifests
 

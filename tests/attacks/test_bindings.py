@@ -1,6 +1,7 @@
-"""Where libcni keeps no results, routes and the pods' own ends of their links say which interface is whose.
+"""What holds without settings: without libcni's results, and without `pod_interfaces`.
 
-The latter is what a pod with NET_ADMIN can change: it gains nothing by it, and its siblings lose nothing.
+Where libcni keeps no results, routes and the pods' own ends of their links say which interface is whose.
+Those ends are what a pod with NET_ADMIN can change: it gains nothing by it, and its siblings lose nothing.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.attacks import link
-from tests.attacks.attack import Shots
+from tests.attacks.attack import Row, Shots, places
 from tests.attacks.bed import Bed, Wiring
 from tests.attacks.enforcing import enforced
-from tests.attacks.judge import by_label
+from tests.attacks.honest import HONEST as HONEST_ROWS
+from tests.attacks.judge import ATTACKS, by_label, judge, must_come
 from tests.attacks.lab_bed import addresses_of, open_bed
 from tests.attacks.link import together
 from tests.attacks.sources import send_as
@@ -68,3 +70,29 @@ def test_without_results_a_pod_is_known_by_its_link(
             bed.heal()
             assert through(bed, attacks) == set()
             assert lost(bed, HONEST) == set()
+
+
+#: Without `pod_interfaces` nobody says that what is no pod's address comes from no pod (decisions 4, 28).
+OPEN_THEN = {
+    "r4 a source route by the node",
+    "b4 a source route by the node",
+    "b6 from its link-local address to siblings",
+}
+
+
+@pytest.mark.parametrize("wiring", ["routed", "bridged"])
+def test_known_pods_are_bound_without_naming_their_interfaces(
+    wiring: Wiring, nothing_left: None, tmp_path: Path
+) -> None:
+    with open_bed(wiring) as bed, enforced(bed, tmp_path, closed=False):
+        bed.heal()
+        seen = judge(bed, must_come)
+        rows: tuple[Row, ...] = (*ATTACKS, *HONEST_ROWS)
+        wrong = {
+            f"{place} {row.name}"
+            for row in rows
+            for place, _ in places(wiring)
+            for came in seen.get((row.name, place), {}).values()
+            if came is not must_come(row, place)
+        }
+        assert {name for name in OPEN_THEN if name.startswith(wiring[0])} == wrong
