@@ -40,6 +40,8 @@ class Supervised:
             try:
                 await self._part.run()
                 return
+            except MemoryError:  # where nothing works any more another process does
+                raise
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}"
                 self._trouble = f"{self._name} of the agent failed and is started again: {reason}"
