@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from policyd_compiler.addr import Ranges
-from policyd_compiler.ports import PortSet
+from policyd_compiler.ports import EVERYTHING, PortSet
 
 Direction: TypeAlias = Literal["ingress", "egress"]
 
@@ -131,6 +131,37 @@ class Isolation:
 
     def __hash__(self) -> int:
         return self.hash
+
+    @cached_property
+    def allows_everything(self) -> bool:
+        """Whether it is plain that any peer may use any port: then it closes nothing (NP-165)."""
+        for stage in self.stages:
+            reached = _up_to_anything(stage.rules)
+            if any(rule.action is Action.DENY for rule in reached):
+                return False
+            if reached and _is_anything(reached[-1]):
+                if reached[-1].action is Action.ACCEPT:
+                    return True
+            elif stage.otherwise is Action.DENY:
+                return False
+        return True
+
+
+def restricts(isolation: Isolation | None) -> bool:
+    """Whether something may be closed to somebody."""
+    return isolation is not None and not isolation.allows_everything
+
+
+def _is_anything(rule: Rule) -> bool:
+    return rule.peers.anything and rule.ports == EVERYTHING
+
+
+def _up_to_anything(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """The rules that decide something: none behind one that matches all."""
+    for number, rule in enumerate(rules, start=1):
+        if _is_anything(rule):
+            return rules[:number]
+    return rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from policyd.agent import attachment_watch
 from policyd.agent.attachment_watch import STEADY_LOOKS, AttachmentWatch
 from policyd.agent.cni_cache import Hint, read_hint
 from policyd.agent.store import ObjectStore
 from policyd.applier.fake import NO_BRIDGE, FakeNft
+from policyd.cluster.attachments import Attachments
 from policyd.cluster.events import KINDS, Delete, Synced, Upsert
 from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import Pod
@@ -21,6 +23,7 @@ from policyd.node.bridge_guard import BridgeGuard
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
 from tests.agent.results import RESULT
+from tests.support.waiting import DEADLINE
 
 BRIDGE_PLUGIN = [
     {"name": "cni0", "mac": "02:00:00:00:00:01"},
@@ -120,3 +123,48 @@ def test_changes_of_this_nodes_pods_ask_for_another_look() -> None:
         store.local_changed.clear()
         store.apply(change)
         assert store.local_changed.is_set() is expected
+
+
+async def test_what_was_known_stays_while_links_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it is said; the next look that reads them takes it back."""
+    known = Attachments({"shop/a": Attachment("veth1", "cni0")}, ("cni0",), ("veth1",))
+    store = ObjectStore("n1", asyncio.Event())
+    store.attach(known)
+    watch = AttachmentWatch(store, BridgeGuard(FakeNft(), Options()))
+    answers: list[Attachments | Exception] = [OSError(24, "Too many open files"), RuntimeError("no thread")]
+
+    def read(_pods: object, before: Attachments) -> Attachments:
+        assert before == known
+        answer = answers.pop(0) if answers else known
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(attachment_watch, "read_attachments", read)
+    for expected in ([("interfaces-unread", False)], [("interfaces-unread", False)], []):
+        await watch.look()
+        assert store.attachments == known
+        assert said(watch) == expected
+
+
+async def test_a_change_is_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when the time for the next look has come, which here is never."""
+    store = ObjectStore("n1", asyncio.Event())
+    looks = asyncio.Queue[int]()
+    loop = asyncio.get_running_loop()
+
+    def read(pods: tuple[object, ...], _before: Attachments) -> Attachments:
+        loop.call_soon_threadsafe(looks.put_nowait, len(pods))
+        return Attachments()
+
+    monkeypatch.setattr(attachment_watch, "read_attachments", read)
+    monkeypatch.setattr(attachment_watch, "_listen", lambda: None)
+    task = asyncio.create_task(AttachmentWatch(store, BridgeGuard(FakeNft(), Options()), every=1e6).run())
+    try:
+        async with asyncio.timeout(DEADLINE):
+            assert await looks.get() == 0
+            store.apply([Upsert("shop/a", pod("a", "10.0.0.1", "uid-a"))])
+            assert await looks.get() == 1
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

@@ -6,6 +6,8 @@ from tests.faults.attachments import ATTACHMENTS
 from tests.faults.enforcement import ENFORCEMENT
 from tests.faults.fault import Fault
 from tests.faults.identity import IDENTITY
+from tests.faults.interfaces import INTERFACES
+from tests.faults.link import LINK_FAULTS
 from tests.faults.meaning import MEANING
 from tests.faults.naming import NAMING
 from tests.faults.ruleset import RULESET
@@ -17,6 +19,8 @@ FAULTS: tuple[Fault, ...] = (
     *IDENTITY,
     *RULESET,
     *WIRE,
+    *INTERFACES,
+    *LINK_FAULTS,
     *NAMING,
     *TENANTS,
     *ATTACHMENTS,

@@ -300,7 +300,8 @@ HOOKS = (
         "NP-165",
         DISPATCH,
         "(*link, *guard.sends, SPOOFED, errors, *invalid)",
-        '(*link, *guard.sends, SPOOFED, errors, Rule(Drop(), (Match(Field.CT_STATE, Word("invalid")),)))',
+        "(*link, *guard.sends, SPOOFED, errors, "
+        'replace(SPOOFED, matches=(Match(Field.CT_STATE, Word("invalid")),)))',
         f"{STRAYS}::test_policies_that_allow_everything_change_no_packets_fate",
     ),
     Fault(
@@ -309,7 +310,7 @@ HOOKS = (
         CHAINS,
         '"daddr" if ingress else "saddr", "sport", (line,)',
         '"daddr" if ingress else "saddr", "dport", (line,)',
-        f"{STRAYS}::test_a_stray_passes_exactly_if_it_is_allowed_as_it_goes_and_exchanged",
+        f"{UNIT}/test_opening.py::test_a_stray_answers_from_the_port_that_was_asked_for",
     ),
     Fault(
         "what the node sends to a pod answers nothing",
@@ -324,7 +325,7 @@ HOOKS = (
         "NP-107",
         GUARD,
         "        return bool(self.options.pod_interfaces)\n",
-        "        return bool(self.loose and self.options.pod_interfaces)\n",
+        "        return bool(self.attached and self.options.pod_interfaces)\n",
         f"{GUARDS}::test_an_unknown_pod_neither_sends_nor_receives[routed]",
     ),
     Fault(

@@ -82,16 +82,17 @@ WIRE = (
         "isolated pods hear every group",
         "NP-161",
         BRIDGE,
-        "        if (name := hears[family]) is not None:\n",
-        "        if (name := hears[family]) is not None and family != 4:\n",
+        "hearing_map(self.ports.bound, family, self.judged, self.objects)) is not None:\n",
+        "hearing_map(self.ports.bound, family, self.judged, self.objects)) is not None and family != 4:\n",
         GROUPS,
     ),
     Fault(
         "a pod isolated for egress speaks to groups from its link-local address",
         "NP-128",
         BRIDGE,
-        "        if (name := says[family]) is not None:\n",
-        "        if (name := says[family]) is not None and family == 4:\n",
+        "        if name is not None:\n            yield Rule(Vmap(Field.IIFNAME, name), matches)\n",
+        "        if name is not None and family == 4:\n"
+        "            yield Rule(Vmap(Field.IIFNAME, name), matches)\n",
         GROUPS,
     ),
     Fault(

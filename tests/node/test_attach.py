@@ -107,6 +107,23 @@ def test_two_pods_with_one_candidate_get_nothing() -> None:
     assert by_peers({2: frozenset({A, B})}) == {}
 
 
+def test_a_pods_end_is_believed_about_its_hardware_address_once() -> None:
+    """It may take a sibling's later; the plugin's result counts more, and a new interface is a new word."""
+
+    def mac(said: int | None, before: Attachment | None, told: int | None = None) -> int | None:
+        peers = {2: Peer(frozenset({A}), said)}
+        pod = LocalPod("x/a", frozenset({A}), mac=told)
+        known = Attachments({} if before is None else {"x/a": before})
+        return attach((pod,), Network(LINKS, OVER_BRIDGE, peers), known).pods["x/a"].mac
+
+    assert mac(7, None) == 7
+    assert mac(8, Attachment("vetha", "cni0", 7)) == 7
+    assert mac(8, Attachment("vetha", "cni0")) == 8
+    assert mac(8, Attachment("vethold", "cni0", 7)) == 8
+    assert mac(8, Attachment("vetha", "cni0", 7), told=9) == 9
+    assert mac(None, Attachment("vetha", "cni0", 7)) == 7
+
+
 def test_names_that_nft_cannot_be_given_are_no_interfaces() -> None:
     odd = Link(10, 'v"; }', "veth", master=1, peer=2, netns=3)
     pods = (LocalPod("x/a", frozenset({A}), (odd.name,)),)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyd_compiler.ir import Action, Isolation
+from policyd_compiler.ir import ANYTHING, Action, Isolation, Origin, Rule, Stage, Tier
 from policyd_compiler.lower.decide import Decider, Watch
 from policyd_compiler.lower.port_masks import PortMasks
 from policyd_compiler.ports import EVERYTHING, NOTHING, PortSet
@@ -51,6 +53,39 @@ def allowed(isolation: Isolation, matching: set[int], protocol: str, port: int) 
         if decision is not Action.PASS:
             return decision is Action.ACCEPT
     return True
+
+
+@given(isolations("ingress", 3), st.sets(st.integers(0, 20)))
+def test_what_is_plain_to_allow_everything_does(isolation: Isolation, matching: set[int]) -> None:
+    """NP-165: whatever rules match beside those for anybody."""
+    rules = [rule for stage in isolation.stages for rule in stage.rules]
+    anybody = {number for number, rule in enumerate(rules) if rule.peers.anything}
+    if isolation.allows_everything:
+        assert [p for p in PROBES if not allowed(isolation, matching | anybody, *p)] == []
+
+
+def test_isolations_that_plainly_allow_everything() -> None:
+    origins = (Origin("NetworkPolicy", "ns", "p"),)
+    every = Rule(Action.ACCEPT, ANYTHING, EVERYTHING, origins)
+    some = Rule(Action.ACCEPT, ANYTHING, PortSet(tcp=((80, 80),)), origins)
+    first, middle = Tier.ADMIN, Tier.NETWORK_POLICY
+    for stages, expected in (
+        ((Stage(middle, (some, every), Action.DENY),), True),
+        ((Stage(middle, (some,), Action.DENY),), False),
+        ((Stage(middle, (), Action.DENY),), False),
+        ((Stage(first, (), Action.PASS),), True),
+        ((Stage(first, (replace(some, action=Action.DENY),), Action.PASS),), False),
+        ((Stage(first, (every,), Action.PASS), Stage(middle, (), Action.DENY)), True),
+        ((Stage(middle, (replace(every, action=Action.PASS),), Action.DENY),), True),
+        (
+            (
+                Stage(first, (replace(every, action=Action.PASS),), Action.PASS),
+                Stage(middle, (), Action.DENY),
+            ),
+            False,
+        ),
+    ):
+        assert Isolation("ingress", origins, stages).allows_everything is expected
 
 
 @given(isolations("ingress", 3), st.data())

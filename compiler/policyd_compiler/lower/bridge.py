@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policyd_compiler.ir import Attachment, Endpoint, Snapshot
-from policyd_compiler.lower.hearers import Judged, hearing_map, speaking_map
-from policyd_compiler.lower.link import LINK_LOCAL6, NOWHERE4, NOWHERE6, ROUTERS, link_rules
+from policyd_compiler.ir import Attachment, Endpoint, Snapshot, restricts
+from policyd_compiler.lower.hearers import Judged, coming_back, hearing_map, speaking_map
+from policyd_compiler.lower.link import LINK_LOCAL6, MULTICAST6, NOWHERE4, NOWHERE6, ROUTERS, link_rules
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.roots import FAMILIES
 from policyd_compiler.names import Names
@@ -41,6 +41,7 @@ from policyd_compiler.nft.expressions import (
 from policyd_compiler.nft.keys import FROM, KEY, Family, Interval, KeyType, SetName
 from policyd_compiler.nft.packet import ARP, IP, IP6, PROTOCOL_NUMBERS, HookName
 from policyd_compiler.options import Options, covering
+from policyd_compiler.ports import EVERYTHING
 
 #: Before what others have in family bridge, so that nothing is learnt from a frame that is not its sender's.
 _FIRST = -300
@@ -94,11 +95,11 @@ class Ports:
 
 def lower_bridge(snapshot: Snapshot, judged: Judged, options: Options) -> Table | None:
     """The table beside; None where no pod hangs on a bridge. `judged` is what family inet does."""
-    guarded = covering((*options.pod_interfaces, *snapshot.network.pod_ports))
+    ports = Ports.of(snapshot)
+    guarded = covering((*options.pod_interfaces, *snapshot.network.pod_ports, *ports.names))
     if not snapshot.network.bridges or not guarded:
         return None
     objects = Objects("drop", Names())  # family bridge knows no `reject`
-    ports = Ports.of(snapshot)
     bound = {
         family: objects.add_set(f"bound{family}", FROM[family], ports.addresses(family))
         for family in FAMILIES
@@ -106,7 +107,7 @@ def lower_bridge(snapshot: Snapshot, judged: Judged, options: Options) -> Table 
     entering = _Entering(snapshot, options, ports, bound, objects)
     chains = (
         _base("prerouting", _FIRST, tuple(entering.rules(guarded))),
-        _base("forward", _FORWARD, tuple(_delivered(snapshot, ports, bound, judged, objects))),
+        _base("forward", _FORWARD, tuple(_Leaving(snapshot, ports, bound, judged, objects).rules())),
     )
     return Table(
         options.table,
@@ -228,35 +229,6 @@ class _Entering:
         return self.objects.add_chain("claims", "", rules, ())
 
 
-def _delivered(
-    snapshot: Snapshot, ports: Ports, bound: dict[Family, SetName], judged: Judged, objects: Objects
-) -> Iterator[Rule]:
-    """What goes out by a port of a bridge, and came in by another."""
-    says = {f: speaking_map(ports.bound, f, _TO_ALL[f], judged, objects) for f in FAMILIES}
-    hears = {f: hearing_map(ports.bound, f, judged, objects) for f in FAMILIES}
-    isolated = any(endpoint.ingress for endpoint in ports.loose)
-    if not isolated and not any((*says.values(), *hears.values())):
-        return
-    for family in FAMILIES:
-        rules = [Rule(Accept(), (Match(interface_field(family, "daddr"), InSet(bound[family])),))]
-        rules.extend((_IGMP,) if family == 4 else link_rules(()))
-        if (name := says[family]) is not None:
-            rules.append(Rule(Vmap(Field.IIFNAME, name), (_UNBOUND[family],)))
-        if isolated:
-            rules.extend(_to_unknown(snapshot, ports, family, objects))
-        if (name := hears[family]) is not None:
-            rules.append(Rule(Vmap(Field.OIFNAME, name)))
-        note = "what ports of a bridge send each other"
-        yield Rule(
-            Goto(objects.add_chain(f"to{family}", "", tuple(rules), (note,))), (_ether_type(_ETHER[family]),)
-        )
-    yield Rule(Accept(), (_ether_type(ARP),))
-    names = tuple(sorted({a.interface for e, a in ports.bound if e.ingress}))
-    if names:
-        of_isolated = InSet(objects.add_set("isolated", KeyType.IFNAME, names))
-        yield Rule(Drop(), (Match(Field.OIFNAME, of_isolated),), comment="no policy could judge it")
-
-
 #: Sources that a pod may have beside its addresses, and the addresses that it reaches with them on its
 #: link: a pod that asks for an address speaks to all, one with a link-local address to its link and to
 #: groups.
@@ -265,15 +237,83 @@ _UNBOUND: dict[Family, Match] = {
     6: Match(Field.IP6_SADDR, Prefix(*LINK_LOCAL6)),
 }
 _TO_ALL: dict[Family, Interval] = {4: (0xFFFF_FFFF, 0xFFFF_FFFF), 6: (LINK_LOCAL6[0], (1 << 128) - 1)}
+_ANYWHERE: Interval = (0, (1 << 128) - 1)
+#: From a link-local address to one of a wider scope: no honest pod's, and no pod's in family inet.
+_OFF_LINK = (
+    _UNBOUND[6],
+    Match(Field.IP6_DADDR, Prefix(*LINK_LOCAL6), negated=True),
+    Match(Field.IP6_DADDR, Prefix(*MULTICAST6), negated=True),
+)
 
 
-def _to_unknown(snapshot: Snapshot, ports: Ports, family: Family, objects: Objects) -> Iterator[Rule]:
-    """Behind a port that is not known an isolated pod may be: it hears what goes to a known address only."""
-    known = snapshot.network.other_ports + ports.names
-    elsewhere: tuple[Match, ...] = ()
-    if known:
-        name = objects.add_set("known-ports", KeyType.IFNAME, tuple(sorted(set(known))))
-        elsewhere = (Match(Field.OIFNAME, InSet(name), negated=True),)
-    addresses = tuple(sorted({a for e in ports.loose if (a := e.host.address(family)) is not None}))
-    loose = objects.add_set(f"loose{family}", KEY[family], addresses)
-    yield Rule(Drop(), (*elsewhere, Match(address_field(family, "daddr"), InSet(loose), negated=True)))
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """What goes out by a port of a bridge, and came in by another."""
+
+    snapshot: Snapshot
+    ports: Ports
+    bound: dict[Family, SetName]
+    judged: Judged
+    objects: Objects
+
+    def rules(self) -> Iterator[Rule]:
+        """The base chain: what family inet does not judge, where anybody is isolated."""
+        families = {family: self._of_family(family) for family in FAMILIES}
+        if not any(restricts(i) for e in self._pods() for i in (e.ingress, e.egress)):
+            return
+        note = "what ports of a bridge send each other"
+        for family, rules in families.items():
+            chain = self.objects.add_chain(f"to{family}", "", tuple(rules), (note,))
+            yield Rule(Goto(chain), (_ether_type(_ETHER[family]),))
+        yield Rule(Accept(), (_ether_type(ARP),))
+        names = tuple(sorted({a.interface for e, a in self.ports.bound if restricts(e.ingress)}))
+        if names:
+            of_isolated = InSet(self.objects.add_set("isolated", KeyType.IFNAME, names))
+            yield Rule(Drop(), (Match(Field.OIFNAME, of_isolated),), comment="no policy could judge it")
+
+    def _pods(self) -> Iterator[Endpoint]:
+        yield from (endpoint for endpoint, _ in self.ports.bound)
+        yield from self.ports.loose
+
+    def _of_family(self, family: Family) -> Iterator[Rule]:
+        if family == 6:
+            yield from self._said(6, _ANYWHERE, _OFF_LINK)
+        yield Rule(Accept(), (Match(interface_field(family, "daddr"), InSet(self.bound[family])),))
+        yield from (_IGMP,) if family == 4 else link_rules(())
+        yield from self._said(family, _TO_ALL[family], (_UNBOUND[family],))
+        if any(restricts(endpoint.ingress) for endpoint in self.ports.loose):
+            yield self._to_unknown(family)
+        if (name := hearing_map(self.ports.bound, family, self.judged, self.objects)) is not None:
+            yield Rule(Vmap(Field.OIFNAME, name))
+
+    def _said(self, family: Family, interval: Interval, matches: tuple[Match, ...]) -> Iterator[Rule]:
+        """What isolated pods send from addresses that are no pods', to any in an interval.
+
+        Behind a port that is not known each of the pods may be whose port is not known.
+        """
+        name = speaking_map(self.ports.bound, family, interval, self.judged, self.objects)
+        if name is not None:
+            yield Rule(Vmap(Field.IIFNAME, name), matches)
+        common = EVERYTHING
+        for endpoint in self.ports.loose:
+            if endpoint.egress is not None:
+                common &= self.judged.ports_throughout(endpoint.egress, family, interval)
+        if common != EVERYTHING:
+            yield Rule(coming_back(common, self.objects), (*self._unknown(Field.IIFNAME), *matches))
+
+    def _to_unknown(self, family: Family) -> Rule:
+        """Behind a port that is not known an isolated pod may be: it hears what goes to a known address."""
+        addresses = tuple(sorted({a for e in self.ports.loose if (a := e.host.address(family)) is not None}))
+        loose = InSet(self.objects.add_set(f"loose{family}", KEY[family], addresses))
+        return Rule(
+            Drop(),
+            (*self._unknown(Field.OIFNAME), Match(address_field(family, "daddr"), loose, negated=True)),
+        )
+
+    def _unknown(self, side: Field) -> tuple[Match, ...]:
+        """The port is no pod's that is known, and may be one's."""
+        known = {*self.snapshot.network.other_ports, *self.ports.names}
+        if not known:
+            return ()
+        name = self.objects.add_set("known-ports", KeyType.IFNAME, tuple(sorted(known)))
+        return (Match(side, InSet(name), negated=True),)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from policyd_compiler.ir import Attachment, Endpoint, Snapshot
-from policyd_compiler.lower.link import LINK_LOCAL6, MULTICAST4, MULTICAST6, NOWHERE4
+from policyd_compiler.ir import Attachment, Endpoint, Snapshot, restricts
+from policyd_compiler.lower.link import LINK_LOCAL6, MULTICAST4, MULTICAST6, NOWHERE4, NOWHERE6
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.roots import FAMILIES
 from policyd_compiler.nft.ast import Drop, Jump, Return, Rule
@@ -124,10 +124,10 @@ def lower_guard(snapshot: Snapshot, options: Options, objects: Objects) -> Guard
 
 
 #: Sources that are nobody's, with which a pod may speak to its own node (NP-151, NP-162).
-_ON_THE_LINK: Mapping[Family, tuple[int, int]] = {4: NOWHERE4, 6: LINK_LOCAL6}
+_ON_THE_LINK: Mapping[Family, tuple[tuple[int, int], ...]] = {4: (NOWHERE4,), 6: (LINK_LOCAL6, NOWHERE6)}
 
 
-def _of_others(scene: _Scene, exempt: Mapping[Family, tuple[int, int]]) -> Iterator[Rule]:
+def _of_others(scene: _Scene, exempt: Mapping[Family, tuple[tuple[int, int], ...]]) -> Iterator[Rule]:
     """Anything but the pod's own address, from an interface that leads to one pod alone."""
     names = _links(scene)
     if not names:
@@ -135,7 +135,7 @@ def _of_others(scene: _Scene, exempt: Mapping[Family, tuple[int, int]]) -> Itera
     links = Match(Field.IIFNAME, InSet(scene.objects.add_set("pod-links", KeyType.IFNAME, names)))
     for family in FAMILIES:
         source = address_field(family, "saddr")
-        beyond = (Match(source, Prefix(*exempt[family]), negated=True),) if family in exempt else ()
+        beyond = (Match(source, Prefix(*prefix), negated=True) for prefix in exempt.get(family, ()))
         yield Rule(
             Drop(), (links, scene.unbound(family), *beyond), comment="not the address of the pod that sends"
         )
@@ -221,7 +221,7 @@ def _receives(scene: _Scene) -> Iterator[Rule]:
     if not scene.closed:
         return
     groups = {4: Match(Field.IP_DADDR, Prefix(*MULTICAST4)), 6: Match(Field.IP6_DADDR, Prefix(*MULTICAST6))}
-    if not scene.bridged and any(endpoint.ingress for endpoint in scene.snapshot.endpoints):
+    if not scene.bridged and any(restricts(endpoint.ingress) for endpoint in scene.snapshot.endpoints):
         yield Rule(Drop(), (groups[4], Match(Field.META_L4PROTO, _IGMP, negated=True)))
         yield Rule(Drop(), (groups[6],))
     broadcast = Match(Field.FIB_DADDR_TYPE, Word("broadcast"), negated=True)

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from policyd_compiler.ir import Action, Attachment, Endpoint, Isolation
+from policyd_compiler.ir import Action, Attachment, Endpoint, Isolation, restricts
 from policyd_compiler.lower.classes import Classes, HostIndex, classify
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.objects import Objects
@@ -56,10 +56,11 @@ class Judged:
         return decider.masks.ports(classes.default) if accepts else NOTHING
 
     def ports_throughout(self, isolation: Isolation, family: Family, interval: Interval) -> PortSet:
-        """What an isolation allows with every address of an interval in which no pod has one."""
+        """What an isolation allows with every address of an interval."""
         decider, classes = self.of(isolation, family)
         low, high = interval
-        masks = []
+        inside = self.indexes[family].mask((interval,))
+        masks = [mask for mask, hosts in classes.hosts if hosts & inside]
         for (first, last), mask in classes.ranges:
             if last < low or first > high:
                 continue
@@ -93,7 +94,7 @@ def hearing_map(bound: Bound, family: Family, judged: Judged, objects: Objects) 
     elements: dict[str, Verdict] = {
         attachment.interface: Goto(_hearing_chain(endpoint.ingress, senders, family, judged, objects))
         for endpoint, attachment in bound
-        if endpoint.ingress is not None
+        if endpoint.ingress is not None and restricts(endpoint.ingress)
     }
     return _map(f"hears{family}", elements, objects)
 
@@ -107,12 +108,17 @@ def speaking_map(
     """
     elements: dict[str, Verdict] = {}
     for endpoint, attachment in bound:
-        if endpoint.egress is None:
-            continue
-        verdict = objects.verdict(judged.ports_throughout(endpoint.egress, family, interval))
-        if not isinstance(verdict, Return):
-            elements[attachment.interface] = Jump(verdict.chain) if isinstance(verdict, Goto) else verdict
+        if endpoint.egress is not None:
+            ports = judged.ports_throughout(endpoint.egress, family, interval)
+            if not isinstance(verdict := coming_back(ports, objects), Return):
+                elements[attachment.interface] = verdict
     return _map(f"says{family}", elements, objects)
+
+
+def coming_back(ports: PortSet, objects: Objects) -> Verdict:
+    """Where a packet goes that may use `ports`: what is allowed meets the next rule."""
+    verdict = objects.verdict(ports)
+    return Jump(verdict.chain) if isinstance(verdict, Goto) else verdict
 
 
 def _map(prefix: str, elements: Mapping[str, Verdict], objects: Objects) -> SetName | None:

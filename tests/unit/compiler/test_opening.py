@@ -7,8 +7,21 @@ from dataclasses import replace
 import pytest
 
 from policyd_compiler.driver import compile_snapshot
-from policyd_compiler.ir import Action, Endpoint, Host, Isolation, Origin, Snapshot, Stage, Tier
+from policyd_compiler.ir import (
+    ANYTHING,
+    Action,
+    Direction,
+    Endpoint,
+    Host,
+    Isolation,
+    Origin,
+    Rule,
+    Snapshot,
+    Stage,
+    Tier,
+)
 from policyd_compiler.options import Options
+from policyd_compiler.ports import PortSet
 from policyd_compiler.sim import Packet, Simulator
 from tests.strategies.snapshots import V4, V6
 
@@ -64,3 +77,19 @@ def test_a_pod_reaches_itself_through_its_service(
     """NP-096."""
     hairpin = Packet(4, V4, V4, "tcp", 80, iifname="veth0", oifname="veth0", dnat=True)
     assert verdict(hairpin, *isolated) == "accept"
+
+
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_a_stray_answers_from_the_port_that_was_asked_for(direction: Direction) -> None:
+    """NP-165: by the rules for what asked, with both ends and ports exchanged."""
+    rules = (Rule(Action.ACCEPT, ANYTHING, PortSet(tcp=((80, 80),)), ORIGINS),)
+    isolated = Isolation(direction, ORIGINS, (Stage(Tier.NETWORK_POLICY, rules, Action.DENY),))
+    pair = (isolated, None) if direction == "ingress" else (None, isolated)
+    # What the pod answers, or what answers it.
+    ends = (V4, OUTSIDE) if direction == "ingress" else (OUTSIDE, V4)
+    for ports, expected in (((80, 5000), "accept"), ((81, 5000), "drop"), ((5000, 80), "drop")):
+        devices = ("veth0", "eth0") if direction == "ingress" else ("eth0", "veth0")
+        middle = Packet(4, *ends, "tcp", ports[1], sport=ports[0], tcp_syn=False)
+        middle = replace(middle, iifname=devices[0], oifname=devices[1])
+        for stray in (middle, replace(middle, ct_state="invalid", tcp_syn=True)):
+            assert verdict(stray, *pair) == expected

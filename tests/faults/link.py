@@ -1,0 +1,162 @@
+"""Faults in tunnels, what belongs to the link, and which interface is whose (NP-162 to NP-164)."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+from tests.faults.interfaces import BRIDGE, COMPILER, DISPATCH, GUARD, GUARDS, SENDS
+
+LINK = f"{COMPILER}/lower/link.py"
+ATTACH = "policyd/node/attach.py"
+WATCH = "policyd/agent/attachment_watch.py"
+
+ON_LINK = "tests/unit/compiler/test_link.py"
+ATTACHED = "tests/node/test_attach.py"
+WATCHED = "tests/agent/test_attachment_watch.py"
+
+TUNNELS = (
+    Fault(
+        "tunnels without ports are open to pods",
+        "NP-163",
+        GUARD,
+        "            for tunnel in (Match(Field.UDP_DPORT, numbers(*ports)), _TUNNELS):\n",
+        "            for tunnel in (Match(Field.UDP_DPORT, numbers(*ports)),):\n",
+        f"{GUARDS}::test_a_pod_reaches_no_nodes_tunnels[GRE-another node-closed]",
+    ),
+    Fault(
+        "tunnels over IPv6 are open to pods",
+        "NP-163",
+        GUARD,
+        "        addresses = scene.snapshot.network.nodes(family)\n",
+        "        addresses = scene.snapshot.network.nodes(4) if family == 4 else ()\n",
+        f"{GUARDS}::test_a_pod_reaches_no_nodes_tunnels[VXLAN over IPv6-another node-closed]",
+    ),
+    Fault(
+        "what is of no known state goes into tunnels",
+        "NP-163",
+        DISPATCH,
+        "(not_new((*link, *guard.sends, SPOOFED, errors, *invalid)), *middle)",
+        "(not_new((*link, SPOOFED, errors, *invalid, Rule(Accept()))), *middle)",
+        f"{GUARDS}::test_a_pod_reaches_no_nodes_tunnels[UDP 4789-another node-closed]",
+    ),
+    Fault(
+        "a pod reaches the tunnel ports of its own node",
+        "NP-163",
+        GUARD,
+        '(Match(Field.UDP_DPORT, numbers(*ports)),), comment="a tunnel of this node")',
+        '(Match(Field.UDP_SPORT, numbers(*ports)),), comment="a tunnel of this node")',
+        f"{GUARDS}::test_a_pod_reaches_no_nodes_tunnels[this node's own port-this node-closed]",
+    ),
+)
+
+LINKS = (
+    Fault(
+        "neighbour discovery comes from beyond the link",
+        "NP-164",
+        LINK,
+        "_NEVER_FORWARDED = Match(Field.IP6_HOPLIMIT, numbers(255))",
+        "_NEVER_FORWARDED = Match(Field.IP6_HOPLIMIT, numbers(254, 255))",
+        f"{ON_LINK}::test_neighbour_discovery_passes_with_the_hop_limit_that_no_router_leaves[135-closed]",
+    ),
+    Fault(
+        "MLD goes to one address",
+        "NP-164",
+        LINK,
+        "Match(Field.IP6_SADDR, Prefix(*source)), _TO_GROUP)",
+        "Match(Field.IP6_SADDR, Prefix(*source)))",
+        f"{ON_LINK}::test_mld_passes_from_the_link_to_a_group[131-open]",
+    ),
+    Fault(
+        "a routed pod finds no neighbours before it has an address",
+        "NP-162",
+        GUARD,
+        "6: (LINK_LOCAL6, NOWHERE6)}",
+        "6: (LINK_LOCAL6,)}",
+        f"{GUARDS}::test_what_a_pod_sends_to_its_node[DAD-routed]",
+    ),
+    Fault(
+        "MLD comes from any address",
+        "NP-164",
+        LINK,
+        "            for source in (LINK_LOCAL6, NOWHERE6)\n",
+        "            for source in ((0, 0), NOWHERE6)\n",
+        f"{ON_LINK}::test_mld_passes_from_the_link_to_a_group[143-open]",
+    ),
+    Fault(
+        "a pod is a router to other pods",
+        "NP-164",
+        LINK,
+        '*((Rule(Drop(), (ROUTERS, *of_pods), comment="a pod is no router"),) if of_pods else ()),\n',
+        "",
+        f"{ON_LINK}::test_a_pod_is_no_router[134-closed-forward]",
+    ),
+    Fault(
+        "a pod is a router on its bridge",
+        "NP-164",
+        BRIDGE,
+        '            Rule(Drop(), (ROUTERS,), comment="a pod is no router"),\n',
+        "",
+        f"{SENDS}[a redirect-closed]",
+    ),
+)
+
+ATTACHING = (
+    Fault(
+        "of two pods that one interface fits the first gets it",
+        "NP-162",
+        ATTACH,
+        "                if rivals == [key]:\n",
+        "                if key in rivals:\n",
+        f"{ATTACHED}::test_two_pods_with_one_candidate_get_nothing",
+    ),
+    Fault(
+        "who takes an address takes the interface of whom it had",
+        "NP-162",
+        ATTACH,
+        "        if index is not None:\n            found[pod.key] = by_index[index]\n",
+        "        if index is not None and pod.addresses & peers[index].addresses:\n"
+        "            found[pod.key] = by_index[index]\n",
+        f"{ATTACHED}::test_a_pod_that_drops_its_own_address_for_a_siblings_takes_nothing",
+    ),
+    Fault(
+        "the link to a gateway is the pod's",
+        "NP-162",
+        ATTACH,
+        "    if len(links) != 1 or any(way.gateway for way in ways):\n",
+        "    if len(links) != 1:\n",
+        f"{ATTACHED}::test_a_host_route_over_a_veth_binds_and_one_over_hardware_or_a_gateway_does_not",
+    ),
+    Fault(
+        "containers on other bridges are pods",
+        "NP-107",
+        ATTACH,
+        "or (link.master in hanging and link.kind",
+        "or (link.master and link.kind",
+        f"{ATTACHED}::test_the_plugins_result_names_the_port_and_its_bridge",
+    ),
+    Fault(
+        "a pod that takes a sibling's hardware address has it",
+        "NP-162",
+        ATTACH,
+        "    said = known if known is not None or peer is None else peer.mac\n",
+        "    said = known if peer is None else peer.mac\n",
+        f"{ATTACHED}::test_a_pods_end_is_believed_about_its_hardware_address_once",
+    ),
+    Fault(
+        "what cannot be read is taken as not there",
+        "NP-162",
+        WATCH,
+        "            self._store.attach(self._store.attachments, complete=complete)\n",
+        "            self._store.attach(Attachments(), complete=complete)\n",
+        f"{WATCHED}::test_what_was_known_stays_while_links_cannot_be_read",
+    ),
+    Fault(
+        "a pod that changed does not ask for another look",
+        "NP-162",
+        WATCH,
+        "                        await changed.wait()\n",
+        "                        await asyncio.Event().wait()\n",
+        f"{WATCHED}::test_a_change_is_looked_at_at_once",
+    ),
+)
+
+LINK_FAULTS = (*TUNNELS, *LINKS, *ATTACHING)
