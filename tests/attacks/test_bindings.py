@@ -72,11 +72,10 @@ def test_without_results_a_pod_is_known_by_its_link(
             assert lost(bed, HONEST) == set()
 
 
-#: Without `pod_interfaces` nobody says that what is no pod's address comes from no pod (decisions 4, 28).
+#: Without `pod_interfaces` nothing asks where a packet ends that the node turns around (decision 4).
 OPEN_THEN = {
     "r4 a source route by the node",
     "b4 a source route by the node",
-    "b6 from its link-local address to siblings",
 }
 
 
