@@ -5,17 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import ParamSpec, TypeVar
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
+def start_threads(purpose: str, count: int) -> ThreadPoolExecutor:
+    """Threads that are there from the beginning.
+
+    To start one later can wait for ever: Python waits for its first step, and without memory there is none.
+    """
+    executor = ThreadPoolExecutor(count, thread_name_prefix=purpose)
+    together = Barrier(count + 1)
+    for _ in range(count):
+        executor.submit(together.wait)
+    together.wait()
+    return executor
+
+
 class Threads:
-    """At most `count` threads, which are started when they are needed and end with this object."""
+    """`count` threads, which end with this object."""
 
     def __init__(self, purpose: str, count: int = 1) -> None:
-        self._executor = ThreadPoolExecutor(count, thread_name_prefix=purpose)
+        self._executor = start_threads(purpose, count)
 
     async def run(
         self, function: Callable[Given, Result], *arguments: Given.args, **named: Given.kwargs

@@ -7,6 +7,7 @@ for what has failed before. It gives back text only, as to send objects takes as
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import ctypes
 import gc
@@ -14,12 +15,12 @@ import json
 import os
 import resource
 import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 
 from policyd.agent.memory import address_space, resident, room
@@ -27,6 +28,8 @@ from policyd.errors import EnvironmentRefused, PolicydError
 
 #: How often a compilation in a thread is looked at; most are over before the first time.
 LOOK_SECONDS = 0.05
+#: A thread that has not begun by then had no memory to do so.
+_BEGIN_SECONDS = 10.0
 #: Of the memory that is left when a compilation is looked at first, so much is left to all others.
 _FOR_OTHERS = 0.25
 #: A copy that waits where it should work is ended after so many times its limit, and so many seconds more.
@@ -74,30 +77,27 @@ async def compile_here(work: Callable[[], T], limits: Limits) -> T:
     Raises EnvironmentRefused if there can be no further thread.
     """
     ended = asyncio.Event()
-    thread = _Worker(work, asyncio.get_running_loop(), ended)
+    worker = _Worker(work, asyncio.get_running_loop(), ended)
     before = resident()
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise EnvironmentRefused(f"there can be no further thread: {error}") from error
+    worker.start()
     reason, memory = "", limits.memory
     try:
-        while thread.is_alive() and not ended.is_set():
+        while not ended.is_set() and worker.is_alive():
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await ended.wait()
                     break
             if memory is None:
                 memory = _share()
-            reason = reason or _exceeded(thread, limits.seconds, resident() - before, memory)
+            reason = reason or _exceeded(worker, limits.seconds, resident() - before, memory)
             if reason:
-                thread.abandon()
-    except asyncio.CancelledError:
-        thread.abandon()
+                worker.abandon()
+    except BaseException:
+        worker.abandon()
         raise
     if reason:
         gc.enable()  # the exception may have come before the work did so itself
-    return thread.result(reason)
+    return worker.result(reason)
 
 
 def _share() -> int:
@@ -106,49 +106,78 @@ def _share() -> int:
     return 1 << 62 if left is None else int(left * (1 - _FOR_OTHERS))
 
 
-def _exceeded(thread: _Worker[T], seconds: float, grown: int, memory: int) -> str:
-    if thread.seconds() > seconds:
+def _exceeded(worker: _Worker[T], seconds: float, grown: int, memory: int) -> str:
+    if worker.seconds() > seconds:
         return f"it took more than {seconds:g} s of a processor"
     if grown > memory:
         return f"it took more than {memory >> 20} MiB of memory"
     return ""
 
 
-class _Worker(threading.Thread, Generic[T]):
-    """A thread for one compilation, so that what is put into it can hit nothing else."""
+class _Worker(Generic[T]):
+    """A thread for one compilation, so that what is put into it can hit nothing else.
+
+    Not a `threading.Thread`: to start one waits for ever for a thread that had no memory to begin.
+    """
 
     def __init__(self, work: Callable[[], T], loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
-        super().__init__(name="compile", daemon=True)
         self._work, self._loop, self._ended = work, loop, ended
         self._results: list[T] = []
         self._error: BaseException | None = None
-        self._works = True
+        self._identity = 0  # what Python calls it, while it works
+        self._number = 0  # what the kernel calls it, from its beginning on
+        self._begins_by = 0.0
+        self._given_up = False
 
-    def run(self) -> None:
+    def start(self) -> None:
+        """Begin. Raises EnvironmentRefused if there can be no further thread."""
+        self._begins_by = time.monotonic() + _BEGIN_SECONDS
+        try:
+            _thread.start_new_thread(self._run, ())
+        except (RuntimeError, MemoryError) as error:
+            raise EnvironmentRefused(f"there can be no further thread: {error}") from error
+
+    def _run(self) -> None:
         """Work, and keep what comes of it."""
+        self._number = _thread.get_native_id()
         with suppress(Abandoned):  # which may come when the work has just been done
             try:
+                self._identity = _thread.get_ident()
+                if self._given_up:
+                    return
                 self._results.append(self._work())
             except BaseException as error:  # noqa: BLE001 whatever it is, `result` says it
                 self._error = error
-            self._works = False
+            self._identity = 0
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(self._ended.set)
 
+    def is_alive(self) -> bool:
+        """Whether something may come of it: it works, or may still begin."""
+        if not self._number:
+            return time.monotonic() < self._begins_by
+        return bool(_read_stat(self._number))
+
     def seconds(self) -> float:
         """The processor's seconds it has taken."""
-        with suppress(OSError):  # it has just ended
-            return time.clock_gettime(time.pthread_getcpuclockid(self.ident or 0))
-        return 0.0
+        fields = _read_stat(self._number).rpartition(")")[2].split()
+        # `utime` and `stime` are the 14th and 15th field.
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def abandon(self) -> None:
         """Have it raise Abandoned at its next step in Python. It may have ended meanwhile."""
-        if self._works:
-            identity = ctypes.c_ulong(self.ident or 0)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(identity, ctypes.py_object(Abandoned))
+        self._given_up = True
+        if identity := self._identity:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(identity), ctypes.py_object(Abandoned))
 
     def result(self, reason: str) -> T:
-        """What came of it. Raises CompileFailed, for `reason` if there is one."""
+        """What came of it. Raises CompileFailed, for `reason` if there is one.
+
+        Raises EnvironmentRefused if it never began.
+        """
+        if not self._number:
+            self._given_up = True
+            raise EnvironmentRefused("a thread could not begin: there is not enough memory")
         if self._results:
             return self._results[0]
         error = self._error
@@ -159,6 +188,14 @@ class _Worker(threading.Thread, Generic[T]):
         if error is None:
             raise CompileFailed("it ended without a result")
         raise CompileFailed(describe(error))
+
+
+def _read_stat(number: int) -> str:
+    """What the kernel says of one of our threads; empty when it has ended."""
+    try:
+        return Path(f"/proc/self/task/{number}/stat").read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 async def compile_apart(work: Callable[[], tuple[str, ...]], limits: Limits) -> tuple[str, ...]:
@@ -210,7 +247,9 @@ def _be_copy(work: Callable[[], tuple[str, ...]], limits: Limits, writing: int, 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if limits.memory is not None:
             most = address_space() + limits.memory
-            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+            _, hard = resource.getrlimit(resource.RLIMIT_AS)
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(resource.RLIMIT_AS, (most, hard))
         answer = _answer(work).encode()
         while answer:
             answer = answer[os.write(writing, answer) :]

@@ -38,9 +38,12 @@ from policyd.config import Settings
 from policyd.errors import EnvironmentRefused, PolicydError
 from policyd.node.bridge_guard import BridgeGuard
 from policyd.obs.metrics import Metrics
+from policyd.threads import start_threads
 
 log = logging.getLogger(__name__)
 
+#: For what would block the loop: each part does one such thing at a time.
+THREADS = 8
 #: How long the last transaction may take on the way out; the orchestrator kills after thirty.
 STOP_SECONDS = 20.0
 
@@ -51,6 +54,7 @@ async def run_agent(settings: Settings, version: str) -> None:
     Raises EnvironmentRefused for what the machine lacks, and when another agent is at work here.
     """
     wake = asyncio.Event()
+    asyncio.get_running_loop().set_default_executor(start_threads("agent", THREADS))
     async with _kernel(settings, wake) as (nft, monitor):
         fields = {"event": "agent.started", "node": settings.node, "backend": nft.describe()}
         log.info("agent started", extra=fields)

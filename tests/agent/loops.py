@@ -49,11 +49,17 @@ class Agent:
 
     def __init__(self, target: Target, kernel: FakeNft, timing: Timing = TIMING) -> None:
         self.wake = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
         self.kernel = kernel
         self.store = ObjectStore("n1", self.wake)
         applier, monitor = Applier(kernel, "policyd"), SimpleNamespace(suspicious=False)
         self.reconciler = Reconciler(self.store, applier, monitor, target, timing)
         self.status = self.reconciler.status
+
+    @property
+    def ended(self) -> bool:
+        """Whether the loop has ended by itself, which it never should."""
+        return self.task is not None and self.task.done()
 
     def say(self, text: str) -> None:
         self.store.apply(events(text))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import gc
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from policyd.agent import compiling
 from policyd.agent.compiling import CompileFailed, Limits, OverLimits, compile_apart, compile_here
 from policyd.agent.memory import resident
+from policyd.errors import EnvironmentRefused
 from policyd_compiler.errors import CompilerBug
 from tests.lab.leftovers import leftovers
+from tests.support.waiting import until
 
 MEBIBYTE = 1 << 20
 LIMITS = Limits(seconds=60.0, memory=200 * MEBIBYTE)
@@ -54,11 +57,8 @@ def run(where: Callable[..., object], work: Callable[[], tuple[str, ...]], limit
     return asyncio.run(where(work, limits))  # type: ignore[arg-type]
 
 
-def no_thread_is_left() -> bool:
-    threads = [thread for thread in threading.enumerate() if thread.name == "compile"]
-    for thread in threads:
-        thread.join(60)
-    return not any(thread.is_alive() for thread in threads)
+def threads() -> set[str]:
+    return {path.name for path in Path("/proc/self/task").iterdir()}
 
 
 @pytest.mark.parametrize("where", [compile_here, compile_apart])
@@ -75,11 +75,11 @@ def test_what_is_raised_is_said_with_its_place(
 
 @pytest.mark.parametrize("where", [compile_here, compile_apart])
 def test_what_takes_too_long_is_given_up(where: Callable[..., object]) -> None:
-    before = time.process_time()
+    before, others = time.process_time(), threads()
     with pytest.raises(OverLimits, match="more than 1 s of a processor"):
         run(where, spin, Limits(1.0, 200 * MEBIBYTE))
     assert time.process_time() - before < 10.0
-    assert no_thread_is_left()
+    until(lambda: threads() <= others)
 
 
 @pytest.mark.parametrize("where", [compile_here, compile_apart])
@@ -106,7 +106,7 @@ def test_a_copy_that_ends_without_a_word_is_a_failure() -> None:
 
 @pytest.mark.parametrize("where", [compile_here, compile_apart])
 def test_whoever_is_cancelled_leaves_no_compilation_behind(where: Callable[..., object]) -> None:
-    before = leftovers()
+    before, others = leftovers(), threads()
 
     async def steps() -> None:
         task = asyncio.ensure_future(where(spin, LIMITS))  # type: ignore[call-overload]
@@ -117,8 +117,16 @@ def test_whoever_is_cancelled_leaves_no_compilation_behind(where: Callable[..., 
             await task
 
     asyncio.run(steps())
-    assert no_thread_is_left()
+    until(lambda: threads() <= others)
     assert leftovers() == before
+
+
+def test_a_thread_that_cannot_begin_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory a thread ends before its first step, and nobody says so."""
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *_: 0)
+    monkeypatch.setattr(compiling, "_BEGIN_SECONDS", 0.1)
+    with pytest.raises(EnvironmentRefused, match="not enough memory"):
+        run(compile_here, spin)
 
 
 def test_the_loop_goes_on_while_something_is_compiled() -> None:

@@ -102,7 +102,7 @@ async def at_work(
     agent = Agent(Target("n1", Options(), compile_, seconds), kernel or FakeNft(), timing)
     agent.say(f"{WORLD}---\n{policy('good', 'db', 80)}")
     agent.store.apply(ALL_SYNCED)
-    task = asyncio.create_task(agent.reconciler.run(agent.wake))
+    task = agent.task = asyncio.create_task(agent.reconciler.run(agent.wake))
     try:
         await eventually(lambda: agent.status.enforced)
         yield agent
@@ -133,7 +133,8 @@ async def test_whatever_is_raised_one_policy_costs_only_its_own_pods(way: str) -
     async with at_work(compile_, Kernel(error), seconds) as agent:
         before = held(agent.kernel)
         agent.say(f"{policy('bad', 'web', 666)}---\n{policy('good', 'db', 81)}")
-        await eventually(lambda: agent.status.trouble)
+        await eventually(lambda: agent.ended or agent.status.trouble)
+        assert not agent.ended
         assert held(agent.kernel) == before
         await eventually(lambda: agent.status.quarantined)
         assert agent.status.quarantined.keys() == {"shop/bad"}

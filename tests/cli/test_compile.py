@@ -326,3 +326,11 @@ def test_a_peer_that_selects_nobody_is_a_warning_where_its_rule_was_written(
     said = "NetworkPolicy shop/host: spec.ingress[0].from[0] selects only pods on the host's network"
     assert first.startswith(f"{path}:7:1: warning: {said}")
     assert last == "policyd: 1 warning"
+
+
+def test_a_policy_over_its_budget_is_warned_of(shop: Path, call: Call) -> None:
+    """And compiled as an agent with that budget has it: closed."""
+    result = call("compile", "-f", shop, "--node", "n1", "--policy-budget", "1")
+    assert result.code == 0
+    assert "warning: quarantined, so their pods are isolated and they allow nothing: " in result.err
+    assert "it costs this node more than 1 elements" in result.err

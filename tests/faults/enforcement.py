@@ -253,8 +253,8 @@ AGENT = (
         "a compilation without an end goes on",
         "decisions 14",
         "policyd/agent/compiling.py",
-        "    if thread.seconds() > seconds:",
-        "    if thread.seconds() > 1e9:",
+        "    if worker.seconds() > seconds:",
+        "    if worker.seconds() > 1e9:",
         "tests/agent/test_compiling.py::test_what_takes_too_long_is_given_up[compile_here]",
     ),
     Fault(
