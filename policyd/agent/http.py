@@ -53,6 +53,9 @@ class Told(Protocol):
     async def objects(self) -> str:
         """What is known of the cluster, as a list of manifests."""
 
+    def attachments(self) -> dict[str, object]:
+        """By which interface each pod of this node is attached to it."""
+
     def log(self) -> str:
         """The last lines of the log."""
 
@@ -92,6 +95,10 @@ def private(told: Told) -> dict[str, Handler]:
     async def objects() -> web.Response:
         return web.Response(text=f"{await told.objects()}\n", content_type="application/json")
 
+    async def attachments() -> web.Response:
+        text = json.dumps(told.attachments(), indent=2)
+        return web.Response(text=f"{text}\n", content_type="application/json")
+
     async def lines() -> web.Response:
         return web.Response(text=told.log())
 
@@ -100,6 +107,7 @@ def private(told: Told) -> dict[str, Handler]:
         "/debug/state": state,
         "/debug/ruleset": ruleset,
         "/debug/objects": objects,
+        "/debug/attachments": attachments,
         "/debug/log": lines,
     }
 

@@ -12,6 +12,7 @@ from policyd.agent.conditions import NAMES, NOTHING_ENFORCED, Condition, of_reco
 from policyd.agent.reconciler import Reconciler
 from policyd.agent.status import Known
 from policyd.agent.store import ObjectStore
+from policyd.cluster.attachments import attachments_json
 from policyd.config import Settings
 from policyd.kube.encode import encode_list
 from policyd.obs.log import recent_lines
@@ -110,6 +111,10 @@ class Reporter:
         state = self._store.state()
         # It takes a while for ten thousand pods, and whoever asks must not take a thread from enforcement.
         return await self._threads.run(lambda: json.dumps(encode_list(state.objects()), ensure_ascii=False))
+
+    def attachments(self) -> dict[str, object]:
+        """What is known of this node's interfaces, as `policyd compile --attachments` reads it."""
+        return attachments_json(self._store.attachments)
 
     def log(self) -> str:
         """The last lines of the log, as JSON."""

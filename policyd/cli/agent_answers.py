@@ -13,7 +13,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from policyd.cluster.attachments import Attachments, load_attachments
 from policyd.config import Loaded, Settings
+from policyd.errors import BadInput
 
 #: An agent may be busy with ten thousand pods.
 _SECONDS = 30.0
@@ -137,6 +139,22 @@ async def ask_state(place: Path | None) -> AgentState | NoAnswer:
         return AgentState.model_validate(json.loads(body))
     except (ValueError, ValidationError):
         return NoAnswer(f"who answers at {place} is not an agent of policyd, or one of another version")
+
+
+async def ask_attachments(place: Path | None, node: str) -> Attachments | NoAnswer:
+    """What the agent with this socket knows of its node's interfaces, if it is the agent of this node."""
+    told = await ask_state(place)
+    if isinstance(told, NoAnswer):
+        return told
+    if told.settings.get("node") != node:
+        return NoAnswer(f"the agent here is that of node {told.settings.get('node')}")
+    body = await ask(place, "/debug/attachments")
+    if isinstance(body, NoAnswer):
+        return body
+    try:
+        return load_attachments(body, "attachments")
+    except BadInput as error:
+        return NoAnswer(f"the agent says of its node's interfaces what is not understood: {error}")
 
 
 async def settings_as_agent(loaded: Loaded) -> Settings:

@@ -11,7 +11,7 @@ import json
 import shlex
 import tarfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from policyd_compiler.options import Options
 ANSWERS = {
     "state.json": "/debug/state",
     "objects.json": "/debug/objects",
+    "attachments.json": "/debug/attachments",
     "ruleset.nft": "/debug/ruleset",
     "metrics.txt": "/metrics",
     "ready.txt": "/readyz",
@@ -45,6 +46,7 @@ ANSWERS = {
 MEANINGS = {
     "state.json": "what the agent says of itself: settings, conditions, what is in force, what it knows",
     "objects.json": "the objects that it knows, slimmed to what decides verdicts",
+    "attachments.json": "by which interface each pod of the node is attached to it, as the agent sees it",
     "ruleset.nft": "the ruleset that it has brought into force",
     "metrics.txt": "its metrics",
     "ready.txt": "why it is not ready, if it is not",
@@ -123,16 +125,18 @@ def readme(
         out += ["", "Missing:", "", *(f"- {text}" for text in missing)]
     if "objects.json" in files:
         out += ["", "Replay what the agent compiles, on any machine, without a cluster:", ""]
-        out += [f"    {replay(state)}", ""]
+        out += [f"    {replay(state, files)}", ""]
         out.append(_SAME if "ruleset.nft" in files else _RENAMED)
     return ("\n".join(out) + "\n").encode()
 
 
-def replay(state: AgentState | NoAnswer) -> str:
-    """The command line that compiles `objects.json` as the agent did."""
+def replay(state: AgentState | NoAnswer, files: Collection[str]) -> str:
+    """The command line that compiles `objects.json`, with what else there is, as the agent did."""
     if isinstance(state, NoAnswer):
         return "policyd compile -f objects.json --no-sources --all-nodes --output-dir rulesets"
     words = ["policyd", "compile", "-f", "objects.json", "--no-sources"]
+    if "attachments.json" in files:
+        words += ["--attachments", "attachments.json"]
     for name in ("node", *(option.name for option in fields(Options))):
         value = state.settings.get(name)
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value or "")

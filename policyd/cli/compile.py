@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from policyd.cli import terminal
+from policyd.cli.attachments_file import check_usage, of_another_node, read_attachments
 from policyd.cli.files import write_file
 from policyd.cli.flags import (
     add_color_flag,
@@ -28,14 +29,16 @@ from policyd.kube.encode import without_source
 from policyd.kube.syntax import printable
 from policyd.pipeline import Build, build
 from policyd_compiler.ir_json import print_ir
+from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.json_printer import print_replace_json
+from policyd_compiler.nft.keys import KeyType
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.nft.stamp import stamp
 
 #: Format → the end of a file's name, and what prints it.
 FORMATS: dict[str, tuple[str, Callable[[ClusterState, Build], str]]] = {
     "nft": (".nft", lambda _, built: print_replace(built.table)),
-    "json": (".json", lambda _, built: print_replace_json(built.table)),
+    "json": (".json", lambda _, built: _print_json(built.table)),
     "ir": (".ir.json", lambda _, built: print_ir(built.snapshot)),
     "summary": (".txt", print_summary),
 }
@@ -70,6 +73,12 @@ def add_parser(subparsers: Subparsers) -> None:
     nodes.add_argument(
         "--output-dir", metavar="DIR", help="where the files of --all-nodes go; made if not there"
     )
+    nodes.add_argument(
+        "--attachments",
+        metavar="FILE",
+        help="by which interface each pod of the node is attached to it, as JSON (`policyd schema "
+        "attachments`); - for standard input; with --live else as the agent here has it",
+    )
     add_compiler_flags(parser)
     group = parser.add_argument_group("what comes out")
     group.add_argument(
@@ -103,8 +112,11 @@ def main(args: Namespace) -> int:
     loaded = load_cluster(args)
     told = list(loaded.warnings)
     state = loaded.state
+    if args.attachments is not None:
+        state = replace(state, attachments=read_attachments(args.attachments))
     if args.no_sources:
-        state = ClusterState.of(map(without_source, state.objects()), state.missing_namespaces)
+        plain = ClusterState.of(map(without_source, state.objects()), state.missing_namespaces)
+        state = replace(plain, attachments=state.attachments)
     refused = False
     text = ""
     suffix, print_build = FORMATS[args.output]
@@ -113,6 +125,7 @@ def main(args: Namespace) -> int:
         if args.generation is not None:
             built = replace(built, table=stamp(built.table, args.generation))
         told.extend(build_warnings(state, built, one_node=not args.all_nodes))
+        told.extend(of_another_node(state.attachments, state, node))
         if args.check:
             refusals = check(node, print_replace(built.table), built.owners)
             told.extend(refusals)
@@ -132,7 +145,19 @@ def main(args: Namespace) -> int:
     return Exit.OK
 
 
+def _print_json(table: Table) -> str:
+    """The commands in JSON. Raises WrongUsage for what nft's JSON cannot say."""
+    parts = (*table.sets, *(table.bridge.sets if table.bridge is not None else ()))
+    if any(part.key is KeyType.IFNAME_TARGET for part in parts):
+        raise WrongUsage(
+            "-o json cannot declare the set of what pods on bridges advertise, as nft's JSON has no type "
+            "for its keys: take -o nft"
+        )
+    return print_replace_json(table)
+
+
 def _check_usage(args: Namespace) -> None:
+    check_usage(args)
     if args.files:
         files = "".join(f" -f {printable(name)}" for name in args.files)
         raise WrongUsage(f"files are named with -f, each with its own:{files}")

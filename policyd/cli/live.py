@@ -12,13 +12,14 @@ import os
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from policyd.agent.store import ObjectStore
 from policyd.cli import terminal
-from policyd.cli.agent_answers import settings_as_agent
+from policyd.cli.agent_answers import NoAnswer, ask_attachments, settings_as_agent
 from policyd.cli.loading import Loaded
 from policyd.cli.setting_flags import settings_of
+from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.config import Settings
 from policyd.errors import Diagnostic, EnvironmentRefused
 from policyd.kube.syntax import printable
@@ -67,7 +68,20 @@ async def _load(args: Namespace) -> Loaded:
         await asyncio.gather(*tasks, return_exceptions=True)
         await connection.close()
     told = tuple(sorted(_mistakes(reflectors)))
-    return Loaded(store.state(), told, settings.options(), settings.node or None)
+    state = store.state()
+    if vars(args).get("attachments") is None and settings.node:
+        state = replace(state, attachments=await _attachments(settings))
+    return Loaded(state, told, settings.options(), settings.node or None)
+
+
+async def _attachments(settings: Settings) -> Attachments:
+    """What the agent of the node knows of its interfaces, if it is here; nothing elsewhere."""
+    found = await ask_attachments(settings.socket(), settings.node)
+    if isinstance(found, NoAnswer):
+        return UNKNOWN
+    if found.pods:
+        terminal.say(f"the interfaces of {len(found.pods)} pods are as the agent here has them")
+    return found
 
 
 async def _settings(args: Namespace) -> Settings:

@@ -1,4 +1,4 @@
-"""`policyd schema`: the JSON schema of an output, for who reads it with a program."""
+"""`policyd schema`: the JSON schema of an output or an input, for who handles it with a program."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from argparse import Namespace
 
 from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
+from policyd.cluster import attachments_schema
 from policyd_compiler import ir_json
 
-SCHEMAS = {"ir": "what `policyd compile -o ir` prints", "config": "the settings file of `policyd run`"}
+SCHEMAS = {
+    "ir": "what `policyd compile -o ir` prints",
+    "attachments": "what `policyd compile --attachments` reads",
+    "config": "the settings file of `policyd run`",
+}
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -17,9 +22,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "schema",
-        "Print the JSON schema (2020-12) of an output of policyd.",
+        "Print the JSON schema (2020-12) of what policyd prints or reads.",
         "policyd schema ir > ir.schema.json",
-        usage="{ir,config}",
+        usage="{ir,attachments,config}",
     )
     parser.add_argument(
         "of",
@@ -38,6 +43,8 @@ def main(args: Namespace) -> int:
 def _schema(of: str) -> object:
     if of == "ir":
         return ir_json.schema()
+    if of == "attachments":
+        return attachments_schema.schema()
     from policyd.config import Settings  # noqa: PLC0415 (pydantic: 0.1 s that the other one need not wait)
 
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}

@@ -5,6 +5,7 @@ The agent reads it from the node (`policyd/node`); `policyd compile --attachment
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import Any
 
 from policyd.errors import BadInput, Diagnostic
 from policyd.kube.objects import Node
+from policyd.kube.syntax import printable
 from policyd_compiler.ir import Attachment, Endpoint, Snapshot
 from policyd_compiler.options import interface_mistake
 
@@ -83,6 +85,18 @@ def attachments_json(attachments: Attachments) -> dict[str, Any]:
     }
 
 
+def load_attachments(content: bytes, file: str) -> Attachments:
+    """Read the text of a file. Raises BadInput with the place of the first mistake."""
+    try:
+        value = json.loads(content)
+    except json.JSONDecodeError as error:
+        place = Diagnostic(file, error.lineno, error.colno, "error", f"no JSON: {error.msg}")
+        raise BadInput((place,)) from error
+    except (ValueError, RecursionError) as error:  # no UTF-8, a number of a million digits, a deep nest
+        raise _mistake(file, "", f"no JSON: {error}") from error
+    return decode_attachments(value, file)
+
+
 def decode_attachments(value: object, file: str) -> Attachments:
     """Read what `attachments_json` writes. Raises BadInput with the place of the first mistake."""
     match value:
@@ -92,21 +106,33 @@ def decode_attachments(value: object, file: str) -> Attachments:
             raise _mistake(file, "", f"an object with {', '.join(sorted(_KEYS))} is expected")
     if not isinstance(pods, dict):
         raise _mistake(file, "pods", "an object by namespace/name is expected")
-    if not isinstance(tunnels, list) or not all(
-        isinstance(port, int) and 0 < port < 65536 for port in tunnels
-    ):
+    if not isinstance(tunnels, list) or not all(map(_is_port, tunnels)):
         raise _mistake(file, "tunnels", "a list of UDP ports is expected")
-    return Attachments(
+    found = Attachments(
         {str(key): _decode_pod(file, str(key), pod) for key, pod in pods.items()},
         _names(file, "bridges", value.get("bridges", [])),
         _names(file, "ports", value.get("ports", [])),
         _names(file, "others", value.get("others", [])),
         tuple(sorted(set(tunnels))),
     )
+    _check_ports(file, found)
+    return found
+
+
+def _check_ports(file: str, found: Attachments) -> None:
+    """A port that leads to no pod is not guarded, so it must be nobody's. Raises BadInput."""
+    of_pods = {*found.ports, *(pod.interface for pod in found.pods.values())}
+    for name in found.others:
+        if name in of_pods:
+            raise _mistake(file, "others", f"{printable(name)} leads to a pod")
+
+
+def _is_port(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
 def _decode_pod(file: str, key: str, pod: object) -> Attachment:
-    where = f"pods.{key}"
+    where = f"pods.{printable(key)}"
     if not isinstance(pod, dict) or set(pod) - _POD_KEYS:
         raise _mistake(file, where, f"an object with {', '.join(sorted(_POD_KEYS))} is expected")
     [interface] = _names(file, f"{where}.interface", [pod.get("interface")])
@@ -127,7 +153,7 @@ def _names(file: str, where: str, value: object) -> tuple[str, ...]:
     for name in value:
         if not isinstance(name, str) or name.endswith("*") or interface_mistake(name):
             raise _mistake(file, where, f"no name of an interface: {name!r}")
-    return tuple(sorted(value))
+    return tuple(sorted(set(value)))
 
 
 def _mac(number: int) -> str:

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from policyd.cli.apply import with_attachments
+from policyd.cluster.attachments import attachments_json
+from policyd.cluster.state import ClusterState
 from policyd.errors import Exit
+from policyd.kube.manifests import load_manifest
 from policyd.lab.namespace import Namespace
 from tests.agent.agents import nft, policy, run, running, write
 from tests.cli.node import manifests, node
@@ -33,7 +37,14 @@ def test_the_first_ruleset_is_that_of_compile(node: Namespace, manifests: Path) 
     assert (done.returncode, done.stdout) == (Exit.OK, "")
     assert done.stderr.startswith("policyd: n1: generation 1 is in force: 2 pods, 1 isolated, ")
     applied = nft(node, "list", "table", "inet", "policyd")
-    compiled = run(node, "compile", "-f", str(manifests), "--node", "n1").stdout
+    objects, _ = load_manifest(b"---\n".join(path.read_bytes() for path in manifests.iterdir()), "x")
+    with node.entered():
+        known = with_attachments(ClusterState.of(objects), "n1").attachments
+    assert known.bridges == ("cni0",)
+    attachments = manifests.parent / "attachments.json"
+    attachments.write_text(json.dumps(attachments_json(known)))
+    flags = ("--node", "n1", "--attachments", str(attachments))
+    compiled = run(node, "compile", "-f", str(manifests), *flags).stdout
     with node.entered():
         subprocess.run(["nft", "-f", "-"], input=compiled, text=True, check=True)
     assert nft(node, "list", "table", "inet", "policyd") == applied

@@ -68,7 +68,8 @@ def test_the_command_in_the_readme_compiles_the_ruleset_again(
     assert (path.stat().st_mode & 0o777, list(tmp_path.glob(".*"))) == (0o600, [])
     files = unpack(path.read_bytes())
     assert set(files) == {*MEANINGS, "README.md"}
-    (tmp_path / "objects.json").write_text(files["objects.json"])
+    for name in ("objects.json", "attachments.json"):
+        (tmp_path / name).write_text(files[name])
     [line] = [line for line in files["README.md"].splitlines() if line.startswith("    policyd compile")]
     words = shlex.split(line)
     replayed = subprocess.run(
@@ -77,6 +78,7 @@ def test_the_command_in_the_readme_compiles_the_ruleset_again(
     assert (replayed.returncode, replayed.stderr) == (0, "")
     assert without_places(replayed.stdout) == without_places(files["ruleset.nft"])
     assert "reject" in replayed.stdout
+    assert "table bridge policyd" in replayed.stdout
     assert files["saved.nft"] == files["ruleset.nft"]
     assert "enforcing" in files["status.txt"]
     assert json.loads(files["kernel.json"])["nftables"]
@@ -85,7 +87,7 @@ def test_the_command_in_the_readme_compiles_the_ruleset_again(
 @pytest.mark.parametrize(("directory", "unknown"), [("", True), ("manifests", False)])
 def test_what_is_replayed_knows_what_may_still_come(directory: str, unknown: bool) -> None:
     """NP-040, NP-168: an agent on an API server takes a missing Namespace otherwise than `compile -f`."""
-    line = replay(AgentState(settings={"node": "n1", "manifests": directory}))
+    line = replay(AgentState(settings={"node": "n1", "manifests": directory}), ())
     assert ("--missing-namespaces unknown" in line) is unknown
 
 

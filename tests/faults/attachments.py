@@ -39,4 +39,20 @@ ATTACHMENTS = (
         "        if self._expects_attachments:\n",
         "tests/agent/test_store.py::test_it_waits_for_interfaces_that_were_read_when_every_pod_was_known",
     ),
+    Fault(
+        "a file may say that the port of a pod leads to none",
+        "NP-160",
+        "policyd/cluster/attachments.py",
+        "    _check_ports(file, found)\n",
+        "",
+        "tests/cli/test_attachments.py::test_a_mistake_is_named_with_its_place",
+    ),
+    Fault(
+        "the interfaces of this node count for every node",
+        "NP-162",
+        "policyd/cli/agent_answers.py",
+        '    if told.settings.get("node") != node:\n',
+        "    if not told.settings:\n",
+        "tests/cli/test_attachments.py::test_live_has_them_of_the_agent_of_the_node_it_compiles_for",
+    ),
 )

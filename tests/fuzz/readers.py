@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from policyd.agent.cni_cache import _read
+from policyd.cluster.attachments import attachments_json, decode_attachments, load_attachments
+from policyd.cluster.state import ClusterState
 from policyd.config import load_settings
 from policyd.errors import BadInput
 from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.reading import Options
+from policyd.pipeline import build
+from policyd_compiler.options import Options as CompilerOptions
 from tests.cases.form import block, egress, ingress, namespace, namespaces, pod, pods, policy, requirement
 from tests.fuzz.mutations import JSON, WORDS, YAML
 from tests.fuzz.target import Target
@@ -122,6 +127,30 @@ def cni_reader(directory: Path) -> Target:
         return "none" if hint is None else f"{(hint.v4 is not None) + (hint.v6 is not None)} addresses"
 
     return Target("cni", read, (json.dumps(RESULT).encode(),), JSON)
+
+
+def attachments_reader(_directory: Path) -> Target:
+    """By which interface each pod is attached to its node; what is read is compiled."""
+    good = {
+        "pods": {"x/a": {"interface": "veth1", "bridge": "cni0", "mac": "02:00:00:00:00:01"}},
+        "bridges": ["cni0"],
+        "ports": ["veth1", "veth2"],
+        "others": ["eth1"],
+        "tunnels": [8472],
+    }
+    state = ClusterState.of(load_manifest(json.dumps(LIST).encode(), "f")[0])
+
+    def read(text: bytes) -> str:
+        try:
+            found = load_attachments(text, "f")
+        except BadInput as error:
+            [mistake] = error.diagnostics
+            return mistake.text
+        assert decode_attachments(attachments_json(found), "f") == found
+        table = build(replace(state, attachments=found), "n1", CompilerOptions()).table
+        return f"{len(found.pods)} pods, {len(table.bridge.sets) if table.bridge else 0} sets"
+
+    return Target("attachments", read, (json.dumps(good).encode(),), JSON)
 
 
 def manifest_reader(name: str, _directory: Path) -> Target:

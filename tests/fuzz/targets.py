@@ -14,6 +14,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     **{name: partial(readers.manifest_reader, name) for name in readers.MANIFESTS},
     "settings": readers.settings_reader,
     "cni": readers.cni_reader,
+    "attachments": readers.attachments_reader,
     "watch": watch_reader.watch_reader,
     "state": nft_readers.state_reader,
     "listing": nft_readers.listing_reader,

@@ -1,7 +1,8 @@
 """Golden cases: manifests, the ruleset that they become, and verdicts written by hand.
 
 A case is a folder of three files. `manifests.yaml` begins with the command that compiles it; `--stored`
-there means objects as a server holds them, which it might not take today. `expected.nft` is printed by
+there means objects as a server holds them, which it might not take today; `--attachments` names a file
+beside it. `expected.nft` is printed by
 `make golden` and read by reviewers. Nothing writes `verdicts.txt` but a person who read the specification.
 """
 
@@ -10,13 +11,15 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from policyd.cli.attachments_file import read_attachments
 from policyd.cli.flags import add_compiler_flags, compiler_options
+from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.kube.manifests import load_manifest
 from policyd.pipeline import build
@@ -33,13 +36,18 @@ _COMMAND = "# policyd compile -f manifests.yaml "
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One verdict. With `guard` it is about interfaces, of which NetworkPolicy says nothing (decisions 4)."""
+    """One verdict. With `guard` it is about interfaces, of which NetworkPolicy says nothing (decisions 4).
+
+    `by` and `to` are ports of a bridge: there the table beside judges first.
+    """
 
     line: int
     probe: Probe
     iifname: str
     oifname: str
     guard: bool
+    by: str = ""
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,7 @@ class Golden:
     node: str
     options: Options
     stored: bool
+    attachments: Attachments = UNKNOWN
 
     @property
     def expected(self) -> Path:
@@ -65,7 +74,10 @@ class Golden:
         loaded, diagnostics = load_manifest(manifests.read_bytes(), manifests.name)
         if mistakes := [str(d) for d in diagnostics if d.severity == "error"]:
             raise ValueError("\n".join(mistakes))
-        return build(ClusterState.of(loaded, MissingNamespaces.NAMED), node, self.options).table
+        state = ClusterState.of(loaded, MissingNamespaces.NAMED)
+        if node == self.node:
+            state = replace(state, attachments=self.attachments)
+        return build(state, node, self.options).table
 
     def script(self) -> str:
         """Print the ruleset of the case's own node."""
@@ -95,14 +107,20 @@ class Golden:
             probe["family"] = int(family.pop()[1])
         probe |= {"hairpin": True} if "hairpin" in flags else {}
         interfaces = dict(flag.split("=") for flag in flags - {"v4", "v6", "hairpin"})
-        if set(interfaces) - {"in", "out"}:
-            raise ValueError("a flag that is none of v4, v6, hairpin, in=, out=")
+        if set(interfaces) - {"in", "out", "by", "to"}:
+            raise ValueError("a flag that is none of v4, v6, hairpin, in=, out=, by=, to=")
         found = resolve_probe(self.objects, probe, (4, 6))
         if not found:
             raise ValueError("the two ends have no family in common")
         for one in found:
             yield Row(
-                number, one, interfaces.get("in", ""), interfaces.get("out", ""), guard=reason[0] == "guard"
+                number,
+                one,
+                interfaces.get("in", ""),
+                interfaces.get("out", ""),
+                guard=reason[0] == "guard",
+                by=interfaces.get("by", ""),
+                to=interfaces.get("to", ""),
             )
 
 
@@ -115,10 +133,12 @@ def load(folder: Path) -> Golden:
     parser = argparse.ArgumentParser()
     parser.add_argument("--node", required=True)
     parser.add_argument("--stored", action="store_true")
+    parser.add_argument("--attachments")
     add_compiler_flags(parser)
     chosen = parser.parse_args(shlex.split(first.removeprefix(_COMMAND)))
     objects = list(yaml.safe_load_all(text))
-    return Golden(folder, objects, chosen.node, compiler_options(chosen), chosen.stored)
+    attachments = read_attachments(str(folder / chosen.attachments)) if chosen.attachments else UNKNOWN
+    return Golden(folder, objects, chosen.node, compiler_options(chosen), chosen.stored, attachments)
 
 
 def cases() -> list[Golden]:

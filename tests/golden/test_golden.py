@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from policyd_compiler.sim import Simulator
+from policyd_compiler.nft.packet import HookName
+from policyd_compiler.sim import Packet, Simulator
 from tests.golden.golden import Golden, Row, cases
 from tests.oracle import Oracle
 from tests.routes import node_addresses, packet
@@ -29,6 +30,8 @@ def test_the_ruleset_is_the_one_that_was_reviewed(case: Golden) -> None:
 def test_the_ruleset_does_what_the_verdicts_say(case: Golden) -> None:
     own = node_addresses(case.objects)
     simulators: dict[str, Simulator] = {}
+    beside = case.table(case.node).bridge
+    bridge = Simulator(beside) if beside is not None else None
 
     def passes(row: Row) -> bool:
         for node in row.probe.nodes or (case.node,):
@@ -38,9 +41,15 @@ def test_the_ruleset_does_what_the_verdicts_say(case: Golden) -> None:
             if seen is None:
                 continue
             seen = replace(seen, iifname=row.iifname, oifname=row.oifname)
-            if simulators[node].evaluate(seen).verdict == "drop":
+            if is_dropped_on_the_bridge(row, seen) or simulators[node].evaluate(seen).verdict == "drop":
                 return False
         return True
+
+    def is_dropped_on_the_bridge(row: Row, seen: Packet) -> bool:
+        met: tuple[tuple[HookName, str], ...] = (("prerouting", row.by), ("forward", row.to))
+        hooks = [hook for hook, port in met if port]
+        ports = (replace(seen, hook=hook, iifname=row.by, oifname=row.to) for hook in hooks)
+        return bridge is not None and any(bridge.evaluate(each).verdict == "drop" for each in ports)
 
     rows = list(case.rows())
     wrong = [f"line {row.line}: {row.probe.text}" for row in rows if passes(row) != row.probe.allowed]
