@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from ipaddress import ip_address
 
+from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.kube.decode import decode_live
 from policyd.kube.manifests import load_manifest
@@ -27,6 +29,14 @@ def compile_world(objects: list[Manifest], node: str, options: Options = DEFAULT
     errors = [str(d) for d in diagnostics if d.severity == "error"]
     assert not errors, errors
     return build(ClusterState.of(loaded, MissingNamespaces.NAMED), node, options)
+
+
+def compile_attached(
+    objects: list[Manifest], node: str, attachments: Attachments, options: Options = DEFAULTS
+) -> Build:
+    """The ruleset of one node, of whose links this is known."""
+    state = _stored(objects, MissingNamespaces.NAMED)
+    return build(replace(state, attachments=attachments), node, options)
 
 
 def compile_stored(objects: list[Manifest], node: str, options: Options = DEFAULTS) -> Build:

@@ -40,6 +40,11 @@ def egress(namespace: str, pod: str | None, *rules: Any, name: str = "p") -> Man
     return policy(namespace, pod, name=name, policyTypes=["Egress"], egress=list(rules))
 
 
+def allow_all(namespace: str) -> Manifest:
+    """Write a policy that isolates all pods of a namespace both ways, and allows everything."""
+    return policy(namespace, name="all", policyTypes=["Ingress", "Egress"], ingress=[{}], egress=[{}])
+
+
 def pods(*expressions: Manifest, **labels: str) -> Manifest:
     """Write a peer by pod labels, in the policy's own namespace."""
     return {"podSelector": {"matchLabels": labels, "matchExpressions": list(expressions)}}

@@ -149,14 +149,6 @@ ATTACHING = (
         "            self._store.attach(Attachments(), complete=complete)\n",
         f"{WATCHED}::test_what_was_known_stays_while_links_cannot_be_read",
     ),
-    Fault(
-        "a pod that changed does not ask for another look",
-        "NP-162",
-        WATCH,
-        "                        await changed.wait()\n",
-        "                        await asyncio.Event().wait()\n",
-        f"{WATCHED}::test_a_change_is_looked_at_at_once",
-    ),
 )
 
 LINK_FAULTS = (*TUNNELS, *LINKS, *ATTACHING)

@@ -343,7 +343,7 @@ HOOKS = (
         "    if scene.bridged:  # groups",
         "    yield Rule(Return(), (Match(Field.IP6_SADDR, Prefix(*LINK_LOCAL6)),))\n"
         "    if scene.bridged:  # groups",
-        "tests/attacks/test_attacks.py::test_a_packet_has_the_source_of_its_sender[bridged]",
+        f"{UNIT}/test_guard.py::test_what_unknown_interfaces_send[vethx]",
     ),
 )
 

@@ -75,6 +75,16 @@ class Oracle:
         """Say what one node must do with the packet: it answers for its own pods only."""
         return self._judge(connection, node).allowed
 
+    def admits(self, receivers: Iterable[str], connection: Connection) -> bool:
+        """Say whether the ingress of all these pods takes it, wherever it goes (NP-161)."""
+        sources = self._world.claimants(_address(connection.src))
+        wanted = set(receivers)
+        return all(
+            self._direction("Ingress", pod, connection, sources).allowed
+            for pod in self._world.pods
+            if str(pod) in wanted
+        )
+
     def explain(self, connection: Connection, node: str | None = None) -> str:
         """Give the verdict and its reason in one line."""
         judgement = self._judge(connection, node)

@@ -6,14 +6,13 @@ import asyncio
 from dataclasses import replace
 
 from policyd.applier.fake import FakeNft
+from policyd.applier.listing import list_tables
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.json_parser import parse_listing
 
 
 def held(nft: FakeNft) -> Table | None:
-    """What the kernel holds, as the compiler would have written it."""
-    text = asyncio.run(nft.list_table("policyd"))
-    return None if text is None else parse_listing(text, "policyd")
+    """What the kernel holds in both families, as the compiler would have written it."""
+    return asyncio.run(list_tables(nft, "policyd")).table
 
 
 def held_is(nft: FakeNft, wanted: Table) -> bool:
@@ -25,4 +24,5 @@ def held_is(nft: FakeNft, wanted: Table) -> bool:
 def bare(table: Table) -> Table:
     """What the kernel keeps: no notes; the table's comment is not changed by a plan."""
     chains = tuple(replace(chain, notes=()) for chain in table.chains)
-    return replace(table, comment="", notes=(), chains=chains)
+    beside = None if table.bridge is None else bare(table.bridge)
+    return replace(table, comment="", notes=(), chains=chains, bridge=beside)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from policyd_compiler.nft.packet import CtStateName, HookName, Packet
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Simulator
-from tests.oracle import Connection, Manifest, Oracle
+from tests.cases.form import allow_all
+from tests.oracle import Connection, Oracle
 from tests.routes import compile_world, node_addresses, packet
 from tests.strategies.worlds import connections, worlds
 
@@ -55,20 +56,6 @@ def strays(seen: Packet) -> list[Packet]:
     """The packet as one of no connection: invalid, and of TCP from the middle."""
     found = [replace(seen, ct_state="invalid")]
     return [*found, replace(seen, tcp_syn=False)] if seen.protocol == "tcp" else found
-
-
-def allow_all(namespace: str) -> Manifest:
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": "all", "namespace": namespace},
-        "spec": {
-            "podSelector": {},
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{}],
-            "egress": [{}],
-        },
-    }
 
 
 STATES: st.SearchStrategy[CtStateName] = st.sampled_from(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from policyd_compiler.ir import Attachment, Endpoint, Snapshot, restricts
-from policyd_compiler.lower.hearers import Judged, coming_back, hearing_map, speaking_map
+from policyd_compiler.lower.hearers import Judged, coming_back, common, hearing_map, speaking_map
 from policyd_compiler.lower.link import LINK_LOCAL6, MULTICAST6, NOWHERE4, NOWHERE6, ROUTERS, link_rules
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.roots import FAMILIES
@@ -69,16 +69,24 @@ _DHCP = Rule(
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The node's pods: those whose port is known, each with it, and those that are known by address alone."""
+    """The node's pods: those whose port is known, each with it, and those that are known by address alone.
+
+    Of `hidden` ones not every claimant's port is known: they may be behind any port (NP-166).
+    """
 
     bound: tuple[tuple[Endpoint, Attachment], ...]
     loose: tuple[Endpoint, ...]
+    hidden: tuple[Endpoint, ...]
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Ports:
         """Who hangs on a bridge, or may."""
         bound = ((e, a) for e in snapshot.endpoints for a in e.attachments if a.bridge)
-        return cls(tuple(bound), tuple(e for e in snapshot.endpoints if not e.attachments))
+        return cls(
+            tuple(bound),
+            tuple(e for e in snapshot.endpoints if not e.attachments),
+            tuple(e for e in snapshot.endpoints if len(e.attachments) < max(1, len(e.claimants))),
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -273,7 +281,7 @@ class _Leaving:
 
     def _pods(self) -> Iterator[Endpoint]:
         yield from (endpoint for endpoint, _ in self.ports.bound)
-        yield from self.ports.loose
+        yield from self.ports.hidden
 
     def _of_family(self, family: Family) -> Iterator[Rule]:
         if family == 6:
@@ -281,7 +289,7 @@ class _Leaving:
         yield Rule(Accept(), (Match(interface_field(family, "daddr"), InSet(self.bound[family])),))
         yield from (_IGMP,) if family == 4 else link_rules(())
         yield from self._said(family, _TO_ALL[family], (_UNBOUND[family],))
-        if any(restricts(endpoint.ingress) for endpoint in self.ports.loose):
+        if any(restricts(endpoint.ingress) for endpoint in self.ports.hidden):
             yield self._to_unknown(family)
         if (name := hearing_map(self.ports.bound, family, self.judged, self.objects)) is not None:
             yield Rule(Vmap(Field.OIFNAME, name))
@@ -294,16 +302,17 @@ class _Leaving:
         name = speaking_map(self.ports.bound, family, interval, self.judged, self.objects)
         if name is not None:
             yield Rule(Vmap(Field.IIFNAME, name), matches)
-        common = EVERYTHING
-        for endpoint in self.ports.loose:
-            if endpoint.egress is not None:
-                common &= self.judged.ports_throughout(endpoint.egress, family, interval)
-        if common != EVERYTHING:
-            yield Rule(coming_back(common, self.objects), (*self._unknown(Field.IIFNAME), *matches))
+        ports = common(
+            self.judged.ports_throughout(endpoint.egress, family, interval)
+            for endpoint in self.ports.hidden
+            if endpoint.egress is not None
+        )
+        if ports != EVERYTHING:
+            yield Rule(coming_back(ports, self.objects), (*self._unknown(Field.IIFNAME), *matches))
 
     def _to_unknown(self, family: Family) -> Rule:
         """Behind a port that is not known an isolated pod may be: it hears what goes to a known address."""
-        addresses = tuple(sorted({a for e in self.ports.loose if (a := e.host.address(family)) is not None}))
+        addresses = tuple(sorted({a for e in self.ports.hidden if (a := e.host.address(family)) is not None}))
         loose = InSet(self.objects.add_set(f"loose{family}", KEY[family], addresses))
         return Rule(
             Drop(),

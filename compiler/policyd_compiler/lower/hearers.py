@@ -8,17 +8,17 @@ pod. And so is what an isolated pod sends from an address that family inet does 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from policyd_compiler.ir import Action, Attachment, Endpoint, Isolation, restricts
+from policyd_compiler.ir import Action, Attachment, Direction, Endpoint, Isolation
 from policyd_compiler.lower.classes import Classes, HostIndex, classify
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.nft.ast import ChainName, Goto, Jump, Return, Rule, Verdict
 from policyd_compiler.nft.expressions import Field, InSet, Match
 from policyd_compiler.nft.keys import Family, Interval, KeyType, SetName
-from policyd_compiler.ports import NOTHING, PortSet
+from policyd_compiler.ports import EVERYTHING, NOTHING, PortSet
 
 #: Pods whose port is known, each with it.
 Bound = Sequence[tuple[Endpoint, Attachment]]
@@ -90,11 +90,13 @@ def _mask_of(classes: Classes, index: HostIndex, address: int) -> int:
 
 def hearing_map(bound: Bound, family: Family, judged: Judged, objects: Objects) -> SetName | None:
     """Add the map from an isolated pod's port to the chain that judges what it hears; None if nobody is."""
-    senders = [(a.interface, address) for e, a in bound if (address := e.host.address(family)) is not None]
+    senders: dict[str, list[int]] = {}
+    for endpoint, attachment in bound:
+        if (address := endpoint.host.address(family)) is not None:
+            senders.setdefault(attachment.interface, []).append(address)
     elements: dict[str, Verdict] = {
-        attachment.interface: Goto(_hearing_chain(endpoint.ingress, senders, family, judged, objects))
-        for endpoint, attachment in bound
-        if endpoint.ingress is not None and restricts(endpoint.ingress)
+        port: Goto(_hearing_chain(isolations, senders, family, judged, objects))
+        for port, isolations in _by_port(bound, "ingress").items()
     }
     return _map(f"hears{family}", elements, objects)
 
@@ -107,12 +109,29 @@ def speaking_map(
     None if nobody is isolated. Its verdicts come back with what is allowed.
     """
     elements: dict[str, Verdict] = {}
-    for endpoint, attachment in bound:
-        if endpoint.egress is not None:
-            ports = judged.ports_throughout(endpoint.egress, family, interval)
-            if not isinstance(verdict := coming_back(ports, objects), Return):
-                elements[attachment.interface] = verdict
+    for port, isolations in _by_port(bound, "egress").items():
+        ports = common(judged.ports_throughout(isolation, family, interval) for isolation in isolations)
+        if not isinstance(verdict := coming_back(ports, objects), Return):
+            elements[port] = verdict
     return _map(f"says{family}", elements, objects)
+
+
+def _by_port(bound: Bound, direction: Direction) -> dict[str, list[Isolation]]:
+    """All that isolates the pod behind a port, which may share one of its addresses with others (NP-166)."""
+    found: dict[str, dict[int, Isolation]] = {}
+    for endpoint, attachment in bound:
+        isolation = endpoint.ingress if direction == "ingress" else endpoint.egress
+        if isolation is not None and not isolation.allows_everything:
+            found.setdefault(attachment.interface, {})[id(isolation)] = isolation
+    return {port: list(isolations.values()) for port, isolations in found.items()}
+
+
+def common(of: Iterable[PortSet]) -> PortSet:
+    """What all of them allow."""
+    allowed = EVERYTHING
+    for ports in of:
+        allowed &= ports
+    return allowed
 
 
 def coming_back(ports: PortSet, objects: Objects) -> Verdict:
@@ -128,12 +147,16 @@ def _map(prefix: str, elements: Mapping[str, Verdict], objects: Objects) -> SetN
 
 
 def _hearing_chain(
-    isolation: Isolation, senders: list[tuple[str, int]], family: Family, judged: Judged, objects: Objects
+    isolations: Sequence[Isolation],
+    senders: Mapping[str, Sequence[int]],
+    family: Family,
+    judged: Judged,
+    objects: Objects,
 ) -> ChainName:
-    rest = judged.ports_of_others(isolation, family)
+    rest = common(judged.ports_of_others(isolation, family) for isolation in isolations)
     by_ports: dict[PortSet, set[str]] = {}
-    for port, address in senders:
-        ports = judged.ports(isolation, family, address)
+    for port, addresses in senders.items():
+        ports = common(judged.ports(i, family, address) for i in isolations for address in addresses)
         if ports != rest:
             by_ports.setdefault(ports, set()).add(port)
     rules = (

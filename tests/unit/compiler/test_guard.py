@@ -103,8 +103,9 @@ def test_a_pods_interface_sends_its_pods_addresses_only(packet: Packet, closed: 
 @pytest.mark.parametrize("where", ["vethx", "eth0"])
 def test_what_unknown_interfaces_send(where: str) -> None:
     """NP-107: pods' interfaces that are not known send what known pods without one have, or nothing."""
-    expected = {"vethx": (True, False), "eth0": (True, True)}[where]
-    for packet, passes in zip((datagram(LOOSE.v4, B.v4), datagram(NOBODY4, B.v4)), expected, strict=True):
+    expected = {"vethx": (True, False, False), "eth0": (True, True, True)}[where]
+    packets = (datagram(LOOSE.v4, B.v4), datagram(NOBODY4, B.v4), datagram(LOOSE.link6, B.v6))
+    for packet, passes in zip(packets, expected, strict=True):
         assert verdict(packet, *ROUTED, options=CLOSED, way=f"{where} vethb") is passes
         assert verdict(packet, *ROUTED, options=OPEN, way=f"{where} vethb")
 

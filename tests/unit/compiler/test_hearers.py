@@ -219,11 +219,40 @@ def test_who_has_no_port_and_is_isolated_says_nothing_from_an_address_that_is_no
 
 
 def test_policies_that_allow_everything_ask_nothing_of_deliveries() -> None:
-    """NP-165: not of pods without a port, either."""
+    """NP-165: not of pods without a port, either; whoever else is isolated."""
     everything = (("*", EVERYTHING),)
     pods = (replace(SPEAKER, says=everything), replace(OTHER, hears=everything))
-    node = bridge(*pods, replace(LOOSE, hears=everything, says=everything))
-    for frame in (TAGGED, datagram(SPEAKER.v4, MDNS4), datagram(SPEAKER.link6, LOOSE.v6)):
-        for port in ("veths", "vetho", UNKNOWN, "eth1"):
-            assert node.delivers(frame, "veths", port)
-            assert node.delivers(frame, UNKNOWN, port)
+    for others in ((), (LISTENER, GAGGED)):
+        node = bridge(*pods, *others, replace(LOOSE, hears=everything, says=everything))
+        for frame in (TAGGED, datagram(SPEAKER.v4, MDNS4), datagram(SPEAKER.link6, LOOSE.v6)):
+            for port in ("veths", "vetho", UNKNOWN, "eth1"):
+                assert node.delivers(frame, "veths", port)
+                assert node.delivers(frame, UNKNOWN, port)
+
+
+def test_a_port_whose_pod_shares_one_address_is_judged_by_all_that_isolates_it() -> None:
+    """NP-166: its IPv4 address is claimed by another, too, its IPv6 address by nobody else."""
+    shared = Pod("a", port="vethp", families="4", hears=(("s", DNS),), says=())
+    own = Pod("b", port="vethp", families="6", hears=(("s", EVERYTHING), ("o", DNS)), says=(("*", DNS),))
+    for pods in ((shared, own), (replace(shared, name="b"), replace(own, name="a"))):
+        node = bridge(SPEAKER, OTHER, *pods)
+        for family, group in ((4, MDNS4), (6, MDNS6)):
+            heard = [
+                node.delivers(datagram(pod.address(family), group, port), f"veth{pod.name}", "vethp")
+                for pod, port in ((SPEAKER, 53), (SPEAKER, 99), (OTHER, 53))
+            ]
+            assert heard == [True, False, False]
+        assert not node.delivers(datagram(LINK6 | 1, MDNS6, 53), "vethp", "vetho")
+
+
+def test_a_claimant_without_a_port_may_be_behind_any() -> None:
+    """NP-166: of two pods that claim an address one is known by its port."""
+    snapshot = snapshot_of(SPEAKER, OTHER, Pod("c", hears=(("s", DNS),), says=()))
+    claimed, *rest = snapshot.endpoints
+    claimed = replace(claimed, claimants=("ns/c", "ns/d"))
+    node = Bridge.of(compile_snapshot(replace(snapshot, endpoints=(claimed, *rest)), CLOSED).table)
+    assert not node.delivers(datagram(SPEAKER.v4, MDNS4, 99), "veths", UNKNOWN)
+    assert node.delivers(datagram(SPEAKER.v4, claimed.host.v4 or 0, 99), "veths", UNKNOWN)
+    assert not node.delivers(datagram(LINK6 | 1, MDNS6), UNKNOWN, "vetho")
+    # Whose address it is is not settled by who sends with it.
+    assert not node.enters(datagram(claimed.host.v4 or 0, MDNS4), UNKNOWN)
