@@ -114,8 +114,8 @@ def lower_guard(snapshot: Snapshot, options: Options, objects: Objects) -> Guard
     to_node = objects.add_chain("from-pods-to-node", "", tuple(_sends_to_node(scene)), (_SENT,))
     receives = tuple(_receives(scene))
     return Guard(
-        (*_of_others(scene, {}), *elsewhere),
-        (*_of_others(scene, _ON_THE_LINK), *elsewhere),
+        (*_of_others(scene, "from-links", {}), *elsewhere),
+        (*_of_others(scene, "from-links-to-node", _ON_THE_LINK), *elsewhere),
         (Rule(Jump(sends), (coming,)),),
         (Rule(Jump(to_node), (coming,)),),
         (Rule(Jump(objects.add_chain("to-pods", "", receives, (_RECEIVED,))), (going,)),) if receives else (),
@@ -127,18 +127,22 @@ def lower_guard(snapshot: Snapshot, options: Options, objects: Objects) -> Guard
 _ON_THE_LINK: Mapping[Family, tuple[tuple[int, int], ...]] = {4: (NOWHERE4,), 6: (LINK_LOCAL6, NOWHERE6)}
 
 
-def _of_others(scene: _Scene, exempt: Mapping[Family, tuple[tuple[int, int], ...]]) -> Iterator[Rule]:
+def _of_others(
+    scene: _Scene, prefix: str, exempt: Mapping[Family, tuple[tuple[int, int], ...]]
+) -> Iterator[Rule]:
     """Anything but the pod's own address, from an interface that leads to one pod alone."""
     names = _links(scene)
     if not names:
         return
-    links = Match(Field.IIFNAME, InSet(scene.objects.add_set("pod-links", KeyType.IFNAME, names)))
+    rules = []
     for family in FAMILIES:
         source = address_field(family, "saddr")
-        beyond = (Match(source, Prefix(*prefix), negated=True) for prefix in exempt.get(family, ()))
-        yield Rule(
-            Drop(), (links, scene.unbound(family), *beyond), comment="not the address of the pod that sends"
-        )
+        beyond = (Match(source, Prefix(*own), negated=True) for own in exempt.get(family, ()))
+        rules.append(Rule(Drop(), (scene.unbound(family), *beyond)))
+    # One question of the interface for both families: every packet is asked.
+    links = Match(Field.IIFNAME, InSet(scene.objects.add_set("pod-links", KeyType.IFNAME, names)))
+    note = "not the address of the pod that sends"
+    yield Rule(Jump(scene.objects.add_chain(prefix, "", tuple(rules), (note,))), (links,))
 
 
 def _taken(scene: _Scene) -> Iterator[Rule]:
