@@ -104,6 +104,7 @@ class Reporter:
             "verified": status.verified,
             "waiting_for": self._store.waiting_for,
             "objects": [asdict(known) for known in self._source.known()],
+            "interfaces": self._count_interfaces(),
         }
 
     async def objects(self) -> str:
@@ -111,6 +112,14 @@ class Reporter:
         state = self._store.state()
         # It takes a while for ten thousand pods, and whoever asks must not take a thread from enforcement.
         return await self._threads.run(lambda: json.dumps(encode_list(state.objects()), ensure_ascii=False))
+
+    def _count_interfaces(self) -> dict[str, int]:
+        """How many pods of this node are bound, and by what."""
+        pods = [pod for pod in self._store.local_pods() if pod.addresses]
+        found = [self._store.attachments.pods.get(pod.key) for pod in pods]
+        ports = sum(1 for each in found if each is not None and each.bridge)
+        unbound = found.count(None)
+        return {"ports": ports, "links": len(found) - ports - unbound, "unbound": unbound}
 
     def attachments(self) -> dict[str, object]:
         """What is known of this node's interfaces, as `policyd compile --attachments` reads it."""

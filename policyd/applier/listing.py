@@ -9,6 +9,8 @@ from policyd.applier.backend import Nft, NftTooLarge
 from policyd_compiler.nft.ast import Table, TableFamily
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
 
+#: The families in which policyd has tables.
+FAMILIES: tuple[TableFamily, ...] = ("inet", "bridge")
 #: What was cut off by chance is whole the next time.
 _ATTEMPTS = 2
 
@@ -36,8 +38,7 @@ async def list_tables(nft: Nft, name: str) -> Held:
     foreign: list[str] = []
     too_large = False
     found: dict[TableFamily, Table | None] = {}
-    families: tuple[TableFamily, ...] = ("inet", "bridge")
-    for family in families:
+    for family in FAMILIES:
         try:
             found[family] = await list_table(nft, name, family)
         except ForeignContent as error:

@@ -72,6 +72,14 @@ class Objects(_Answer):
     mistakes: dict[str, tuple[str, ...]] = {}
 
 
+class Interfaces(_Answer):
+    """How many pods of the node are bound to ports of bridges, to links of their own, and to nothing."""
+
+    ports: int = 0
+    links: int = 0
+    unbound: int = 0
+
+
 class AgentState(_Answer):
     """What /debug/state says."""
 
@@ -83,6 +91,7 @@ class AgentState(_Answer):
     verified: float = 0.0
     waiting_for: tuple[str, ...] = ()
     objects: tuple[Objects, ...] = ()
+    interfaces: Interfaces | None = None
 
     @property
     def enforcing(self) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from policyd.agent.state import BadState, load_state, state_file
 from policyd.applier.choose import open_backend
+from policyd.applier.listing import FAMILIES
 from policyd.cli.agent_answers import AgentState, NoAnswer, ask, ask_state
 from policyd.cli.anonymise import anonymise
 from policyd.cli.doctor import print_json, print_lines
@@ -51,7 +52,7 @@ MEANINGS = {
     "metrics.txt": "its metrics",
     "ready.txt": "why it is not ready, if it is not",
     "log.jsonl": "the last lines of its log",
-    "kernel.json": "policyd's table as the kernel has it, and nobody else's",
+    "kernel.json": "policyd's tables as the kernel has them, and nobody else's",
     "saved.nft": "the ruleset on disk, for after a reboot",
     "doctor.txt": "the examination of the node, as `policyd doctor` prints it",
     "doctor.json": "the same for programs",
@@ -174,12 +175,16 @@ def _saved(settings: Settings) -> dict[str, bytes]:
 async def _kernel(settings: Settings) -> bytes:
     nft = await open_backend(settings.backend)
     try:
-        text = await nft.list_table(settings.table)
+        texts = [await nft.list_table(settings.table, family) for family in FAMILIES]
     finally:
         await nft.close()
-    if text is None:
+    try:
+        listings = [json.loads(text)["nftables"] for text in texts if text is not None]
+    except (ValueError, LookupError) as error:  # nft 1.0.6 lists what it does not know as half a text
+        raise EnvironmentRefused(f"what nft lists of {settings.table} is no JSON: {error}") from error
+    if not listings:
         raise EnvironmentRefused(f"there is no table inet {settings.table}")
-    return text.encode()
+    return _json({"nftables": [item for listing in listings for item in listing]})
 
 
 def _json(value: object) -> bytes:

@@ -12,14 +12,15 @@ from policyd.agent.state import state_file
 from policyd.agent.witness import witness_name
 from policyd.applier.backend import delete_tables
 from policyd.applier.choose import open_backend
+from policyd.applier.listing import FAMILIES
 from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
 from policyd.errors import Exit
 
 TEXT = """\
-Remove policyd's table from this node's kernel: nothing is enforced any more. Refuses while an agent is at
-work here, which would put the table back. The ruleset in --state-dir, which the next agent would put back,
+Remove policyd's tables from this node's kernel: nothing is enforced any more. Refuses while an agent is at
+work here, which would put them back. The ruleset in --state-dir, which the next agent would put back,
 is removed, too."""
 EXAMPLES = "policyd cleanup --state-dir /var/lib/policyd"
 
@@ -39,13 +40,16 @@ async def _main(table: str, state_dir: str) -> int:
     with claim_node(table):
         nft = await open_backend("auto")
         try:
-            there = await nft.list_table(table) is not None
+            there = [family for family in FAMILIES if await nft.list_table(table, family) is not None]
             await delete_tables(nft, table)
             await delete_tables(nft, witness_name(table))
         finally:
             await nft.close()
         if state_dir:
             state_file(Path(state_dir), table).unlink(missing_ok=True)
-    what = "removed: nothing is enforced any more" if there else "is not there: nothing to remove"
-    terminal.say(f"table inet {table} {what}")
+    names = " and ".join(f"table {family} {table}" for family in there)
+    if there:
+        terminal.say(f"{names} removed: nothing is enforced any more")
+    else:
+        terminal.say(f"table inet {table} is not there: nothing to remove")
     return Exit.OK

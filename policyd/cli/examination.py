@@ -20,8 +20,9 @@ from policyd.applier.probe import Capabilities, probe_nft
 from policyd.cli.agent_answers import AgentState, NoAnswer, ask_state
 from policyd.cli.api_line import api_line
 from policyd.cli.kernel_table import KernelTable, read_table
-from policyd.cli.node_lines import Line, node_lines
+from policyd.cli.node_lines import Line, State, node_lines
 from policyd.cli.status import read_disk
+from policyd.cli.status_lines import bindings, holdings
 from policyd.cli.version import VERSION
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
@@ -52,6 +53,7 @@ async def examine(settings: Settings) -> tuple[Line, ...]:
     except EnvironmentRefused as error:
         found.append(Line("node", "unseen", str(error)))
     told = await ask_state(settings.socket())
+    found.extend(_bindings(told))
     said = {line.text for line in found}
     found.extend(line for line in _agent(told, settings, table) if line.text not in said)
     found.append(_disk(settings))
@@ -121,9 +123,15 @@ def _table(found: KernelTable | None, name: str) -> Line:
     if found is None:
         return Line("table", "warn", f"there is no table inet {name}: nothing is enforced")
     if found.foreign:
-        return Line("table", "FAIL", f"somebody else wrote into table inet {name}: {found.foreign[0]}")
-    text = f"inet {name} holds generation {found.generation}, which isolates {found.isolated} addresses"
-    return Line("table", "ok", text)
+        return Line("table", "FAIL", f"somebody else wrote into {found.names}: {found.foreign[0]}")
+    return Line("table", "ok", f"{found.names}: {holdings(found)}")
+
+
+def _bindings(told: AgentState | NoAnswer) -> Iterator[Line]:
+    """How many pods are bound to their interfaces; without an agent the table's line tells of addresses."""
+    if isinstance(told, AgentState) and told.interfaces is not None:
+        state: State = "warn" if told.interfaces.unbound else "ok"
+        yield Line("bindings", state, f"of this node's pods {bindings(told.interfaces)}")
 
 
 def _agent(

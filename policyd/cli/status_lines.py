@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policyd.cli.agent_answers import AgentState
+from policyd.cli.agent_answers import AgentState, Interfaces
 from policyd.cli.kernel_table import KernelTable
 from policyd.kube.syntax import printable
 
@@ -40,6 +40,8 @@ def lines(found: AgentState | Remains, now: float) -> Iterator[str]:
         yield _line(
             "pods", f"{size.pods} on this node: {size.isolated} isolated, {size.pods - size.isolated} open"
         )
+        if found.interfaces is not None:
+            yield _line("interfaces", f"pods are bound: {bindings(found.interfaces)}")
         closed = f"; quarantined, so that their pods are closed: {_names(tuple(found.quarantined))}"
         idle = f"; {size.idle_peers} of their peers select no pod with an address" if size.idle_peers else ""
         closed = closed if found.quarantined else ""
@@ -70,6 +72,25 @@ def _objects(found: AgentState) -> Iterator[str]:
             yield _line("", ": ".join((said, *mistakes[:1])) + more)
 
 
+def holdings(table: KernelTable) -> str:
+    """What the tables in the kernel are worth."""
+    text = f"generation {table.generation}, which isolates {table.isolated} addresses of pods"
+    if not table.bound:
+        return text
+    ports = f", {table.at_ports} of them to ports of bridges" if table.at_ports else ""
+    return f"{text} and binds {table.bound} to interfaces{ports}"
+
+
+def bindings(known: Interfaces) -> str:
+    """How many pods of a node are bound to their interfaces, and by what."""
+    ways = (
+        (known.ports, "to ports of bridges"),
+        (known.links, "to links of their own"),
+        (known.unbound, "not bound"),
+    )
+    return ", ".join(f"{count} {way}" for count, way in ways if count) or "no pod with an address"
+
+
 def _without_agent(found: Remains) -> Iterator[str]:
     if found.holder:
         yield f"this node: {printable(found.why)}; but one is at work{found.holder}"
@@ -82,9 +103,8 @@ def _without_agent(found: Remains) -> Iterator[str]:
             yield _line("kernel", f"could not be asked: {reason}")
         case KernelTable(foreign=foreign) if foreign:
             yield _line("kernel", f"holds a table into which somebody else wrote: {foreign[0]}")
-        case KernelTable(generation, isolated):
-            isolates = f"generation {generation}, which isolates {isolated} addresses of pods"
-            yield _line("kernel", f"holds {isolates}; that stays in force")
+        case KernelTable() as table:
+            yield _line("kernel", f"holds {holdings(table)}; that stays in force")
     if found.disk is not None:
         what = (
             f"holds generation {found.disk}, for after a reboot"

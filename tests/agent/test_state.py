@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,17 +17,30 @@ import pytest
 from policyd.agent.saver import Saver
 from policyd.agent.state import BadState, Saved, load_state, save_state, state_file
 from policyd.agent.status import Swap
+from policyd.applier.listing import list_tables
+from policyd.applier.program import NftProgram
+from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
 from policyd.kube.manifests import load_manifest
 from policyd.lab.namespace import Namespace
 from policyd.pipeline import build
-from policyd_compiler.nft.stamp import unstamp
+from policyd_compiler.ir import Attachment
+from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.options import Options
+from policyd_compiler.plan import differences
 from tests.agent.agents import WORLD, nft, policy, running, write
 from tests.agent.asking import ask_root
 from tests.routes import compile_world
 from tests.support.waiting import eventually, until
 from tests.worlds import recorded_cases
+
+ROUTED = Attachments({"shop/web": Attachment("veth1"), "shop/db": Attachment("veth2")})
+BRIDGED = Attachments(
+    {"shop/web": Attachment("veth1", "cni0", 0x02_00_00_00_00_01), "shop/db": Attachment("veth2", "cni0")},
+    ("cni0",),
+    ("veth1", "veth2"),
+    ("eth1",),
+)
 
 
 @pytest.fixture
@@ -43,6 +57,29 @@ def test_what_is_saved_is_loaded(tmp_path: Path, saved: Saved) -> None:
     assert load_state(path, "n1", "policyd") == saved
     assert [entry.name for entry in tmp_path.iterdir()] == ["policyd.nft"]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.kernel
+def test_both_tables_are_saved_loaded_and_brought_back_by_nft(tmp_path: Path) -> None:
+    """As the unit of systemd does it before any pod runs: the hash in the file is a comment to nft."""
+    with closing(Namespace("node")) as node:
+        for attachments in (BRIDGED, ROUTED):
+            state = replace(
+                ClusterState.of(load_manifest((WORLD + "---\n" + policy("web", "web", 80)).encode(), "x")[0]),
+                attachments=attachments,
+            )
+            table, _ = unstamp(build(state, "n1", Options(pod_interfaces=("cni0",))).table)
+            assert (table.bridge is not None) == bool(attachments.bridges)
+            path = state_file(tmp_path, "policyd")
+            save_state(path, "n1", Saved(table, 41))
+            assert load_state(path, "n1", "policyd") == Saved(table, 41)
+            nft(node, "flush", "ruleset")
+            nft(node, "-f", str(path))
+            held = asyncio.run(list_tables(NftProgram(node.path), "policyd"))
+            assert held.foreign == ()
+            assert held.table is not None
+            assert unstamp(held.table)[1] == 41
+            assert differences(held.table, stamp(table, 41)) == ()
 
 
 def test_torn_at_any_byte_it_is_not_used(tmp_path: Path, saved: Saved) -> None:

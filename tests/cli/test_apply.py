@@ -36,6 +36,8 @@ def test_the_first_ruleset_is_that_of_compile(node: Namespace, manifests: Path) 
     done = apply(node, manifests)
     assert (done.returncode, done.stdout) == (Exit.OK, "")
     assert done.stderr.startswith("policyd: n1: generation 1 is in force: 2 pods, 1 isolated, ")
+    both = "table inet policyd\ntable bridge policyd\n"
+    assert nft(node, "list", "tables") == both
     applied = nft(node, "list", "table", "inet", "policyd")
     objects, _ = load_manifest(b"---\n".join(path.read_bytes() for path in manifests.iterdir()), "x")
     with node.entered():
@@ -81,7 +83,8 @@ def test_without_a_difference_nothing_is_written(node: Namespace, manifests: Pat
 def test_a_dry_run_changes_nothing(node: Namespace, manifests: Path) -> None:
     done = apply(node, manifests, "--dry-run")
     assert (done.returncode, nft(node, "list", "tables")) == (Exit.OK, "")
-    assert "would take generation 1; nothing was changed" in done.stderr
+    both = "n1: table inet policyd and table bridge policyd"
+    assert f"{both}: the kernel would take generation 1; nothing was changed" in done.stderr
     apply(node, manifests)
     assert "nothing to change, generation 1 is in force" in apply(node, manifests, "--dry-run").stderr
 

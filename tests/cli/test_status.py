@@ -20,7 +20,17 @@ from threading import Thread
 
 import pytest
 
-from policyd.cli.agent_answers import AgentState, InForce, NoAnswer, Objects, Size, Told, ask, ask_state
+from policyd.cli.agent_answers import (
+    AgentState,
+    InForce,
+    Interfaces,
+    NoAnswer,
+    Objects,
+    Size,
+    Told,
+    ask,
+    ask_state,
+)
 from policyd.cli.kernel_table import KernelTable
 from policyd.cli.status import exit_code
 from policyd.cli.status_lines import Remains, lines
@@ -30,11 +40,13 @@ from tests.agent.agents import command, nft, run, running
 from tests.agent.asking import agent_socket, ask_root
 from tests.cli.calls import Call
 from tests.cli.node import manifests, node
+from tests.support.setting_back import setting_back
 from tests.support.waiting import until
 
 __all__ = ["manifests", "node"]
 
 kernel = pytest.mark.kernel
+HOLDS = "generation 1, which isolates 2 addresses of pods and binds 4 to interfaces"
 ALONE = "no agent is at work, so changes of policies do not arrive"
 
 
@@ -47,6 +59,7 @@ def test_an_agent_at_work_is_enforcing(node: Namespace, manifests: Path) -> None
     assert said[0] == "n1: enforcing"
     assert re.fullmatch(r"  since      \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, generation 1", said[1])
     assert "  pods       2 on this node: 1 isolated, 1 open" in said
+    assert "  interfaces pods are bound: 2 to ports of bridges" in said
     assert "  objects    2 Pod, 1 Namespace, 1 NetworkPolicy, 0 Node" in said
     assert said[-1] == "  conditions none"
 
@@ -54,8 +67,8 @@ def test_an_agent_at_work_is_enforcing(node: Namespace, manifests: Path) -> None
 @kernel
 def test_what_makes_it_untrue_is_told_and_counts(node: Namespace, manifests: Path) -> None:
     node.set_sysctls({BRIDGE4: "0"})
-    with running(node, manifests):
-        until(lambda: run(node, "status").returncode == 1)
+    with setting_back(node), running(node, manifests):
+        until(lambda: "bridge-netfilter-off" in run(node, "status").stdout)
         done = run(node, "status", "-o", "json")
     told = json.loads(done.stdout)
     assert told["enforcing"] is False
@@ -73,11 +86,14 @@ def test_without_an_agent_the_kernel_and_the_disk_are_read(
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
         f"this node: {ALONE}; no agent answers at {agent_socket()} (connection refused)",
-        "  kernel     holds generation 1, which isolates 2 addresses of pods; that stays in force",
+        f"  kernel     holds {HOLDS}, 4 of them to ports of bridges; that stays in force",
         "  disk       holds generation 1, for after a reboot",
     ]
     assert "it is of the node n1" in run(node, "status", *state, "--node", "n2").stdout
     assert "(--node)" in run(node, "status", *state).stdout
+    nft(node, "add", "rule", "bridge", "policyd", "forward", "counter")
+    assert "somebody else wrote" in run(node, "status").stdout
+    nft(node, "delete", "table", "bridge", "policyd")
     nft(node, "add", "rule", "inet", "policyd", "forward", "counter")
     assert "somebody else wrote" in run(node, "status").stdout
     run(node, "cleanup")
@@ -103,7 +119,7 @@ def test_only_root_may_ask_the_agent_everything(node: Namespace, manifests: Path
     with running(node, manifests):
         until(agent_socket().exists)
         assert stat.S_IMODE(agent_socket().stat().st_mode) == 0o600
-        for path in ("/debug/state", "/debug/objects", "/debug/ruleset", "/debug/log"):
+        for path in ("/debug/state", "/debug/objects", "/debug/ruleset", "/debug/log", "/debug/attachments"):
             assert ask_root(path)[0] == 200
         os.chmod(os.environ["POLICYD_RUN_DIR"], 0o711)  # noqa: PTH101, S103 so that it depends on the socket
         as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -181,6 +197,14 @@ GOOD = AgentState(
                 update={"conditions": (Told(name="flowtable", text="\x1b[31mred", untrue=False),)}
             ),
             "  condition  flowtable: \\x1b[31mred",
+        ),
+        (
+            GOOD.model_copy(update={"interfaces": Interfaces(ports=2, links=1, unbound=3)}),
+            "  interfaces pods are bound: 2 to ports of bridges, 1 to links of their own, 3 not bound",
+        ),
+        (
+            Remains("x", "", KernelTable(1, 2, (), bound=4), None),
+            f"  kernel     holds {HOLDS}; that stays in force",
         ),
         (Remains("x", "", None, None), "  kernel     holds no table of policyd: nothing is enforced"),
     ],

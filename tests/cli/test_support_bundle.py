@@ -24,6 +24,7 @@ from policyd.kube.decode import decode_live
 from policyd.lab.namespace import Namespace
 from policyd.pipeline import Build, build
 from policyd_compiler.ir import Isolation
+from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.options import Options
 from tests.agent.agents import command, run, running
 from tests.cli.calls import finish, start
@@ -81,7 +82,9 @@ def test_the_command_in_the_readme_compiles_the_ruleset_again(
     assert "table bridge policyd" in replayed.stdout
     assert files["saved.nft"] == files["ruleset.nft"]
     assert "enforcing" in files["status.txt"]
-    assert json.loads(files["kernel.json"])["nftables"]
+    assert parse_listing(files["kernel.json"], "policyd") is not None
+    assert parse_listing(files["kernel.json"], "policyd", "bridge") is not None
+    assert '"veth1" . 10.0.0.1' in replayed.stdout
 
 
 @pytest.mark.parametrize(("directory", "unknown"), [("", True), ("manifests", False)])

@@ -45,6 +45,19 @@ def test_cleanup_removes_what_the_variables_of_the_agent_name(tmp_path: Path) ->
         assert "nothing to remove" in again.stderr
 
 
+def test_cleanup_removes_both_tables_and_names_them() -> None:
+    with closing(Namespace("cleanup")) as namespace:
+        for families in (("inet",), ("bridge",), ("inet", "bridge")):
+            for family in families:
+                nft(namespace, "add", "table", family, "policyd")
+            nft(namespace, "add", "table", "bridge", "other")
+            done = cleanup(namespace)
+            names = " and ".join(f"table {family} policyd" for family in families)
+            said = f"policyd: {names} removed: nothing is enforced any more\n"
+            assert (done.returncode, done.stderr) == (0, said)
+            assert nft(namespace, "list", "tables") == "table bridge other\n"
+
+
 def test_a_state_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
     (tmp_path / "policyd.nft").mkdir()
     with closing(Namespace("cleanup")) as namespace:
