@@ -55,4 +55,20 @@ ATTACHMENTS = (
         "    if not told.settings:\n",
         "tests/cli/test_attachments.py::test_live_has_them_of_the_agent_of_the_node_it_compiles_for",
     ),
+    Fault(
+        "cleanup leaves the table in family bridge",
+        "decisions 7",
+        "policyd/applier/backend.py",
+        'return f"{script}delete table bridge {name}\\n" if beside else script',
+        "return script",
+        "tests/deploy/test_cleanup.py::test_cleanup_removes_both_tables_and_names_them",
+    ),
+    Fault(
+        "the saved ruleset is without the table in family bridge",
+        "NP-160",
+        "policyd/agent/state.py",
+        "    body = print_replace(stamp(saved.table, saved.generation))\n",
+        "    body = print_replace(stamp(saved.table, saved.generation)).partition('add table bridge')[0]\n",
+        "tests/agent/test_state.py::test_both_tables_are_saved_loaded_and_brought_back_by_nft",
+    ),
 )
