@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from policyd.applier.backend import Nft
+from policyd.applier.listing import list_tables
+from policyd.cluster.attachments import Attachments
+from policyd_compiler.ir import Attachment
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.json_parser import parse_listing
 from tests.cases.form import ingress, pod
 from tests.oracle import Manifest
-from tests.routes import compile_world
+from tests.property.holding import bare
+from tests.routes import compile_attached, compile_world
 
 NAME = "policyd"
 PODS: list[Manifest] = [
@@ -21,13 +22,29 @@ PODS: list[Manifest] = [
 
 def compiled(*policies: Manifest) -> Table:
     """The table as a listing shows it: without notes and comment."""
-    table = compile_world([*PODS, *policies], "n1").table
-    return replace(table, comment="", notes=(), chains=tuple(replace(c, notes=()) for c in table.chains))
+    return bare(compile_world([*PODS, *policies], "n1").table)
 
 
 OLD = compiled(ingress("x", "a", {"ports": [{"port": 80}]}))
 
 
+def on_bridge(*policies: Manifest) -> Table:
+    """The same pods on a bridge, as a listing shows their tables."""
+    known = Attachments(
+        {
+            "x/a": Attachment("vetha", "cni0", 0x02 << 40 | 1),
+            "x/b": Attachment("vethb", "cni0", 0x02 << 40 | 2),
+        },
+        ("cni0",),
+        ("vetha", "vethb"),
+        ("eth1",),
+    )
+    return bare(compile_attached([*PODS, *policies], "n1", known).table)
+
+
+BRIDGED = on_bridge(ingress("x", "a", {"ports": [{"port": 80}]}))
+
+
 async def content(nft: Nft) -> Table | None:
-    listing = await nft.list_table(NAME)
-    return None if listing is None else parse_listing(listing, NAME)
+    """What is held in both families."""
+    return (await list_tables(nft, NAME)).table

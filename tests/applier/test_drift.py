@@ -6,8 +6,9 @@ import pytest
 
 from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft
+from policyd_compiler.nft.ast import Table, TableFamily
 from policyd_compiler.nft.stamp import stamp
-from tests.applier.rulesets import NAME, OLD, content
+from tests.applier.rulesets import BRIDGED, NAME, OLD, content, on_bridge
 
 pytestmark = [
     pytest.mark.kernel,
@@ -41,17 +42,93 @@ CHANGES = {
     ),
 }
 
+SIDE = BRIDGED.bridge or Table("none")
+MACS = next(part.name for part in SIDE.sets if part.name.startswith("macs"))
+PORTS = next(part.name for part in SIDE.sets if part.name.startswith("pod-ports"))
+HEARS = next(part.name for part in SIDE.maps if part.name.startswith("hears4"))
+FROM = next(chain.name for chain in SIDE.chains if chain.name.startswith("from4"))
+FOREIGN_TABLE = (
+    "add table bridge policyd\n"
+    "add chain bridge policyd forward { type filter hook forward priority -10; }\n"
+    "add rule bridge policyd forward drop"
+)
+BESIDE = {
+    "no table": "delete table bridge policyd",
+    "a table of nothing": "delete table bridge policyd\nadd table bridge policyd",
+    "somebody else's": f"delete table bridge policyd\n{FOREIGN_TABLE}",
+    "a dormant table": "add table bridge policyd { flags dormant; }",
+    "no rule": "flush chain bridge policyd prerouting",
+    "a rule in front": "insert rule bridge policyd forward accept",
+    "a rule behind": "add rule bridge policyd forward drop",
+    "a rule that we would not write": "insert rule bridge policyd prerouting counter accept",
+    "a rule of a chain": f"insert rule bridge policyd {FROM} accept",
+    "a policy": "add chain bridge policyd forward { policy drop; }",
+    "a chain": "add chain bridge policyd foreign",
+    "a base chain": "add chain bridge policyd foreign { type filter hook postrouting priority 7; }",
+    "a set": "add set bridge policyd foreign { type ether_addr; }",
+    "an element less": f"delete element bridge policyd {MACS} {{ 02:00:00:00:00:01 }}",
+    "an element more": f'add element bridge policyd {PORTS} {{ "ens3" }}',
+    "another verdict": (
+        f'flush map bridge policyd {HEARS}\nadd element bridge policyd {HEARS} {{ "vetha" : accept }}'
+    ),
+}
+
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_change_is_told_and_mended(nft: Nft, change: str) -> None:
+    await is_repaired(nft, OLD, CHANGES[change], "inet")
+
+
+@pytest.mark.parametrize("change", BESIDE)
+async def test_a_change_beside_is_told_and_repaired(nft: Nft, change: str) -> None:
+    """In family bridge; the table in family inet is not touched but for its generation."""
+    await is_repaired(nft, BRIDGED, BESIDE[change], "bridge")
+
+
+@pytest.mark.parametrize("text", ["add table bridge policyd", FOREIGN_TABLE], ids=["empty", "at a hook"])
+async def test_a_table_beside_that_nobody_wants_is_told_and_removed(nft: Nft, text: str) -> None:
+    """Its name is ours, so whatever is in it judges frames in our name."""
+    await is_repaired(nft, OLD, text, "bridge")
+
+
+async def test_what_is_not_swept_beside_is_no_change(nft: Nft) -> None:
+    """Leftovers of a swap are known, and go with the next sweep."""
     applier = Applier(nft, NAME)
-    await applier.apply(OLD)
-    before = await nft.list_table(NAME)
+    await applier.apply(BRIDGED)
+    await applier.apply(on_bridge())
+    assert applier.holds_leftovers
     assert await applier.verify() == ()
-    await nft.run(CHANGES[change] + "\n")
-    assert await nft.list_table(NAME) != before
+    await applier.sweep()
+    assert await applier.verify() == ()
+    assert await content(nft) == stamp(on_bridge(), applier.generation)
+
+
+async def test_tables_of_others_in_family_bridge_are_let_be(nft: Nft) -> None:
+    """Neither a repair nor a removal touches them."""
+    await nft.run("add table bridge others\nadd chain bridge others c\nadd rule bridge others c drop\n")
+    before = await nft.list_table("others", "bridge")
+    applier = Applier(nft, NAME)
+    await applier.apply(BRIDGED)
+    await nft.run("delete table bridge policyd\n")
     assert await applier.verify() != ()
+    await applier.apply(BRIDGED)
     await applier.apply(OLD)
     await applier.sweep()
     assert await applier.verify() == ()
-    assert await content(nft) == stamp(OLD, applier.generation)
+    await applier.remove()
+    assert await nft.list_table("others", "bridge") == before
+    assert (await nft.list_table(NAME, "bridge"), await nft.list_table(NAME)) == (None, None)
+
+
+async def is_repaired(nft: Nft, table: Table, change: str, family: TableFamily) -> None:
+    applier = Applier(nft, NAME)
+    await applier.apply(table)
+    before = await nft.list_table(NAME, family)
+    assert await applier.verify() == ()
+    await nft.run(change + "\n")
+    assert await nft.list_table(NAME, family) != before
+    assert await applier.verify() != ()
+    await applier.apply(table)
+    await applier.sweep()
+    assert await applier.verify() == ()
+    assert await content(nft) == stamp(table, applier.generation)

@@ -6,10 +6,13 @@ from tests.faults.fault import Fault
 from tests.faults.interfaces import BRIDGE, COMPILER, DISPATCH, GUARD, GUARDS, SENDS
 
 LINK = f"{COMPILER}/lower/link.py"
+PLAN = f"{COMPILER}/plan.py"
 ATTACH = "policyd/node/attach.py"
 WATCH = "policyd/agent/attachment_watch.py"
 
 ON_LINK = "tests/unit/compiler/test_link.py"
+PLANNED = "tests/property/test_plan.py"
+DRIFT = "tests/applier/test_drift.py"
 ATTACHED = "tests/node/test_attach.py"
 WATCHED = "tests/agent/test_attachment_watch.py"
 
@@ -151,4 +154,71 @@ ATTACHING = (
     ),
 )
 
-LINK_FAULTS = (*TUNNELS, *LINKS, *ATTACHING)
+PLANS = (
+    Fault(
+        "a table beside is at work before the one that it belongs to",
+        "DESIGN: one swap",
+        PLAN,
+        "            return [_ADDED, *stage], commit, [], []\n",
+        "            return [_ADDED, *stage, *commit], [], [], []\n",
+        f"{PLANNED}::test_both_families_change_in_one_transaction",
+    ),
+    Fault(
+        "a table beside goes before the one that does without it",
+        "DESIGN: one swap",
+        PLAN,
+        "            return [], [_REMOVED], [], []\n",
+        "            return [_REMOVED], [], [], []\n",
+        f"{PLANNED}::test_both_families_change_in_one_transaction",
+    ),
+    Fault(
+        "somebody else's table beside is filled up",
+        "DESIGN: drift",
+        PLAN,
+        "            return [], [_REMOVED, _ADDED, *stage, *commit], [], []\n",
+        "            return [], [_ADDED, *stage, *commit], [], []\n",
+        f"{PLANNED}::test_plans_arrive_from_what_others_left",
+    ),
+    Fault(
+        "a replacement leaves a table beside that nobody wants",
+        "DESIGN: drift",
+        PLAN,
+        "if actual is not None and actual.bridge and desired.bridge is None else ()",
+        "if actual is None and desired.bridge is None else ()",
+        "tests/applier/test_beside.py::test_a_replacement_takes_away_what_nobody_wants[fake]",
+    ),
+    Fault(
+        "changes of a table beside are not seen",
+        "DESIGN: drift",
+        PLAN,
+        "for text in differences(held_beside, wanted_beside))",
+        "for text in differences(wanted_beside, wanted_beside))",
+        f"{DRIFT}::test_a_change_beside_is_told_and_repaired[an element less-program]",
+    ),
+    Fault(
+        "a table beside that is gone is not missed",
+        "DESIGN: drift",
+        PLAN,
+        '            found.append(f"table bridge {name} is gone")\n',
+        "            pass\n",
+        f"{DRIFT}::test_a_change_beside_is_told_and_repaired[no table-program]",
+    ),
+    Fault(
+        "leftovers beside are taken for somebody's change",
+        "DESIGN: drift",
+        PLAN,
+        "        beside = committed(actual.bridge, beside)\n",
+        "        pass\n",
+        f"{DRIFT}::test_what_is_not_swept_beside_is_no_change[program]",
+    ),
+    Fault(
+        "the generation takes the place of what a rule says of itself",
+        "DESIGN: one swap",
+        f"{COMPILER}/nft/stamp.py",
+        "(_with_comment(table, _note(comment)), int(found[1]))",
+        '(_with_comment(table, ""), int(found[1]))',
+        f"{PLANNED}::test_a_generation_is_read_back",
+    ),
+)
+
+LINK_FAULTS = (*TUNNELS, *LINKS, *ATTACHING, *PLANS)

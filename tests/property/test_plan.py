@@ -1,33 +1,28 @@
-"""Plans arrive, change meaning in one transaction only, and never touch what a packet may be walking on."""
+"""Plans arrive, change meaning in one transaction only, and never touch what a packet may be walking on.
+
+In both families: pods on bridges come and go, and with them the table beside.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policyd.applier.fake import FakeNft
-from policyd_compiler.driver import compile_snapshot
-from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.ast import Chain, Table
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.nft.stamp import stamp, unstamp
-from policyd_compiler.options import Options
-from policyd_compiler.plan import committed, plan
-from tests.property.holding import held_is
-from tests.strategies.snapshots import snapshots
+from policyd_compiler.plan import committed, differences, plan
+from tests.property.holding import held, held_is
+from tests.strategies.tables import TABLES, damaged
 
-options = st.builds(
-    Options,
-    pod_interfaces=st.sampled_from([(), ("veth*",), ("cali*", "eth1")]),
-    node_egress=st.sampled_from(["enforce", "exempt"]),
-    hairpin=st.sampled_from(["allow", "evaluate"]),
-    deny=st.sampled_from(["drop", "reject"]),
-)
-tables = st.builds(lambda s, o: compile_snapshot(s, o).table, snapshots(), options)
+BASE = {"inet": {"forward", "input", "output"}, "bridge": {"prerouting", "forward"}}
 
 
-@given(st.lists(tables, min_size=1, max_size=4))
+@given(st.lists(TABLES, min_size=1, max_size=4))
 def test_plans_arrive(states: list[Table]) -> None:
     """From any table to any other: after the steps the kernel holds what was wanted, and nothing else."""
     nft = FakeNft()
@@ -47,43 +42,94 @@ def test_plans_arrive(states: list[Table]) -> None:
         actual = desired
 
 
-def names(table: Table) -> set[str]:
-    """What the table's sets, maps and chains are called."""
-    return {s.name for s in table.sets} | {m.name for m in table.maps} | {c.name for c in table.chains}
+@given(TABLES, TABLES, st.data())
+def test_plans_arrive_from_what_others_left(old: Table, new: Table, data: st.DataObject) -> None:
+    """A table beside that is gone, somebody else's, or half of what it was; all that differs is said."""
+    found = data.draw(damaged(old))
+    nft = FakeNft()
+    asyncio.run(nft.run(print_replace(found)))
+    assert differences(found, old) == () or found.bridge != old.bridge
+    assert (differences(found, old) == ()) == (found == old)
+    for step in plan(found, new).steps:
+        asyncio.run(nft.run(step.script))
+    assert held_is(nft, new)
 
 
-@given(tables, tables)
+def names(table: Table | None, family: str = "inet") -> set[tuple[str, str]]:
+    """What the sets, maps and chains of both tables are called, with their families."""
+    if table is None:
+        return set()
+    own = {*(p.name for p in table.sets), *(p.name for p in table.maps), *(c.name for c in table.chains)}
+    return {(family, name) for name in own} | names(table.bridge, "bridge")
+
+
+def named(script: str) -> set[tuple[str, str]]:
+    """What a script names, with its family; a whole table has no name of its own."""
+    lines = [line.split() for line in script.splitlines() if line[:1] not in ("\t", "}")]
+    return {(line[2], line[4] if len(line) > 4 else "") for line in lines}
+
+
+@given(TABLES, TABLES)
 def test_only_the_commit_touches_what_is_in_use(old: Table, new: Table) -> None:
     """Staging adds under new names, the commit gives base chains other rules, sweeping removes the rest."""
-    base = {"forward", "input", "output"}
     used = names(old)
+    comes, goes = old.bridge is None, new.bridge is None
     for step in plan(old, stamp(new, 2)).steps:
         assert step.kind != "replace", "two tables of ours never need a replacement"
-        named = {line.split()[4] for line in step.script.splitlines() if line[:1] not in ("\t", "}")}
+        found = named(step.script)
         match step.kind:
             case "stage":
-                assert not named & used
+                assert not found & used
+                assert (("bridge", "") in found) == (comes and not goes)
             case "commit":
-                assert named == {"forward"} | (named & base)
+                assert ("inet", "forward") in found
+                assert found <= {
+                    *(("inet", name) for name in BASE["inet"]),
+                    *(("bridge", name) for name in ("", *BASE["bridge"])),
+                }
+                assert (("bridge", "") in found) == (goes and not comes)
             case "sweep":
-                assert not named & names(new)
+                assert not found & names(new)
+                assert ("bridge", "") not in found
+
+
+def base_chains(table: Table | None) -> list[tuple[str, Chain]]:
+    """What packets meet first, in both families."""
+    if table is None:
+        return []
+    found = [(table.family, replace(chain, notes=())) for chain in table.chains if chain.hook is not None]
+    return [*found, *base_chains(table.bridge)]
+
+
+@given(TABLES, TABLES)
+def test_both_families_change_in_one_transaction(old: Table, new: Table) -> None:
+    """A table beside comes, changes or goes in the commit: before it all is as it was, behind it as it is."""
+    desired = stamp(new, 2)
+    nft = FakeNft()
+    asyncio.run(nft.run(print_replace(old)))
+    kinds = [step.kind for step in plan(old, desired).steps]
+    assert kinds.count("commit") == 1
+    for step in plan(old, desired).steps:
+        asyncio.run(nft.run(step.script))
+        met = base_chains(old if step.kind == "stage" else desired)
+        assert base_chains(held(nft)) == met
 
 
 @settings(max_examples=50)
-@given(tables)
+@given(TABLES)
 def test_the_same_table_needs_no_step(table: Table) -> None:
     assert plan(table, table).steps == ()
 
 
 @settings(max_examples=50)
-@given(tables, st.integers(1, 10**12))
+@given(TABLES, st.integers(1, 10**12))
 def test_a_generation_is_read_back(table: Table, generation: int) -> None:
     assert unstamp(stamp(table, generation)) == (table, generation)
     assert unstamp(table) == (table, 0)
 
 
 @settings(max_examples=50)
-@given(tables)
+@given(TABLES)
 def test_the_first_apply_is_what_compile_prints(table: Table) -> None:
     (step,) = plan(None, stamp(table, 1)).steps
     assert step.script == print_replace(stamp(table, 1))

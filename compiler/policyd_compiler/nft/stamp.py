@@ -12,19 +12,29 @@ from dataclasses import replace
 from policyd_compiler.nft.ast import ChainName, Table
 
 _PLACE = ChainName("forward")
-_STAMP = re.compile(r"generation ([0-9]{1,18})")
+_STAMP = re.compile(r"generation ([0-9]{1,18})(?:: (.*))?")
 
 
 def stamp(table: Table, generation: int) -> Table:
-    """The table with its generation written into it, over any other."""
-    return _with_comment(table, f"generation {generation}")
+    """The table with its generation written into it, over any other, before what the rule says of itself."""
+    note = _note(_comment(table))
+    return _with_comment(table, f"generation {generation}: {note}" if note else f"generation {generation}")
 
 
 def unstamp(table: Table) -> tuple[Table, int]:
     """The table without its generation, and the generation; 0 when it has none."""
-    first = next((chain.rules[0] for chain in table.chains if chain.name == _PLACE and chain.rules), None)
-    found = _STAMP.fullmatch(first.comment) if first is not None else None
-    return (table, 0) if found is None else (_with_comment(table, ""), int(found[1]))
+    comment = _comment(table)
+    found = _STAMP.fullmatch(comment)
+    return (table, 0) if found is None else (_with_comment(table, _note(comment)), int(found[1]))
+
+
+def _note(comment: str) -> str:
+    found = _STAMP.fullmatch(comment)
+    return comment if found is None else found[2] or ""
+
+
+def _comment(table: Table) -> str:
+    return next((c.rules[0].comment for c in table.chains if c.name == _PLACE and c.rules), "")
 
 
 def _with_comment(table: Table, comment: str) -> Table:
