@@ -28,6 +28,7 @@ STEP_MILLISECONDS = 5
 #: What every runtime calls the interface whose addresses are the pod's; net1 and others are of further
 #: networks, which policies do not know (NP-113).
 POD_INTERFACE = "eth0"
+_MAC_BYTES = 6
 #: A result has some KB; what is longer is none.
 MAX_BYTES = 1 << 20
 
@@ -147,4 +148,6 @@ def _read_interfaces(value: object, device: str) -> tuple[tuple[str, ...], int |
         for item in items
         if item.get("sandbox") and item.get("name") == device and isinstance(item.get("mac"), str)
     ]
-    return outside, int.from_bytes(bytes.fromhex(macs[0].replace(":", ""))) if macs and macs[0] else None
+    said = bytes.fromhex(macs[0].replace(":", "")) if macs else b""
+    # InfiniBand has longer ones, which no bridge learns.
+    return outside, int.from_bytes(said) if len(said) == _MAC_BYTES else None

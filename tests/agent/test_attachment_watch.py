@@ -42,6 +42,16 @@ def test_a_result_names_the_nodes_interfaces_and_the_pods_hardware_address() -> 
     assert (hint.interfaces, hint.mac) == (("cni0", "veth1234"), 0x02_00_00_00_00_03)
 
 
+@pytest.mark.parametrize(
+    "mac", ["", "02:00:00:00:00", "80:00:02:08:fe:80:00:00:00:00:00:00:f4:52:14:03:00:7b:cb:a1"]
+)
+def test_a_hardware_address_that_no_bridge_learns_is_none(mac: str) -> None:
+    """InfiniBand's has twenty bytes."""
+    hint = read_hint(with_interfaces([{**BRIDGE_PLUGIN[2], "mac": mac}]))
+    assert hint is not None
+    assert hint.mac is None
+
+
 @pytest.mark.parametrize("odd", [None, 7, {}, [None], [{"name": 7}], [{"sandbox": "x", "name": "eth0"}]])
 def test_a_result_without_usable_interfaces_is_still_a_hint(odd: object) -> None:
     hint = read_hint(with_interfaces(odd))

@@ -28,11 +28,12 @@ from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.options import Options
 from policyd_compiler.plan import differences, plan
 from tests.applier.expressions import every_rule, table
+from tests.cases.form import ingress, pods
 from tests.fuzz.mutations import JSON, WORDS
-from tests.fuzz.readers import OBJECTS
+from tests.fuzz.readers import ATTACHMENTS, OBJECTS
 from tests.fuzz.target import Target
 from tests.oracle import Manifest
-from tests.routes import compile_world
+from tests.routes import compile_attached, compile_world
 
 REFUSED = b"""\
 /dev/stdin:2:24-27: Error: Could not process rule: No such file or directory
@@ -99,6 +100,37 @@ def listing_reader(_directory: Path) -> Target:
         return (*differences(actual, wanted), "as wanted")[0]
 
     return Target("listing", read, tuple(map(listing, (*tables(), everything("inet")))), JSON)
+
+
+def beside() -> Table:
+    """A ruleset whose pods are on a bridge, with the table in family bridge."""
+    closed = [*OBJECTS, ingress("x", "a", {"from": [pods(app="web")], "ports": [{"port": 53}]}, name="r")]
+    built = compile_attached(closed, "n1", ATTACHMENTS, Options(pod_interfaces=("cni0", "veth*")))
+    return stamp(built.table, 7)
+
+
+def bridge_listing_reader(_directory: Path) -> Target:
+    """A listing of the table beside; whatever it holds, there is a way from there to what is wanted."""
+    wanted = beside()
+    assert wanted.bridge is not None
+
+    def read(text: bytes) -> str:
+        try:
+            actual = parse_listing(text.decode(), wanted.name, "bridge")
+        except UnicodeDecodeError:
+            return "no text"
+        except ForeignContent as error:
+            return error.things[0]
+        except ValueError as error:
+            return str(error)
+        held = replace(wanted, bridge=actual)
+        for step in plan(held, wanted).steps:
+            assert step.script
+        return (*differences(held, wanted), "as wanted")[0]
+
+    bare = tuple(replace(chain, rules=()) for chain in wanted.bridge.chains)
+    good = (wanted.bridge, replace(wanted.bridge, chains=bare), everything("bridge"))
+    return Target("listing-bridge", read, tuple(map(listing, good)), JSON)
 
 
 def error_reader(_directory: Path) -> Target:

@@ -10,13 +10,21 @@ from pathlib import Path
 import yaml
 
 from policyd.agent.cni_cache import _read
-from policyd.cluster.attachments import attachments_json, decode_attachments, load_attachments
+from policyd.cluster.attachments import (
+    Attachments,
+    attachments_json,
+    decode_attachments,
+    load_attachments,
+)
 from policyd.cluster.state import ClusterState
 from policyd.config import load_settings
 from policyd.errors import BadInput
 from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.reading import Options
 from policyd.pipeline import build
+from policyd_compiler.ir import Attachment
+from policyd_compiler.nft.parser import parse_replace
+from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options as CompilerOptions
 from tests.cases.form import block, egress, ingress, namespace, namespaces, pod, pods, policy, requirement
 from tests.fuzz.mutations import JSON, WORDS, YAML
@@ -63,7 +71,7 @@ recursive: false
 listen: 127.0.0.1:9471
 table: policyd
 """
-RESULT = {
+RESULT: Manifest = {
     "kind": "cniCacheV1",
     "containerId": "c0",
     "ifName": "eth0",
@@ -78,6 +86,21 @@ RESULT = {
         ],
     },
 }
+
+
+ATTACHMENTS = Attachments(
+    {"x/a": Attachment("vetha", "cni0", 0x02 << 40 | 1), "x/b": Attachment("cali1")},
+    ("cni0",),
+    ("vetha", "vethx"),
+    ("eth1",),
+    (8472,),
+)
+#: As the plugin `bridge` writes it.
+ON_A_BRIDGE = [
+    {"name": "cni0", "mac": "02:00:00:00:00:01"},
+    {"name": "vetha", "mac": "02:00:00:00:00:02"},
+    {"name": "eth0", "mac": "02:00:00:00:00:03", "sandbox": "/var/run/netns/c0"},
+]
 
 
 def read_manifest(text: bytes) -> str:
@@ -124,9 +147,15 @@ def cni_reader(directory: Path) -> Target:
     def read(text: bytes) -> str:
         path.write_bytes(text)
         hint = _read(path)
-        return "none" if hint is None else f"{(hint.v4 is not None) + (hint.v6 is not None)} addresses"
+        if hint is None:
+            return "none"
+        assert hint.mac is None or 0 <= hint.mac < 1 << 48
+        own = "its own" if hint.mac is not None else "no"
+        count = (hint.v4 is not None) + (hint.v6 is not None)
+        return f"{count} addresses, {len(hint.interfaces)} interfaces, {own} hardware address"
 
-    return Target("cni", read, (json.dumps(RESULT).encode(),), JSON)
+    good = (RESULT, {**RESULT, "result": {**RESULT["result"], "interfaces": ON_A_BRIDGE}})
+    return Target("cni", read, tuple(json.dumps(one).encode() for one in good), JSON)
 
 
 def attachments_reader(_directory: Path) -> Target:
@@ -148,6 +177,7 @@ def attachments_reader(_directory: Path) -> Target:
             return mistake.text
         assert decode_attachments(attachments_json(found), "f") == found
         table = build(replace(state, attachments=found), "n1", CompilerOptions()).table
+        assert parse_replace(print_replace(table)) == table
         return f"{len(found.pods)} pods, {len(table.bridge.sets) if table.bridge else 0} sets"
 
     return Target("attachments", read, (json.dumps(good).encode(),), JSON)

@@ -18,6 +18,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "watch": watch_reader.watch_reader,
     "state": nft_readers.state_reader,
     "listing": nft_readers.listing_reader,
+    "listing-bridge": nft_readers.bridge_listing_reader,
     "script": nft_readers.script_reader,
     "errors": nft_readers.error_reader,
 }

@@ -41,6 +41,7 @@ TAKEN = {
     "manifest-text": "1 objects",
     "settings": "drop",
     "cni": "2 addresses",
+    "listing-bridge": "as wanted",
     "attachments": "1 pods, ",
     "watch": "5 objects, Status(kind='Pod', synced=True",
     "state": "a ruleset",
