@@ -66,6 +66,10 @@ FLAGS: list[tuple[list[str], Options]] = [
     (["--deny", "reject"], Options(deny="reject")),
     (["--policy-budget", "1"], Options(policy_budget=1)),
     (["--namespace-budget", "1"], Options(namespace_budget=1)),
+    (
+        ["--pod-tunnels", "allow", "--pod-interfaces", "cni0"],
+        Options(pod_tunnels="allow", pod_interfaces=("cni0",)),
+    ),
 ]
 
 
