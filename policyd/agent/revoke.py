@@ -9,19 +9,40 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from policyd.applier.conntrack import Flow
+from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.keys import FROM
 from policyd_compiler.nft.packet import HookName
 from policyd_compiler.sim import Packet, Simulator
 
 
 def denied(
-    flows: Iterable[Flow], simulator: Simulator, own_addresses: Mapping[int, frozenset[int]]
+    flows: Iterable[Flow], table: Table, own_addresses: Mapping[int, frozenset[int]]
 ) -> tuple[Flow, ...]:
-    """The connections whose first packet would be dropped if it came now.
+    """The connections whose first packet would be dropped if it came now, from where its sender is.
 
     `own_addresses` are the node's: from those it is the node itself that reaches its pods, and to those it is
-    the hook `input` that judges.
+    the hook `input` that judges. Connection tracking does not know by which interface a packet came: a pod's
+    came by the interface that the ruleset binds it to, as all others were dropped (NP-162).
     """
-    return tuple(flow for flow in flows if _is_denied(flow, simulator, own_addresses[flow.family]))
+    simulator, interfaces = Simulator(table), _interfaces(table)
+    return tuple(
+        flow
+        for flow in flows
+        if _is_denied(
+            flow, interfaces.get((flow.family, flow.source), ""), simulator, own_addresses[flow.family]
+        )
+    )
+
+
+def _interfaces(table: Table) -> dict[tuple[int, int], str]:
+    """The interface of each address that the ruleset binds to one, by family and address."""
+    found: dict[tuple[int, int], str] = {}
+    for family, key in FROM.items():
+        for part in (part for part in table.sets if part.key is key):
+            for element in part.elements:
+                name, address = element if isinstance(element, tuple) else ("", 0)
+                found[family, int(address)] = str(name)
+    return found
 
 
 def mirrored(flows: Iterable[Flow], forgotten: Iterable[Flow]) -> tuple[Flow, ...]:
@@ -40,7 +61,7 @@ def mirrored(flows: Iterable[Flow], forgotten: Iterable[Flow]) -> tuple[Flow, ..
     )
 
 
-def _is_denied(flow: Flow, simulator: Simulator, own: frozenset[int]) -> bool:
+def _is_denied(flow: Flow, interface: str, simulator: Simulator, own: frozenset[int]) -> bool:
     local = flow.source in own
     hook: HookName = "output" if local else "input" if flow.destination in own else "forward"
     packet = Packet(
@@ -50,6 +71,7 @@ def _is_denied(flow: Flow, simulator: Simulator, own: frozenset[int]) -> bool:
         protocol=flow.protocol,
         dport=flow.port,
         hook=hook,
+        iifname=interface,
         dnat=flow.dnat,
         fib_local=local,
         icmp_type=flow.icmp_type,

@@ -17,7 +17,6 @@ from policyd.errors import EnvironmentRefused
 from policyd.obs.metrics import Metrics
 from policyd_compiler.changes import changed_addresses
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.sim import Simulator
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +124,7 @@ def _forget_denied(
     flows = conntrack.list(addresses)
     if not flows:
         return ()
-    gone = denied(flows, Simulator(table), own_addresses())
+    gone = denied(flows, table, own_addresses())
     return tuple(flow for flow in gone if conntrack.forget(flow))
 
 
@@ -134,7 +133,7 @@ def _forget_mirrored(
 ) -> tuple[tuple[_Watched, ...], tuple[Flow, ...]]:
     """What is to be watched on, and what had come back and was forgotten."""
     if any(each.table is not table for each in watched):  # it may allow again what an earlier one denied
-        still = frozenset(denied((each.flow for each in watched), Simulator(table), own_addresses()))
+        still = frozenset(denied((each.flow for each in watched), table, own_addresses()))
         watched = tuple(replace(each, table=table) for each in watched if each.flow in still)
     if not watched:
         return (), ()
