@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +20,16 @@ from policyd.cluster.events import KINDS, Delete, Synced, Upsert
 from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import Pod
 from policyd.lab.lab import Lab
+from policyd.lab.namespace import Namespace
 from policyd.lab.plan import Bridged, NodePlan, PodPlan
 from policyd.node.bridge_guard import BridgeGuard
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
+from tests.agent.agents import nft, running
 from tests.agent.results import RESULT
+from tests.cli.node import manifests, node
+
+__all__ = ["manifests", "node"]
 from tests.support.waiting import DEADLINE
 
 BRIDGE_PLUGIN = [
@@ -119,6 +126,17 @@ async def test_what_cannot_be_read_keeps_no_ruleset_waiting(monkeypatch: pytest.
 
 def said(watch: AttachmentWatch) -> list[tuple[str, bool]]:
     return [(condition.name, condition.untrue) for condition in watch.conditions()]
+
+
+@pytest.mark.kernel
+def test_an_agent_that_starts_again_takes_no_binding_away(node: Namespace, manifests: Path) -> None:
+    """NP-162: its first ruleset is the one in force, so nothing is written at all."""
+    for _ in range(2):
+        with running(node, manifests) as agent:
+            [line] = agent.says("ruleset in force")
+            held = nft(node, "list", "ruleset")
+            assert agent.kill() == -signal.SIGKILL
+        assert (line["generation"], '"veth1" . 10.0.0.1' in held) == (1, True)
 
 
 def test_changes_of_this_nodes_pods_ask_for_another_look() -> None:
