@@ -85,6 +85,15 @@ class Oracle:
             if str(pod) in wanted
         )
 
+    def binds(self, interface: Iterable[str], source: str, node: str) -> bool:
+        """Say whether a source may come out of the interface that has these addresses (NP-162)."""
+        bound = {
+            address
+            for address in map(_address, interface)
+            if any(pod.node == node for pod in self._world.claimants(address))
+        }
+        return not bound or _address(source) in bound
+
     def explain(self, connection: Connection, node: str | None = None) -> str:
         """Give the verdict and its reason in one line."""
         judgement = self._judge(connection, node)

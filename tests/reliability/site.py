@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
+from policyd.cli.apply import with_attachments
 from policyd.cluster.state import ClusterState
 from policyd.lab.lab import SPEAKER, Lab
 from policyd.lab.namespace import Namespace
@@ -73,9 +74,10 @@ class Site:
         self.caught_up.append(time.monotonic() - began)
 
     async def settled(self, state: ClusterState) -> None:
-        """Wait until the kernel holds the ruleset of a state."""
+        """Wait until the kernel holds the ruleset of a state, with the links of the node as they are."""
         self.churn.emulator.faults.clear()
-        wanted = compiled(state)
+        with self.node.entered():
+            wanted = compiled(with_attachments(state, NODE))
         end = time.monotonic() + DEADLINE
         while (found := await asyncio.to_thread(self._lacks, wanted)) is not None:
             assert self.agent.runs, f"the agent ended:\n{self.agent.told()[-4000:]}"
@@ -90,7 +92,7 @@ class Site:
     async def judge(self, objects: list[Manifest] | None = None) -> None:
         """Send every packet of the pool: it must do what the oracle says of these objects, or of all."""
         oracle = Oracle(self.churn.objects() if objects is None else objects, live=True)
-        expected = [oracle.node_verdict(connection, NODE) for connection in self._probes]
+        expected = [self._passes(oracle, connection) for connection in self._probes]
         arrived = await asyncio.to_thread(self._fly, expected)
         self.judged += len(arrived)
         wrong = [
@@ -99,6 +101,13 @@ class Site:
             if came != right
         ]
         assert wrong == []
+
+    def _passes(self, oracle: Oracle, connection: Connection) -> bool:
+        """What the policies say of a packet, and the binding of the interface that it comes out of."""
+        home = self.lab.home(connection.src)
+        interface = [a for pod in self.lab.pods.values() if pod.namespace is home for a in pod.plan.addresses]
+        allowed = oracle.node_verdict(connection, NODE)
+        return allowed and oracle.binds(interface, connection.src, NODE)
 
     def tamper(self, script: str) -> None:
         """Let somebody else run a script."""
