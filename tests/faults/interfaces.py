@@ -180,6 +180,14 @@ GROUPS = (
         f"{HEARD}::test_what_reaches_an_isolated_port_is_judged_as_the_senders[what is flooded of IPv6]",
     ),
     Fault(
+        "what a pod sends to groups is judged at another hook than who hears it",
+        "NP-108",
+        BRIDGE,
+        "        if speaking is not None:\n",
+        "        if speaking is not None and family == 5:\n",
+        f"{HEARD}::test_what_an_isolated_pod_sends_to_groups_is_judged_where_its_receivers_are",
+    ),
+    Fault(
         "behind unknown ports an isolated pod hears everything",
         "NP-161",
         BRIDGE,

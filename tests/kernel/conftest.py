@@ -47,4 +47,5 @@ def scene(request: pytest.FixtureRequest, nothing_left: None) -> Iterator[Scene]
 def road(request: pytest.FixtureRequest, nothing_left: None) -> Iterator[Road]:
     wiring = Routed() if request.param == "routed" else Bridged(("10.244.1.1", "fd00:10:244:1::1"))
     with Lab([NodePlan("n1", NODE, (PodPlan("x/a", A), PodPlan("x/b", B)), wiring)]) as lab:
-        yield Road(lab.nodes["n1"], lab.pods["x/a"].namespace, lab.pods["x/b"].namespace)
+        a, b = lab.pods["x/a"], lab.pods["x/b"]
+        yield Road(lab.nodes["n1"], a.namespace, b.namespace, request.param, (a.device, b.device))

@@ -190,18 +190,18 @@ class Scene:
             forget_connections(node)
 
 
-def watch(place: Namespace, hook: str, match: str) -> Callable[[], int]:
+def watch(place: Namespace, hook: str, match: str, family: str = "inet") -> Callable[[], int]:
     """Count the packets that match at a hook, in a table of its own; gives the way to read the count."""
     name = f"watch-{hook}-{next(_WATCHES)}"
     nft(
         place,
-        f"add table inet {name}\n"
-        f"add chain inet {name} c {{ type filter hook {hook} priority 300; }}\n"
-        f"add rule inet {name} c {match} counter\n",
+        f"add table {family} {name}\n"
+        f"add chain {family} {name} c {{ type filter hook {hook} priority 300; }}\n"
+        f"add rule {family} {name} c {match} counter\n",
     )
 
     def read() -> int:
-        listing = json.loads(place.run(["nft", "-j", "list", "chain", "inet", name, "c"]).stdout)
+        listing = json.loads(place.run(["nft", "-j", "list", "chain", family, name, "c"]).stdout)
         [rule] = [item["rule"] for item in listing["nftables"] if "rule" in item]
         return sum(part["counter"]["packets"] for part in rule["expr"] if "counter" in part)
 

@@ -93,7 +93,7 @@ def scenes(draw: st.DrawFn) -> Scene:
 
 @given(data=st.data())
 def test_who_hears_a_group_is_who_lets_its_sender_in(data: st.DataObject) -> None:
-    """NP-161: judged for each receiving pod as a packet of the pod behind the sending port."""
+    """NP-161: judged for each receiving pod as a packet of the pod behind the sending port, and as sent."""
     scene = data.draw(scenes())
     ports = scene.bridged
     if len(ports) < 2:
@@ -114,7 +114,8 @@ def test_who_hears_a_group_is_who_lets_its_sender_in(data: st.DataObject) -> Non
         asked = Connection(_text(family, source), _text(family, group), protocol, port)
         receivers = {key for e in scene.at(receiving) for key in (e.claimants or (e.key,))}
         trace = bridge.at("forward", frame, sending, receiving)
-        assert (trace.verdict == "accept") == oracle.admits(receivers, asked), "\n".join(
+        expected = oracle.node_verdict(asked, NODE) and oracle.admits(receivers, asked)
+        assert (trace.verdict == "accept") == expected, "\n".join(
             (f"{asked} from {sending} to {receiving} ({receivers})", *trace.steps)
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from policyd_compiler.ir import Attachment, Endpoint, Snapshot, restricts
-from policyd_compiler.lower.hearers import Judged, coming_back, common, hearing_map, speaking_map
+from policyd_compiler.lower.hearers import Judged, coming_back, common, group_map, hearing_map, speaking_map
 from policyd_compiler.lower.link import LINK_LOCAL6, MULTICAST6, NOWHERE4, NOWHERE6, ROUTERS, link_rules
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.roots import FAMILIES
@@ -34,6 +34,7 @@ from policyd_compiler.nft.expressions import (
     InSet,
     Match,
     Prefix,
+    Word,
     address_field,
     interface_field,
     numbers,
@@ -245,6 +246,14 @@ _UNBOUND: dict[Family, Match] = {
     6: Match(Field.IP6_SADDR, Prefix(*LINK_LOCAL6)),
 }
 _TO_ALL: dict[Family, Interval] = {4: (0xFFFF_FFFF, 0xFFFF_FFFF), 6: (LINK_LOCAL6[0], (1 << 128) - 1)}
+#: What goes to a group, or to all: of IPv4 a subnet's address for all is known by the frame alone.
+_GROUPS: dict[Family, tuple[tuple[Match, ...], ...]] = {
+    4: (
+        (Match(Field.IP_DADDR, Prefix(0xE000_0000, 3)),),
+        (Match(Field.META_PKTTYPE, Word("broadcast")),),
+    ),
+    6: ((Match(Field.IP6_DADDR, Prefix(*MULTICAST6)),),),
+}
 _ANYWHERE: Interval = (0, (1 << 128) - 1)
 #: From a link-local address to one of a wider scope: no honest pod's, and no pod's in family inet.
 _OFF_LINK = (
@@ -289,6 +298,10 @@ class _Leaving:
         yield Rule(Accept(), (Match(interface_field(family, "daddr"), InSet(self.bound[family])),))
         yield from (_IGMP,) if family == 4 else link_rules(())
         yield from self._said(family, _TO_ALL[family], (_UNBOUND[family],))
+        speaking = group_map(self._pods(), family, self.judged, self.objects)
+        if speaking is not None:
+            for matches in _GROUPS[family]:
+                yield Rule(Vmap(address_field(family, "saddr"), speaking), matches)
         if any(restricts(endpoint.ingress) for endpoint in self.ports.hidden):
             yield self._to_unknown(family)
         if (name := hearing_map(self.ports.bound, family, self.judged, self.objects)) is not None:

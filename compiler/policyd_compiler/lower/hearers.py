@@ -10,13 +10,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from policyd_compiler.ir import Action, Attachment, Direction, Endpoint, Isolation
 from policyd_compiler.lower.classes import Classes, HostIndex, classify
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.objects import Objects
-from policyd_compiler.nft.ast import ChainName, Goto, Jump, Return, Rule, Verdict
-from policyd_compiler.nft.expressions import Field, InSet, Match
+from policyd_compiler.nft.ast import ChainName, Goto, Jump, Return, Rule, Verdict, Vmap
+from policyd_compiler.nft.expressions import Field, InSet, Match, address_field
 from policyd_compiler.nft.keys import Family, Interval, KeyType, SetName
 from policyd_compiler.ports import EVERYTHING, NOTHING, PortSet
 
@@ -114,6 +115,38 @@ def speaking_map(
         if not isinstance(verdict := coming_back(ports, objects), Return):
             elements[port] = verdict
     return _map(f"says{family}", elements, objects)
+
+
+def group_map(
+    endpoints: Iterable[Endpoint], family: Family, judged: Judged, objects: Objects
+) -> SetName | None:
+    """Add the map from an isolated pod's address to what it may send to groups; None if nobody is isolated.
+
+    Family inet judges that, too, but at another hook: a packet between them could find one ruleset here, by
+    which its sender is denied, and another one there, by which its receivers are (DESIGN).
+    """
+    elements: dict[int, Verdict] = {}
+    for endpoint in endpoints:
+        address, isolation = endpoint.host.address(family), endpoint.egress
+        if address is not None and isolation is not None and not isolation.allows_everything:
+            elements[address] = Jump(_group_chain(isolation, family, judged, objects))
+    if not elements:
+        return None
+    return objects.add_host_map(f"speaks{family}", family, tuple(sorted(elements.items(), key=itemgetter(0))))
+
+
+def _group_chain(isolation: Isolation, family: Family, judged: Judged, objects: Objects) -> ChainName:
+    """What an isolation allows to addresses that are no pods'; comes back with that."""
+    decider, classes = judged.of(isolation, family)
+    rules = [Rule(objects.verdict(decider.masks.ports(classes.default)))]
+    if classes.ranges:
+        verdicts = tuple(
+            (interval, objects.verdict(decider.masks.ports(mask))) for interval, mask in classes.ranges
+        )
+        name = objects.add_range_map(f"groups{family}", family, verdicts)
+        rules.insert(0, Rule(Vmap(address_field(family, "daddr"), name)))
+    note = "what a pod sends to groups"
+    return objects.add_chain(f"speaks{family}", "", tuple(rules), (note,))
 
 
 def _by_port(bound: Bound, direction: Direction) -> dict[str, list[Isolation]]:

@@ -8,7 +8,7 @@ import pytest
 
 from policyd_compiler.driver import compile_snapshot
 from policyd_compiler.ir import ANYTHING, Action, Isolation, Network, Origin, Peers, Rule, Stage, Tier
-from policyd_compiler.nft.packet import Packet
+from policyd_compiler.nft.packet import Packet, PacketType
 from policyd_compiler.options import Options
 from policyd_compiler.ports import EVERYTHING, PortSet
 from tests.bridge import (
@@ -174,8 +174,12 @@ SAID = {
     "a group": (GAGGED.link6, MDNS6, 99, False),
     "a link-local address, port 53": (GAGGED.link6, OTHER.link6, 53, True),
     "a link-local address": (GAGGED.link6, OTHER.link6, 99, False),
-    "from its own address: judged in family inet": (GAGGED.v6, MDNS6, 99, True),
-    "from its own IPv4 address": (GAGGED.v4, MDNS4, 99, True),
+    "from its own address": (GAGGED.v6, MDNS6, 99, False),
+    "from its own address, port 53": (GAGGED.v6, MDNS6, 53, True),
+    "from its own IPv4 address": (GAGGED.v4, MDNS4, 99, False),
+    "from its own IPv4 address to all, port 53": (GAGGED.v4, ALL4, 53, True),
+    "to one address from its own: judged in family inet": (GAGGED.v4, OUTSIDE4, 99, True),
+    "to one address of IPv6": (GAGGED.v6, OUTSIDE6, 99, True),
     "a pod's address, port 53": (GAGGED.link6, OTHER.v6, 53, True),
     "a pod's address": (GAGGED.link6, OTHER.v6, 99, False),
     "an address beyond, port 53": (GAGGED.link6, OUTSIDE6, 53, True),
@@ -215,7 +219,8 @@ def test_who_has_no_port_and_is_isolated_says_nothing_from_an_address_that_is_no
         assert node.delivers(datagram(source, target, 67), "eth1", "vetho")
     assert node.delivers(datagram(SPEAKER.link6, MDNS6), "veths", "vetho")
     assert node.delivers(icmp6(135, LINK6 | 1, ALL6), UNKNOWN, "vetho")
-    assert node.delivers(datagram(loose.v6, MDNS6), UNKNOWN, "vetho")
+    assert not node.delivers(datagram(loose.v6, MDNS6), UNKNOWN, "vetho")
+    assert node.delivers(datagram(loose.v6, OTHER.v6), UNKNOWN, "vetho")
 
 
 def test_policies_that_allow_everything_ask_nothing_of_deliveries() -> None:
@@ -256,3 +261,29 @@ def test_a_claimant_without_a_port_may_be_behind_any() -> None:
     assert not node.delivers(datagram(LINK6 | 1, MDNS6), UNKNOWN, "vetho")
     # Whose address it is is not settled by who sends with it.
     assert not node.enters(datagram(claimed.host.v4 or 0, MDNS4), UNKNOWN)
+
+
+def test_what_an_isolated_pod_sends_to_groups_is_judged_where_its_receivers_are() -> None:
+    """NP-108, NP-161: one hook decides both, so that no packet meets halves of two rulesets."""
+    some = Peers(v4=((10 << 24, (10 << 24) + 255), (MDNS4, MDNS4)))
+    groups6 = Peers(v6=((0xFF00 << 112, (1 << 128) - 1),))
+    speaker = Pod("g", says=((some, DNS), (groups6, EVERYTHING)))
+    node = bridge(speaker, OTHER)
+    expected: dict[tuple[int, int, int, PacketType], bool] = {
+        (speaker.v4, MDNS4, 53, "multicast"): True,
+        (speaker.v4, MDNS4, 99, "multicast"): False,
+        (speaker.v4, MDNS4 + 1, 53, "multicast"): False,
+        (speaker.v4, ALL4, 53, "broadcast"): False,
+        (speaker.v4, 10 << 24 | 255, 53, "broadcast"): True,
+        (speaker.v4, 10 << 24 | 255, 99, "broadcast"): False,
+        (speaker.v4, 172 << 24, 53, "broadcast"): False,
+        (speaker.v6, MDNS6, 99, "multicast"): True,
+        (OTHER.v4, MDNS4, 99, "multicast"): True,
+    }
+    found = {
+        (source, target, port, kind): node.delivers(
+            replace(datagram(source, target, port), pkttype=kind), "vethg", "eth1"
+        )
+        for source, target, port, kind in expected
+    }
+    assert found == expected
