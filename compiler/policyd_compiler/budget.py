@@ -20,7 +20,7 @@ from policyd_compiler.lower.sharing import share
 from policyd_compiler.nft.keys import Family
 from policyd_compiler.ports import PortSet
 
-#: A rule is resolved, merged and noted anew for each group of pods that it is compiled for.
+#: A rule is resolved, merged and noted again for each group of pods that it is compiled for.
 RULE = 8
 #: A chain for a set of ports: printed, hashed, declared.
 CHAIN = 8

@@ -87,7 +87,7 @@ async def _attachments(settings: Settings) -> Attachments:
 async def _settings(args: Namespace) -> Settings:
     """The settings that the agent here has, by the environment, its file and its own word; flags win.
 
-    What is compiled otherwise than by default is told, unless a flag says so.
+    What is compiled differently from the default is reported, unless a flag says so.
     """
     loaded = settings_of(args)
     settings = await settings_as_agent(loaded)
