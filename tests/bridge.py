@@ -24,7 +24,7 @@ from policyd_compiler.ir import (
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.packet import ARP, Arp, HookName
 from policyd_compiler.options import Options
-from policyd_compiler.ports import PortSet
+from policyd_compiler.ports import EVERYTHING, PortSet
 from policyd_compiler.sim import Packet, Simulator, Trace
 
 #: What everybody hears, and what everybody on the link hears.
@@ -174,3 +174,22 @@ def _peers(peers: str | Peers, order: dict[str, int]) -> Peers:
 def compiled(*pods: Pod, options: Options, network: Network | None = None) -> Table:
     """The tables of that node."""
     return compile_snapshot(snapshot_of(*pods, network=network), options).table
+
+
+CLOSED, OPEN = Options(pod_interfaces=("cni0", "veth*")), Options()
+DNS = PortSet(udp=((53, 53),))
+SPEAKER, OTHER = Pod("s"), Pod("o")
+#: Hears UDP 53 of the speaker and nothing else; the same for pods of one family.
+LISTENER = Pod("r", hears=(("s", DNS),))
+LISTENER4 = Pod("q", hears=(("s", DNS),), families="4")
+#: May send UDP 53 to anybody, and to the other whatever it likes.
+GAGGED = Pod("g", says=(("*", DNS), ("o", EVERYTHING)))
+LOOSE = Pod("l", port="")
+ORIGINS = (Origin("NetworkPolicy", "ns", "p"),)
+GUESTS = (SPEAKER, OTHER, LISTENER, LISTENER4, GAGGED)
+#: An outsider, a router on the link, and a port that no pod is known at.
+OUTSIDE4, OUTSIDE6, ROUTER6, UNKNOWN = 203 << 24, 0x2001 << 112, LINK6 | 0xFF, "vethx"
+
+
+def bridge(*pods: Pod, options: Options = CLOSED, network: Network | None = None) -> Bridge:
+    return Bridge.of(compiled(*pods, options=options, network=network))

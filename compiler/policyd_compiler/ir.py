@@ -12,10 +12,11 @@ pod keeps both families on the same footing, and makes selector algebra a few ma
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeGuard
 
 from policyd_compiler.addr import Ranges
 from policyd_compiler.ports import EVERYTHING, PortSet
@@ -147,9 +148,14 @@ class Isolation:
         return True
 
 
-def restricts(isolation: Isolation | None) -> bool:
+def restricts(isolation: Isolation | None) -> TypeGuard[Isolation]:
     """Whether something may be closed to somebody."""
     return isolation is not None and not isolation.allows_everything
+
+
+def addresses_of(endpoints: Iterable[Endpoint], family: int) -> tuple[int, ...]:
+    """The addresses of a family that endpoints have, sorted, each once."""
+    return tuple(sorted({a for each in endpoints if (a := each.host.address(family)) is not None}))
 
 
 def _is_anything(rule: Rule) -> bool:

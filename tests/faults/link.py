@@ -21,8 +21,8 @@ TUNNELS = (
         "tunnels without ports are open to pods",
         "NP-163",
         GUARD,
-        "            for tunnel in (Match(Field.UDP_DPORT, numbers(*ports)), _TUNNELS):\n",
-        "            for tunnel in (Match(Field.UDP_DPORT, numbers(*ports)),):\n",
+        "            for tunnel in scene.tunnels():\n",
+        "            for tunnel in scene.tunnels()[:1]:\n",
         f"{GUARDS}::test_a_pod_reaches_no_nodes_tunnels[GRE-another node-closed]",
     ),
     Fault(
@@ -45,8 +45,8 @@ TUNNELS = (
         "a pod reaches the tunnel ports of its own node",
         "NP-163",
         GUARD,
-        '(Match(Field.UDP_DPORT, numbers(*ports)),), comment="a tunnel of this node")',
-        '(Match(Field.UDP_SPORT, numbers(*ports)),), comment="a tunnel of this node")',
+        "    for tunnel in scene.tunnels():\n        yield Rule(Drop(), (tunnel,)",
+        "    for tunnel in scene.tunnels()[1:]:\n        yield Rule(Drop(), (tunnel,)",
         f"{GUARDS}::test_a_pod_reaches_no_nodes_tunnels[this node's own port-this node-closed]",
     ),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policyd_compiler.ir import Attachment, Endpoint, Snapshot, restricts
+from policyd_compiler.ir import Attachment, Endpoint, Snapshot, addresses_of, restricts
 from policyd_compiler.lower.hearers import Judged, coming_back, common, group_map, hearing_map, speaking_map
 from policyd_compiler.lower.link import LINK_LOCAL6, MULTICAST6, NOWHERE4, NOWHERE6, ROUTERS, link_rules
 from policyd_compiler.lower.objects import Objects
@@ -179,33 +179,28 @@ class _Entering:
 
     def _allowed(self, family: Family) -> Iterator[Rule]:
         yield Rule(Accept(), (Match(interface_field(family, "saddr"), InSet(self.bound[family])),))
-        yield from self._unbound(Accept(), address_field(family, "saddr"), family, "loose", KEY[family])
+        yield from self._unbound(address_field(family, "saddr"), family)
 
     def _arp(self) -> Iterator[Rule]:
         yield from self._macs(Field.IIFNAME_ARP_SADDR_ETHER, Field.ARP_SADDR_ETHER)
         yield Rule(Accept(), (Match(Field.IIFNAME_ARP_SADDR_IP, InSet(self.bound[4])),))
-        yield from self._unbound(Accept(), Field.ARP_SADDR_IP, 4, "loose", KeyType.V4)
+        yield from self._unbound(Field.ARP_SADDR_IP, 4)
 
-    def _unbound(
-        self, verdict: Accept | Return, field: Field, family: Family, prefix: str, key: KeyType
-    ) -> Iterator[Rule]:
+    def _unbound(self, field: Field, family: Family) -> Iterator[Rule]:
         """What ports that are not known yet may send with.
 
         Where unknown pods are closed: the addresses of pods without a port. Else: what is nobody's.
         """
         elsewhere = self._not_attached()
         if self.options.pod_interfaces:
-            addresses = tuple(
-                sorted({a for e in self.ports.loose if (a := e.host.address(family)) is not None})
-            )
-            if addresses:
-                loose = self.objects.add_set(f"{prefix}{family}", key, addresses)
-                yield Rule(verdict, (*elsewhere, Match(field, InSet(loose))))
+            if addresses := addresses_of(self.ports.loose, family):
+                loose = self.objects.add_set(f"loose{family}", KEY[family], addresses)
+                yield Rule(Accept(), (*elsewhere, Match(field, InSet(loose))))
             return
         held = self.objects.add_set(
-            f"held{family}", key, tuple(sorted({a for _, a in self.ports.addresses(family)}))
+            f"held{family}", KEY[family], tuple(sorted({a for _, a in self.ports.addresses(family)}))
         )
-        yield Rule(verdict, (*elsewhere, Match(field, InSet(held), negated=True)))
+        yield Rule(Accept(), (*elsewhere, Match(field, InSet(held), negated=True)))
 
     def _not_attached(self) -> tuple[Match, ...]:
         if not self.ports.names:
@@ -325,7 +320,7 @@ class _Leaving:
 
     def _to_unknown(self, family: Family) -> Rule:
         """Behind a port that is not known an isolated pod may be: it hears what goes to a known address."""
-        addresses = tuple(sorted({a for e in self.ports.hidden if (a := e.host.address(family)) is not None}))
+        addresses = addresses_of(self.ports.hidden, family)
         loose = InSet(self.objects.add_set(f"loose{family}", KEY[family], addresses))
         return Rule(
             Drop(),

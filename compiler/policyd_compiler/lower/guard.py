@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from policyd_compiler.ir import Attachment, Endpoint, Snapshot, restricts
+from policyd_compiler.ir import Attachment, Endpoint, Snapshot, addresses_of, restricts
 from policyd_compiler.lower.link import LINK_LOCAL6, MULTICAST4, MULTICAST6, NOWHERE4, NOWHERE6
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.roots import FAMILIES
@@ -75,10 +75,16 @@ class _Scene:
         """Whether a table in family bridge judges who hears what, port by port."""
         return bool(self.snapshot.network.bridges)
 
+    def tunnels(self) -> tuple[Match, ...]:
+        """What is a tunnel (NP-163); nothing where pods may use them."""
+        if self.options.pod_tunnels != "drop":
+            return ()
+        ports = sorted({*TUNNEL_PORTS, *self.snapshot.network.tunnel_ports})
+        return Match(Field.UDP_DPORT, numbers(*ports)), _TUNNELS
+
     def not_in(self, field: Field, prefix: str, endpoints: Iterable[Endpoint], family: Family) -> Match:
         """The address on that side is none of these pods', of whom there may be none."""
-        addresses = tuple(sorted({a for e in endpoints if (a := e.host.address(family)) is not None}))
-        name = self.objects.add_host_set(f"{prefix}{family}", family, addresses)
+        name = self.objects.add_host_set(f"{prefix}{family}", family, addresses_of(endpoints, family))
         return Match(field, InSet(name), negated=True)
 
     def unbound(self, family: Family) -> Match:
@@ -148,8 +154,7 @@ def _of_others(
 def _taken(scene: _Scene) -> Iterator[Rule]:
     """The address of a pod, from anywhere but its interface."""
     for family in FAMILIES:
-        addresses = tuple(sorted({a for e in scene.attached if (a := e.host.address(family)) is not None}))
-        if addresses:
+        if addresses := addresses_of(scene.attached, family):
             name = scene.objects.add_host_set(f"known{family}", family, addresses)
             held = Match(address_field(family, "saddr"), InSet(name))
             yield Rule(
@@ -174,10 +179,8 @@ def _sends(scene: _Scene) -> Iterator[Rule]:
 
 def _sends_to_node(scene: _Scene) -> Iterator[Rule]:
     """To its own node a pod may speak with a link-local address (NP-151), and ask for one (NP-162)."""
-    if scene.options.pod_tunnels == "drop":
-        ports = tuple(sorted({*TUNNEL_PORTS, *scene.snapshot.network.tunnel_ports}))
-        yield Rule(Drop(), (Match(Field.UDP_DPORT, numbers(*ports)),), comment="a tunnel of this node")
-        yield Rule(Drop(), (_TUNNELS,), comment="a tunnel of this node")
+    for tunnel in scene.tunnels():
+        yield Rule(Drop(), (tunnel,), comment="a tunnel of this node")
     yield Rule(Drop(), (Match(Field.IP_DADDR, Prefix(*_LOOPBACK4)),), comment="this node's loopback")
     yield _DHCP
     for family in FAMILIES:
@@ -208,15 +211,12 @@ def _links(scene: _Scene) -> tuple[str, ...]:
 
 def _tunnels_of_others(scene: _Scene) -> Iterator[Rule]:
     """What is in a tunnel is taken as another node's word for its pod."""
-    if scene.options.pod_tunnels != "drop":
-        return
-    for family in FAMILIES:
+    for family in FAMILIES if scene.tunnels() else ():
         addresses = scene.snapshot.network.nodes(family)
         if addresses:
             name = scene.objects.add_host_set(f"nodes{family}", family, addresses)
             to_node = Match(address_field(family, "daddr"), InSet(name))
-            ports = tuple(sorted({*TUNNEL_PORTS, *scene.snapshot.network.tunnel_ports}))
-            for tunnel in (Match(Field.UDP_DPORT, numbers(*ports)), _TUNNELS):
+            for tunnel in scene.tunnels():
                 yield Rule(Drop(), (to_node, tunnel), comment="a tunnel of another node")
 
 

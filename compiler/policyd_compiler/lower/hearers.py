@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from policyd_compiler.ir import Action, Attachment, Direction, Endpoint, Isolation
+from policyd_compiler.ir import Action, Attachment, Direction, Endpoint, Isolation, restricts
 from policyd_compiler.lower.classes import Classes, HostIndex, classify
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.objects import Objects
@@ -128,7 +128,7 @@ def group_map(
     elements: dict[int, Verdict] = {}
     for endpoint in endpoints:
         address, isolation = endpoint.host.address(family), endpoint.egress
-        if address is not None and isolation is not None and not isolation.allows_everything:
+        if address is not None and restricts(isolation):
             elements[address] = Jump(_group_chain(isolation, family, judged, objects))
     if not elements:
         return None
@@ -154,7 +154,7 @@ def _by_port(bound: Bound, direction: Direction) -> dict[str, list[Isolation]]:
     found: dict[str, dict[int, Isolation]] = {}
     for endpoint, attachment in bound:
         isolation = endpoint.ingress if direction == "ingress" else endpoint.egress
-        if isolation is not None and not isolation.allows_everything:
+        if restricts(isolation):
             found.setdefault(attachment.interface, {})[id(isolation)] = isolation
     return {port: list(isolations.values()) for port, isolations in found.items()}
 

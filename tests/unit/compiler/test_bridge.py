@@ -6,41 +6,32 @@ from dataclasses import replace
 
 import pytest
 
-from policyd_compiler.ir import Network, Origin
+from policyd_compiler.ir import Network
 from policyd_compiler.nft.packet import QINQ, VLAN, Packet
 from policyd_compiler.options import Options
-from policyd_compiler.ports import EVERYTHING, PortSet
 from tests.bridge import (
     ALL4,
     ALL6,
+    CLOSED,
+    DNS,
+    GUESTS,
     LINK6,
+    LISTENER,
+    LOOSE,
     MDNS4,
-    Bridge,
+    OPEN,
+    OTHER,
+    OUTSIDE4,
+    OUTSIDE6,
+    SPEAKER,
+    UNKNOWN,
     Pod,
     arp,
+    bridge,
     compiled,
     datagram,
     icmp6,
 )
-
-CLOSED, OPEN = Options(pod_interfaces=("cni0", "veth*")), Options()
-DNS = PortSet(udp=((53, 53),))
-SPEAKER, OTHER = Pod("s"), Pod("o")
-#: Hears UDP 53 of the speaker and nothing else; the same for pods of one family.
-LISTENER = Pod("r", hears=(("s", DNS),))
-LISTENER4 = Pod("q", hears=(("s", DNS),), families="4")
-#: May send UDP 53 to anybody, and to the other whatever it likes.
-GAGGED = Pod("g", says=(("*", DNS), ("o", EVERYTHING)))
-LOOSE = Pod("l", port="")
-ORIGINS = (Origin("NetworkPolicy", "ns", "p"),)
-GUESTS = (SPEAKER, OTHER, LISTENER, LISTENER4, GAGGED)
-#: An outsider, a router on the link, and a port that no pod is known at.
-OUTSIDE4, OUTSIDE6, ROUTER6, UNKNOWN = 203 << 24, 0x2001 << 112, LINK6 | 0xFF, "vethx"
-
-
-def bridge(*pods: Pod, options: Options = CLOSED, network: Network | None = None) -> Bridge:
-    return Bridge.of(compiled(*pods, options=options, network=network))
-
 
 # --- NP-160: frames that no policy could judge ---------------------------------------------------------
 

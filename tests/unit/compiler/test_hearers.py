@@ -7,43 +7,38 @@ from dataclasses import replace
 import pytest
 
 from policyd_compiler.driver import compile_snapshot
-from policyd_compiler.ir import ANYTHING, Action, Isolation, Network, Origin, Peers, Rule, Stage, Tier
+from policyd_compiler.ir import ANYTHING, Action, Isolation, Network, Peers, Rule, Stage, Tier
 from policyd_compiler.nft.packet import Packet, PacketType
 from policyd_compiler.options import Options
-from policyd_compiler.ports import EVERYTHING, PortSet
+from policyd_compiler.ports import EVERYTHING
 from tests.bridge import (
     ALL4,
     ALL6,
+    CLOSED,
+    DNS,
+    GAGGED,
+    GUESTS,
     LINK6,
+    LISTENER,
+    LOOSE,
     MDNS4,
     MDNS6,
+    OPEN,
+    ORIGINS,
+    OTHER,
+    OUTSIDE4,
+    OUTSIDE6,
+    ROUTER6,
+    SPEAKER,
+    UNKNOWN,
     Bridge,
     Pod,
     arp,
-    compiled,
+    bridge,
     datagram,
     icmp6,
     snapshot_of,
 )
-
-CLOSED, OPEN = Options(pod_interfaces=("cni0", "veth*")), Options()
-DNS = PortSet(udp=((53, 53),))
-SPEAKER, OTHER = Pod("s"), Pod("o")
-#: Hears UDP 53 of the speaker and nothing else; the same for pods of one family.
-LISTENER = Pod("r", hears=(("s", DNS),))
-LISTENER4 = Pod("q", hears=(("s", DNS),), families="4")
-#: May send UDP 53 to anybody, and to the other whatever it likes.
-GAGGED = Pod("g", says=(("*", DNS), ("o", EVERYTHING)))
-LOOSE = Pod("l", port="")
-ORIGINS = (Origin("NetworkPolicy", "ns", "p"),)
-GUESTS = (SPEAKER, OTHER, LISTENER, LISTENER4, GAGGED)
-#: An outsider, a router on the link, and a port that no pod is known at.
-OUTSIDE4, OUTSIDE6, ROUTER6, UNKNOWN = 203 << 24, 0x2001 << 112, LINK6 | 0xFF, "vethx"
-
-
-def bridge(*pods: Pod, options: Options = CLOSED, network: Network | None = None) -> Bridge:
-    return Bridge.of(compiled(*pods, options=options, network=network))
-
 
 PORTS = tuple(f"veth{pod.name}" for pod in GUESTS)
 TAGGED = replace(datagram(SPEAKER.v4, OTHER.v4), vlan=0)
