@@ -6,7 +6,9 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from policyd.lab.namespace import Namespace
 from tests.support.waiting import DEADLINE
@@ -27,24 +29,33 @@ class Echo:
             self._listener = socket.create_server((address, port), family=family_of(address))
             self._datagrams = socket.socket(family_of(address), socket.SOCK_DGRAM)
             self._datagrams.bind((address, port))
+        for each in (self._listener, self._datagrams):
+            each.settimeout(PERIOD)
         self._open = True
         self._accepted: list[socket.socket] = []
-        for work in (self._accept, self._answer):
-            threading.Thread(target=work, daemon=True).start()
+        self._echoing: list[threading.Thread] = []
+        self._serving = [_started(self._accept), _started(self._answer)]
 
     def close(self) -> None:
+        """End the threads, then close: what one waits on could be another file's number by then."""
         self._open = False
+        for thread in self._serving:
+            thread.join()
+        for connection in self._accepted:
+            with suppress(OSError):  # the client may have ended it
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._echoing:
+            thread.join()
         for each in (self._listener, self._datagrams, *self._accepted):
             each.close()
 
     def _accept(self) -> None:
         while self._open:
-            try:
+            with suppress(TimeoutError):
                 connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._accepted.append(connection)
-            threading.Thread(target=self._echo, args=(connection,), daemon=True).start()
+                connection.settimeout(None)
+                self._accepted.append(connection)
+                self._echoing.append(_started(partial(self._echo, connection)))
 
     def _echo(self, connection: socket.socket) -> None:
         try:
@@ -55,11 +66,15 @@ class Echo:
 
     def _answer(self) -> None:
         while self._open:
-            try:
+            with suppress(OSError):  # nothing came in time, or the answer was refused
                 data, sender = self._datagrams.recvfrom(64)
                 self._datagrams.sendto(data, sender)
-            except OSError:
-                return
+
+
+def _started(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
 
 
 class Pusher:

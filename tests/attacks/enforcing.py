@@ -37,7 +37,8 @@ def enforced(bed: LabBed, folder: Path, *, results: bool = True, closed: bool = 
                 name,
                 *(("--pod-interfaces", interfaces) if closed else ()),
             )
-            stack.enter_context(running(node, manifests, "--listen", "", *flags))
+            # Nobody asks them, and later tests of this session have agents of their own in the one run_dir.
+            stack.enter_context(running(node, manifests, "--listen", "", "--run-dir", "", *flags))
         yield manifests
 
 
