@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 from policyd.agent.conditions import Condition
 from policyd.agent.store import ObjectStore
-from policyd.applier.netlink import open_socket
 from policyd.cluster.attachments import Attachments
 from policyd.kube.cidr import print_ip
+from policyd.netlink.links import read_links, read_ways
+from policyd.netlink.messages import open_socket
+from policyd.netlink.peers import read_peers
 from policyd.node.attach import LocalPod, Network, attach
 from policyd.node.bridge_guard import BridgeGuard
-from policyd.node.links import read_links, read_ways
-from policyd.node.peers import read_peers
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import struct
 from pathlib import Path
 from zlib import crc32
 
-from policyd.applier.netlink import ACK, NETFILTER, REQUEST, ask, attribute, message, open_socket
 from policyd.errors import EnvironmentRefused
+from policyd.netlink.messages import ACK, NETFILTER, REQUEST, ask, attribute, message, open_socket
 
 _CONFIGURE_QUEUE = 3 << 8 | 2
 _COMMAND, _BIND = 1, bytes((1, 0, 0, 0))

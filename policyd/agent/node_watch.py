@@ -15,11 +15,11 @@ from policyd.cluster.state import ClusterState
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
 from policyd.kube.cidr import print_ips
+from policyd.netlink.bridges import show_packets
+from policyd.netlink.links import Link
 from policyd.node.blind import Measured, measure, suspects
-from policyd.node.bridges import hides_packets, show_packets
 from policyd.node.facts import Facts, read_facts
-from policyd.node.findings import STEADY_LOOKS, judge, pod_bridges
-from policyd.node.links import Link
+from policyd.node.findings import STEADY_LOOKS, hides_packets, judge, pod_bridges
 from policyd.node.self_test import refusal
 
 log = logging.getLogger(__name__)

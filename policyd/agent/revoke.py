@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from policyd.applier.conntrack import Flow
+from policyd.netlink.conntrack import Flow
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.keys import FROM
 from policyd_compiler.nft.packet import HookName

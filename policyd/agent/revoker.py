@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from policyd.agent.conditions import Condition
 from policyd.agent.revoke import denied, mirrored
 from policyd.agent.status import Swap
-from policyd.applier.conntrack import Conntrack, Flow
-from policyd.applier.own_addresses import own_addresses
 from policyd.errors import EnvironmentRefused
+from policyd.netlink.conntrack import Conntrack, Flow
+from policyd.netlink.own_addresses import own_addresses
 from policyd.obs.metrics import Metrics
 from policyd_compiler.changes import changed_addresses
 from policyd_compiler.nft.ast import Table

@@ -13,7 +13,7 @@ import errno
 import socket
 from collections.abc import Callable
 
-from policyd.applier.netlink import NETFILTER, REQUEST, attributes, message, messages, open_socket
+from policyd.netlink.messages import NETFILTER, REQUEST, attributes, message, messages, open_socket
 
 _SOL_NETLINK, _ADD_MEMBERSHIP, _DROP_MEMBERSHIP, _SO_RCVBUFFORCE = 270, 1, 2, 33
 _GROUP_NFTABLES = 7

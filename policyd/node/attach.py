@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policyd.cluster.attachments import Attachments
-from policyd.node.links import Link, Way
-from policyd.node.peers import Peer
+from policyd.netlink.links import Link, Way
+from policyd.netlink.peers import Peer
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import interface_mistake
 

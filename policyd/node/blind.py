@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from policyd.netlink.links import Link
 from policyd.node.facts import Facts
-from policyd.node.links import Link
 
 #: Links that eBPF networks make, and which network that is.
 EBPF_LINKS = {"cilium_host": "Cilium", "cilium_net": "Cilium", "bpfin.cali": "Calico's eBPF"}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policyd.errors import EnvironmentRefused
-from policyd.node.links import Link, Way, read_links, read_programmed, read_ways
-from policyd.node.netfilter import chain_exists, count_connections, flowtable_names, table_names
+from policyd.netlink.links import Link, Way, read_links, read_programmed, read_ways
+from policyd.netlink.netfilter import chain_exists, count_connections, flowtable_names, table_names
 
 FORWARD4, FORWARD6 = "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"
 BRIDGE4, BRIDGE6 = "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"

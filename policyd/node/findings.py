@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 
+from policyd.netlink.links import Link
 from policyd.node.blind import Measured, measure, network_of, suspects
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, Facts
-from policyd.node.links import Link
 
 #: Every finding by name.
 NAMES = (
@@ -83,6 +83,11 @@ def pod_bridges(facts: Facts, pod_interfaces: Collection[str] = ()) -> tuple[tup
         if bridge.kind == "bridge" and bridge.index in known and any(p.kind == "veth" for p in ports):
             found.append((bridge, sum(not port.isolated for port in ports)))
     return tuple(found)
+
+
+def hides_packets(facts: Facts, bridge: Link) -> bool:
+    """Whether the bridge depends on sysctls that anybody may set back, and need not."""
+    return facts.sysctls[BRIDGE4] is not None and not (bridge.calls_iptables and bridge.calls_ip6tables)
 
 
 def families(facts: Facts) -> tuple[int, ...]:

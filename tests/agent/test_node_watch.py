@@ -22,10 +22,10 @@ from policyd.kube.manifests import load_manifest
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
 from policyd.lab.plan import NodePlan, PodPlan, Routed
-from policyd.node.bridges import show_packets
+from policyd.netlink.bridges import show_packets
+from policyd.netlink.links import Link
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, read_facts
 from policyd.node.findings import STEADY_LOOKS
-from policyd.node.links import Link
 from tests.agent.agents import WORLD, nft, policy, run, running, write
 from tests.agent.asking import ask
 from tests.node.ebpf import attach, load_redirect_peer

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from policyd.agent.revoke import denied, mirrored
-from policyd.applier.conntrack import Flow
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
 from policyd.kube.manifests import load_manifest
+from policyd.netlink.conntrack import Flow
 from policyd.pipeline import build
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options

@@ -14,8 +14,8 @@ from policyd.cli.doctor import exit_code
 from policyd.cli.node_lines import Line, State, node_lines
 from policyd.config import load_settings
 from policyd.lab.namespace import Namespace
+from policyd.netlink.links import Link, Way
 from policyd.node.facts import BRIDGE4, FORWARD4, Connections
-from policyd.node.links import Link, Way
 from tests.agent.agents import command, nft, run, running
 from tests.cli.calls import Call
 from tests.cli.node import manifests, node

@@ -11,7 +11,7 @@ import os
 import platform
 import struct
 
-from policyd.applier.netlink import ACK, REQUEST, ask, attribute, message, open_socket
+from policyd.netlink.messages import ACK, REQUEST, ask, attribute, message, open_socket
 
 BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 PROG_LOAD, SCHED_CLS, REDIRECT_PEER = 5, 3, 155

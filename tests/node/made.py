@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from policyd.netlink.links import Link, Way
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, Connections, Facts
-from policyd.node.links import Link, Way
 
 BRIDGE = Link(1, "cni0", "bridge")
 PORTS = (Link(2, "veth1", "veth", master=1), Link(3, "veth2", "veth", master=1))

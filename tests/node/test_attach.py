@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from policyd.cluster.attachments import UNKNOWN, Attachments
+from policyd.netlink.links import Link, Way
+from policyd.netlink.peers import Peer
 from policyd.node.attach import LocalPod, Network, attach
-from policyd.node.links import Link, Way
-from policyd.node.peers import Peer
 from policyd_compiler.ir import Attachment
 
 A, B = (4, 0x0A000001), (4, 0x0A000002)

@@ -17,10 +17,10 @@ from policyd.applier.program import NftProgram
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
 from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed, Wiring
+from policyd.netlink.links import Way
 from policyd.node.blind import measure
 from policyd.node.facts import BRIDGE4, BRIDGE6, Facts, read_facts
 from policyd.node.findings import STEADY_LOOKS, Finding, judge, pod_links
-from policyd.node.links import Way
 from tests.node.ebpf import attach, load_pass, load_redirect_peer
 
 pytestmark = pytest.mark.kernel

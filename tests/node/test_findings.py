@@ -9,10 +9,10 @@ from typing import get_args
 import pytest
 
 from policyd.config import Engine
+from policyd.netlink.links import Link, Way
 from policyd.node.blind import measure
 from policyd.node.facts import BRIDGE4, BRIDGE6, ENGINES, FORWARD4, FORWARD6, Facts
 from policyd.node.findings import NAMES, STEADY_LOOKS, Finding, judge
-from policyd.node.links import Link, Way
 from tests.node.made import BRIDGE, PORTS, ROUTED, UPLINK, facts
 
 POD4, POD6 = "10.0.0.1", "fd00::1"

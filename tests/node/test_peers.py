@@ -9,9 +9,9 @@ import pytest
 from policyd.cluster.attachments import UNKNOWN
 from policyd.lab.lab import Lab
 from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed, Wiring
+from policyd.netlink.links import read_links, read_ways
+from policyd.netlink.peers import read_peers
 from policyd.node.attach import LocalPod, Network, attach
-from policyd.node.links import read_links, read_ways
-from policyd.node.peers import read_peers
 
 pytestmark = pytest.mark.kernel
 

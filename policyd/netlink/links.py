@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from policyd.applier.netlink import ACK, DUMP, REQUEST, ask, attribute, attributes, message, open_socket
+from policyd.netlink.messages import ACK, DUMP, REQUEST, ask, attribute, attributes, message, open_socket
 
 _ROUTE = 0
 _GET_LINK, _GET_ROUTE, _GET_FILTER = 18, 26, 46

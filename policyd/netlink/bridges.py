@@ -7,19 +7,13 @@ from __future__ import annotations
 
 import struct
 
-from policyd.applier.netlink import ACK, REQUEST, ask, attribute, message, open_socket
-from policyd.node.facts import BRIDGE4, Facts
-from policyd.node.links import Link
+from policyd.netlink.links import Link
+from policyd.netlink.messages import ACK, REQUEST, ask, attribute, message, open_socket
 
 _ROUTE, _NEW_LINK = 0, 16
 _LINK = struct.Struct("=BxHiII")
 _LINK_INFO, _KIND, _DATA = 18, 1, 2
 _CALL_IPTABLES, _CALL_IP6TABLES = 36, 37
-
-
-def hides_packets(facts: Facts, bridge: Link) -> bool:
-    """Whether the bridge depends on sysctls that anybody may set back, and need not."""
-    return facts.sysctls[BRIDGE4] is not None and not (bridge.calls_iptables and bridge.calls_ip6tables)
 
 
 def show_packets(bridge: Link) -> None:

@@ -12,8 +12,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from policyd.applier.netlink import ACK, DUMP, REQUEST, ask, attribute, attributes, message, open_socket
-from policyd.node.links import Link
+from policyd.netlink.links import Link
+from policyd.netlink.messages import ACK, DUMP, REQUEST, ask, attribute, attributes, message, open_socket
 
 _ROUTE = 0
 _GET_LINK, _GET_ADDRESS = 18, 22

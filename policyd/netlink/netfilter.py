@@ -9,7 +9,7 @@ import errno
 import socket
 from collections.abc import Iterator
 
-from policyd.applier.netlink import (
+from policyd.netlink.messages import (
     ACK,
     DUMP,
     NETFILTER,

@@ -11,7 +11,8 @@ import struct
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from policyd.applier.netlink import (
+from policyd.errors import EnvironmentRefused
+from policyd.netlink.messages import (
     ACK,
     DUMP,
     NETFILTER,
@@ -23,7 +24,6 @@ from policyd.applier.netlink import (
     open_socket,
     pack,
 )
-from policyd.errors import EnvironmentRefused
 
 _GET, _DELETE = 1 << 8 | 1, 1 << 8 | 2
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
