@@ -1,12 +1,15 @@
 """What our ruleset does to a packet, without a kernel: nft's semantics over our syntax tree.
 
 A `Packet` is the first packet of a flow as one hook meets it. `Simulator` indexes a table once and answers
-many packets; the trace names every chain and rule that took part, for a person to read.
+many packets; the trace names every chain and rule that took part, for a person to read. The kernel looks at
+the rules of one generation, but answers each look-up with the elements of whatever is in force by then: two
+simulators together tell what a packet may meet while elements change.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, assert_never
 
@@ -43,10 +46,11 @@ Outcome: TypeAlias = Literal["accept", "drop"]
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The verdict of a hook, and the way there."""
+    """The verdict of a hook, the way there, and how many look-ups in named sets and maps that took."""
 
     verdict: Outcome
     steps: tuple[str, ...]
+    lookups: int
 
 
 def evaluate(table: Table, packet: Packet) -> Trace:
@@ -63,20 +67,25 @@ class Simulator:
             (chain for chain in table.chains if chain.hook is not None),
             key=lambda chain: chain.hook.priority if chain.hook else 0,
         )
-        self._sets = {s.name: _index_set(s) for s in table.sets}
-        self._maps = {m.name: _index_map(m) for m in table.maps}
+        self.contents = _Contents(
+            {s.name: _index_set(s) for s in table.sets}, {m.name: _index_map(m) for m in table.maps}
+        )
 
-    def evaluate(self, packet: Packet) -> Trace:
-        """Run the base chains of the packet's hook; without one the packet passes."""
-        steps: list[str] = []
+    def evaluate(self, packet: Packet, after: Simulator | None = None, switch: int = 0) -> Trace:
+        """Run the base chains of the packet's hook; without one the packet passes.
+
+        With `after` a transaction meets the packet on its way: the first `switch` look-ups are answered by
+        the elements of this table, the rest by those of that one. All rules are this table's.
+        """
+        walk = _Walk(packet, self.contents, None if after is None else after.contents, switch)
         for chain in self._hooks:
             if chain.hook is None or chain.hook.hook != packet.hook:
                 continue
-            if self._run(chain.name, packet, steps, 0) == "drop":
-                return Trace("drop", tuple(steps))
-        return Trace("accept", tuple(steps))
+            if self._run(chain.name, walk, 0) == "drop":
+                return walk.end("drop")
+        return walk.end("accept")
 
-    def _run(self, name: ChainName, packet: Packet, steps: list[str], depth: int) -> Outcome | None:
+    def _run(self, name: ChainName, walk: _Walk, depth: int) -> Outcome | None:
         """Walk a chain; None: its end (or `return`) was reached, and the caller goes on."""
         while True:
             if depth > MAX_DEPTH:
@@ -84,20 +93,20 @@ class Simulator:
             chain = self._chains.get(name)
             if chain is None:
                 raise CompilerBug(f"no chain {name}")
-            outcome, onward = self._walk(chain.rules, name, packet, steps, depth)
+            outcome, onward = self._walk(chain.rules, name, walk, depth)
             if onward is None:
                 return outcome
             name, depth = onward, depth + 1
 
     def _walk(
-        self, rules: tuple[Rule, ...], name: ChainName, packet: Packet, steps: list[str], depth: int
+        self, rules: tuple[Rule, ...], name: ChainName, walk: _Walk, depth: int
     ) -> tuple[Outcome | None, ChainName | None]:
         """The outcome of a chain's rules, or the chain that a `goto` leads to."""
         for rule in rules:
-            verdict = self._verdict(rule, packet)
+            verdict = walk.verdict(rule)
             if verdict is None:
                 continue
-            steps.append(f"{name}: {print_rule(rule)}" + _found(rule, verdict))
+            walk.steps.append(f"{name}: {print_rule(rule)}" + _found(rule, verdict))
             match verdict:
                 case Accept():
                     return "accept", None
@@ -110,24 +119,54 @@ class Simulator:
                 case Goto(chain):
                     return None, chain
                 case Jump(chain):
-                    outcome = self._run(chain, packet, steps, depth + 1)
+                    outcome = self._run(chain, walk, depth + 1)
                     if outcome is not None:
                         return outcome, None
                 case _:
                     assert_never(verdict)
         return None, None
 
-    def _verdict(self, rule: Rule, packet: Packet) -> Verdict | None:
+
+class _Walk:
+    """One packet's way: what it met, and who answers its look-ups."""
+
+    def __init__(self, packet: Packet, before: _Contents, after: _Contents | None, switch: int) -> None:
+        self.steps: list[str] = []
+        self._packet = packet
+        self._before = before
+        self._after = after
+        self._switch = switch
+        self._lookups = 0
+
+    def end(self, verdict: Outcome) -> Trace:
+        """What there is to tell of it."""
+        return Trace(verdict, tuple(self.steps), self._lookups)
+
+    def verdict(self, rule: Rule) -> Verdict | None:
         """The rule's verdict; None where it does not match, or a map has no element for the packet."""
-        if not all(holds(match, packet, self._has) for match in rule.matches) or _is_over_limit(rule):
+        if not all(holds(match, self._packet, self._has) for match in rule.matches) or _is_over_limit(rule):
             return None
         if not isinstance(rule.action, Vmap):
             return rule.action
-        key = rule.action.field.row.read(packet)
-        return None if key is None else self._maps[rule.action.map].find(key)
+        key = rule.action.field.row.read(self._packet)
+        return None if key is None else self._find(rule.action.map, key)
 
     def _has(self, name: SetName, key: Key) -> bool:
-        return self._sets[name].has(key)
+        if (after := self._later()) is None:
+            return self._before.sets[name].has(key)
+        found = after.sets.get(name)  # what is deleted meanwhile is asked still, and empty
+        return found is not None and found.has(key)
+
+    def _find(self, name: SetName, key: Key) -> Verdict | None:
+        if (after := self._later()) is None:
+            return self._before.maps[name].find(key)
+        found = after.maps.get(name)
+        return None if found is None else found.find(key)
+
+    def _later(self) -> _Contents | None:
+        """Count a look-up, and tell who answers it; None: the elements of the packet's own generation."""
+        self._lookups += 1
+        return self._after if self._lookups > self._switch else None
 
 
 def _is_over_limit(rule: Rule) -> bool:
@@ -137,6 +176,14 @@ def _is_over_limit(rule: Rule) -> bool:
 
 def _found(rule: Rule, verdict: Verdict) -> str:
     return f" ({print_verdict(verdict)})" if isinstance(rule.action, Vmap) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """The elements of a table."""
+
+    sets: Mapping[SetName, _Elements]
+    maps: Mapping[SetName, _Verdicts]
 
 
 class _Elements:
