@@ -22,10 +22,13 @@ class Pacing:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Changes that have not been compiled: when the first and the last came."""
+    """Changes that have not been compiled: when the first came, and from when on they count as all.
+
+    `urgent`: a new pod of this node is among them, which is closed until it is compiled.
+    """
 
     first: float
-    last: float
+    over: float
     urgent: bool = False
 
 
@@ -33,12 +36,10 @@ def merge(one: Burst | None, other: Burst) -> Burst:
     """The changes of both."""
     if one is None:
         return other
-    return Burst(min(one.first, other.first), max(one.last, other.last), one.urgent or other.urgent)
+    return Burst(min(one.first, other.first), max(one.over, other.over), one.urgent or other.urgent)
 
 
-def due(burst: Burst, pacing: Pacing, ended: float, took: float) -> float:
-    """When to compile a burst, if the last compilation `ended` then and `took` so long."""
-    soon = min(burst.last + pacing.settle, burst.first + pacing.patience)
-    if burst.urgent:
-        return soon
-    return max(soon, ended + max(pacing.rest, took))
+def due(burst: Burst, pacing: Pacing, rested: float) -> float:
+    """When to compile a burst, if there has been rest enough since the last compilation at `rested`."""
+    soon = min(burst.over, burst.first + pacing.patience)
+    return soon if burst.urgent else max(soon, rested)

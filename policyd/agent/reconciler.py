@@ -1,8 +1,9 @@
 """The loop: what the objects say is brought into force, and kept there.
 
-Owns the only mutable state beside the store: what is enforced, what is closed, when to try again. Compiles
-wholesale from the current state, so the ruleset never depends on the events that led there. Whatever a
-compilation or an apply raises, the loop goes on, and the last ruleset stays in force.
+Owns the only mutable state beside the store: what is enforced, what is closed, when to try again. `schedule`
+decides what is done when; time and chance come in as parameters. Compiles wholesale from the current state,
+so the ruleset never depends on the events that led there. Whatever a compilation or an apply raises, the loop
+goes on, and the last ruleset stays in force.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import random
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, assert_never
 
+from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.compiling import CompileFailed, Limits, OverLimits, compile_here, describe
+from policyd.agent.conditions import Condition, of_reconciler
 from policyd.agent.hunt import Failure, Hunt
-from policyd.agent.pacing import Burst, Pacing, due, merge
+from policyd.agent.pacing import Burst, merge
 from policyd.agent.quarantine import Quarantine
+from policyd.agent.schedule import Action, Facts, Hunting, Intervals, State, schedule
 from policyd.agent.status import Enforced, Status, Swap
 from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applied, Applier
@@ -47,20 +50,10 @@ BuildFunction: TypeAlias = Callable[[ClusterState, str, Options, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds. `sweep_after`: how long nothing must have changed before leftovers are removed.
+class Timing(Intervals):
+    """How long things wait, and by which clock."""
 
-    `sweep_latest`: how old leftovers become at most, as under changes without end there is no such time.
-    `retry_least`: the least pause after a failure. `hunt`: how long changes wait until the policies to
-    blame are found, before they are brought into force with those closed that are suspected.
-    """
-
-    pacing: Pacing = field(default_factory=Pacing)
-    verify_every: float = 30.0
-    sweep_after: float = 0.2
-    sweep_latest: float = 2.0
-    retry_least: float = 0.2
-    hunt: float = 1.0
+    clock: Clock = CLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +89,8 @@ class Reconciler:
         self.on_swap: list[Callable[[Swap], None]] = []
         self._metrics = metrics or Metrics()
         self._store, self._applier, self._monitor = store, applier, monitor
-        self._target, self._timing = target, timing
-        self._burst: Burst | None = None
-        self._ended, self._took, self._retry_at, self._sweep_by = 0.0, 0.0, 0.0, 0.0
-        self._searched = 0.0
-        self._verify_at = time.monotonic() + timing.verify_every
+        self._target, self._timing, self._clock = target, timing, timing.clock
+        self._state = State(self._clock.now() + timing.verify_every)
         self._quarantine = Quarantine()
         self._hunt: Hunt | None = None
         self._good: ClusterState | None = None  # what is in force
@@ -113,6 +103,10 @@ class Reconciler:
     def holds_ruleset(self) -> bool:
         """Whether the kernel is known to hold a ruleset of ours."""
         return self._applier.holds_ruleset
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What keeps the ruleset from being in force."""
+        return of_reconciler(self.status, self._store.waiting_for, self._clock.now())
 
     def stop(self, wake: asyncio.Event) -> None:
         """Let `run` end after what it is doing now, so that no transaction is cut off in the middle."""
@@ -130,58 +124,57 @@ class Reconciler:
         while not self._stopping:
             wake.clear()
             self._note_changes()
-            at, action = self._next()
-            if at <= time.monotonic():
-                await action()
-                continue
-            try:
-                async with asyncio.timeout(at - time.monotonic()):
-                    await wake.wait()
-            except TimeoutError:
-                pass
+            at, action = schedule(self._state, self._facts(), self._timing)
+            if (seconds := at - self._clock.now()) <= 0.0:
+                await self._do(action)
+            else:
+                await self._clock.wait(wake, seconds)
 
     def _note_changes(self) -> None:
-        now = time.monotonic()
+        now = self._clock.now()
         if self._store.take_changed():
-            self._burst = merge(self._burst, Burst(now, now, self._store.take_urgent()))
+            urgent = self._store.take_urgent()
+            self._state = self._state.changed(now, self._timing.pacing, urgent=urgent)
         if self._monitor.suspicious:
-            self._verify_at = min(self._verify_at, max(now, self._retry_at))
+            self._state = self._state.suspicious(now)
 
-    def _next(self) -> tuple[float, Callable[[], Awaitable[None]]]:
-        """What is to be done next, and when."""
-        actions: list[tuple[float, Callable[[], Awaitable[None]]]] = []
-        if self._hunt is not None:
-            actions.append((max(self._searched, self._retry_at), self._search))
-        if self._burst is not None and (self._hunt is None or self._hunt.enough is not None):
-            at = due(self._burst, self._timing.pacing, self._ended, self._took)
-            if self._hunt is not None and self._applier.holds_ruleset:
-                at = max(at, self._hunt.began + self._timing.hunt)
-            actions.append((max(at, self._retry_at), self._converge))
-        if self._applier.holds_leftovers:
-            at = min(self._ended + self._timing.sweep_after, self._sweep_by)
-            if self._burst is not None and self._burst.urgent:  # a new pod waits
-                at = max(at, self._sweep_by + self._timing.sweep_latest)
-            # What is left may be many times the ruleset: it is swept before the kernel is compared with it.
-            at = at if self._monitor.suspicious else min(at, self._verify_at)
-            actions.append((max(at, self._retry_at), self._sweep))
-        if not self._applier.holds_leftovers or self._monitor.suspicious:
-            actions.append((self._verify_at, self._verify))
-        if (release := self._quarantine.next_release()) is not None:
-            actions.append((release, self._release))
-        return min(actions, key=lambda item: item[0])
+    def _facts(self) -> Facts:
+        hunt = self._hunt
+        return Facts(
+            self._applier.holds_ruleset,
+            self._applier.holds_leftovers,
+            self._monitor.suspicious,
+            None if hunt is None else Hunting(hunt.began, hunt.enough is not None),
+            self._quarantine.next_release(),
+        )
 
-    async def _release(self) -> None:
+    async def _do(self, action: Action) -> None:
+        match action:
+            case Action.CONVERGE:
+                await self._converge()
+            case Action.SEARCH:
+                await self._search()
+            case Action.SWEEP:
+                await self._sweep()
+            case Action.VERIFY:
+                await self._verify()
+            case Action.RELEASE:
+                self._release()
+            case _:
+                assert_never(action)
+
+    def _release(self) -> None:
         """A policy that was edited has been closed for long enough: try it."""
-        now = time.monotonic()
-        self._burst = merge(self._burst, Burst(now, now))
+        now = self._clock.now()
+        self._state = self._state.waiting(Burst(now, now))
         self._quarantine.release(self._store.state(), now)
 
     async def _converge(self) -> None:
         """Compile the cluster as it is now, and bring it into force."""
-        began = time.monotonic()
-        burst, self._burst = self._burst or Burst(began, began), None
-        if not self._applier.holds_leftovers:
-            self._sweep_by = began + self._timing.sweep_latest
+        began = self._clock.now()
+        burst = self._state.burst or Burst(began, began)
+        leftovers = self._applier.holds_leftovers
+        self._state = self._state.converging(began, self._timing, leftovers=leftovers)
         self._policy_times = {**self._store.take_policy_times(), **self._policy_times}
         state = self._store.state()
         closed = self._quarantine.release(state, began)
@@ -192,12 +185,12 @@ class Reconciler:
                 applied = await self._applier.apply(built.table)
         except Exception as error:  # noqa: BLE001 one policy must not cost the others, whatever it makes us do
             self._fall_short(error, Failure(state, closed, _say(error), _statement(error), built), burst)
+            self._state = self._state.attempted(self._clock.now(), self._timing.pacing)
         else:
             self._good = state
             self._measure(burst)
             self._succeed(built, applied)
-            self._took = time.monotonic() - began
-        self._ended = time.monotonic()
+            self._state = self._state.converged(began, self._clock.now(), self._timing.pacing)
 
     def _suspected(self) -> frozenset[str]:
         return (self._hunt and self._hunt.enough) or frozenset()
@@ -213,13 +206,12 @@ class Reconciler:
             burst = merge(self._hunt.burst, burst)
             self._hunt = None
         if not self._may_be_a_policy(error) or failure.state == self._hopeless:
-            self._burst = burst
+            self._state = self._state.waiting(burst)
             return
-        now = time.monotonic()
         share = _ATTEMPT_SHARE if isinstance(error, OverLimits) else 1.0
         limits = Limits(max(self._target.compile_seconds * share, self._longest * _GROWTH))
-        self._hunt = Hunt(failure, self._good, self._target.node, limits, burst, now)
-        self._retry_at = 0.0
+        self._hunt = Hunt(failure, self._good, self._target.node, limits, burst, self._clock.now())
+        self._state = self._state.hunting()
 
     def _may_be_a_policy(self, error: Exception) -> bool:
         match error:
@@ -240,29 +232,31 @@ class Reconciler:
             await hunt.attempt(self._compile, self._applier)
         except (EnvironmentRefused, OSError) as error:
             self._fail("who is to blame could not be found out", "hunt.failed", error)
-            self._hunt, self._burst = None, merge(self._burst, hunt.burst)
+            self._hunt, self._state = None, self._state.waiting(hunt.burst)
         else:
-            self._searched = time.monotonic()
+            now = self._clock.now()
+            self._state = self._state.tried(now)
             self.status.attempts = hunt.tried
-            hunt.bound(self._searched)
+            hunt.bound(now)
             if hunt.over:
                 self._end_hunt(hunt)
-            elif hunt.enough is not None and not self._applier.holds_ruleset and self._burst is None:
-                self._burst = hunt.burst  # nothing is in force: better the suspects closed than all open
+            elif hunt.enough is not None and not self._applier.holds_ruleset and self._state.burst is None:
+                # Nothing is in force: better the suspects closed than all open.
+                self._state = self._state.waiting(hunt.burst)
 
     def _end_hunt(self, hunt: Hunt) -> None:
-        self._hunt, self._burst = None, merge(self._burst, hunt.burst)
+        self._hunt, self._state = None, self._state.waiting(hunt.burst)
         self.status.attempts = 0
         if not hunt.culprits:
             # Nobody's fault: it went well this time, or it fails whoever is closed.
             self._hopeless = None if hunt.enough is not None else hunt.failure.state
-            self._retry_at = time.monotonic() + self._pause()
+            self._state = self._state.failed(self._clock.now(), self._pause())
             return
-        self._quarantine.add(hunt.culprits, hunt.failure.reason, hunt.failure.state, time.monotonic())
+        self._quarantine.add(hunt.culprits, hunt.failure.reason, hunt.failure.state, self._clock.now())
         _log_quarantine(hunt.culprits, hunt.failure.reason)
 
     def _measure(self, burst: Burst) -> None:
-        now = time.monotonic()
+        now = self._clock.now()
         self._metrics.programming_seconds.observe(now - burst.first)
         for first in self._policy_times.values():
             self._metrics.policy_seconds.observe(now - first)
@@ -270,7 +264,7 @@ class Reconciler:
 
     async def _build(self, state: ClusterState, closed: frozenset[str]) -> Build:
         limits = Limits(max(self._target.compile_seconds, self._longest * _GROWTH))
-        self.status.compiling = time.monotonic()
+        self.status.compiling = self._clock.now()
         try:
             with self._metrics.compile_seconds.time():
                 built, seconds = await compile_here(lambda: self._timed(state, closed), limits)
@@ -302,11 +296,10 @@ class Reconciler:
         if new := too_large.keys() - status.too_large.keys():
             _log_quarantine(new, too_large[min(new)])
         status.too_large = too_large
-        self._retry_at = 0.0
         for warning in sorted(set(built.warnings) - set(status.enforced.warnings if status.enforced else ())):
             log.warning("objects do not go together", extra={"event": "cluster.odd", "reason": warning})
         first = status.enforced is None
-        since = time.time() if applied.steps or status.enforced is None else status.enforced.since
+        since = self._clock.wall() if applied.steps or status.enforced is None else status.enforced.since
         status.table = built.table
         status.enforced = Enforced(applied.generation, since, built.stats, built.warnings, built.findings)
         if applied.steps or first:
@@ -337,26 +330,25 @@ class Reconciler:
         name: Literal["apply-failing", "compile-failing"] = "apply-failing",
     ) -> None:
         self.status.trouble, self.status.trouble_name = f"{sentence}: {_say(error)}", name
-        self._retry_at = time.monotonic() + self._pause()
+        self._state = self._state.failed(self._clock.now(), self._pause())
         self.status.failures += 1
         log.error(sentence, extra={"event": event, "reason": _say(error), "failures": self.status.failures})
 
     def _pause(self) -> float:
-        chance = random.random()  # noqa: S311 jitter
         least = self._timing.retry_least
-        return max(least, backoff(self.status.failures, chance, Pauses(first=least)))
+        return max(least, backoff(self.status.failures, self._clock.random(), Pauses(first=least)))
 
     async def _verify(self) -> None:
         """Compare the kernel with what was applied; what differs is repaired at once."""
         self._monitor.suspicious = False
-        self._verify_at = time.monotonic() + self._timing.verify_every
+        self._state = self._state.verifying(self._clock.now(), self._timing)
         try:
             found = await self._applier.verify()
         except Exception as error:  # noqa: BLE001 what cannot be compared is compared again
             self._fail("the ruleset could not be verified", "verify.failed", error)
-            self._verify_at = self._retry_at
+            self._state = self._state.unverified()
             return
-        self.status.verified, self.status.differences = time.time(), found
+        self.status.verified, self.status.differences = self._clock.wall(), found
         if found:
             self.status.repairs += 1
             self._metrics.drift.inc()
@@ -364,9 +356,9 @@ class Reconciler:
                 "somebody changed the ruleset: repairing it",
                 extra={"event": "ruleset.drift", "differences": found[:8]},
             )
-            now = time.monotonic()
-            self._burst = Burst(now - self._timing.pacing.patience, now, urgent=True)
-        elif self._burst is None:
+            now = self._clock.now()
+            self._state = self._state.waiting(Burst(now, now, urgent=True))
+        elif self._state.burst is None:
             self.status.trouble, self.status.failures = "", 0
 
     async def _sweep(self) -> None:
@@ -374,8 +366,8 @@ class Reconciler:
             await self._applier.sweep()
         except Exception as error:  # noqa: BLE001 what is left is in nobody's way
             self._fail("what is left of the last ruleset could not be removed", "sweep.failed", error)
-            now = time.monotonic()
-            self._burst = self._burst or Burst(now, now)
+            now = self._clock.now()
+            self._state = self._state.waiting(Burst(now, now))
 
 
 def _log_quarantine(policies: Iterable[str], reason: str) -> None:

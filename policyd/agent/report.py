@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Protocol
 
-from policyd.agent.conditions import NAMES, NOTHING_ENFORCED, Condition, of_reconciler
+from policyd.agent.conditions import NAMES, NOTHING_ENFORCED, Condition
 from policyd.agent.reconciler import Reconciler
 from policyd.agent.status import Known
 from policyd.agent.store import ObjectStore
@@ -65,7 +64,7 @@ class Reporter:
 
     def conditions(self) -> tuple[Condition, ...]:
         """Everything that is not as it should be."""
-        found = list(of_reconciler(self._reconciler.status, self._store.waiting_for, time.monotonic()))
+        found = list(self._reconciler.conditions())
         if not self._reconciler.holds_ruleset:
             found.append(Condition("nothing-enforced", NOTHING_ENFORCED))
         for part in self._parts:

@@ -52,8 +52,8 @@ class Agent:
         self.task: asyncio.Task[None] | None = None
         self.kernel = kernel
         self.store = ObjectStore("n1", self.wake)
-        applier, monitor = Applier(kernel, "policyd"), SimpleNamespace(suspicious=False)
-        self.reconciler = Reconciler(self.store, applier, monitor, target, timing)
+        self.monitor = SimpleNamespace(suspicious=False)
+        self.reconciler = Reconciler(self.store, Applier(kernel, "policyd"), self.monitor, target, timing)
         self.status = self.reconciler.status
 
     @property
@@ -63,6 +63,11 @@ class Agent:
 
     def say(self, text: str) -> None:
         self.store.apply(events(text))
+
+    def suspect(self) -> None:
+        """Say that somebody else may have written into the table."""
+        self.monitor.suspicious = True
+        self.wake.set()
 
     def conditions(self, now: float = 0.0) -> dict[str, Condition]:
         return {c.name: c for c in of_reconciler(self.status, (), now)}

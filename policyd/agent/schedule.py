@@ -1,0 +1,174 @@
+"""What the loop does next, and when: a function of what it remembers and of what holds around it. Pure.
+
+Times are seconds of one monotonic clock. `State` is what the loop remembers: each of its methods says what
+has happened, and gives the state after that. What is to be done is due from some moment on, whatever the time
+is now: so it is whoever asks that looks at a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import NamedTuple
+
+from policyd.agent.pacing import Burst, Pacing, due, merge
+
+_NEVER = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Seconds. `sweep_after`: how long nothing must have changed before leftovers are removed.
+
+    `sweep_latest`: how old leftovers become at most, as under changes without end there is no such time.
+    `retry_least`: the least pause after a failure. `hunt`: how long changes wait until the policies to
+    blame are found, before they are brought into force with those closed that are suspected.
+    """
+
+    pacing: Pacing = field(default_factory=Pacing)
+    verify_every: float = 30.0
+    sweep_after: float = 0.2
+    sweep_latest: float = 2.0
+    retry_least: float = 0.2
+    hunt: float = 1.0
+
+
+class Action(Enum):
+    """What the loop can do."""
+
+    CONVERGE = auto()  #: compile the cluster as it is, and bring it into force
+    SEARCH = auto()  #: try once more without some of the policies that are suspected
+    SWEEP = auto()  #: remove what earlier rulesets left
+    VERIFY = auto()  #: compare the kernel with what was applied
+    RELEASE = auto()  #: try policies again that were edited while they were closed
+
+
+class Due(NamedTuple):
+    """An action, and when it is due."""
+
+    at: float
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Hunting:
+    """A hunt for the policies to blame: when it began, and whether policies are known that are enough."""
+
+    began: float
+    enough: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What holds around the loop: whether the kernel holds a ruleset, and leftovers; whether somebody else
+    may have written into the table; the hunt, if one is under way; when the next edited policy was closed
+    for long enough, if one is.
+    """
+
+    ruleset: bool = False
+    leftovers: bool = False
+    suspicious: bool = False
+    hunting: Hunting | None = None
+    release_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the loop remembers: `burst`, the changes that are not in force yet; all else is times.
+
+    `took`: how long the last success took. `ended`: the last attempt to bring something into force;
+    `rested`: when there will have been rest enough after it. `searched`: the last attempt of a hunt.
+    `retry_at`: before that nothing is tried again. `sweep_by`: leftovers are removed by then. `verify_at`:
+    the kernel is compared then.
+    """
+
+    verify_at: float
+    burst: Burst | None = None
+    took: float = 0.0
+    ended: float = _NEVER
+    rested: float = _NEVER
+    searched: float = _NEVER
+    retry_at: float = _NEVER
+    sweep_by: float = _NEVER
+
+    def changed(self, now: float, pacing: Pacing, *, urgent: bool) -> State:
+        """Objects have changed; `urgent`: a new pod of this node is among them."""
+        return self.waiting(Burst(now, now + pacing.settle, urgent))
+
+    def waiting(self, burst: Burst) -> State:
+        """These changes, too, are to be brought into force."""
+        return replace(self, burst=merge(self.burst, burst))
+
+    def suspicious(self, now: float) -> State:
+        """Somebody else may have written into the table: it is compared as soon as it may be."""
+        return replace(self, verify_at=min(self.verify_at, max(now, self.retry_at)))
+
+    def converging(self, now: float, intervals: Intervals, *, leftovers: bool) -> State:
+        """What waits is compiled now; `leftovers`: whether there are some of earlier rulesets already."""
+        sweep_by = self.sweep_by if leftovers else now + intervals.sweep_latest
+        return replace(self, burst=None, sweep_by=sweep_by)
+
+    def converged(self, began: float, now: float, pacing: Pacing) -> State:
+        """It is in force, and was `began` then."""
+        return replace(self, took=now - began, retry_at=_NEVER).attempted(now, pacing)
+
+    def attempted(self, now: float, pacing: Pacing) -> State:
+        """An attempt to bring something into force is over."""
+        return replace(self, ended=now, rested=now + max(pacing.rest, self.took))
+
+    def failed(self, now: float, pause: float) -> State:
+        """Something failed that is to be tried again, after a pause."""
+        return replace(self, retry_at=now + pause)
+
+    def hunting(self) -> State:
+        """The policies to blame are looked for, at once."""
+        return replace(self, retry_at=_NEVER)
+
+    def tried(self, now: float) -> State:
+        """An attempt of the hunt is over."""
+        return replace(self, searched=now)
+
+    def verifying(self, now: float, intervals: Intervals) -> State:
+        """The kernel is compared now."""
+        return replace(self, verify_at=now + intervals.verify_every)
+
+    def unverified(self) -> State:
+        """It could not be compared: again as soon as anything is tried again."""
+        return replace(self, verify_at=self.retry_at)
+
+
+def schedule(state: State, facts: Facts, intervals: Intervals) -> Due:
+    """What is to be done next, and from when on. Of several that are due it is what was due first."""
+    times = (
+        (_search_at(state, facts), Action.SEARCH),
+        (_converge_at(state, facts, intervals), Action.CONVERGE),
+        (_sweep_at(state, facts, intervals), Action.SWEEP),
+        # What is left may be many times the ruleset: it is swept before the kernel is compared with it.
+        (state.verify_at if facts.suspicious or not facts.leftovers else None, Action.VERIFY),
+        (facts.release_at, Action.RELEASE),
+    )
+    return min((Due(at, action) for at, action in times if at is not None), key=lambda due: due.at)
+
+
+def _search_at(state: State, facts: Facts) -> float | None:
+    return None if facts.hunting is None else max(state.searched, state.retry_at)
+
+
+def _converge_at(state: State, facts: Facts, intervals: Intervals) -> float | None:
+    hunting = facts.hunting
+    if state.burst is None or (hunting is not None and not hunting.enough):
+        return None
+    at = due(state.burst, intervals.pacing, state.rested)
+    if hunting is not None and facts.ruleset:
+        at = max(at, hunting.began + intervals.hunt)
+    return max(at, state.retry_at)
+
+
+def _sweep_at(state: State, facts: Facts, intervals: Intervals) -> float | None:
+    if not facts.leftovers:
+        return None
+    at = min(state.ended + intervals.sweep_after, state.sweep_by)
+    if state.burst is not None and state.burst.urgent:  # a new pod waits
+        at = max(at, state.sweep_by + intervals.sweep_latest)
+    # If nobody is suspected, the comparison waits for it.
+    return max(at if facts.suspicious else min(at, state.verify_at), state.retry_at)

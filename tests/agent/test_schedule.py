@@ -1,0 +1,184 @@
+"""What is done next, and when: rows of what is remembered, what holds, and what must follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policyd.agent.pacing import Burst, Pacing
+from policyd.agent.schedule import Action, Facts, Hunting, Intervals, State, schedule
+
+PACING = Pacing(settle=0.1, patience=1.0, rest=0.5)
+INTERVALS = Intervals(PACING, verify_every=30.0, sweep_after=0.2, sweep_latest=2.0, hunt=3.0)
+#: At 100 a comparison is due, long after anything else here.
+IDLE = State(verify_at=100.0)
+LEFT = Facts(ruleset=True, leftovers=True)
+#: A change came at 10, and no other.
+CHANGED = IDLE.changed(10.0, PACING, urgent=False)
+URGENT = IDLE.changed(10.0, PACING, urgent=True)
+#: A ruleset came into force at 10 and left something.
+SWAPPED = replace(IDLE, ended=10.0, sweep_by=11.5)
+
+CASES: dict[str, tuple[State, Facts, float, Action]] = {
+    "nothing happens but that the kernel is compared": (IDLE, Facts(), 100.0, Action.VERIFY),
+    "a change waits until its burst is over": (CHANGED, Facts(), 10.1, Action.CONVERGE),
+    "a further change makes it longer": (
+        CHANGED.changed(10.05, PACING, urgent=False),
+        Facts(),
+        10.15,
+        Action.CONVERGE,
+    ),
+    "but not for ever": (
+        replace(CHANGED, burst=Burst(10.0, 11.09)),
+        Facts(),
+        11.0,
+        Action.CONVERGE,
+    ),
+    "between two compilations lies a rest": (
+        replace(CHANGED, rested=10.4),
+        Facts(),
+        10.4,
+        Action.CONVERGE,
+    ),
+    "for which a new pod does not wait": (replace(URGENT, rested=12.9), Facts(), 10.1, Action.CONVERGE),
+    "what failed is not tried before its time": (
+        replace(URGENT, retry_at=15.0),
+        Facts(),
+        15.0,
+        Action.CONVERGE,
+    ),
+    "what is left is removed when nothing changes": (SWAPPED, LEFT, 10.2, Action.SWEEP),
+    "and when it is old, though things change": (
+        replace(SWAPPED, ended=11.4, burst=Burst(11.45, 11.55)),
+        LEFT,
+        11.5,
+        Action.SWEEP,
+    ),
+    "a new pod does not wait for that": (
+        replace(URGENT, ended=9.95, sweep_by=9.0),
+        LEFT,
+        10.1,
+        Action.CONVERGE,
+    ),
+    "unless the kernel has grown for too long": (
+        replace(URGENT, ended=9.95, sweep_by=8.0),
+        LEFT,
+        10.0,
+        Action.SWEEP,
+    ),
+    "to remove it is not tried again before its time": (
+        replace(SWAPPED, retry_at=15.0),
+        LEFT,
+        15.0,
+        Action.SWEEP,
+    ),
+    "it is removed before the kernel is compared": (
+        replace(SWAPPED, verify_at=9.0),
+        LEFT,
+        9.0,
+        Action.SWEEP,
+    ),
+    "a suspicion does not wait for that": (
+        replace(SWAPPED, verify_at=10.1),
+        replace(LEFT, suspicious=True),
+        10.1,
+        Action.VERIFY,
+    ),
+    "an edited policy is tried when it was closed for long enough": (
+        IDLE,
+        Facts(release_at=50.0),
+        50.0,
+        Action.RELEASE,
+    ),
+    "who is to blame is looked for at once": (
+        IDLE.hunting(),
+        Facts(hunting=Hunting(10.0, enough=False)),
+        float("-inf"),
+        Action.SEARCH,
+    ),
+    "changes wait while nothing is known that helps": (
+        replace(CHANGED, searched=90.0),
+        Facts(ruleset=True, hunting=Hunting(9.0, enough=False)),
+        90.0,
+        Action.SEARCH,
+    ),
+    "and for a while after that": (
+        replace(CHANGED, searched=90.0),
+        Facts(ruleset=True, hunting=Hunting(9.0, enough=True)),
+        12.0,
+        Action.CONVERGE,
+    ),
+    "but not where nothing is in force": (
+        replace(CHANGED, searched=90.0),
+        Facts(hunting=Hunting(9.0, enough=True)),
+        10.1,
+        Action.CONVERGE,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_done_next(name: str) -> None:
+    state, facts, at, action = CASES[name]
+    found = schedule(state, facts, INTERVALS)
+    assert found.action is action
+    assert found.at == pytest.approx(at)
+
+
+def test_a_rest_is_as_long_as_what_it_follows() -> None:
+    """So that at most half of the time goes into compiling."""
+    short = IDLE.converged(began=10.0, now=10.1, pacing=PACING)
+    long = IDLE.converged(began=10.0, now=13.0, pacing=PACING)
+    assert short.rested == pytest.approx(10.6)
+    assert long.rested == 16.0
+    assert long.attempted(20.0, PACING).rested == 23.0  # a failure says nothing of how long it takes
+
+
+def test_leftovers_are_as_old_as_the_first_of_them() -> None:
+    first = IDLE.converging(10.0, INTERVALS, leftovers=False)
+    assert (first.sweep_by, first.converging(11.0, INTERVALS, leftovers=True).sweep_by) == (12.0, 12.0)
+
+
+def test_a_suspicion_is_followed_at_once_but_for_the_pause_after_a_failure() -> None:
+    assert IDLE.suspicious(10.0).verify_at == 10.0
+    assert IDLE.failed(10.0, pause=5.0).suspicious(11.0).verify_at == 15.0
+    assert IDLE.suspicious(200.0).verify_at == 100.0  # it was due already
+
+
+TIMES = st.floats(0.0, 100.0)
+BURSTS = st.none() | st.builds(Burst, TIMES, TIMES, st.booleans())
+STATES = st.builds(
+    State, TIMES, BURSTS, ended=TIMES, rested=TIMES, searched=TIMES, retry_at=TIMES, sweep_by=TIMES
+)
+FACTS = st.builds(
+    Facts,
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.none() | st.builds(Hunting, TIMES, st.booleans()),
+    st.none() | TIMES,
+)
+
+
+@given(STATES, FACTS)
+def test_there_is_always_something_to_do_that_makes_sense(state: State, facts: Facts) -> None:
+    """Nothing else would wake the loop: without this, what is lost stays so."""
+    at, action = schedule(state, facts, INTERVALS)
+    assert at <= max(100.0 + INTERVALS.sweep_latest, state.verify_at, state.retry_at)
+    match action:
+        case Action.CONVERGE:
+            assert state.burst is not None
+            assert at >= state.retry_at
+        case Action.SEARCH:
+            assert facts.hunting is not None
+            assert at >= state.retry_at
+        case Action.SWEEP:
+            assert facts.leftovers
+            assert at >= state.retry_at
+        case Action.RELEASE:
+            assert at == facts.release_at
+        case Action.VERIFY:
+            assert at == state.verify_at
