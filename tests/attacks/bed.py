@@ -197,7 +197,10 @@ class Bed:
         return through
 
     def heal(self) -> None:
-        """Forget all that attacks have taught: neighbours, routes, who is behind which port."""
+        """Forget all that attacks have taught: neighbours, routes, who is behind which port, connections.
+
+        An echo reply to a pod that has asked for one is an answer, whoever of two tries it belongs to.
+        """
         for name in (*PODS, *NODES):
             self.place(name).ip(["neigh flush all"])
         for name in PODS:
@@ -206,6 +209,7 @@ class Bed:
             greeting = frames.arp(1, own, (bytes(6), own[1]), b"")
             self.send(name, (frames.ether(frames.BROADCAST, own[0], frames.ARP, greeting),))
             self.place(name).run(["ip", "-6", "route", "flush", "proto", "ra"])
+        self.forget()
 
     def forget(self) -> None:
         """Delete every entry of connection tracking on the nodes."""

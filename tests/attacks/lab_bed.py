@@ -63,10 +63,6 @@ class LabBed(Bed):
             for address in addresses_of(name):
                 lab.servers.listen(self.place(name), "udp", address, LIVE_PORT)
 
-    def heal(self) -> None:
-        super().heal()
-        self.forget()
-
     def objects(self) -> list[Manifest]:
         """The manifests of all that is here, without policies."""
         nodes = [
