@@ -34,12 +34,14 @@ def door(plane: ControlPlane, namespace: Namespace) -> Iterator[None]:
 
 
 @contextmanager
-def running_live(plane: ControlPlane, namespace: Namespace, node: str, folder: Path) -> Iterator[None]:
+def running_live(
+    plane: ControlPlane, namespace: Namespace, node: str, folder: Path, *flags: str
+) -> Iterator[None]:
     """An agent for a node, which has brought its first ruleset into force."""
     log = folder / "agent.log"
     with door(plane, namespace):
         with namespace.entered(), log.open("wb") as stream:
-            options = ("--kubeconfig", str(plane.kubeconfig), "--node", node)
+            options = ("--kubeconfig", str(plane.kubeconfig), "--node", node, *flags)
             agent = subprocess.Popen(command("run", *options), stderr=stream)
         try:
             until(lambda: "ruleset in force" in log.read_text() or agent.poll() is not None)

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from policyd.agent.conditions import NAMES
+from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
-from policyd.node.facts import BRIDGE4, FORWARD4
+from policyd.lab.plan import NodePlan, PodPlan
+from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6
 from policyd.watcher.events import NodeEvent, write_event
 from policyd.watcher.failure import WatchError
 from policyd.watcher.transport import Kubeconfig, connect
 from tests.agent.live import running_live
+from tests.agent.test_node_watch import send
+from tests.cases.form import block, ingress
 from tests.cluster.control_plane import ControlPlane
+from tests.node.ebpf import attach, load_redirect_peer
+from tests.oracle import Manifest
+from tests.support.no_bridge import BRIDGE, put_in_path
+from tests.support.setting_back import setting_back
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel]
@@ -52,7 +64,7 @@ def access(plane: ControlPlane, name: str, verbs: str, folder: Path) -> Kubeconf
 def event(node: str, count: int, **changes: Any) -> NodeEvent:
     return NodeEvent(
         node=node,
-        topic="bridge-netfilter-off",
+        topic=changes.get("topic", "bridge-netfilter-off"),
         type=changes.get("type", "Warning"),
         message=changes.get("message", "off on cni0"),
         count=count,
@@ -124,6 +136,9 @@ async def test_without_the_right_it_is_said_which(
         await write(allowed, event(f"e-{verbs}", 1), event(f"e-{verbs}", 2))
 
 
+ON = {BRIDGE4: "1", BRIDGE6: "1", FORWARD4: "1", FORWARD6: "1"}
+
+
 @pytest.fixture
 def node() -> Iterator[Namespace]:
     """A node with a pod on a bridge that hides packets."""
@@ -143,20 +158,114 @@ def node() -> Iterator[Namespace]:
     made.close()
 
 
+async def test_every_condition_has_an_event_of_its_own(control_plane: ControlPlane, tmp_path: Path) -> None:
+    allowed = access(control_plane, "every", "create, patch", tmp_path)
+    await write(allowed, *(event("e4", 1, topic=name) for name in NAMES))
+    found = {each["reason"]: each["metadata"]["name"] for each in events(control_plane, "e4")}
+    assert found == {reason(name): f"e4.policyd-{name}" for name in NAMES}
+
+
+def reason(condition: str) -> str:
+    """A condition's name in one word."""
+    return condition.title().replace("-", "")
+
+
+@contextmanager
+def pods(plane: ControlPlane, node: str, addresses: dict[str, str], *policies: Manifest) -> Iterator[None]:
+    """Pods of a node that run, by address, in a namespace that has the node's name; gone at the end."""
+    places = [
+        {"apiVersion": "v1", "kind": kind, "metadata": {"name": node}} for kind in ("Namespace", "Node")
+    ]
+    plane.apply(*places, *policies)
+    try:
+        for name, address in addresses.items():
+            metadata = {"name": name, "namespace": node, "labels": {"pod": name}}
+            spec = {"nodeName": node, "containers": [{"name": "c", "image": "none"}]}
+            plane.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+            status = {"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}}
+            patch = ("--subresource", "status", "--type", "merge", "-p", json.dumps(status))
+            plane.kubectl("patch", "pod", name, "-n", node, *patch)
+        yield
+    finally:
+        plane.kubectl("delete", "pods,networkpolicies", "-n", node, "--all", "--force", "--grace-period=0")
+
+
+def warnings(plane: ControlPlane, node: str) -> dict[str, str]:
+    """The message of each Event about a node that warns, by its reason."""
+    return {each["reason"]: each["message"] for each in events(plane, node) if each["type"] == "Warning"}
+
+
 def test_an_agent_tells_of_its_node(control_plane: ControlPlane, node: Namespace, tmp_path: Path) -> None:
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "telling", "namespace": "default"},
-        "spec": {"nodeName": "told", "containers": [{"name": "c", "image": "none"}]},
-    }
-    control_plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "told"}}, pod)
-    status = {"status": {"phase": "Running", "podIP": "10.0.0.99", "podIPs": [{"ip": "10.0.0.99"}]}}
-    control_plane.kubectl(
-        "patch", "pod", "telling", "--subresource", "status", "--type", "merge", "-p", json.dumps(status)
+    """Of a bridge that hides packets, where somebody undoes what the agent repairs."""
+    with (
+        setting_back(node),
+        pods(control_plane, "hiding", {"p": "10.0.0.99"}),
+        running_live(control_plane, node, "hiding", tmp_path),
+    ):
+        until(lambda: "BridgeNetfilterOff" in warnings(control_plane, "hiding"))
+        assert "cni0" in warnings(control_plane, "hiding")["BridgeNetfilterOff"]
+
+
+#: For which policies, addresses and a kernel there is which condition, and what its Event says of whom.
+SAID = {
+    "PolicyQuarantined": "walls/refused",
+    "PolicyTooLarge": "walls/dear",
+    "BridgeUnguarded": "the ports of cni0 are not guarded",
+    "HttpUnavailable": "127.0.0.1:9471",
+    "AddressClaimed": "10.0.0.3",
+    "AddressImpossible": "127.0.0.9",
+    "PodsUnbound": "cni_cache",
+}
+
+
+def test_what_tenants_and_kernels_can_do_is_told_in_events(
+    control_plane: ControlPlane, node: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.set_sysctls(ON)
+    monkeypatch.setenv("PATH", put_in_path(tmp_path / "bin", os.environ["PATH"], f"{BRIDGE}|dport 666"))
+    many = [{"from": [block(f"198.18.{n}.0/24")], "ports": [{"port": 1000 + 2 * n}]} for n in range(40)]
+    policies = (
+        ingress("walls", "web", {"ports": [{"port": 666}]}, name="refused"),
+        ingress("walls", "db", *many, name="dear"),
     )
-    with running_live(control_plane, node, "told", tmp_path):
-        until(lambda: events(control_plane, "told"))
-        [found] = events(control_plane, "told")
-        assert (found["reason"], found["type"]) == ("BridgeNetfilterOff", "Warning")
-        assert "cni0" in found["message"]
+    addresses = {
+        "web": "10.0.0.1",
+        "db": "10.0.0.2",
+        "twin": "10.0.0.3",
+        "other-twin": "10.0.0.3",
+        "loopback": "127.0.0.9",
+    }
+    flags = ("--backend", "program", "--pod-interfaces", "cni0,veth*", "--policy-budget", "500")
+    with node.entered():
+        taken = socket.create_server(("127.0.0.1", 9471))
+    with (
+        taken,
+        pods(control_plane, "walls", addresses, *policies),
+        running_live(control_plane, node, "walls", tmp_path, *flags),
+    ):
+        until(lambda: SAID.keys() <= warnings(control_plane, "walls").keys())
+        found = warnings(control_plane, "walls")
+        assert {name: said for name, said in SAID.items() if said not in found[name]} == {}
+
+
+def test_blindness_is_told_in_an_event(control_plane: ControlPlane, tmp_path: Path) -> None:
+    """An eBPF program hands what a pod sends to its neighbour past every hook, as Cilium's do."""
+    addresses = {"web": "10.0.0.1", "db": "10.0.0.2"}
+    plans = tuple(PodPlan(f"blind/{name}", (address,)) for name, address in addresses.items())
+    with (
+        Lab([NodePlan("blind", ("192.0.2.1", "2001:db8:1::1"), plans)]) as lab,
+        pods(control_plane, "blind", addresses),
+    ):
+        node, sender = lab.nodes["blind"], lab.pods["blind/web"]
+        assert node.run(["tc", "qdisc", "add", "dev", sender.device, "clsact"]).returncode == 0
+        with node.entered():
+            program = load_redirect_peer(socket.if_nametoindex(lab.pods["blind/db"].device))
+            attach(program, socket.if_nametoindex(sender.device))
+            os.close(program)
+
+        def is_told() -> bool:
+            send(sender.namespace, "10.0.0.2", 10)
+            return "first to see" in warnings(control_plane, "blind").get("PodsUnseen", "")
+
+        with running_live(control_plane, node, "blind", tmp_path):
+            until(is_told)
