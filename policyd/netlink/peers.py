@@ -37,7 +37,8 @@ class Peer:
 def read_peers(links: Iterable[Link]) -> dict[int, Peer]:
     """The other ends of those links that lead into other namespaces, by the link's index.
 
-    What cannot be read is missing: the pod has gone, the kernel is older, the agent lacks the privilege.
+    What cannot be read is missing: the pod has gone, the kernel is older, the agent lacks the privilege, or
+    the answer is not what it should be. Raises OSError if there can be no socket.
     """
     found: dict[int, Peer] = {}
     with open_socket(_ROUTE) as opened:
@@ -50,15 +51,18 @@ def read_peers(links: Iterable[Link]) -> dict[int, Peer]:
                 continue
             try:
                 found[link.index] = _read(opened, link.netns, link.peer)
-            except OSError:
+            except (OSError, ValueError, struct.error):  # one pod's odd answer costs only its own binding
                 continue
     return found
 
 
 def _read(opened: socket.socket, netns: int, index: int) -> Peer:
+    """Ask for one end. Raises OSError for a no, ValueError or struct.error for an answer that is none."""
     number = struct.pack("=i", netns)
     question = _LINK.pack(0, 0, index, 0, 0) + attribute(_LINK_NETNS, number)
     [answer] = list(ask(opened, message(_GET_LINK, REQUEST | ACK, question)))
+    if _LINK.unpack_from(answer)[2] != index:
+        raise ValueError("the answer is about another link")
     mac = attributes(answer, _LINK.size).get(_MAC, b"")
     addresses = frozenset(_addresses(opened, number, index))
     return Peer(addresses, int.from_bytes(mac) if len(mac) == _MAC_BYTES else None)

@@ -21,10 +21,9 @@ from policyd.watcher.events import NodeEvent, write_event
 from policyd.watcher.failure import WatchError
 from policyd.watcher.transport import Kubeconfig, connect
 from tests.agent.live import running_live
-from tests.agent.test_node_watch import send
 from tests.cases.form import block, ingress
 from tests.cluster.control_plane import ControlPlane
-from tests.node.ebpf import attach, load_redirect_peer
+from tests.node.ebpf import attach, load_redirect_peer, send
 from tests.oracle import Manifest
 from tests.support.no_bridge import BRIDGE, put_in_path
 from tests.support.setting_back import setting_back

@@ -28,7 +28,7 @@ from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, read_facts
 from policyd.node.findings import STEADY_LOOKS
 from tests.agent.agents import WORLD, nft, policy, run, running, write
 from tests.agent.asking import ask
-from tests.node.ebpf import attach, load_redirect_peer
+from tests.node.ebpf import attach, load_redirect_peer, send
 from tests.support.setting_back import setting_back
 from tests.support.waiting import until
 
@@ -228,12 +228,6 @@ def test_a_node_that_is_blind_is_told_by_everything_that_tells(tmp_path: Path) -
             until(lambda: [line for line in agent.log() if line.get("condition") == "pods-unseen"])
             agent.kill(signal.SIGTERM)
             assert "witness" not in nft(node, "list", "tables")
-
-
-def send(sender: Namespace, address: str, count: int) -> None:
-    with sender.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
-        for _ in range(count):
-            opened.sendto(b"x", (address, 9))
 
 
 def test_blind_stays_blind_until_packets_are_seen_again(node: Namespace) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import socket
 import struct
 
+from policyd.lab.namespace import Namespace
 from policyd.netlink.messages import ACK, REQUEST, ask, attribute, message, open_socket
 
 BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
@@ -58,3 +60,10 @@ def attach(program: int, interface: int) -> None:
     payload += attribute(1, b"bpf\0") + attribute(2, options, nested=True)
     with open_socket(0) as opened:
         assert list(ask(opened, message(NEW_FILTER, REQUEST | ACK | CREATE, payload))) == []
+
+
+def send(sender: Namespace, address: str, count: int) -> None:
+    """Send datagrams to whom a program may carry them; nobody has to listen."""
+    with sender.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+        for _ in range(count):
+            opened.sendto(b"x", (address, 9))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterable
 from ipaddress import ip_address
 
 import pytest
@@ -9,7 +11,9 @@ import pytest
 from policyd.cluster.attachments import UNKNOWN
 from policyd.lab.lab import Lab
 from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed, Wiring
+from policyd.netlink import peers as peers_room
 from policyd.netlink.links import read_links, read_ways
+from policyd.netlink.messages import ask
 from policyd.netlink.peers import read_peers
 from policyd.node.attach import LocalPod, Network, attach
 
@@ -36,6 +40,25 @@ def test_every_pod_of_the_lab_is_found_behind_its_interface(wiring: Wiring) -> N
         assert {key: a.interface for key, a in found.pods.items()} == devices
         assert {key: a.mac for key, a in found.pods.items()} == macs
         assert {a.bridge for a in found.pods.values()} == ({"cni0"} if isinstance(wiring, Bridged) else {""})
+
+
+ODD_ANSWERS: dict[str, list[bytes]] = {"none": [], "two": [bytes(16), bytes(16)], "too short": [b"x"]}
+
+
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+def test_an_odd_answer_costs_only_the_pod_that_it_is_about(odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As no kernel gives one, the first answer is put in the place of the kernel's."""
+    first = [ODD_ANSWERS[odd]]
+
+    def answer(opened: socket.socket, question: bytes) -> Iterable[bytes]:
+        return first.pop() if first else ask(opened, question)
+
+    with Lab([NodePlan("n1", ("192.0.2.1", "2001:db8:1::1"), PODS)]) as lab, lab.nodes["n1"].entered():
+        links = read_links()
+        every = read_peers(links)
+        monkeypatch.setattr(peers_room, "ask", answer)
+        found = read_peers(links)
+    assert found == dict(list(every.items())[1:])
 
 
 def number(address: str) -> tuple[int, int]:
