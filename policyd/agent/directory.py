@@ -17,11 +17,13 @@ import watchfiles
 
 from policyd.agent.conditions import Condition, unwatched
 from policyd.agent.status import Known
-from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert, key_of
+from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.errors import Diagnostic
+from policyd.kube.kind import Kinds
 from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.objects import KubeObject
 from policyd.kube.reading import Options
+from policyd.kube.registry import KINDS, NETWORK_POLICY
 from policyd.obs.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -61,14 +63,16 @@ class DirectorySource:
         *,
         recursive: bool = False,
         keep_until_good: bool = False,
+        kinds: Kinds = KINDS,
     ) -> None:
         """`keep_until_good`: say nothing before every file is good; a ruleset from before is in force."""
+        self._kinds = kinds
         self._directory = directory
         self._sink = sink
         self._recursive = recursive
         self._keep_until_good = keep_until_good
         self._files: dict[Path, _File] = {}
-        self._said: dict[tuple[Kind, str], KubeObject] = {}
+        self._said: dict[tuple[str, str], KubeObject] = {}
         self._synced = False
         #: Why the directory cannot be read, and why it cannot be watched.
         self._unread, self._unwatched = "", ""
@@ -87,13 +91,15 @@ class DirectorySource:
 
     def known(self) -> tuple[Known, ...]:
         """What is known of each kind."""
-        return tuple(Known(kind, sum(1 for said, _ in self._said if said == kind)) for kind in KINDS)
+        return tuple(
+            Known(kind, sum(1 for said, _ in self._said if said == kind)) for kind in self._kinds.names
+        )
 
     def report(self, metrics: Metrics) -> None:
         """Bring the metrics up to date."""
         for known in self.known():
             metrics.objects.labels(known.kind).set(known.count)
-        metrics.mistaken.labels("NetworkPolicy").set(len(self.broken))
+        metrics.mistaken.labels(NETWORK_POLICY.name).set(len(self.broken))
 
     async def run(self) -> None:
         """Read the directory, then follow it until cancelled."""
@@ -174,7 +180,7 @@ class DirectorySource:
                 self._complain(path, error.strerror or str(error))
             objects, good = (before.objects, before.good) if before else ((), False)
             return _File(UNREAD, objects, good, why)  # again at the next look, though it may stay as it is
-        objects, diagnostics = load_manifest(text, name)
+        objects, diagnostics = load_manifest(text, name, kinds=self._kinds)
         errors = [d for d in diagnostics if d.severity == "error"]
         for diagnostic in diagnostics:
             _report(diagnostic)
@@ -184,7 +190,7 @@ class DirectorySource:
             fields = {"event": "file.kept", "file": name}
             log.error("a broken file is kept as it was when it was good", extra=fields)
             return _File(mark, before.objects, good=True, why=_in_short(errors))
-        closed, _ = load_manifest(text, name, Options(refused="close"))
+        closed, _ = load_manifest(text, name, Options(refused="close"), self._kinds)
         fields = {"event": "file.closed", "file": name}
         log.error("a broken file counts only as far as it is understood", extra=fields)
         return _File(mark, closed, good=False, why=_in_short(errors))
@@ -210,18 +216,19 @@ class DirectorySource:
             )
             return
         objects = [item for _, file in sorted(self._files.items()) for item in file.objects]
-        for diagnostic in combine(objects):
+        for diagnostic in combine(objects, self._kinds):
             _report(diagnostic)
-        now: dict[tuple[Kind, str], KubeObject] = {}
+        now: dict[tuple[str, str], KubeObject] = {}
         for item in objects:
-            now.setdefault(_key(item), item)
+            kind = self._kinds.of(item)
+            now.setdefault((kind.name, kind.key(item)), item)
         events: list[Event] = [
             Upsert(key, item) for (kind, key), item in now.items() if self._said.get((kind, key)) != item
         ]
         events.extend(Delete(kind, key) for kind, key in self._said.keys() - now.keys())
         self._said = now
         if not self._synced:
-            events.extend(Synced(kind) for kind in KINDS)
+            events.extend(Synced(kind) for kind in self._kinds.names)
             self._synced = True
         self._sink(events)
 
@@ -245,11 +252,6 @@ def _fingerprint(path: Path) -> Fingerprint:
     except OSError:
         return (0, 0, 0)
     return (status.st_mtime_ns, status.st_size, status.st_ino)
-
-
-def _key(item: KubeObject) -> tuple[Kind, str]:
-    kind: Kind = type(item).__name__  # type: ignore[assignment]  # the classes are named after the kinds
-    return kind, key_of(item)
 
 
 def _report(diagnostic: Diagnostic) -> None:

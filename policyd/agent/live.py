@@ -10,10 +10,11 @@ from policyd.agent.conditions import Condition, of_watches
 from policyd.agent.status import Known
 from policyd.cluster.events import Event
 from policyd.config import Settings
+from policyd.kube.kind import Kinds
+from policyd.kube.registry import KINDS
 from policyd.obs.metrics import Metrics
 from policyd.watcher.events import NodeEvent, write_event
 from policyd.watcher.reflector import Reflector
-from policyd.watcher.resource import RESOURCES
 from policyd.watcher.status import Status
 from policyd.watcher.transport import Connection, connect, find_access
 
@@ -21,9 +22,11 @@ from policyd.watcher.transport import Connection, connect, find_access
 class LiveSource:
     """Tells a sink what the API server says."""
 
-    def __init__(self, connection: Connection, sink: Callable[[Sequence[Event]], None]) -> None:
+    def __init__(
+        self, connection: Connection, sink: Callable[[Sequence[Event]], None], kinds: Kinds = KINDS
+    ) -> None:
         self._connection = connection
-        self._reflectors = tuple(Reflector(resource, connection, sink) for resource in RESOURCES)
+        self._reflectors = tuple(Reflector(kind, connection, sink) for kind in kinds)
 
     @classmethod
     async def open(cls, settings: Settings, sink: Callable[[Sequence[Event]], None]) -> LiveSource:

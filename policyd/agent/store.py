@@ -6,13 +6,15 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import assert_never
+from typing import assert_never, cast
 
 from policyd.agent.cni_cache import Hint
 from policyd.cluster.attachments import UNKNOWN, Attachments
-from policyd.cluster.events import KINDS, Delete, Event, Kind, Synced, Upsert
+from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.cluster.state import ClusterState, MissingNamespaces
-from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
+from policyd.kube.kind import Kinds
+from policyd.kube.objects import KubeObject, Pod
+from policyd.kube.registry import KINDS, POD
 from policyd.node.attach import LocalPod
 
 
@@ -24,16 +26,16 @@ class ObjectStore:
         node: str,
         wake: asyncio.Event,
         missing_namespaces: MissingNamespaces = MissingNamespaces.UNKNOWN,
+        kinds: Kinds = KINDS,
     ) -> None:
+        self._kinds = kinds
         self._node = node
         self._wake = wake
         self._missing_namespaces = missing_namespaces
         self._changed = False
-        self._pods: dict[str, Pod] = {}
-        self._namespaces: dict[str, Namespace] = {}
-        self._policies: dict[str, NetworkPolicy] = {}
-        self._nodes: dict[str, Node] = {}
-        self._synced: set[Kind] = set()
+        self._objects: dict[str, dict[str, KubeObject]] = {name: {} for name in kinds.names}
+        self._policies = frozenset(kind.name for kind in kinds if kind.policy)
+        self._synced: set[str] = set()
         self._urgent = False
         self._policy_times: dict[str, float] = {}
         self._hints: Mapping[str, Hint] = {}
@@ -91,11 +93,10 @@ class ObjectStore:
                 case Upsert(key, item):
                     self._put(key, item)
                 case Delete(kind, key):
-                    gone = self._of(kind).pop(key, None)
+                    gone = self._objects[kind].pop(key, None)
                     if isinstance(gone, Pod) and gone.node == self._node:
                         self.local_changed.set()
-                    if kind == "NetworkPolicy":
-                        self._policy_times.setdefault(key, time.monotonic())
+                    self._note_policy(kind, key)
                 case Synced(kind):
                     self._synced.add(kind)
                     self.local_changed.set()
@@ -108,12 +109,12 @@ class ObjectStore:
     @property
     def is_complete(self) -> bool:
         """Whether every kind has been complete once."""
-        return self._synced.issuperset(KINDS)
+        return self._synced.issuperset(self._kinds.names)
 
     @property
     def waiting_for(self) -> tuple[str, ...]:
         """What is not complete yet: kinds, then interfaces. Nothing is enforced before (NP-048)."""
-        kinds = tuple(kind for kind in KINDS if kind not in self._synced)
+        kinds = tuple(kind for kind in self._kinds.names if kind not in self._synced)
         return kinds or (("interfaces",) if self._expects_attachments else ())
 
     def take_changed(self) -> bool:
@@ -137,13 +138,15 @@ class ObjectStore:
     def state(self) -> ClusterState:
         """The cluster now, as a value: later events do not change it."""
         return ClusterState(
-            self._hinted(),
-            dict(self._namespaces),
-            dict(self._policies),
-            dict(self._nodes),
+            {**{name: dict(found) for name, found in self._objects.items()}, POD.name: self._hinted()},
             self._attachments,
             self._missing_namespaces,
+            self._kinds,
         )
+
+    @property
+    def _pods(self) -> dict[str, Pod]:
+        return cast(dict[str, Pod], self._objects[POD.name])
 
     def _hinted(self) -> dict[str, Pod]:
         """The pods, those that wait for an address with what the network plugin said of it.
@@ -164,39 +167,19 @@ class ObjectStore:
                 )
         return pods
 
-    def _of(
-        self, kind: Kind
-    ) -> dict[str, Pod] | dict[str, Namespace] | dict[str, NetworkPolicy] | dict[str, Node]:
-        match kind:
-            case "Pod":
-                return self._pods
-            case "Namespace":
-                return self._namespaces
-            case "NetworkPolicy":
-                return self._policies
-            case "Node":
-                return self._nodes
-
     def _put(self, key: str, item: KubeObject) -> None:
-        match item:
-            case Pod():
-                known = self._pods.get(key)
-                if item.node == self._node and (
-                    known is None or (known.node, known.v4, known.v6) != (item.node, item.v4, item.v6)
-                ):
-                    self._urgent = True
-                if item.node == self._node:
-                    self.local_changed.set()
-                self._pods[key] = item
-            case Namespace():
-                self._namespaces[key] = item
-            case NetworkPolicy():
-                self._policies[key] = item
-                self._policy_times.setdefault(key, time.monotonic())
-            case Node():
-                self._nodes[key] = item
-            case _:
-                assert_never(item)
+        kind = self._kinds.of(item).name
+        if isinstance(item, Pod) and item.node == self._node:
+            known = self._pods.get(key)
+            if known is None or (known.node, known.v4, known.v6) != (item.node, item.v4, item.v6):
+                self._urgent = True
+            self.local_changed.set()
+        self._note_policy(kind, key)
+        self._objects[kind][key] = item
+
+    def _note_policy(self, kind: str, key: str) -> None:
+        if kind in self._policies:
+            self._policy_times.setdefault(key, time.monotonic())
 
 
 def _local_pod(key: str, pod: Pod, hint: Hint | None) -> LocalPod:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from policyd.cli.node_lines import Line
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
+from policyd.kube.registry import KINDS
 from policyd.watcher.failure import WatchError
-from policyd.watcher.resource import RESOURCES
+from policyd.watcher.resource import accept
 from policyd.watcher.transport import Access, Connection, InCluster, Timeouts, connect, find_access
 
 _SECONDS = 10.0
@@ -42,9 +43,9 @@ def _access(settings: Settings, environ: Mapping[str, str]) -> Access | None:
 
 async def _allowed(connection: Connection) -> Line:
     refused: list[str] = []
-    for resource in RESOURCES:
+    for kind in KINDS:
         try:
-            question = connection.get(resource.path, (("limit", "1"),), resource.accept("List"), _SECONDS)
+            question = connection.get(kind.path, (("limit", "1"),), accept(kind, "List"), _SECONDS)
             async with question as answer:
                 status = answer.status
         except WatchError as error:
@@ -52,9 +53,8 @@ async def _allowed(connection: Connection) -> Line:
         if status == 401:
             return Line(_NAME, "FAIL", "it does not know us (401): the token or certificate is not valid")
         if status != 200:
-            refused.append(f"{resource.kind} ({status})")
+            refused.append(f"{kind.name} ({status})")
     if refused:
         cure = "the ClusterRole must allow list and watch"
         return Line(_NAME, "FAIL", f"it answers, but does not list {', '.join(refused)}: {cure}")
-    kinds = ", ".join(resource.kind for resource in RESOURCES)
-    return Line(_NAME, "ok", f"it answers, and lists {kinds}")
+    return Line(_NAME, "ok", f"it answers, and lists {', '.join(KINDS.names)}")

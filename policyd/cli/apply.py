@@ -28,7 +28,7 @@ from policyd.cli.kernel_table import table_names
 from policyd.cli.loading import Loaded, load_cluster
 from policyd.cli.nodes import build_warnings, choose_node
 from policyd.cli.parsing import Subparsers, add_command
-from policyd.cluster.events import Upsert, key_of
+from policyd.cluster.events import Upsert
 from policyd.cluster.state import ClusterState
 from policyd.errors import EnvironmentRefused, Exit, WrongUsage
 from policyd.kube.syntax import printable
@@ -90,7 +90,7 @@ def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
 def with_attachments(state: ClusterState, node: str) -> ClusterState:
     """The cluster with what this node's links say of its pods, as the agent reads them."""
     store = ObjectStore(node, asyncio.Event())
-    store.apply([Upsert(key_of(item), item) for item in state.objects()])
+    store.apply([Upsert(state.kinds.key(item), item) for item in state.objects()])
     try:
         return replace(state, attachments=read_attachments(store.local_pods(), state.attachments))
     except OSError as error:

@@ -22,9 +22,9 @@ from policyd.cli.setting_flags import settings_of
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.config import Settings
 from policyd.errors import Diagnostic, EnvironmentRefused
+from policyd.kube.registry import KINDS
 from policyd.kube.syntax import printable
 from policyd.watcher.reflector import Reflector
-from policyd.watcher.resource import RESOURCES
 from policyd.watcher.status import Trouble
 from policyd.watcher.transport import connect, find_access
 from policyd_compiler.options import Options
@@ -48,7 +48,7 @@ async def _load(args: Namespace) -> Loaded:
     connection = await connect(access)
     wake = asyncio.Event()
     store = ObjectStore("", wake)
-    reflectors = [Reflector(resource, connection, store.apply) for resource in RESOURCES]
+    reflectors = [Reflector(kind, connection, store.apply) for kind in KINDS]
     tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
     end = time.monotonic() + PATIENCE
     said: set[str] = set()
@@ -130,7 +130,7 @@ def _mistakes(reflectors: Sequence[Reflector]) -> Iterator[Diagnostic]:
         status = reflector.status()
         for key, mistakes in reflector.mistakes.items():
             for mistake in mistakes:
-                closed = mistake.severity == "error" and status.kind == "NetworkPolicy"
+                closed = mistake.severity == "error" and reflector.kind.policy
                 end = "; what is not understood allows nothing" if closed else ""
                 yield Diagnostic(f"{status.kind} {printable(key)}", 0, 0, "warning", f"{mistake}{end}")
         if status.nameless:

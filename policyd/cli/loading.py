@@ -12,12 +12,21 @@ from policyd.cli.flags import compiler_options, missing_namespaces, reading_opti
 from policyd.cli.inputs import STDIN, Text, read_inputs
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.errors import BadInput, Diagnostic, WrongUsage
+from policyd.kube.kind import Kinds
 from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.objects import KubeObject
+from policyd.kube.registry import KINDS
 from policyd.kube.syntax import printable
 from policyd_compiler.options import Options
 
-KINDS = "Namespace, Node, Pod or NetworkPolicy"
+
+def _one_of(kinds: Kinds) -> str:
+    """`Namespace, Node, Pod or NetworkPolicy`: policies last."""
+    *others, last = [kind.name for kind in sorted(kinds, key=lambda kind: kind.policy)]
+    return f"{', '.join(others)} or {last}"
+
+
+ONE_OF = _one_of(KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +62,14 @@ def load_cluster(args: Namespace) -> Loaded:
         found, said = _load_argument(argument, args)
         if not found and not _has_errors(said):
             name = STDIN if argument == "-" else printable(argument)
-            said.append(Diagnostic(name, 0, 0, "warning", f"holds no {KINDS}"))
+            said.append(Diagnostic(name, 0, 0, "warning", f"holds no {ONE_OF}"))
         objects.extend(found)
         told.extend(said)
     told.extend(combine(objects))
     if not objects and not _has_errors(told):
         # An empty ruleset would open everything, and an empty input mostly is an accident.
         told.append(
-            Diagnostic("policyd", 0, 0, "error", f"no {KINDS} was given: there is nothing to compile")
+            Diagnostic("policyd", 0, 0, "error", f"no {ONE_OF} was given: there is nothing to compile")
         )
     if _has_errors(told):
         raise BadInput(tuple(sorted(told)))

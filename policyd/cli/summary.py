@@ -67,7 +67,8 @@ def _policies(state: ClusterState, endpoints: tuple[Endpoint, ...]) -> list[tupl
         for key in sorted({origin.policy for isolation in isolations for origin in isolation.policies}):
             selected.setdefault(key, []).append(endpoint.key)
     rows = []
-    for key, policy in sorted(state.policies.items()):
+    policies = {key: item for kind in state.kinds if kind.policy for key, item in state.all(kind).items()}
+    for key, policy in sorted(policies.items()):
         directions = [word for word in ("ingress", "egress") if getattr(policy, word) is not None]
         rows.append((key, ", ".join(directions), _names(selected.get(key, []))))
     return rows

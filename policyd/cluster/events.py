@@ -1,24 +1,21 @@
 """What a source of objects says. Sources emit these in order; a store applies them and becomes a state.
 
 Whether an object is new does not matter, only that it is there (Upsert) or not (Delete), so that the state
-depends on the last word about each key and on nothing that went before.
+depends on the last word about each key and on nothing that went before. A kind is said by the name that its
+row in `policyd.kube.registry` has it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, assert_never
+from typing import TypeAlias
 
-from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
-
-Kind: TypeAlias = Literal["Pod", "Namespace", "NetworkPolicy", "Node"]
-
-KINDS: tuple[Kind, ...] = ("Pod", "Namespace", "NetworkPolicy", "Node")
+from policyd.kube.objects import KubeObject
 
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
-    """The object exists and looks like this."""
+    """The object exists and looks like this; its class says its kind."""
 
     key: str
     item: KubeObject
@@ -28,7 +25,7 @@ class Upsert:
 class Delete:
     """No object of this kind and key exists. `key` is `namespace/name`, or the name of what has none."""
 
-    kind: Kind
+    kind: str
     key: str
 
 
@@ -36,18 +33,7 @@ class Delete:
 class Synced:
     """Everything of this kind has been said once; what follows are changes."""
 
-    kind: Kind
+    kind: str
 
 
 Event: TypeAlias = Upsert | Delete | Synced
-
-
-def key_of(item: KubeObject) -> str:
-    """The key of an object: `namespace/name`, or the name of what has no namespace."""
-    match item:
-        case Pod() | NetworkPolicy():
-            return f"{item.namespace}/{item.name}"
-        case Namespace() | Node():
-            return item.name
-        case _:
-            assert_never(item)

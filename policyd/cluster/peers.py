@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from policyd.cluster.index import PodIndex, bits_of, mask_of
+from policyd.cluster.origins import origin_of
 from policyd.cluster.ownership import Claims
 from policyd.kube.objects import (
     Cidr,
@@ -23,6 +24,7 @@ from policyd.kube.objects import (
     PolicyRule,
     Protocol,
 )
+from policyd.kube.registry import NETWORK_POLICY
 from policyd_compiler.addr import Ranges, contains, prefix_interval, subtract, union
 from policyd_compiler.ir import ANYTHING, Action, Origin, Peers, Rule
 from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet, union_ports
@@ -89,7 +91,7 @@ class RuleResolver:
             found: list[Rule] = []
             named: dict[tuple[str, Protocol], list[tuple[Peers, Origin]]] = {}
             for number, rule in enumerate(policy.egress or ()):
-                origin = _origin(policy, f"egress[{number}]", rule)
+                origin = origin_of(NETWORK_POLICY, policy, f"egress[{number}]", rule.source)
                 peers = self._peers(policy, rule.peers)
                 ports = _numbers(rule)
                 if ports:
@@ -132,7 +134,7 @@ class RuleResolver:
             found: list[_Read] = []
             for number, rule in enumerate(policy.ingress or ()):
                 peers, ports = self._peers(policy, rule.peers), rule.ports or ()
-                origins = (_origin(policy, f"ingress[{number}]", rule),)
+                origins = (origin_of(NETWORK_POLICY, policy, f"ingress[{number}]", rule.source),)
                 unnamed = None
                 if not any(isinstance(port.port, str) for port in ports):
                     unnamed = Rule(Action.ACCEPT, peers, _numbers(rule), origins)
@@ -259,15 +261,3 @@ def _one(protocol: Protocol, low: int, high: int) -> PortSet:
             return PortSet(udp=((low, high),))
         case "SCTP":
             return PortSet(sctp=((low, high),))
-
-
-def _origin(policy: NetworkPolicy, rule: str, written: PolicyRule) -> Origin:
-    source = written.source or policy.source
-    return Origin(
-        "NetworkPolicy",
-        policy.namespace,
-        policy.name,
-        rule,
-        source.file if source else "",
-        source.line if source else 0,
-    )

@@ -12,17 +12,18 @@ from typing import TypeAlias, assert_never
 from policyd.cluster.findings import Finding, key_of
 from policyd.cluster.idle import IdlePeer
 from policyd.cluster.index import PodIndex, bits_of, mask_of
+from policyd.cluster.origins import origin_of
 from policyd.cluster.ownership import claim_addresses
 from policyd.cluster.peers import RuleResolver, SubjectPorts, uses_names
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.kube.objects import Namespace, NetworkPolicy, Pod
+from policyd.kube.registry import NETWORK_POLICY
 from policyd.kube.selectors import matches
 from policyd_compiler.ir import (
     Action,
     Direction,
     Endpoint,
     Isolation,
-    Origin,
     Rule,
     Snapshot,
     Stage,
@@ -169,7 +170,7 @@ class _Isolations:
         selecting = [
             self._policies[n] for n in sorted({number for numbers, _ in parts for number in numbers})
         ]
-        origins = tuple(_origin(policy) for policy in selecting)
+        origins = tuple(origin_of(NETWORK_POLICY, policy) for policy in selecting)
         return Isolation(direction, origins, tuple(stages), self._resolver.groups(selecting))
 
     def _stage(self, direction: Direction, numbers: tuple[int, ...], subject: SubjectPorts) -> Stage:
@@ -185,15 +186,3 @@ class _Isolations:
             )
         # The NetworkPolicy tier is final for an isolated pod: what no rule allows is denied (NP-023, L11).
         return Stage(Tier.NETWORK_POLICY, tuple(rules), Action.DENY)
-
-
-def _origin(policy: NetworkPolicy) -> Origin:
-    source = policy.source
-    return Origin(
-        "NetworkPolicy",
-        policy.namespace,
-        policy.name,
-        "",
-        source.file if source else "",
-        source.line if source else 0,
-    )

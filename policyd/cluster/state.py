@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import assert_never
+from typing import TypeVar, cast
 
 from policyd.cluster.attachments import UNKNOWN, Attachments
+from policyd.kube.kind import Kind, Kinds
 from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
+from policyd.kube.registry import KINDS, NAMESPACE, NETWORK_POLICY, NODE, POD
+
+T = TypeVar("T", bound=KubeObject)
 
 
 class MissingNamespaces(Enum):
@@ -20,51 +24,67 @@ class MissingNamespaces(Enum):
     NAMED = "named"
 
 
+def _none_of_any() -> Mapping[str, Mapping[str, KubeObject]]:
+    return {name: {} for name in KINDS.names}
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """Objects by key: `namespace/name`, or the name of what has no namespace.
+    """Objects by the name of their kind, then by key: `namespace/name`, or the name of what has no namespace.
 
     `attachments` are what is known of one node beside its objects: which interface leads to which pod.
     `missing_namespaces` is NAMED where manifests are all there is, and UNKNOWN where a server tells.
     """
 
-    pods: Mapping[str, Pod] = field(default_factory=dict)
-    namespaces: Mapping[str, Namespace] = field(default_factory=dict)
-    policies: Mapping[str, NetworkPolicy] = field(default_factory=dict)
-    nodes: Mapping[str, Node] = field(default_factory=dict)
+    by_kind: Mapping[str, Mapping[str, KubeObject]] = field(default_factory=_none_of_any)
     attachments: Attachments = UNKNOWN
     missing_namespaces: MissingNamespaces = MissingNamespaces.UNKNOWN
+    kinds: Kinds = KINDS
 
     @classmethod
     def of(
         cls,
         objects: Iterable[KubeObject],
         missing_namespaces: MissingNamespaces = MissingNamespaces.UNKNOWN,
+        kinds: Kinds = KINDS,
     ) -> ClusterState:
         """A state with just these objects; of two with one key the later counts."""
-        pods: dict[str, Pod] = {}
-        namespaces: dict[str, Namespace] = {}
-        policies: dict[str, NetworkPolicy] = {}
-        nodes: dict[str, Node] = {}
+        found: dict[str, dict[str, KubeObject]] = {name: {} for name in kinds.names}
         for item in objects:
-            match item:
-                case Pod():
-                    pods[f"{item.namespace}/{item.name}"] = item
-                case Namespace():
-                    namespaces[item.name] = item
-                case NetworkPolicy():
-                    policies[f"{item.namespace}/{item.name}"] = item
-                case Node():
-                    nodes[item.name] = item
-                case _:
-                    assert_never(item)
-        return cls(pods, namespaces, policies, nodes, missing_namespaces=missing_namespaces)
+            kind = kinds.of(item)
+            found[kind.name][kind.key(item)] = item
+        return cls(found, missing_namespaces=missing_namespaces, kinds=kinds)
+
+    def all(self, kind: Kind[T]) -> Mapping[str, T]:
+        """The objects of one kind, by key."""
+        return cast(Mapping[str, T], self.by_kind[kind.name])
+
+    @property
+    def pods(self) -> Mapping[str, Pod]:
+        """The pods, by `namespace/name`."""
+        return self.all(POD)
+
+    @property
+    def namespaces(self) -> Mapping[str, Namespace]:
+        """The namespaces, by name."""
+        return self.all(NAMESPACE)
+
+    @property
+    def policies(self) -> Mapping[str, NetworkPolicy]:
+        """The NetworkPolicies, by `namespace/name`."""
+        return self.all(NETWORK_POLICY)
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """The nodes, by name."""
+        return self.all(NODE)
 
     def objects(self) -> Iterator[KubeObject]:
-        """Everything there is, by kind and key."""
-        for kind in (self.namespaces, self.nodes, self.policies, self.pods):
-            for key in sorted(kind):
-                yield kind[key]
+        """Everything there is, by kind and key; first the kinds that have no namespace."""
+        for kind in sorted(self.kinds, key=lambda kind: kind.namespaced):
+            found = self.by_kind[kind.name]
+            for key in sorted(found):
+                yield found[key]
 
     def node_names(self) -> tuple[str, ...]:
         """Every node that is named by a Node object, or by a pod that runs on it."""

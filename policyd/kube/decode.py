@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from policyd.kube.decode_place import decode_namespace, decode_node
-from policyd.kube.decode_pod import decode_pod
-from policyd.kube.decode_policy import decode_policy
-from policyd.kube.kinds import VERSIONS, decode_type
+from policyd.kube.decode_type import decode_type
+from policyd.kube.kind import Kind, Kinds
 from policyd.kube.metadata import decode_metadata
 from policyd.kube.objects import KubeObject, Source
 from policyd.kube.reading import Mistake, Options, Path, Reading, kind_of, no_source
+from policyd.kube.registry import KINDS
 
 TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 
@@ -34,7 +34,7 @@ class Decoded:
         return any(mistake.severity == "error" for mistake in self.mistakes)
 
 
-def decode_live(raw: object, kind: str | None = None) -> Decoded:
+def decode_live(raw: object, kind: Kind[Any] | None = None, kinds: Kinds = KINDS) -> Decoded:
     """Decode what the API server stored. `kind` is for items of a list, which do not say it themselves.
 
     Only an object without a usable name is None. A NetworkPolicy with mistakes is one that fails closed for
@@ -43,19 +43,23 @@ def decode_live(raw: object, kind: str | None = None) -> Decoded:
     reading = Reading()
     if not isinstance(raw, dict):
         return Decoded(None, (Mistake((), f"must be a mapping, not {kind_of(raw)}"),))
-    item = _decode_kind(str(kind or raw.get("kind")), raw, reading)
+    kind = kind or kinds.named(str(raw.get("kind")))
+    item = None if kind is None else _decode_kind(kind, raw, reading)
     return Decoded(item, tuple(reading.mistakes))
 
 
 def decode_manifest(
-    raw: object, options: Options, source: Callable[[Path], Source | None] = no_source
+    raw: object,
+    options: Options,
+    source: Callable[[Path], Source | None] = no_source,
+    kinds: Kinds = KINDS,
 ) -> Decoded:
     """Decode what somebody wrote; `item` is None if a server would refuse it, unless the options keep it."""
     reading = Reading(options, source)
     if not isinstance(raw, dict):
         mistake = f"a manifest is a mapping with apiVersion, kind and metadata, not {kind_of(raw)}"
         return Decoded(None, (Mistake((), mistake),))
-    kind = decode_type(raw, reading)
+    kind = decode_type(raw, reading, kinds)
     if kind is None:
         return Decoded(None, tuple(reading.mistakes))
     reading.fields(raw, (), TOP)
@@ -63,18 +67,9 @@ def decode_manifest(
     return Decoded(None, decoded.mistakes) if decoded.refused and options.refused == "drop" else decoded
 
 
-def _decode_kind(kind: str, raw: Mapping[str, object], reading: Reading) -> KubeObject | None:
-    if kind not in VERSIONS:
-        return None
+def _decode_kind(kind: Kind[Any], raw: Mapping[str, object], reading: Reading) -> KubeObject | None:
     metadata = decode_metadata(kind, raw.get("metadata"), reading)
     if metadata is None:
         return None
-    match kind:
-        case "Pod":
-            return decode_pod(raw, metadata, reading)
-        case "Namespace":
-            return decode_namespace(metadata, reading)
-        case "Node":
-            return decode_node(raw, metadata, reading)
-        case _:
-            return decode_policy(raw, metadata.namespace, metadata.name, reading)
+    item: KubeObject = kind.decode(raw, metadata, reading)
+    return item

@@ -15,7 +15,7 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 IP_TYPES = ("InternalIP", "ExternalIP")
 
 
-def decode_namespace(metadata: Metadata, reading: Reading) -> Namespace:
+def decode_namespace(_raw: Mapping[str, object], metadata: Metadata, reading: Reading) -> Namespace:
     """Decode a Namespace whose metadata has been read; it always has the label of its name (NP-040)."""
     labels = dict(metadata.labels)
     written = labels.get(NAME_LABEL)

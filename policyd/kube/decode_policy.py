@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from policyd.kube.decode_peer import decode_peer, decode_selector
+from policyd.kube.metadata import Metadata
 from policyd.kube.objects import (
     LabelSelector,
     NetworkPolicy,
@@ -29,8 +30,9 @@ PORT = ("port", "protocol", "endPort")
 TYPES: dict[str, Direction] = {"Ingress": "ingress", "Egress": "egress"}
 
 
-def decode_policy(raw: Mapping[str, object], namespace: str, name: str, reading: Reading) -> NetworkPolicy:
+def decode_policy(raw: Mapping[str, object], metadata: Metadata, reading: Reading) -> NetworkPolicy:
     """Decode a NetworkPolicy whose metadata has been read."""
+    namespace, name = metadata.namespace, metadata.name
     _ = reading.mapping(raw.get("status"), ("status",))  # IGNORED, but its type is checked (NP-029)
     spec = reading.mapping(raw.get("spec"), ("spec",))
     source = reading.source(())

@@ -16,9 +16,11 @@ from policyd.errors import Diagnostic
 from policyd.kube.causes import byte_place, find_cause, find_template, without_marks
 from policyd.kube.decode import Decoded, decode_manifest
 from policyd.kube.json_text import Items, JsonDocument, NotJson, Unsound, read_items, read_json
-from policyd.kube.objects import KubeObject, NetworkPolicy, Pod, Source
+from policyd.kube.kind import Kinds
+from policyd.kube.objects import KubeObject, Source
 from policyd.kube.places import Flaw, Place
 from policyd.kube.reading import Mistake, Options, Path, kind_of
+from policyd.kube.registry import KINDS
 from policyd.kube.syntax import printable, quote
 from policyd.kube.yaml_text import YamlDocument, read_yaml
 
@@ -40,7 +42,7 @@ Document: TypeAlias = YamlDocument | JsonDocument
 Loaded: TypeAlias = tuple[tuple[KubeObject, ...], tuple[Diagnostic, ...]]
 
 
-def load_manifest(text: bytes, file: str, options: Options = DEFAULTS) -> Loaded:
+def load_manifest(text: bytes, file: str, options: Options = DEFAULTS, kinds: Kinds = KINDS) -> Loaded:
     """Read a manifest: the objects without errors, and everything to say about the others."""
     file = printable(file)
     text = without_marks(text)
@@ -51,7 +53,7 @@ def load_manifest(text: bytes, file: str, options: Options = DEFAULTS) -> Loaded
     one_list = read_items(decoded)
     if one_list is not None and _is_list(one_list.value):
         with suppress(Unsound):
-            return _load_document(one_list, file, options)
+            return _load_document(one_list, file, options, kinds)
     documents, flaws = _read_documents(text, decoded)
     unsound = flaws or any(flaw.severity == "error" for document in documents for flaw in document.flaws)
     template = find_template(text) if unsound else None
@@ -60,7 +62,7 @@ def load_manifest(text: bytes, file: str, options: Options = DEFAULTS) -> Loaded
     objects: list[KubeObject] = []
     diagnostics = [_diagnostic(file, flaw) for flaw in flaws]
     for document in documents:
-        loaded, said = _load_document(document, file, options)
+        loaded, said = _load_document(document, file, options, kinds)
         objects.extend(loaded)
         diagnostics.extend(said)
     return tuple(objects), tuple(sorted(_with_cause(diagnostics, flaws, text, file)))
@@ -103,17 +105,17 @@ def _begins_as_json(text: bytes) -> bool:
     return text[:4096].lstrip()[:1] in (b"{", b"[")
 
 
-def combine(objects: Iterable[KubeObject]) -> tuple[Diagnostic, ...]:
+def combine(objects: Iterable[KubeObject], kinds: Kinds = KINDS) -> tuple[Diagnostic, ...]:
     """An error for every object that another one with the same kind, namespace and name came before."""
-    first: dict[tuple[type[KubeObject], str, str], KubeObject] = {}
+    first: dict[tuple[str, str], KubeObject] = {}
     diagnostics: list[Diagnostic] = []
     for item in objects:
-        namespace = item.namespace if isinstance(item, Pod | NetworkPolicy) else ""
-        other = first.setdefault((type(item), namespace, item.name), item)
+        kind = kinds.of(item)
+        key = kind.key(item)
+        other = first.setdefault((kind.name, key), item)
         if other is not item:
-            key = f"{namespace}/{item.name}" if namespace else item.name
             where = _print_source(other.source)
-            text = f"{type(item).__name__} {key} is given twice; the first is at {where}"
+            text = f"{kind.name} {key} is given twice; the first is at {where}"
             source = item.source or Source("", 0)
             diagnostics.append(Diagnostic(source.file, source.line, 1 if source.line else 0, "error", text))
     return tuple(sorted(diagnostics))
@@ -163,7 +165,7 @@ def _read_documents(text: bytes, decoded: str) -> tuple[Sequence[Document], list
         return [], [error.flaw]
 
 
-def _load_document(document: Document, file: str, options: Options) -> Loaded:
+def _load_document(document: Document, file: str, options: Options, kinds: Kinds) -> Loaded:
     objects: list[KubeObject] = []
     told: list[_Told] = []
     sound = all(flaw.severity == "warning" for flaw in document.flaws)
@@ -171,7 +173,7 @@ def _load_document(document: Document, file: str, options: Options) -> Loaded:
     for raw, prefix, mistakes in _expand(None if mixed else document.value):
         decoded = Decoded(None, mistakes)
         if not mistakes:
-            decoded = decode_manifest(raw, options, _Sources(document, file, prefix))
+            decoded = decode_manifest(raw, options, _Sources(document, file, prefix), kinds)
         if decoded.item is not None and sound:
             objects.append(decoded.item)
         if decoded.mistakes:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from policyd.kube.objects import Labels
 from policyd.kube.reading import Mistake, Path, Reading
@@ -15,10 +16,11 @@ from policyd.kube.syntax import (
     label_key_mistake,
     label_value_mistake,
     legal_name,
-    subdomain_mistake,
 )
 
-NAMESPACED = frozenset(("Pod", "NetworkPolicy"))
+if TYPE_CHECKING:
+    from policyd.kube.kind import Kind
+
 FIELDS = (
     "name",
     "namespace",
@@ -53,7 +55,7 @@ class Metadata:
     deleting: bool
 
 
-def decode_metadata(kind: str, raw: object, reading: Reading) -> Metadata | None:
+def decode_metadata(kind: Kind[Any], raw: object, reading: Reading) -> Metadata | None:
     """Read metadata; None if there is no name, without which nothing can be told about the object."""
     metadata = reading.mapping(raw, ("metadata",))
     if metadata is None:
@@ -76,7 +78,7 @@ def decode_metadata(kind: str, raw: object, reading: Reading) -> Metadata | None
     )
 
 
-def _decode_name(kind: str, metadata: Mapping[str, object], reading: Reading) -> str | None:
+def _decode_name(kind: Kind[Any], metadata: Mapping[str, object], reading: Reading) -> str | None:
     name = reading.text(metadata.get("name"), ("metadata", "name"))
     if name == "":
         why = (
@@ -85,24 +87,22 @@ def _decode_name(kind: str, metadata: Mapping[str, object], reading: Reading) ->
             else ""
         )
         reading.error(("metadata", "name"), f"required{why}")
-    elif name is not None:
-        check = dns_label_mistake if kind == "Namespace" else subdomain_mistake
-        if not reading.error(("metadata", "name"), check(name)):
-            return legal_name(name)
+    elif name is not None and not reading.error(("metadata", "name"), kind.name_mistake(name)):
+        return legal_name(name)
     return name
 
 
-def _decode_namespace(kind: str, metadata: Mapping[str, object], reading: Reading) -> str | None:
+def _decode_namespace(kind: Kind[Any], metadata: Mapping[str, object], reading: Reading) -> str | None:
     """The namespace, or the default one (NP-011). A kind that has none must not name one."""
     namespace = metadata.get("namespace")
-    if kind in NAMESPACED and namespace is not None and namespace != "":
+    if kind.namespaced and namespace is not None and namespace != "":
         text = reading.text(namespace, ("metadata", "namespace"))
         if text is not None and not reading.error(("metadata", "namespace"), dns_label_mistake(text)):
             return legal_name(text)
         return text
-    if kind not in NAMESPACED:
+    if not kind.namespaced:
         if namespace is not None and namespace != "":
-            reading.error(("metadata", "namespace"), f"a {kind} has no namespace")
+            reading.error(("metadata", "namespace"), f"a {kind.name} has no namespace")
         return ""
     return reading.options.namespace
 

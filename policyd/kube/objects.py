@@ -5,6 +5,7 @@ Shapes are already defaulted and canonical: what `decode.py` could not understan
 
 from __future__ import annotations
 
+import typing
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -21,6 +22,22 @@ class Source:
 
     file: str
     line: int
+
+
+class KubeObject(typing.Protocol):
+    """What all objects have. Each kind has a frozen dataclass of its own, which its row names."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> Source | None: ...
+
+
+class Namespaced(KubeObject, typing.Protocol):
+    """An object of a kind that is in a namespace."""
+
+    @property
+    def namespace(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +170,3 @@ class Node:
     labels: Labels
     addresses: tuple[str, ...]
     source: Source | None = None
-
-
-KubeObject: TypeAlias = Pod | Namespace | NetworkPolicy | Node

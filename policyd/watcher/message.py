@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pydantic_core import from_json
 
-from policyd.cluster.events import Kind
 from policyd.kube.decode import Decoded, decode_live
+from policyd.kube.kind import Kind
 from policyd.watcher.failure import WatchError, refusal
 
 #: A number of any length is JSON; a wish is bounded anyhow (pauses.py).
@@ -53,7 +53,7 @@ class Page:
     token: str
 
 
-def read_message(line: bytes, kind: Kind) -> Message:
+def read_message(line: bytes, kind: Kind[Any]) -> Message:
     """Read one line of a watch; WatchError if it says that the watch is over, or says nothing sensible."""
     event = _read_json(line)
     if not isinstance(event, dict) or not isinstance(event.get("object"), dict):
@@ -72,7 +72,7 @@ def read_message(line: bytes, kind: Kind) -> Message:
             raise WatchError("malformed", "a line of the watch has an unknown type")
 
 
-def read_page(body: bytes, kind: Kind) -> Page:
+def read_page(body: bytes, kind: Kind[Any]) -> Page:
     """Read one page of a list; WatchError if it is none."""
     page = _read_json(body)
     if not isinstance(page, dict) or not isinstance(page.get("items") or [], list):

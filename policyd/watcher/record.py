@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from policyd.cluster.events import Kind
 from policyd.watcher.failure import Reason, WatchError
 from policyd.watcher.status import Status, Trouble
 from policyd.watcher.store import Mistakes, Store
@@ -30,8 +29,8 @@ LEVELS: Mapping[Reason, int] = {
 class Record:
     """Written by the reflector as it goes; `status` is for everybody else."""
 
-    def __init__(self, kind: Kind, clock: Callable[[], float]) -> None:
-        self._kind: Kind = kind
+    def __init__(self, kind: str, clock: Callable[[], float]) -> None:
+        self._kind = kind
         self._clock = clock
         self._synced = False
         self._lists = 0

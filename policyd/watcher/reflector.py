@@ -12,10 +12,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import NoReturn, TypeAlias, assert_never
+from typing import Any, NoReturn, TypeAlias, assert_never
 
-from policyd.cluster.events import Event, Synced, key_of
+from policyd.cluster.events import Event, Synced
 from policyd.kube.decode import Decoded
+from policyd.kube.kind import Kind
 from policyd.kube.objects import KubeObject
 from policyd.watcher.failure import Reason, WatchError
 from policyd.watcher.lines import LineBuffer
@@ -31,7 +32,7 @@ from policyd.watcher.message import (
 )
 from policyd.watcher.pauses import DEFAULT_PAUSES, Backoff, Pauses
 from policyd.watcher.record import Record
-from policyd.watcher.resource import Resource, page_query, watch_query
+from policyd.watcher.resource import accept, page_query, watch_query
 from policyd.watcher.status import Status
 from policyd.watcher.store import Mistakes, Store
 from policyd.watcher.transport import Answer, Transport
@@ -75,14 +76,14 @@ class Reflector:
     """One kind of objects: what exists, what is wrong with it, and how the watch fares."""
 
     def __init__(
-        self, resource: Resource, transport: Transport, sink: Sink, timing: Timing = DEFAULT_TIMING
+        self, kind: Kind[Any], transport: Transport, sink: Sink, timing: Timing = DEFAULT_TIMING
     ) -> None:
-        self._resource = resource
+        self.kind = kind
         self._transport = transport
         self._sink = sink
         self._timing = timing
-        self._store = Store(resource.kind)
-        self._record = Record(resource.kind, timing.clock)
+        self._store = Store(kind.name)
+        self._record = Record(kind.name, timing.clock)
         self._backoff = Backoff(timing.pauses, timing.random)
         self._version = ""  # where a watch goes on; "": list first
         self._streaming = True  # whether the server can stream a list, as far as is known
@@ -198,7 +199,7 @@ class Reflector:
         query = watch_query(self._version, seconds)
         lines = LineBuffer()
         async with self._transport.get(
-            self._resource.path, query, self._resource.accept(""), seconds + GRACE
+            self.kind.path, query, accept(self.kind, ""), seconds + GRACE
         ) as answer:
             if listing is not None and answer.status in (400, 403, 422):
                 # 403, too: if it was not the parameter that is forbidden, the paged list will be told so.
@@ -208,7 +209,7 @@ class Reflector:
                 events: list[Event] = []
                 try:
                     for line in lines.feed(chunk):
-                        message = read_message(line, self._resource.kind)
+                        message = read_message(line, self.kind)
                         if listing is None:
                             events.extend(self._take(message))
                         elif (completed := self._take_listed(message, listing)) is not None:
@@ -267,11 +268,11 @@ class Reflector:
 
     async def _page(self, token: str) -> Page:
         async with self._transport.get(
-            self._resource.path, page_query(token), self._resource.accept("List"), PAGE_SECONDS
+            self.kind.path, page_query(token), accept(self.kind, "List"), PAGE_SECONDS
         ) as answer:
             await self._admit(answer)
             body = b"".join([chunk async for chunk in answer.chunks])
-        return read_page(body, self._resource.kind)
+        return read_page(body, self.kind)
 
     async def _admit(self, answer: Answer) -> None:
         """Raise for what is no success."""
@@ -281,13 +282,13 @@ class Reflector:
         self._record.admit()
 
     def _put(self, store: Store, decoded: Decoded) -> list[Event]:
-        key = key_of(decoded.item) if decoded.item is not None else ""
+        key = self.kind.key(decoded.item) if decoded.item is not None else ""
         if decoded.mistakes and self._store.mistakes.get(key) != decoded.mistakes:
             self._record.mistake(key, decoded.mistakes)
         return store.put(key, decoded.item, decoded.mistakes) if decoded.item is not None else []
 
     def _drop(self, store: Store, decoded: Decoded) -> list[Event]:
-        return store.drop(key_of(decoded.item)) if decoded.item is not None else []
+        return store.drop(self.kind.key(decoded.item)) if decoded.item is not None else []
 
     def _complete(self, listing: Store, version: str) -> list[Event]:
         """Swap the listing in: from now on it is what exists."""
@@ -295,7 +296,7 @@ class Reflector:
         self._version = version
         self._check_at = None
         if self._record.list(len(self._store.objects)):
-            events.append(Synced(self._resource.kind))
+            events.append(Synced(self.kind.name))
         return events
 
     def _emit(self, events: Sequence[Event]) -> None:

@@ -1,11 +1,10 @@
-"""What is watched: one value for each kind, and the questions that the API server is asked about it."""
+"""The questions that the API server is asked about a kind."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from policyd.cluster.events import Kind
+from policyd.kube.kind import Kind
 
 Query: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -13,28 +12,12 @@ Query: TypeAlias = tuple[tuple[str, str], ...]
 PAGE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A kind and where it is served. `metadata`: nothing but the objects' metadata is asked for."""
-
-    kind: Kind
-    path: str
-    content: Literal["whole", "metadata"] = "whole"
-
-    def accept(self, of: Literal["List", ""]) -> str:
-        """The Accept header of a list or, with "", of a watch."""
-        if self.content == "whole":
-            return "application/json"
-        # A server that does not know the first form sends whole objects, which are read just as well.
-        return f"application/json;as=PartialObjectMetadata{of};g=meta.k8s.io;v=v1,application/json"
-
-
-RESOURCES: tuple[Resource, ...] = (
-    Resource("Namespace", "/api/v1/namespaces", "metadata"),
-    Resource("NetworkPolicy", "/apis/networking.k8s.io/v1/networkpolicies"),
-    Resource("Node", "/api/v1/nodes"),
-    Resource("Pod", "/api/v1/pods"),
-)
+def accept(kind: Kind[Any], of: Literal["List", ""]) -> str:
+    """The Accept header of a list or, with "", of a watch."""
+    if kind.content == "whole":
+        return "application/json"
+    # A server that does not know the first form sends whole objects, which are read just as well.
+    return f"application/json;as=PartialObjectMetadata{of};g=meta.k8s.io;v=v1,application/json"
 
 
 def page_query(token: str) -> Query:

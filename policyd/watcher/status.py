@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from policyd.cluster.events import Kind
 from policyd.watcher.failure import Reason
 
 
@@ -27,7 +26,7 @@ class Status:
     `mistaken` are objects with mistakes; `nameless` counts what came without a usable name and is not kept.
     """
 
-    kind: Kind
+    kind: str
     synced: bool
     objects: int
     mistaken: int

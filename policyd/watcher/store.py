@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from policyd.cluster.events import Delete, Event, Kind, Upsert
+from policyd.cluster.events import Delete, Event, Upsert
 from policyd.kube.objects import KubeObject
 from policyd.kube.reading import Mistake
 
@@ -18,8 +18,8 @@ Mistakes: TypeAlias = tuple[Mistake, ...]
 class Store:
     """What is known. `mistakes` holds only objects that have some."""
 
-    def __init__(self, kind: Kind, before: Mapping[str, KubeObject] | None = None) -> None:
-        self._kind: Kind = kind
+    def __init__(self, kind: str, before: Mapping[str, KubeObject] | None = None) -> None:
+        self._kind = kind
         self._before = before or {}
         self.objects: dict[str, KubeObject] = {}
         self.mistakes: dict[str, Mistakes] = {}

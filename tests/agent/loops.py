@@ -11,9 +11,9 @@ from policyd.agent.reconciler import Reconciler, Target, Timing
 from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applier
 from policyd.applier.fake import FakeNft
-from policyd.cluster.events import KINDS, Event, Synced, Upsert
+from policyd.cluster.events import Event, Synced, Upsert
 from policyd.kube.manifests import load_manifest
-from policyd.kube.objects import NetworkPolicy, Pod
+from policyd.kube.registry import KINDS
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.printer import print_table
 
@@ -21,13 +21,10 @@ from policyd_compiler.nft.printer import print_table
 def events(text: str) -> list[Event]:
     objects, diagnostics = load_manifest(text.encode(), "test.yaml")
     assert not diagnostics
-    return [
-        Upsert(f"{o.namespace}/{o.name}" if isinstance(o, Pod | NetworkPolicy) else o.name, o)
-        for o in objects
-    ]
+    return [Upsert(KINDS.key(item), item) for item in objects]
 
 
-ALL_SYNCED: list[Event] = [Synced(kind) for kind in KINDS]
+ALL_SYNCED: list[Event] = [Synced(kind) for kind in KINDS.names]
 
 
 def held(nft: FakeNft) -> str:

@@ -10,10 +10,11 @@ from policyd.agent.conditions import Condition, of_reconciler
 from policyd.agent.daemon import _missing_namespaces
 from policyd.agent.status import Enforced, Status
 from policyd.agent.store import ObjectStore
-from policyd.cluster.events import Delete, Upsert, key_of
+from policyd.cluster.events import Delete, Upsert
 from policyd.cluster.state import MissingNamespaces
 from policyd.config import load_settings
 from policyd.kube.decode import decode_live
+from policyd.kube.registry import KINDS
 from policyd.pipeline import build
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Packet, Simulator
@@ -24,7 +25,7 @@ from tests.oracle import Manifest
 def upsert(raw: Manifest) -> Upsert:
     item = decode_live(raw).item
     assert item is not None
-    return Upsert(key_of(item), item)
+    return Upsert(KINDS.key(item), item)
 
 
 def store(*objects: Manifest) -> ObjectStore:

@@ -16,9 +16,10 @@ from policyd.agent.cni_cache import Hint, read_hint
 from policyd.agent.store import ObjectStore
 from policyd.applier.fake import NO_BRIDGE, FakeNft
 from policyd.cluster.attachments import Attachments
-from policyd.cluster.events import KINDS, Delete, Synced, Upsert
+from policyd.cluster.events import Delete, Synced, Upsert
 from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import Pod
+from policyd.kube.registry import KINDS
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
 from policyd.lab.plan import Bridged, NodePlan, PodPlan
@@ -117,7 +118,7 @@ async def test_what_cannot_be_read_keeps_no_ruleset_waiting(monkeypatch: pytest.
     monkeypatch.setattr("policyd.agent.attachment_watch.read_links", fail)
     store = ObjectStore("n1", asyncio.Event())
     watch = AttachmentWatch(store, BridgeGuard(FakeNft(), Options()))
-    store.apply([Synced(kind) for kind in KINDS])
+    store.apply([Synced(kind) for kind in KINDS.names])
     waiting = [store.waiting_for]
     await watch.look()
     assert [*waiting, store.waiting_for] == [("interfaces",), ()]

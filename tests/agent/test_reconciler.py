@@ -14,7 +14,8 @@ from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applier
 from policyd.applier.backend import NftRefused, statement_at
 from policyd.applier.fake import FakeNft
-from policyd.cluster.events import KINDS, Delete, Synced
+from policyd.cluster.events import Delete, Synced
+from policyd.kube.registry import KINDS
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy
 from tests.agent.loops import ALL_SYNCED, TIMING, events, held
@@ -62,13 +63,13 @@ async def test_nothing_is_written_before_every_kind_is_complete() -> None:
     nft = FakeNft()
     async with loop(nft) as (store, _):
         store.apply(events(WORLD))
-        for kind in KINDS[:-1]:
+        for kind in KINDS.names[:-1]:
             store.apply([Synced(kind)])
             for _ in range(20):
                 await asyncio.sleep(0)  # a turn of the loop: the reconciler could begin
-        assert (nft.scripts, store.waiting_for) == ([], (KINDS[-1],))
+        assert (nft.scripts, store.waiting_for) == ([], (KINDS.names[-1],))
         # What was begun too early would not hold the policy, and another script would follow.
-        store.apply([*events(policy("web", "web", 80)), Synced(KINDS[-1])])
+        store.apply([*events(policy("web", "web", 80)), Synced(KINDS.names[-1])])
         await eventually(lambda: "dport 80" in held(nft))
         assert len(nft.scripts) == 1
 

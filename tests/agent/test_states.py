@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from policyd.applier.fake import Fault
-from policyd.cluster.events import KINDS, Event, Synced
+from policyd.cluster.events import Event, Synced
 from policyd.cluster.state import ClusterState
+from policyd.kube.registry import KINDS
 from tests.reliability.machine import FAULTS, SEEDS, TARGETS, Machine
 from tests.reliability.states import Order, Pool, State, compiled, decoded, roads
 
@@ -44,7 +45,7 @@ class Roads(Machine):
         self.begin()
         scripts = len(self.kernel.scripts)
         await self._tell(roads({}, self.state, order, seed), pauses)
-        for kind in random.Random(seed).sample(KINDS, len(KINDS)):
+        for kind in random.Random(seed).sample(KINDS.names, len(KINDS.names)):
             assert len(self.kernel.scripts) == scripts
             self.store.apply([Synced(kind)])
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from policyd.agent.store import ObjectStore
 from policyd.cluster.attachments import UNKNOWN
-from policyd.cluster.events import KINDS, Delete, Event, Synced, Upsert, key_of
+from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.cluster.state import ClusterState
 from policyd.kube.objects import KubeObject, LabelSelector, Namespace, NetworkPolicy, Node, Pod
+from policyd.kube.registry import KINDS
 
 NAMES = ("a", "b")
 IPS = st.sampled_from([(), ("10.0.0.1",), ("10.0.0.2",)])
@@ -29,10 +30,10 @@ objects: st.SearchStrategy[KubeObject] = st.one_of(
     st.builds(lambda name, ips: Node(name, (), ips), names, IPS),
 )
 deletions = st.sampled_from(
-    [Delete(kind, f"x/{n}" if kind in ("Pod", "NetworkPolicy") else n) for kind in KINDS for n in NAMES]
+    [Delete(kind.name, f"x/{n}" if kind.namespaced else n) for kind in KINDS for n in NAMES]
 )
 events: st.SearchStrategy[Event] = st.one_of(
-    st.builds(lambda item: Upsert(key_of(item), item), objects), deletions
+    st.builds(lambda item: Upsert(KINDS.key(item), item), objects), deletions
 )
 
 
@@ -58,8 +59,8 @@ def test_the_last_word_counts(batches: list[list[Event]]) -> None:
 
 def test_it_waits_for_every_kind() -> None:
     store = ObjectStore("n1", asyncio.Event())
-    waiting: tuple[str, ...] = KINDS
-    for kind in KINDS:
+    waiting: tuple[str, ...] = KINDS.names
+    for kind in KINDS.names:
         assert store.waiting_for == waiting
         store.apply([Synced(kind)])
         waiting = waiting[1:]
@@ -72,7 +73,7 @@ def test_it_waits_for_interfaces_that_were_read_when_every_pod_was_known() -> No
     store = ObjectStore("n1", wake)
     store.expect_attachments()
     store.attach(UNKNOWN, complete=store.is_complete)
-    store.apply([Synced(kind) for kind in KINDS])
+    store.apply([Synced(kind) for kind in KINDS.names])
     waiting = [store.waiting_for]
     assert store.local_changed.is_set()
     wake.clear()

@@ -14,8 +14,8 @@ from policyd.agent.daemon import STOP_SECONDS
 from policyd.agent.http import Told, public
 from policyd.cli.version import VERSION
 from policyd.config import PREFIX, Settings, load_settings
+from policyd.kube.registry import KINDS
 from policyd.watcher import events
-from policyd.watcher.resource import RESOURCES
 from tests.deploy.rendering import BASE, CHART, DEPLOY, MONITORING, NAMESPACE, NO_VALUES
 
 INSTALL = DEPLOY / "install.yaml"
@@ -101,11 +101,7 @@ def test_the_role_allows_to_write_the_events_of_nodes_and_nothing_else() -> None
 
 
 def test_the_cluster_role_allows_what_the_watcher_asks_for_and_nothing_else() -> None:
-    wanted = {
-        ((re.match(r"/apis/([^/]+)/", resource.path) or ("", ""))[1], resource.path.rpartition("/")[2], verb)
-        for resource in RESOURCES
-        for verb in ("list", "watch")
-    }
+    wanted = {(kind.group, kind.plural, verb) for kind in KINDS for verb in ("list", "watch")}
     allowed = [
         (group, resource, verb)
         for rule in only("ClusterRole")["rules"]

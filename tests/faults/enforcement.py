@@ -147,8 +147,8 @@ AGENT = (
         "of an object in two files the last counts",
         "decisions 14",
         DIRECTORY,
-        "            now.setdefault(_key(item), item)\n",
-        "            now[_key(item)] = item\n",
+        "            now.setdefault((kind.name, kind.key(item)), item)\n",
+        "            now[kind.name, kind.key(item)] = item\n",
         f"{FILES}::test_of_an_object_in_two_files_the_first_counts",
     ),
     Fault(
@@ -294,8 +294,8 @@ AGENT = (
         "an object that is gone stays in the store",
         "NP-115",
         "policyd/agent/store.py",
-        "self._of(kind).pop(key, None)",
-        "self._of(kind).get(key)",
+        "self._objects[kind].pop(key, None)",
+        "self._objects[kind].get(key)",
         "tests/agent/test_store.py::test_the_last_word_counts",
     ),
     Fault(

@@ -290,16 +290,16 @@ FOREIGN = (
     Fault(
         "a NetworkPolicy of another engine is taken for one of ours",
         "NP-010",
-        "policyd/kube/kinds.py",
-        "    if VERSIONS.get(kind) == version:\n",
-        "    if kind in VERSIONS:\n",
+        "policyd/kube/decode_type.py",
+        "    if ours is not None and ours.version == version:\n",
+        "    if ours is not None:\n",
         "tests/cli/test_foreign_policies.py::"
         "test_policies_for_other_engines_are_told_and_ours_are_compiled[yaml]",
     ),
     Fault(
         "a kind that does not exist is passed over",
         "NP-010",
-        "policyd/kube/kinds.py",
+        "policyd/kube/decode_type.py",
         '    elif version == "v1" or group == "networking.k8s.io":\n',
         '    elif version == "v1":\n',
         "tests/cli/test_foreign_policies.py::test_a_kind_that_its_group_does_not_have_is_refused",

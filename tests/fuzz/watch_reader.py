@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from policyd.cluster.events import Delete, Event, Synced, Upsert
+from policyd.kube.kind import Kind
 from policyd.kube.objects import KubeObject
+from policyd.kube.registry import KINDS
 from policyd.watcher.pauses import Pauses
 from policyd.watcher.reflector import Reflector, Timing
-from policyd.watcher.resource import RESOURCES, Query
+from policyd.watcher.resource import Query
 from policyd.watcher.transport import Answer
 from tests.fuzz.mutations import JSON_LINES
 from tests.fuzz.readers import OBJECTS
@@ -66,7 +69,7 @@ def answers(text: bytes) -> list[tuple[int, bytes]]:
     return [(status, b"".join(lines)) for status, lines in found]
 
 
-def hear(kind: int, text: bytes, random: Random | None) -> tuple[dict[str, KubeObject], str]:
+def hear(kind: Kind[Any], text: bytes, random: Random | None) -> tuple[dict[str, KubeObject], str]:
     """Run a reflector on the input: the objects at its end, and what it says of itself."""
     told: dict[str, KubeObject] = {}
 
@@ -84,7 +87,7 @@ def hear(kind: int, text: bytes, random: Random | None) -> tuple[dict[str, KubeO
         assert 0 < seconds <= NO_PAUSES.longest_wish
 
     timing = Timing(clock=lambda: 0.0, sleep=sleep, random=lambda: 0.0, pauses=NO_PAUSES)
-    reflector = Reflector(RESOURCES[kind], Said(text, random), sink, timing)
+    reflector = Reflector(kind, Said(text, random), sink, timing)
     try:
         reflector.run().send(None)
     except Over:
@@ -98,7 +101,7 @@ def hear(kind: int, text: bytes, random: Random | None) -> tuple[dict[str, KubeO
 def read(text: bytes) -> str:
     """However it is cut, the same is heard."""
     random = Random(len(text))
-    kind = random.randrange(len(RESOURCES))
+    kind = random.choice(tuple(KINDS))
     whole, said = hear(kind, text, None)
     assert hear(kind, text, random) == (whole, said)
     return f"{len(whole)} objects, {said}"

@@ -10,7 +10,6 @@ import json
 import random
 from collections.abc import Callable
 
-from policyd.cluster.events import Kind
 from policyd.cluster.state import ClusterState
 from tests.cases.form import block, egress, ingress, namespace, namespaces, pod, pods
 from tests.oracle import Manifest
@@ -19,7 +18,7 @@ from tests.reliability.states import Key, Pool, decoded, key_of
 from tests.watcher import replies
 from tests.watcher.emulator import KINDS, Cut, Emulator, How
 
-PATHS: dict[Kind, str] = {kind: path for path, kind in KINDS.items()}  # type: ignore[misc]
+PATHS = {kind: path for path, kind in KINDS.items()}
 GUARDED = {"a": ("10.244.1.2", "fd00:10:244:1::2"), "b": ("10.244.1.3", "fd00:10:244:1::3")}
 NODES = {f"n{number}": (f"192.0.2.{number}", f"2001:db8:1::{number}") for number in (1, 2, 3)}
 MOST_FAULTS = 2

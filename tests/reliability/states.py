@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, assert_never
 
-from policyd.cluster.events import KINDS, Delete, Event, Kind, Upsert
+from policyd.cluster.events import Delete, Event, Upsert
 from policyd.cluster.state import ClusterState
 from policyd.kube.decode import decode_live
 from policyd.kube.objects import KubeObject
+from policyd.kube.registry import KINDS
 from policyd.pipeline import build
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
@@ -30,7 +31,7 @@ SHAPE = Shape(pods=7, policies=5)
 PROBES = 40
 OPTIONS = Options()
 
-Key: TypeAlias = tuple[Kind, str]
+Key: TypeAlias = tuple[str, str]
 State: TypeAlias = Mapping[Key, Manifest]
 Order: TypeAlias = Literal["as it comes", "reversed", "shuffled", "by kind", "deletes first", "deletes last"]
 #: For each probe, whether it passes.
@@ -136,7 +137,7 @@ def roads(old: State, new: State, order: Order, seed: int, pool: Pool | None = N
     With a pool, of some objects something else is said first, and some things are said twice.
     """
     rng = random.Random(seed)
-    kinds = rng.sample(KINDS, len(KINDS))
+    kinds = rng.sample(KINDS.names, len(KINDS.names))
     words: list[tuple[float, Event]] = []
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     for number, key in enumerate(changed):

@@ -14,7 +14,8 @@ from policyd.agent.reconciler import Reconciler, Target, Timing
 from policyd.agent.status import Swap
 from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applier
-from policyd.cluster.events import KINDS, Synced
+from policyd.cluster.events import Synced
+from policyd.kube.registry import KINDS
 from policyd_compiler.changes import changed_addresses
 from tests.cases.form import ingress, pod
 from tests.oracle import Manifest
@@ -56,7 +57,7 @@ async def at_work() -> AsyncIterator[Agent]:
     """An agent that enforces WORLD."""
     agent = Agent()
     agent.say(*WORLD)
-    agent.store.apply([Synced(kind) for kind in KINDS])
+    agent.store.apply([Synced(kind) for kind in KINDS.names])
     task = asyncio.create_task(agent.reconciler.run(agent.wake))
     try:
         await eventually(lambda: agent.reconciler.status.enforced)

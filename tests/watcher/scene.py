@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn, assert_never
 
-from policyd.cluster.events import Delete, Event, Kind, Synced, Upsert
+from policyd.cluster.events import Delete, Event, Synced, Upsert
+from policyd.kube.kind import Kinds
 from policyd.kube.objects import KubeObject
+from policyd.kube.registry import KINDS
 from policyd.watcher.failure import Reason
 from policyd.watcher.reflector import Reflector, Timing
-from policyd.watcher.resource import RESOURCES
 from policyd.watcher.transport import DEFAULT_TIMEOUTS, Access, Connection, Timeouts, connect
 from tests.support.waiting import DEADLINE
 
@@ -98,8 +99,9 @@ class Scene:
 @asynccontextmanager
 async def scene(
     access: Access,
-    kind: Kind,
+    name: str,
     *,
+    kinds: Kinds = KINDS,
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
     random: Callable[[], float] = lambda: 0.5,
 ) -> AsyncIterator[Scene]:
@@ -113,8 +115,9 @@ async def scene(
 
     timing = Timing(clock=read_clock, sleep=recorder.sleep, random=random)
     connection = await connect(access, timeouts, read_clock)
-    resource = next(resource for resource in RESOURCES if resource.kind == kind)
-    reflector = Reflector(resource, connection, recorder.sink, timing)
+    kind = kinds.named(name)
+    assert kind is not None
+    reflector = Reflector(kind, connection, recorder.sink, timing)
     at_work = Scene(reflector, recorder, connection, clock)
     try:
         at_work.task = asyncio.create_task(reflector.run())

@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from policyd.cluster.events import key_of
 from policyd.kube.decode import decode_live
+from policyd.kube.kind import Kinds
 from policyd.kube.objects import KubeObject
+from policyd.kube.registry import KINDS
 from policyd.watcher.transport import Access, Kubeconfig
 from tests.cluster.control_plane import ControlPlane
-from tests.watcher.emulator import KINDS, PODS, POLICIES, Emulator
+from tests.watcher.emulator import PODS, POLICIES, Emulator
 
 NAMESPACED = (PODS, POLICIES)
 
@@ -95,13 +96,14 @@ class RealServer:
     def _delete(self, path: str, key: str) -> None:
         namespace, _, name = key.rpartition("/")
         place = ("--namespace", namespace) if namespace else ()
-        self.plane.kubectl("delete", KINDS[path].lower(), name, *place, "--grace-period=0", "--force")
+        self.plane.kubectl("delete", path.rpartition("/")[2], name, *place, "--grace-period=0", "--force")
 
 
-def decode_all(path: str, raws: list[dict[str, object]]) -> dict[str, KubeObject]:
+def decode_all(path: str, raws: list[dict[str, object]], kinds: Kinds = KINDS) -> dict[str, KubeObject]:
     """Objects by key, as whoever reads all of the raw object understands it."""
-    decoded = (decode_live(raw, KINDS[path]).item for raw in raws)
-    return {key_of(item): item for item in decoded if item is not None}
+    [kind] = [kind for kind in kinds if kind.path == path]
+    decoded = (decode_live(raw, kind).item for raw in raws)
+    return {kind.key(item): item for item in decoded if item is not None}
 
 
 @asynccontextmanager

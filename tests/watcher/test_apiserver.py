@@ -7,7 +7,8 @@ import dataclasses
 
 import pytest
 
-from policyd.watcher.resource import RESOURCES
+from policyd.kube.kind import Kinds
+from policyd.kube.registry import KINDS, NETWORK_POLICY
 from policyd.watcher.transport import Kubeconfig, Timeouts
 from tests.cluster.control_plane import ControlPlane
 from tests.watcher.emulator import NAMESPACES, NODES, PODS, POLICIES
@@ -82,19 +83,17 @@ async def test_list_and_watch_are_all_the_rights_that_are_needed(own_control_pla
         )
         await working.synced()
         await working.knows(await server.objects(PODS))
-    for resource, path in zip(RESOURCES, (NAMESPACES, POLICIES, NODES, PODS), strict=True):
-        async with scene(access, resource.kind) as working:
+    for kind, path in zip(KINDS, (NAMESPACES, POLICIES, NODES, PODS), strict=True):
+        async with scene(access, kind.name) as working:
             await working.synced()
             await working.knows(await server.objects(path))
             assert working.reflector.status().restarts == {}
 
 
-async def test_a_kind_that_is_not_installed_is_missing(
-    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies"
-    other = tuple(dataclasses.replace(resource, path=path) for resource in RESOURCES)
-    monkeypatch.setattr("tests.watcher.scene.RESOURCES", other)
-    async with scene(RealServer(control_plane).access, "NetworkPolicy") as working:
+async def test_a_kind_that_is_not_installed_is_missing(control_plane: ControlPlane) -> None:
+    version = "policy.networking.k8s.io/v1alpha2"
+    other = dataclasses.replace(NETWORK_POLICY, version=version, plural="clusternetworkpolicies")
+    access = RealServer(control_plane).access
+    async with scene(access, "NetworkPolicy", kinds=Kinds((other,))) as working:
         await working.restarted("missing", 2)
         assert working.reflector.status().missing

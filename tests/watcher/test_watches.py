@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import pytest
 from aiohttp import web
 
-from policyd.cluster.events import KINDS, Event, Synced
+from policyd.cluster.events import Event, Synced
+from policyd.kube.registry import KINDS, POD
 from policyd.watcher.failure import Reason
 from policyd.watcher.reflector import Reflector
-from policyd.watcher.resource import RESOURCES
 from policyd.watcher.transport import Timeouts, connect
 from tests.support.waiting import DEADLINE
 from tests.watcher import replies
@@ -342,9 +342,8 @@ async def test_an_error_of_the_sink_is_not_swallowed() -> None:
     async with emulated(emulator) as server:
         connection = await connect(server.access)
         try:
-            resource = next(resource for resource in RESOURCES if resource.kind == "Pod")
             with pytest.raises(ZeroDivisionError, match="2 events"):
-                await Reflector(resource, connection, sink).run()
+                await Reflector(POD, connection, sink).run()
         finally:
             await connection.close()
 
@@ -357,11 +356,8 @@ async def test_all_kinds_come_to_one_sink_in_whatever_order() -> None:
     recorder = Recorder()
     async with emulated(emulator) as server, asyncio.timeout(DEADLINE):
         connection = await connect(server.access)
-        tasks = [
-            asyncio.create_task(Reflector(resource, connection, recorder.sink).run())
-            for resource in RESOURCES
-        ]
-        while sum(isinstance(event, Synced) for event in recorder.events) < len(KINDS):
+        tasks = [asyncio.create_task(Reflector(kind, connection, recorder.sink).run()) for kind in KINDS]
+        while sum(isinstance(event, Synced) for event in recorder.events) < len(KINDS.names):
             recorder.news.clear()
             await recorder.news.wait()
         for task in tasks:
@@ -369,4 +365,4 @@ async def test_all_kinds_come_to_one_sink_in_whatever_order() -> None:
         await asyncio.wait(tasks)
         await connection.close()
     assert set(replay(recorder.events)) == {"shop/p000", "shop/p001", "node-1", "shop"}
-    assert {event.kind for event in recorder.events if isinstance(event, Synced)} == set(KINDS)
+    assert {event.kind for event in recorder.events if isinstance(event, Synced)} == set(KINDS.names)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from policyd.cluster.events import Kind
 from policyd.watcher.transport import DEFAULT_TIMEOUTS, Timeouts
 from tests.watcher.emulator import PODS, Emulator
 from tests.watcher.objects import pod
@@ -15,7 +14,7 @@ from tests.watcher.server import emulated
 
 @asynccontextmanager
 async def at_work(
-    emulator: Emulator, kind: Kind = "Pod", timeouts: Timeouts = DEFAULT_TIMEOUTS
+    emulator: Emulator, kind: str = "Pod", timeouts: Timeouts = DEFAULT_TIMEOUTS
 ) -> AsyncIterator[Scene]:
     """A reflector on an emulator."""
     async with emulated(emulator) as server, scene(server.access, kind, timeouts=timeouts) as working:

@@ -13,7 +13,7 @@ import pytest
 
 from policyd.agent.conditions import STALE_SECONDS
 from policyd.agent.state import load_state
-from policyd.cluster.events import KINDS
+from policyd.kube.registry import KINDS
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.stamp import unstamp
 from policyd_compiler.plan import differences
@@ -83,7 +83,9 @@ def test_without_an_api_server_what_is_in_force_stays(day: Day, tell: Tell) -> N
     for node in NODES:
         assert day.installation.ask(node, "/livez")[0] == 200
         assert day.metric(node, "policyd_enforcing") == 0
-        staleness = [day.metric(node, f'policyd_watch_staleness_seconds{{kind="{kind}"}}') for kind in KINDS]
+        staleness = [
+            day.metric(node, f'policyd_watch_staleness_seconds{{kind="{kind}"}}') for kind in KINDS.names
+        ]
         assert max(staleness) > STALE_SECONDS
     plane.apiserver.start()
     plane.wait_until_ready()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from policyd.kube.decode import decode_live, decode_manifest
-from policyd.kube.kinds import VERSIONS
+from policyd.kube.kind import Kind
 from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
 from policyd.kube.reading import Mistake, Options, Severity
+from policyd.kube.registry import KINDS
 from tests.cases.form import namespace, policy
 from tests.oracle import Manifest
 
@@ -219,12 +222,12 @@ def test_an_answer_of_the_api_server_is_named_for_what_it_is() -> None:
     assert refuse(raw).text == "this is an API server's answer, not a manifest: pods is forbidden"
 
 
-@pytest.mark.parametrize("kind", VERSIONS)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize(
     "labels", [{"k": 1}, {"k": True}, {"k": ["v"]}, {"-k": "v"}, {"k": "v " * 40}, ["k"]]
 )
-def test_bad_labels_are_refused_everywhere(kind: str, labels: object) -> None:
-    raw = {"apiVersion": VERSIONS[kind], "kind": kind, "metadata": {"name": "a", "labels": labels}}
+def test_bad_labels_are_refused_everywhere(kind: Kind[Any], labels: object) -> None:
+    raw = {"apiVersion": kind.version, "kind": kind.name, "metadata": {"name": "a", "labels": labels}}
     assert refuse(raw).path[:2] == ("metadata", "labels")
 
 

@@ -12,6 +12,7 @@ from policyd.kube.decode import decode_live, decode_manifest
 from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import KubeObject
 from policyd.kube.reading import Options
+from policyd.kube.registry import POD
 from tests.oracle import Manifest
 from tests.strategies.worlds import worlds
 
@@ -51,4 +52,4 @@ def test_an_item_of_a_typed_list_says_its_kind_by_the_list(world: list[Manifest]
     bare = [{key: value for key, value in raw.items() if key not in ("apiVersion", "kind")} for raw in pods]
     text = json.dumps({"kind": "PodList", "apiVersion": "v1", "items": bare}).encode()
     assert without_place(text) == without_place("".join(map(json.dumps, pods)).encode())
-    assert [decode_live(raw, "Pod").item for raw in bare] == decode_all(pods)
+    assert [decode_live(raw, POD).item for raw in bare] == decode_all(pods)

@@ -9,19 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
+from policyd.kube.kind import Kind, Kinds
 from policyd.kube.reading import Reading, kind_of
 from policyd.kube.syntax import did_you_mean, printable, quote
 
-#: Kind → the one apiVersion that is read.
-VERSIONS = {
-    "Pod": "v1",
-    "Namespace": "v1",
-    "Node": "v1",
-    "NetworkPolicy": "networking.k8s.io/v1",
-}
-
-#: Group → every kind in it, of any version, for the groups that hold ours (Kubernetes 1.36).
+#: Group → every kind in it, of any version, for Kubernetes' own groups that hold ours (Kubernetes 1.36).
 _KINDS: Mapping[str, tuple[str, ...]] = {
     "": (
         *("Binding", "ComponentStatus", "ConfigMap", "Endpoints", "Event", "LimitRange", "Namespace", "Node"),
@@ -46,7 +40,7 @@ _NETWORK_POLICY = re.compile(r"\w*NetworkPolicy")
 _TIERS = "policy.networking.k8s.io"
 
 
-def decode_type(raw: Mapping[str, object], reading: Reading) -> str | None:
+def decode_type(raw: Mapping[str, object], reading: Reading, kinds: Kinds) -> Kind[Any] | None:
     """The kind, if it is one of ours. Of others, only those are mentioned where silence would hurt."""
     kind, version = raw.get("kind"), raw.get("apiVersion")
     for key, value in (("apiVersion", version), ("kind", kind)):
@@ -55,8 +49,9 @@ def decode_type(raw: Mapping[str, object], reading: Reading) -> str | None:
             reading.error((key,) if value else (), text)
     if reading.mistakes or not isinstance(kind, str) or not isinstance(version, str):
         return None
-    if VERSIONS.get(kind) == version:
-        return kind
+    ours = kinds.named(kind)
+    if ours is not None and ours.version == version:
+        return ours
     group, slash, _ = version.partition("/")
     group = group if slash else ""
     if _is_foreign(group):
@@ -65,13 +60,13 @@ def decode_type(raw: Mapping[str, object], reading: Reading) -> str | None:
                 f"{quote(kind)} of {quote(version)} is a policy for another engine: it is NOT enforced here"
             )
             reading.note(("kind",), text, reading.options.foreign_policies)
-    elif kind in VERSIONS:
-        _refuse_version(kind, version, reading)
+    elif ours is not None:
+        _refuse_version(ours, version, reading)
     elif group == _TIERS and _NETWORK_POLICY.fullmatch(kind):
         text = f"{quote(kind)[1:-1]} is not supported yet: this policy is NOT enforced"
         reading.note(("kind",), text, reading.options.foreign_policies)
     else:
-        _refuse_unknown(kind, version, group, raw, reading)
+        _refuse_unknown(kind, version, raw, reading, kinds)
     return None
 
 
@@ -80,18 +75,21 @@ def _is_foreign(group: str) -> bool:
     return "." in group and not group.endswith(".k8s.io")
 
 
-def _refuse_version(kind: str, version: str, reading: Reading) -> None:
-    if kind == "NetworkPolicy" and version == "extensions/v1beta1":  # removed in Kubernetes 1.16 (NP-010)
-        reading.error(("apiVersion",), "extensions/v1beta1 no longer exists: use networking.k8s.io/v1")
+def _refuse_version(kind: Kind[Any], version: str, reading: Reading) -> None:
+    if version in kind.former:
+        reading.error(("apiVersion",), f"{version} no longer exists: use {kind.version}")
     else:
-        reading.error(("apiVersion",), f"{quote(version)} has no {kind}: use {VERSIONS[kind]}")
+        reading.error(("apiVersion",), f"{quote(version)} has no {kind.name}: use {kind.version}")
 
 
-def _refuse_unknown(kind: str, version: str, group: str, raw: Mapping[str, object], reading: Reading) -> None:
+def _refuse_unknown(
+    kind: str, version: str, raw: Mapping[str, object], reading: Reading, kinds: Kinds
+) -> None:
     """Refuse a kind that its own group does not have, as the API server would: a misspelt policy is none."""
+    group = version.rpartition("/")[0]
     if group not in ("networking.k8s.io", "extensions", ""):
         return
-    meant = _misspelt(kind)
+    meant = _misspelt(kind, kinds)
     if version == "v1" and kind == "Status":
         reading.error((), f"this is an API server's answer, not a manifest: {_said(raw)}")
     elif version == "v1" or group == "networking.k8s.io":
@@ -103,9 +101,9 @@ def _refuse_unknown(kind: str, version: str, group: str, raw: Mapping[str, objec
         reading.error(("kind",), f"no such kind {quote(kind)}; did you mean {quote(meant)}?")
 
 
-def _misspelt(kind: str) -> str:
+def _misspelt(kind: str, kinds: Kinds) -> str:
     """Which of our kinds was meant by one that does not exist; "" if none."""
-    for ours in VERSIONS:
+    for ours in kinds.names:
         if kind.lower() == ours.lower() or kind.lower() == ours.lower() + "s":
             return ours
     close = did_you_mean(kind, ("NetworkPolicy",)) if 10 <= len(kind) <= 15 else ""

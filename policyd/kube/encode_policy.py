@@ -1,0 +1,101 @@
+"""NetworkPolicy → manifest. Pure.
+
+What decode could not understand matches nothing; here it becomes something that a server takes, and that
+matches nothing either.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import assert_never
+
+from policyd.kube.cidr import is_subset, print_cidr
+from policyd.kube.encode_place import Manifest, manifest
+from policyd.kube.objects import (
+    IPBlock,
+    LabelSelector,
+    NetworkPolicy,
+    Peer,
+    PodPeer,
+    PolicyPort,
+    PolicyRule,
+    Requirement,
+)
+from policyd.kube.syntax import label_key_mistake, label_value_mistake
+
+_KEY = "policyd-nothing"
+#: No pod has a label and has it not.
+_NOTHING = LabelSelector((Requirement(_KEY, "DoesNotExist"), Requirement(_KEY, "Exists")))
+#: As good as certainly no container has a port of this name.
+_NO_PORT: list[Manifest] = [{"protocol": "TCP", "port": _KEY}]
+
+
+def encode_policy(policy: NetworkPolicy) -> Manifest:
+    """The manifest of a NetworkPolicy."""
+    spec: Manifest = {"podSelector": _encode_selector(policy.pods), "policyTypes": []}
+    types: list[str] = []
+    for direction, rules, peers in (("Ingress", policy.ingress, "from"), ("Egress", policy.egress, "to")):
+        if rules is not None:
+            types.append(direction)
+            spec[direction.lower()] = [_encode_rule(rule, peers) for rule in rules]
+    spec["policyTypes"] = types
+    metadata: Manifest = {"name": policy.name, "namespace": policy.namespace}
+    return manifest("networking.k8s.io/v1", "NetworkPolicy", metadata, spec=spec)
+
+
+def _encode_rule(rule: PolicyRule, peers: str) -> Manifest:
+    out: Manifest = {}
+    if rule.peers is not None:
+        out[peers] = [_encode_peer(peer) for peer in rule.peers or (IPBlock(None),)]
+    if rule.ports == () and peers == "from":
+        return {peers: [_encode_peer(IPBlock(None))]}
+    if rule.ports is not None:
+        out["ports"] = [_encode_port(port) for port in rule.ports] or _NO_PORT
+    return out
+
+
+def _encode_peer(peer: Peer) -> Manifest:
+    match peer:
+        case PodPeer(namespaces, pods):
+            own = {} if namespaces is None else {"namespaceSelector": _encode_selector(namespaces)}
+            return {**own, "podSelector": _encode_selector(pods)}
+        case IPBlock(cidr, excepts):
+            if cidr is None or any(is_subset(cidr, hole) for hole in excepts):
+                return {"podSelector": _encode_selector(_NOTHING)}
+            inside = [print_cidr(hole) for hole in excepts if is_subset(hole, cidr)]
+            return {"ipBlock": {"cidr": print_cidr(cidr), **({"except": inside} if inside else {})}}
+        case _:
+            assert_never(peer)
+
+
+def _encode_port(port: PolicyPort) -> Manifest:
+    out: Manifest = {"protocol": port.protocol}
+    if port.port is not None:
+        out["port"] = port.port
+    if port.end_port is not None:
+        out["endPort"] = port.end_port
+    return out
+
+
+def _encode_selector(selector: LabelSelector) -> Manifest:
+    legal = [_legal(requirement) for requirement in selector.requirements]
+    return {"matchExpressions": [_encode_requirement(r) for r in chain.from_iterable(legal)]} if legal else {}
+
+
+def _legal(requirement: Requirement) -> tuple[Requirement, ...]:
+    """The same in labels that exist: what no pod can have is never in, and always absent (NP-045)."""
+    key, operator, values = requirement.key, requirement.operator, requirement.values
+    positive = operator in ("In", "Exists")
+    if label_key_mistake(key) is not None:
+        return _NOTHING.requirements if positive else ()
+    kept = tuple(value for value in values if label_value_mistake(value) is None)
+    if values and not kept:
+        return _NOTHING.requirements if positive else ()
+    return (Requirement(key, operator, kept),)
+
+
+def _encode_requirement(requirement: Requirement) -> Manifest:
+    out: Manifest = {"key": requirement.key, "operator": requirement.operator}
+    if requirement.values:
+        out["values"] = list(requirement.values)
+    return out
