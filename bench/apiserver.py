@@ -89,9 +89,27 @@ class _Changes:
                 began = time.time()
                 self._emulator.put(POLICIES, _policy("changing", spec))
                 _say({"at": began})
+            case {"do": "put", "item": dict(item)}:
+                self._put(item)
+            case {"do": "delete", "kind": str(kind), "key": str(key)}:
+                began = time.monotonic()
+                self._emulator.delete(PATHS[kind], key)
+                _say({"at": began})
+            case {"do": "burst", "items": list(items), "gap": float(gap)}:
+                loop = asyncio.get_running_loop()
+                began = loop.time()
+                for number, item in enumerate(items):
+                    await asyncio.sleep(began + number * gap - loop.time())
+                    self._put(item)
             case _:
                 raise AssertionError(command)
         _say({"done": True})
+
+    def _put(self, item: Manifest) -> None:
+        """Say when it was, by the monotonic clock, which is the same in all processes."""
+        began = time.monotonic()
+        self._emulator.put(PATHS[item["kind"]], item)
+        _say({"at": began})
 
     async def _churn(self, rate: int, seconds: int) -> None:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,5 @@
-"""When to compile after a change: soon, not for each event of a burst, and never without a rest. Pure.
+"""When to compile after a change: at once after a quiet spell, not for each event of a burst, never without
+a rest. Pure.
 
 Times are seconds of one monotonic clock.
 """
@@ -10,14 +11,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """`settle`: how long a burst may be quiet before it counts as over. `patience`: the longest that a change
-    waits for its burst to end. `rest`: the least time between two compilations, unless a new pod waits; it is
-    stretched to the length of the last one, so that at most half of the time goes into compiling.
+    """`quiet`: after so long without a change the next goes at once. `settle`: how long all others wait for
+    what belongs to them. `patience`: the longest that a change waits so for its burst to end. `rest`: the
+    least time between two compilations, unless a new pod waits; it is stretched to the length of the last
+    one, so that at most half of the time goes into compiling.
+
+    `small`: where a compilation takes longer, the first change, too, waits for others: the pause is little
+    beside it, and what came a moment later would wait for two of them.
     """
 
     settle: float = 0.005
     patience: float = 0.05
     rest: float = 0.02
+    quiet: float = 0.1
+    small: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,17 @@ class Burst:
     first: float
     over: float
     urgent: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for others, or goes at once."""
+        return self.over > self.first
+
+
+def arrival(now: float, pacing: Pacing, changed: float, took: float, *, urgent: bool) -> Burst:
+    """A change that came now, after one at `changed`, and if the last compilation `took` so long."""
+    alone = now - changed >= pacing.quiet and took <= pacing.small
+    return Burst(now, now if alone else now + pacing.settle, urgent)
 
 
 def merge(one: Burst | None, other: Burst) -> Burst:

@@ -134,7 +134,7 @@ class Reconciler:
         now = self._clock.now()
         if self._store.take_changed():
             urgent = self._store.take_urgent()
-            self._state = self._state.changed(now, self._timing.pacing, urgent=urgent)
+            self._state = self._state.heard(now, self._timing.pacing, urgent=urgent)
         if self._monitor.suspicious:
             self._state = self._state.suspicious(now)
 
@@ -190,7 +190,7 @@ class Reconciler:
             self._good = state
             self._measure(burst)
             self._succeed(built, applied)
-            self._state = self._state.converged(began, self._clock.now(), self._timing.pacing)
+            self._state = self._state.converged(burst, began, self._clock.now(), self._timing.pacing)
 
     def _suspected(self) -> frozenset[str]:
         return (self._hunt and self._hunt.enough) or frozenset()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import NamedTuple
 
-from policyd.agent.pacing import Burst, Pacing, due, merge
+from policyd.agent.pacing import Burst, Pacing, arrival, due, merge
 
 _NEVER = float("-inf")
 
@@ -76,24 +76,28 @@ class Facts:
 class State:
     """What the loop remembers: `burst`, the changes that are not in force yet; all else is times.
 
-    `took`: how long the last success took. `ended`: the last attempt to bring something into force;
-    `rested`: when there will have been rest enough after it. `searched`: the last attempt of a hunt.
+    `changed`: the last change. `took`: how long the last success took; `owed`: for how much of that there
+    has been no rest. `ended`: the last attempt to bring something into force; `rested`: when there will have
+    been rest enough after it. `searched`: the last attempt of a hunt.
     `retry_at`: before that nothing is tried again. `sweep_by`: leftovers are removed by then. `verify_at`:
     the kernel is compared then.
     """
 
     verify_at: float
     burst: Burst | None = None
+    changed: float = _NEVER
     took: float = 0.0
+    owed: float = 0.0
     ended: float = _NEVER
     rested: float = _NEVER
     searched: float = _NEVER
     retry_at: float = _NEVER
     sweep_by: float = _NEVER
 
-    def changed(self, now: float, pacing: Pacing, *, urgent: bool) -> State:
+    def heard(self, now: float, pacing: Pacing, *, urgent: bool) -> State:
         """Objects have changed; `urgent`: a new pod of this node is among them."""
-        return self.waiting(Burst(now, now + pacing.settle, urgent))
+        burst = arrival(now, pacing, self.changed, self.took, urgent=urgent)
+        return replace(self.waiting(burst), changed=now)
 
     def waiting(self, burst: Burst) -> State:
         """These changes, too, are to be brought into force."""
@@ -108,9 +112,17 @@ class State:
         sweep_by = self.sweep_by if leftovers else now + intervals.sweep_latest
         return replace(self, burst=None, sweep_by=sweep_by)
 
-    def converged(self, began: float, now: float, pacing: Pacing) -> State:
-        """It is in force, and was `began` then."""
-        return replace(self, took=now - began, retry_at=_NEVER).attempted(now, pacing)
+    def converged(self, burst: Burst, began: float, now: float, pacing: Pacing) -> State:
+        """It is in force, and was `began` then.
+
+        Where the first change of a burst went alone, the others follow without a rest: it is made up for
+        after them.
+        """
+        took = now - began
+        alone = not burst.waits
+        rested = now if alone else now + max(pacing.rest, took + self.owed)
+        owed = took if alone else 0.0
+        return replace(self, took=took, owed=owed, ended=now, rested=rested, retry_at=_NEVER)
 
     def attempted(self, now: float, pacing: Pacing) -> State:
         """An attempt to bring something into force is over."""

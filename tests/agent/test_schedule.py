@@ -8,25 +8,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyd.agent.pacing import Burst, Pacing
+from policyd.agent.pacing import Burst, Pacing, due
 from policyd.agent.schedule import Action, Facts, Hunting, Intervals, State, schedule
 
-PACING = Pacing(settle=0.1, patience=1.0, rest=0.5)
+PACING = Pacing(settle=0.1, patience=1.0, rest=0.5, quiet=2.0, small=1.0)
 INTERVALS = Intervals(PACING, verify_every=30.0, sweep_after=0.2, sweep_latest=2.0, hunt=3.0)
 #: At 100 a comparison is due, long after anything else here.
 IDLE = State(verify_at=100.0)
 LEFT = Facts(ruleset=True, leftovers=True)
-#: A change came at 10, and no other.
-CHANGED = IDLE.changed(10.0, PACING, urgent=False)
-URGENT = IDLE.changed(10.0, PACING, urgent=True)
+#: A change came at 10, soon after another; and one after a quiet spell.
+BUSY = replace(IDLE, changed=9.0)
+CHANGED, URGENT = (BUSY.heard(10.0, PACING, urgent=urgent) for urgent in (False, True))
+FIRST = replace(IDLE, changed=8.0).heard(10.0, PACING, urgent=False)
 #: A ruleset came into force at 10 and left something.
 SWAPPED = replace(IDLE, ended=10.0, sweep_by=11.5)
 
 CASES: dict[str, tuple[State, Facts, float, Action]] = {
     "nothing happens but that the kernel is compared": (IDLE, Facts(), 100.0, Action.VERIFY),
-    "a change waits until its burst is over": (CHANGED, Facts(), 10.1, Action.CONVERGE),
+    "the first change after a quiet spell goes at once": (FIRST, Facts(), 10.0, Action.CONVERGE),
+    "so does the first of all": (IDLE.heard(10.0, PACING, urgent=False), Facts(), 10.0, Action.CONVERGE),
+    "but not where a compilation takes long": (
+        replace(IDLE, took=1.1).heard(10.0, PACING, urgent=False),
+        Facts(),
+        10.1,
+        Action.CONVERGE,
+    ),
+    "where it could not go it waits for the next": (
+        FIRST.heard(10.05, PACING, urgent=False),
+        Facts(),
+        10.15,
+        Action.CONVERGE,
+    ),
+    "any other change waits until its burst is over": (CHANGED, Facts(), 10.1, Action.CONVERGE),
     "a further change makes it longer": (
-        CHANGED.changed(10.05, PACING, urgent=False),
+        CHANGED.heard(10.05, PACING, urgent=False),
         Facts(),
         10.15,
         Action.CONVERGE,
@@ -130,8 +145,7 @@ def test_what_is_done_next(name: str) -> None:
 
 def test_a_rest_is_as_long_as_what_it_follows() -> None:
     """So that at most half of the time goes into compiling."""
-    short = IDLE.converged(began=10.0, now=10.1, pacing=PACING)
-    long = IDLE.converged(began=10.0, now=13.0, pacing=PACING)
+    short, long = (IDLE.converged(Burst(9.0, 9.1), 10.0, now, PACING) for now in (10.1, 13.0))
     assert short.rested == pytest.approx(10.6)
     assert long.rested == 16.0
     assert long.attempted(20.0, PACING).rested == 23.0  # a failure says nothing of how long it takes
@@ -148,10 +162,53 @@ def test_a_suspicion_is_followed_at_once_but_for_the_pause_after_a_failure() -> 
     assert IDLE.suspicious(200.0).verify_at == 100.0  # it was due already
 
 
+@given(
+    took=st.floats(0.001, 0.2),
+    gaps=st.lists(st.sampled_from([0.0, 0.001, 0.004, 0.006, 0.03, 0.09, 0.11, 0.5]), max_size=200),
+)
+def test_whatever_comes_when_no_change_waits_long_and_half_of_the_time_is_left(
+    took: float, gaps: list[float]
+) -> None:
+    pacing, now, waited = Pacing(), 1000.0, []
+    state = State(verify_at=1e9)
+    spent, began, changes = 0.0, now, [now := now + gap for gap in gaps]
+    now = began
+    while changes or state.burst is not None:
+        at = due(state.burst, pacing, state.rested) if state.burst is not None else changes[0]
+        if changes and changes[0] <= max(at, now):
+            state = state.heard(now := max(now, changes.pop(0)), pacing, urgent=False)
+        elif state.burst is not None:
+            burst, now = state.burst, max(now, at)
+            waited.append(now - burst.first)
+            state = state.converging(now, INTERVALS, leftovers=False)
+            state = state.converged(burst, now, now + took, pacing)
+            spent, now = spent + took, now + took
+    assert max(waited, default=0.0) <= pacing.patience + pacing.rest + 2 * took + 1e-6
+    assert spent <= (now - began) / 2 + 2 * took + 1e-6
+
+
+def test_what_follows_the_first_change_needs_no_rest_but_what_follows_that() -> None:
+    """Else a Namespace that goes alone would hold up its pods; the rest is made up for."""
+    first = IDLE.converged(Burst(10.0, 10.0), 10.0, 10.4, PACING)
+    second = first.converged(Burst(10.1, 10.3), 10.4, 11.0, PACING)
+    third = second.converged(Burst(11.1, 11.3), 12.0, 12.1, PACING)
+    assert first.rested == 10.4
+    assert second.rested == pytest.approx(11.0 + 0.4 + 0.6)
+    assert third.rested == pytest.approx(12.6)
+
+
 TIMES = st.floats(0.0, 100.0)
 BURSTS = st.none() | st.builds(Burst, TIMES, TIMES, st.booleans())
 STATES = st.builds(
-    State, TIMES, BURSTS, ended=TIMES, rested=TIMES, searched=TIMES, retry_at=TIMES, sweep_by=TIMES
+    State,
+    TIMES,
+    BURSTS,
+    changed=TIMES,
+    ended=TIMES,
+    rested=TIMES,
+    searched=TIMES,
+    retry_at=TIMES,
+    sweep_by=TIMES,
 )
 FACTS = st.builds(
     Facts,

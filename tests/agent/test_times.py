@@ -17,7 +17,7 @@ from tests.agent.agents import WORLD, policy
 from tests.agent.loops import ALL_SYNCED, Agent, held
 from tests.support.clock import TurnedClock
 
-PACING = Pacing(settle=0.005, patience=0.05, rest=0.02)
+PACING = Pacing(settle=0.005, patience=0.05, rest=0.02, quiet=0.1)
 
 
 class Kernel(FakeNft):
@@ -76,14 +76,44 @@ def ports(kernel: FakeNft) -> set[str]:
 async def test_a_burst_becomes_one_ruleset() -> None:
     async with at_work() as (agent, kernel, turned):
         await turned.turn(1.0)
+        agent.say(policy("web", "web", 81))
+        await turned.turn(0.0)
         applies = agent.status.applies
-        for port in range(81, 86):
+        assert "81" in ports(kernel)  # the first goes at once
+        for port in range(82, 87):
             agent.say(policy("web", "web", port))
             await turned.turn(0.004)
-            assert ports(kernel) == {"80"}
+            assert ports(kernel) == {"80", "81"}
         await turned.turn(0.002)
-        assert "85" in ports(kernel)
+        assert "86" in ports(kernel)
         assert agent.status.applies == applies + 1
+
+
+async def test_the_first_change_after_a_quiet_spell_goes_at_once() -> None:
+    async with at_work() as (agent, kernel, turned):
+        for port in range(81, 91):
+            await turned.turn(PACING.quiet)
+            agent.say(policy("web", "web", port))
+            await turned.turn(0.0)
+            assert str(port) in ports(kernel)
+            agent.say(policy("web", "web", 1000 + port))
+            await turned.turn(PACING.settle - 0.001)
+            assert str(1000 + port) not in ports(kernel)
+            await turned.turn(0.002)
+            assert str(1000 + port) in ports(kernel)
+
+
+async def test_a_new_pod_soon_after_a_change_waits_for_what_belongs_to_it_and_not_for_the_rest() -> None:
+    """Its events and its network plugin's hint come together, and each makes another ruleset."""
+    async with at_work() as (agent, kernel, turned):
+        for port in range(81, 84):
+            agent.say(policy("web", "web", port))
+            await turned.turn(0.006)
+        agent.say(WORLD.replace("10.0.0.1", "10.0.0.3"))
+        await turned.turn(0.004)
+        assert "10.0.0.3" not in held(kernel)
+        await turned.turn(0.002)
+        assert "10.0.0.3" in held(kernel)
 
 
 async def test_under_changes_without_end_there_is_a_rest_between_two_compilations() -> None:
@@ -103,7 +133,7 @@ async def test_leftovers_are_swept_though_changes_never_end() -> None:
             agent.say(policy("web", "web", port))
             await turned.turn(0.1)  # less than `sweep_after`
             counts.append(len(ports(kernel)))
-        assert max(counts) == 2.0 / 0.1 + 1
+        assert max(counts) <= 2.0 / 0.1 + 1
         assert counts.count(2) == 3  # in force, and the one before: swept twice in these five seconds
         assert "1049" in ports(kernel)
 
@@ -147,14 +177,15 @@ async def test_what_the_kernel_refuses_is_tried_again_with_pauses_that_grow() ->
         agent.say(policy("web", "web", 443))
         await turned.turn(0.1)
         moments, seen = [turned.now], len(kernel.scripts)
-        while len(moments) < 7:
-            turned.chance = 1.0
+        turned.chance = 1.0
+        for _ in range(30):
             await turned.turn(await turned.next() - turned.now)
             if len(kernel.scripts) > seen:
                 moments, seen = [*moments, turned.now], len(kernel.scripts)
         pauses = [after - before for before, after in pairwise(moments)]
         assert pauses == sorted(pauses)
-        assert pauses[-1] >= 8 * pauses[0]
+        assert len(pauses) >= 5
+        assert pauses[4] >= 8 * pauses[0]
         kernel.broken = False
         await turned.turn(31.0)
         assert (ports(kernel), agent.status.trouble) == ({"443"}, "")

@@ -12,6 +12,7 @@ from tests.faults.meaning import MEANING
 from tests.faults.naming import NAMING
 from tests.faults.ruleset import RULESET
 from tests.faults.tenants import TENANTS
+from tests.faults.timing import TIMING
 from tests.faults.wire import WIRE
 
 FAULTS: tuple[Fault, ...] = (
@@ -25,4 +26,5 @@ FAULTS: tuple[Fault, ...] = (
     *TENANTS,
     *ATTACHMENTS,
     *ENFORCEMENT,
+    *TIMING,
 )

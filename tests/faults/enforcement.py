@@ -8,7 +8,6 @@ APPLY = "policyd/applier/apply.py"
 DIRECTORY = "policyd/agent/directory.py"
 FAKE = "policyd/applier/fake.py"
 RECONCILER = "policyd/agent/reconciler.py"
-SCHEDULE = "policyd/agent/schedule.py"
 REFLECTOR = "policyd/watcher/reflector.py"
 
 APPLYING = "tests/applier/test_apply.py"
@@ -133,7 +132,7 @@ AGENT = (
         RECONCILER,
         "            self._state = self._state.waiting(burst)\n            return\n",
         "            return\n",
-        f"{LOOP}::test_after_a_failure_the_same_ruleset_is_reached[1-vanish]",
+        "tests/agent/test_times.py::test_what_the_kernel_refuses_is_tried_again_with_pauses_that_grow",
     ),
     Fault(
         "a ruleset is written before every kind is known",
@@ -225,38 +224,6 @@ AGENT = (
         "    return (tuple(named), tuple(changed) if good is not None else (), tuple(here))",
         "    return (tuple(named),)",
         f"{SURVIVAL}::test_whatever_is_raised_one_policy_costs_only_its_own_pods[refused without a line]",
-    ),
-    Fault(
-        "changes of others wait until the culprit is known",
-        "decisions 14",
-        SCHEDULE,
-        "if state.burst is None or (hunting is not None and not hunting.enough):",
-        "if state.burst is None or hunting is not None:",
-        f"{SURVIVAL}::test_changes_of_others_do_not_wait_for_a_long_hunt",
-    ),
-    Fault(
-        "under changes without end leftovers are never removed",
-        "DESIGN: how a ruleset replaces another",
-        SCHEDULE,
-        "at = min(state.ended + intervals.sweep_after, state.sweep_by)",
-        "at = state.ended + intervals.sweep_after",
-        "tests/agent/test_times.py::test_leftovers_are_swept_though_changes_never_end",
-    ),
-    Fault(
-        "leftovers are as old as the last of them",
-        "DESIGN: how a ruleset replaces another",
-        SCHEDULE,
-        "sweep_by = self.sweep_by if leftovers else now + intervals.sweep_latest",
-        "sweep_by = now + intervals.sweep_latest",
-        "tests/agent/test_times.py::test_leftovers_are_swept_though_changes_never_end",
-    ),
-    Fault(
-        "a new pod waits until leftovers are removed",
-        "decisions 14",
-        SCHEDULE,
-        "        at = max(at, state.sweep_by + intervals.sweep_latest)\n",
-        "        pass\n",
-        "tests/agent/test_schedule.py::test_what_is_done_next[a new pod does not wait for that]",
     ),
     Fault(
         "a policy over its budget is compiled",

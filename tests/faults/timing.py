@@ -1,0 +1,71 @@
+"""Faults in what the agent's loop does when."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+
+PACING = "policyd/agent/pacing.py"
+SCHEDULE = "policyd/agent/schedule.py"
+
+SURVIVAL = "tests/agent/test_survival.py"
+TIMES = "tests/agent/test_times.py"
+WHAT_IS_NEXT = "tests/agent/test_schedule.py"
+
+TIMING = (
+    Fault(
+        "changes of others wait until the culprit is known",
+        "decisions 14",
+        SCHEDULE,
+        "if state.burst is None or (hunting is not None and not hunting.enough):",
+        "if state.burst is None or hunting is not None:",
+        f"{SURVIVAL}::test_changes_of_others_do_not_wait_for_a_long_hunt",
+    ),
+    Fault(
+        "under changes without end leftovers are never removed",
+        "DESIGN: how a ruleset replaces another",
+        SCHEDULE,
+        "at = min(state.ended + intervals.sweep_after, state.sweep_by)",
+        "at = state.ended + intervals.sweep_after",
+        f"{TIMES}::test_leftovers_are_swept_though_changes_never_end",
+    ),
+    Fault(
+        "every change waits for others, also after a quiet spell",
+        "DESIGN: when a change is compiled",
+        PACING,
+        "return Burst(now, now if alone else now + pacing.settle, urgent)",
+        "return Burst(now, now + pacing.settle, urgent)",
+        f"{TIMES}::test_the_first_change_after_a_quiet_spell_goes_at_once",
+    ),
+    Fault(
+        "each change of a burst goes at once",
+        "DESIGN: when a change is compiled",
+        PACING,
+        "alone = now - changed >= pacing.quiet and took <= pacing.small",
+        "alone = took <= pacing.small",
+        f"{TIMES}::test_a_burst_becomes_one_ruleset",
+    ),
+    Fault(
+        "the rest that was put off is never made up for",
+        "DESIGN: when a change is compiled",
+        SCHEDULE,
+        "rested = now if alone else now + max(pacing.rest, took + self.owed)",
+        "rested = now if alone else now + max(pacing.rest, took)",
+        f"{WHAT_IS_NEXT}::test_what_follows_the_first_change_needs_no_rest_but_what_follows_that",
+    ),
+    Fault(
+        "leftovers are as old as the last of them",
+        "DESIGN: how a ruleset replaces another",
+        SCHEDULE,
+        "sweep_by = self.sweep_by if leftovers else now + intervals.sweep_latest",
+        "sweep_by = now + intervals.sweep_latest",
+        f"{TIMES}::test_leftovers_are_swept_though_changes_never_end",
+    ),
+    Fault(
+        "a new pod waits until leftovers are removed",
+        "decisions 14",
+        SCHEDULE,
+        "        at = max(at, state.sweep_by + intervals.sweep_latest)\n",
+        "        pass\n",
+        f"{WHAT_IS_NEXT}::test_what_is_done_next[a new pod does not wait for that]",
+    ),
+)
