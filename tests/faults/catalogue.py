@@ -6,6 +6,7 @@ from tests.faults.attachments import ATTACHMENTS
 from tests.faults.enforcement import ENFORCEMENT
 from tests.faults.fault import Fault
 from tests.faults.identity import IDENTITY
+from tests.faults.in_place import IN_PLACE
 from tests.faults.interfaces import INTERFACES
 from tests.faults.link import LINK_FAULTS
 from tests.faults.meaning import MEANING
@@ -25,6 +26,7 @@ FAULTS: tuple[Fault, ...] = (
     *NAMING,
     *TENANTS,
     *ATTACHMENTS,
+    *IN_PLACE,
     *ENFORCEMENT,
     *TIMING,
 )

@@ -1,0 +1,286 @@
+"""Which look-ups a packet makes in a table, and in which order: what a safe order of changes depends on.
+
+A packet meets *judges*, one after another: chains that a dispatch map finds by one end of the packet, and
+that look up the other end, the *peer*, in sets and maps. Every judge must let it pass; within one the first
+question that has an answer decides. Of all elements only those of dispatch maps are read here: they stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from policyd_compiler.nft.ast import (
+    Accept,
+    Chain,
+    ChainName,
+    Continue,
+    Drop,
+    Goto,
+    Jump,
+    Limit,
+    Reject,
+    Return,
+    Rule,
+    Set,
+    Table,
+    Verdict,
+    VerdictMap,
+    Vmap,
+)
+from policyd_compiler.nft.expressions import Field, InSet, Match, address_field
+from policyd_compiler.nft.keys import KEY, Family, KeyType, SetName, Side
+
+#: What a look-up finds: in a map the verdict, in a set HELD; None: nothing.
+Answer: TypeAlias = Verdict | None
+HELD = Continue()
+
+_FAMILIES: tuple[Family, ...] = (4, 6)
+_SIDES: tuple[Side, ...] = ("saddr", "daddr")
+_ADDRESSES: Mapping[Field, tuple[KeyType, Side]] = {
+    address_field(family, side): (KEY[family], side) for family in _FAMILIES for side in _SIDES
+}
+
+
+#: The same of the packet's other end.
+_OPPOSITE: Mapping[Field, Field] = {
+    address_field(family, side): address_field(family, other)
+    for family in _FAMILIES
+    for side, other in (_SIDES, _SIDES[::-1])
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question of a judge; `verdict` is None for a map, whose elements say it.
+
+    Without `part` it is about something else than the peer, and has one answer throughout.
+    """
+
+    part: SetName | None
+    verdict: Verdict | None
+
+    def answer(self, found: Answer) -> Verdict | None:
+        """The verdict where a look-up finds this; None: the next question."""
+        return found if found is None or self.verdict is None else self.verdict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judge:
+    """A chain that decides about a peer: by the first question that has an answer, or else by `rest`."""
+
+    name: ChainName
+    asks: tuple[Ask, ...]
+    rest: Verdict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """A dispatch map: judges by the address at one side of the packet. The other side is the peer."""
+
+    side: Side
+    judges: Mapping[int, Judge]
+
+
+@dataclass(frozen=True, slots=True)
+class Walks:
+    """What packets come by, of what may be changed in place.
+
+    `roads`: for each type of addresses the stages of each hook, in order; a packet comes by a stage once.
+    `askers`: parts whose elements may be changed, as only judges ask them: these. `declared`: the same parts
+    without elements. `later`: the judges that a packet may meet after a judge, with the same peer.
+    `ends`: the addresses for which there are judges.
+    """
+
+    roads: Mapping[KeyType, tuple[tuple[Stage, ...], ...]]
+    askers: Mapping[SetName, tuple[Judge, ...]]
+    declared: Mapping[SetName, Set | VerdictMap]
+    later: Mapping[Judge, frozenset[Judge]]
+    ends: Mapping[KeyType, frozenset[int]]
+
+
+def read_walks(table: Table) -> Walks:
+    """Read a table. What is not understood may not be changed in place."""
+    reader = _Reader(table)
+    roads = {key: tuple(tuple(reader.stages(way, key)) for way in reader.ways) for key in KEY.values()}
+    askers = reader.askers()
+    return Walks(
+        roads,
+        askers,
+        {name: _bare(reader.parts[name]) for name in askers},
+        _later(road for of_type in roads.values() for road in of_type),
+        {
+            key: frozenset(a for road in of_type for stage in road for a in stage.judges)
+            for key, of_type in roads.items()
+        },
+    )
+
+
+class _Reader:
+    """Reads one table."""
+
+    def __init__(self, table: Table) -> None:
+        self.parts: dict[SetName, Set | VerdictMap] = {
+            **{part.name: part for part in table.sets},
+            **{part.name: part for part in table.maps},
+        }
+        self._chains = {chain.name: chain for chain in table.chains}
+        self._opened: set[ChainName] = set()
+        self.ways = self._ways(table)
+        self._judges = self._find_judges()
+
+    def stages(self, way: tuple[Vmap, ...], key: KeyType) -> Iterator[Stage]:
+        """The stages on the way of packets with addresses of a type."""
+        for vmap in way:
+            if _is_dispatch(vmap, self.parts[vmap.map]) and _ADDRESSES[vmap.field][0] is key:
+                judges = self._targets(vmap.map)
+                yield Stage(_ADDRESSES[vmap.field][1], judges)
+
+    def askers(self) -> dict[SetName, tuple[Judge, ...]]:
+        """The parts that may be changed in place, and who asks them."""
+        found: dict[SetName, list[Judge]] = {
+            name: [] for name, part in self.parts.items() if part.key in KEY.values() and not part.interval
+        }
+        for chain in self._chains.values():
+            if chain.name not in self._judges:
+                for name in _asked(chain):
+                    found.pop(name, None)
+        for judge in self._judges.values():
+            for asked in {ask.part for ask in judge.asks if ask.part is not None} & found.keys():
+                found[asked].append(judge)
+        return {name: tuple(judges) for name, judges in found.items()}
+
+    def _ways(self, table: Table) -> tuple[tuple[Vmap, ...], ...]:
+        """For each hook the maps that its packets ask before any map has led them anywhere."""
+        hooks: dict[str, list[tuple[int, ChainName]]] = {}
+        for chain in table.chains:
+            if chain.hook is not None:
+                hooks.setdefault(chain.hook.hook, []).append((chain.hook.priority, chain.name))
+        found = []
+        for chains in hooks.values():
+            seen: set[ChainName] = set()
+            asked = (vmap for _, name in sorted(chains) for vmap in self._way(name, seen))
+            found.append(tuple(dict.fromkeys(asked)))
+            self._opened |= seen
+        return tuple(found)
+
+    def _way(self, name: ChainName, seen: set[ChainName]) -> Iterator[Vmap]:
+        """The maps that are asked in a chain and those it leads to, each once.
+
+        Several rules may lead to one chain, for packets of several kinds: no packet comes by it twice.
+        """
+        if name in seen:
+            return
+        seen.add(name)
+        for rule in self._chains[name].rules:
+            match rule.action:
+                case Vmap() as vmap:
+                    yield vmap
+                case Jump(chain) | Goto(chain):
+                    yield from self._way(chain, seen)
+                case _:
+                    pass
+
+    def _find_judges(self) -> dict[ChainName, Judge]:
+        """The chains that dispatch maps lead to, and nothing else."""
+        asked = {v for way in self.ways for v in way if _is_dispatch(v, self.parts[v.map])}
+        dispatch = {vmap.map for vmap in asked}
+        inner = [chain for chain in self._chains.values() if chain.name not in self._opened]
+        if any(isinstance(rule.action, Accept) for chain in inner for rule in chain.rules):
+            return {}  # a packet would be done before all have judged it
+        others = {name for name in self.parts if name not in dispatch}
+        others.update(name for chain in inner for name in _asked(chain))
+        elsewhere = {*self._opened, *(target for name in others for target in self._leads_to(name))}
+        elsewhere.update(
+            rule.action.chain
+            for chain in inner
+            for rule in chain.rules
+            if isinstance(rule.action, Jump | Goto)
+        )
+        peers: dict[ChainName, set[Field]] = {}
+        for vmap in asked:
+            for target in self._leads_to(vmap.map) - elsewhere:
+                peers.setdefault(target, set()).add(_OPPOSITE[vmap.field])
+        judges = (self._read_judge(self._chains[name], fields) for name, fields in sorted(peers.items()))
+        return {judge.name: judge for judge in judges if judge is not None}
+
+    def _leads_to(self, name: SetName) -> set[ChainName]:
+        return {v.chain for v in self._verdicts(name) if isinstance(v, Jump | Goto)}
+
+    def _verdicts(self, name: SetName) -> Iterable[Verdict]:
+        """The verdicts in a map: few, however many elements have them."""
+        part = self.parts[name]
+        return {id(v): v for _, v in part.elements}.values() if isinstance(part, VerdictMap) else ()
+
+    def _targets(self, name: SetName) -> dict[int, Judge]:
+        part = self.parts[name]
+        pairs = part.elements if isinstance(part, VerdictMap) else ()
+        return {
+            key: self._judges[verdict.chain]
+            for key, verdict in pairs
+            if isinstance(key, int) and isinstance(verdict, Jump | Goto) and verdict.chain in self._judges
+        }
+
+    def _read_judge(self, chain: Chain, peers: set[Field]) -> Judge | None:
+        """None where more happens than that the peer's address is looked up in turn."""
+        asks: list[Ask] = []
+        rest: Verdict = Return()
+        for rule in chain.rules:
+            if any(isinstance(statement, Limit) for statement in rule.statements):
+                return None
+            if not rule.matches and isinstance(rule.action, Return | Drop | Reject | Goto):
+                rest = rule.action
+                break
+            ask = self._read_rule(rule, peers)
+            if ask is None:
+                return None
+            asks.append(ask)
+        others = [ask for ask in asks if ask.part is None]
+        return Judge(chain.name, tuple(asks), rest) if len(others) < 2 else None
+
+    def _read_rule(self, rule: Rule, peers: set[Field]) -> Ask | None:
+        match rule.action, rule.matches:
+            case Vmap(field, name), () if peers == {field}:
+                return Ask(name, None) if all(map(is_final, self._verdicts(name))) else None
+            case (Return() | Drop() | Reject() | Goto()) as verdict, (Match(field, InSet(name), False),):
+                return Ask(name, verdict) if peers == {field} else None
+            case (Return() | Drop() | Reject() | Goto()) as verdict, matches:
+                return None if any(isinstance(m.right, InSet) for m in matches) else Ask(None, verdict)
+            case _:
+                return None
+
+
+def is_final(verdict: Verdict) -> bool:
+    """Whether no other question of the same chain follows."""
+    return isinstance(verdict, Return | Drop | Goto)
+
+
+def _is_dispatch(vmap: Vmap, part: Set | VerdictMap) -> bool:
+    return vmap.field in _ADDRESSES and not part.interval
+
+
+def _bare(part: Set | VerdictMap) -> Set | VerdictMap:
+    if isinstance(part, Set):
+        return replace(part, elements=(), notes=())
+    return replace(part, elements=(), notes=())
+
+
+def _asked(chain: Chain) -> Iterator[SetName]:
+    """The sets and maps that a chain asks."""
+    for rule in chain.rules:
+        yield from (match.right.set for match in rule.matches if isinstance(match.right, InSet))
+        if isinstance(rule.action, Vmap):
+            yield rule.action.map
+
+
+def _later(roads: Iterable[tuple[Stage, ...]]) -> dict[Judge, frozenset[Judge]]:
+    """For each judge those that one packet may meet behind it, found by the same end of the packet."""
+    found: dict[Judge, set[Judge]] = {}
+    for road in roads:
+        for at, stage in enumerate(road):
+            for behind in road[at + 1 :]:
+                if behind.side == stage.side:
+                    for address in stage.judges.keys() & behind.judges.keys():
+                        found.setdefault(stage.judges[address], set()).add(behind.judges[address])
+    return {judge: frozenset(judges) for judge, judges in found.items()}

@@ -1,0 +1,105 @@
+"""Faults in the order in which elements are changed in place."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+
+ALLOWANCE = "compiler/policyd_compiler/allowance.py"
+DELTA = "compiler/policyd_compiler/delta.py"
+SCHEDULE = "compiler/policyd_compiler/schedule.py"
+SIM = "compiler/policyd_compiler/sim.py"
+TURNS = "compiler/policyd_compiler/turns.py"
+WALKS = "compiler/policyd_compiler/walks.py"
+
+ORDERS = "tests/unit/compiler/test_delta.py"
+
+IN_PLACE = (
+    Fault(
+        "what widens for a packet comes with what narrows for it",
+        "DESIGN: elements in place",
+        SCHEDULE,
+        "            yield first, second, True\n",
+        "            yield first, second, False\n",
+        f"{ORDERS}::test_what_narrows_early_comes_before_what_widens_late",
+    ),
+    Fault(
+        "only packets of which one end changes are thought of",
+        "DESIGN: elements in place",
+        SCHEDULE,
+        "        edges = set(self._between_ends(readings, effects))\n",
+        "        edges = set[_Edge]()\n",
+        f"{ORDERS}::test_what_narrows_early_comes_before_what_widens_late",
+    ),
+    Fault(
+        "nobody thinks of strays, which meet two judges of one pod",
+        "NP-165",
+        SCHEDULE,
+        "        places.update(place for place, reading in readings.items() if reading.suspect)\n",
+        "",
+        f"{ORDERS}::test_of_a_stray_egress_is_asked_before_ingress_too",
+    ),
+    Fault(
+        "who moves leaves one set when entering the other",
+        "DESIGN: elements in place",
+        TURNS,
+        "    last = max(steps.values()) + (0 < len(losing) < len(group))\n",
+        "    last = max(steps.values())\n",
+        f"{ORDERS}::test_who_moves_to_a_set_that_is_asked_earlier_is_in_both_for_a_while",
+    ),
+    Fault(
+        "who enters two sets enters them at once whatever these say",
+        "DESIGN: elements in place",
+        TURNS,
+        "all(t.before is None and t.after == first.after for t in of)",
+        "all(t.before is None for t in of)",
+        f"{ORDERS}::test_who_enters_two_sets_enters_the_one_first_that_counts",
+    ),
+    Fault(
+        "data of a key is replaced where a look-up can miss it",
+        "DESIGN: elements in place",
+        DELTA,
+        "op.before is not None and op.after is not None and not self._replaces",
+        "False",
+        f"{ORDERS}::test_data_is_replaced_only_where_no_look_up_can_miss_it",
+    ),
+    Fault(
+        "a set is filled beyond its size",
+        "DESIGN: elements in place",
+        DELTA,
+        "                if 0 < self._walks.declared[name].size < counts[name]:\n",
+        "                if False:\n",
+        f"{ORDERS}::test_a_set_is_never_fuller_than_it_says",
+    ),
+    Fault(
+        "a set that a base chain asks is changed in place",
+        "DESIGN: elements in place",
+        WALKS,
+        "            if chain.name not in self._judges:\n",
+        "            if False:\n",
+        f"{ORDERS}::test_what_is_asked_for_more_than_peers_stays",
+    ),
+    Fault(
+        "a delta does not wait for the one before it",
+        "DESIGN: elements in place",
+        DELTA,
+        "self.touched.isdisjoint(earlier.touched) and not (self.ends and earlier.ends)",
+        "True",
+        f"{ORDERS}::test_an_address_that_changed_a_moment_ago_waits",
+    ),
+    Fault(
+        "ports that overlap are taken for ports within",
+        "DESIGN: elements in place",
+        ALLOWANCE,
+        "low <= first and last <= high",
+        "low <= last and first <= high",
+        "tests/unit/compiler/test_allowance.py::test_verdicts_are_compared_by_what_they_let_pass",
+    ),
+    Fault(
+        "a simulated transaction meets a packet one look-up late",
+        "DESIGN: split walks",
+        SIM,
+        "self._lookups > self._switch",
+        "self._lookups > self._switch + 1",
+        "tests/unit/compiler/test_sim.py::test_a_transaction_meets_a_packet_between_two_look_ups",
+    ),
+)
