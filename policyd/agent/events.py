@@ -5,12 +5,11 @@ What is said is said for people. Nothing depends on it, and nothing suffers when
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.conditions import Condition
 from policyd.errors import PolicydError
 from policyd.watcher.events import NodeEvent
@@ -39,8 +38,8 @@ class Pauses:
 class ConditionLog:
     """Logs when a condition begins and when it is over; `run` is its only task."""
 
-    def __init__(self, conditions: Conditions) -> None:
-        self._ask = conditions
+    def __init__(self, conditions: Conditions, clock: Clock = CLOCK) -> None:
+        self._ask, self._clock = conditions, clock
         self._since: dict[str, float] = {}
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -50,8 +49,8 @@ class ConditionLog:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            self.look(time.monotonic())
+            await self._clock.sleep(LOOK_SECONDS)
+            self.look(self._clock.now())
 
     def look(self, now: float) -> None:
         """Log what has changed since the last look."""
@@ -70,21 +69,29 @@ class ConditionLog:
 
 @dataclass(slots=True)
 class _Topic:
-    """What is known of one condition's Event. Times by the monotonic clock but `first`."""
+    """What is known of one condition's Event. `first` is a time of day, all others are not."""
 
+    first: float
     began: float | None = None
     text: str = ""
     written: float = float("-inf")
     told: bool = False
     count: int = 0
-    first: float = field(default_factory=time.time)
 
 
 class EventPoster:
     """Keeps one Event for each condition that lasts; `run` is its only task."""
 
-    def __init__(self, node: str, conditions: Conditions, write: Write, pauses: Pauses = Pauses()) -> None:
+    def __init__(
+        self,
+        node: str,
+        conditions: Conditions,
+        write: Write,
+        pauses: Pauses = Pauses(),
+        clock: Clock = CLOCK,
+    ) -> None:
         self._node, self._ask, self._write, self._pauses = node, conditions, write, pauses
+        self._clock = clock
         self._topics: dict[str, _Topic] = {}
         self._trouble = ""
 
@@ -95,14 +102,14 @@ class EventPoster:
     async def run(self) -> None:
         """Look and write until cancelled."""
         while True:
-            await asyncio.sleep(min(LOOK_SECONDS, self._pauses.rest))
-            await self.look(time.monotonic())
+            await self._clock.sleep(min(LOOK_SECONDS, self._pauses.rest))
+            await self.look(self._clock.now())
 
     async def look(self, now: float) -> None:
         """Write what is due."""
         found = by_name(self._ask())
         for name, condition in found.items():
-            topic = self._topics.setdefault(name, _Topic())
+            topic = self._topics.setdefault(name, _Topic(self._clock.wall()))
             topic.text = condition.text
             topic.began = now if topic.began is None else topic.began
         for name, topic in self._topics.items():
@@ -130,7 +137,7 @@ class EventPoster:
             message=topic.text if holds else f"over: {topic.text}",
             count=topic.count + 1,
             first=topic.first,
-            last=time.time(),
+            last=self._clock.wall(),
         )
         try:
             topic.count = await self._write(event)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.conditions import Condition
 from policyd.agent.revoke import denied, mirrored
 from policyd.agent.status import Swap
@@ -29,8 +29,8 @@ LOOK_SECONDS = 0.2
 class Revoker:
     """Told of each swap; `run` is its only task."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Metrics, clock: Clock = CLOCK) -> None:
+        self._metrics, self._clock = metrics, clock
         self._pending: dict[int, frozenset[int]] = {}
         self._table: Table | None = None
         self._told = asyncio.Event()
@@ -70,7 +70,7 @@ class Revoker:
                 self._trouble = str(error)
             else:
                 self._trouble = ""
-            await asyncio.sleep(LOOK_SECONDS)
+            await self._clock.sleep(LOOK_SECONDS)
 
     async def settle(self) -> int:
         """Look until nothing comes back, in the place of `run`: how many connections were ended.
@@ -82,7 +82,7 @@ class Revoker:
             pending, self._pending = self._pending, {}
             ended += await self._look(pending, self._table)
             if self._watched:
-                await asyncio.sleep(LOOK_SECONDS)
+                await self._clock.sleep(LOOK_SECONDS)
         return ended
 
     async def _look(self, addresses: Mapping[int, frozenset[int]], table: Table) -> int:
@@ -94,9 +94,11 @@ class Revoker:
                 forgotten = await asyncio.to_thread(_forget_denied, conntrack, addresses, table)
                 self._tell(forgotten)
                 ended += len(forgotten)
-                until = time.monotonic() + WATCH_SECONDS
+                until = self._clock.now() + WATCH_SECONDS
                 self._watched += tuple(_Watched(flow, table, until) for flow in forgotten)
-            self._watched, back = await asyncio.to_thread(_forget_mirrored, conntrack, self._watched, table)
+            self._watched, back = await asyncio.to_thread(
+                _forget_mirrored, conntrack, self._watched, table, self._clock.now()
+            )
             self._metrics.revoked.inc(len(back))
         finally:
             conntrack.close()
@@ -129,7 +131,7 @@ def _forget_denied(
 
 
 def _forget_mirrored(
-    conntrack: Conntrack, watched: tuple[_Watched, ...], table: Table
+    conntrack: Conntrack, watched: tuple[_Watched, ...], table: Table, now: float
 ) -> tuple[tuple[_Watched, ...], tuple[Flow, ...]]:
     """What is to be watched on, and what had come back and was forgotten."""
     if any(each.table is not table for each in watched):  # it may allow again what an earlier one denied
@@ -139,7 +141,6 @@ def _forget_mirrored(
         return (), ()
     flows = tuple(each.flow for each in watched)
     back = mirrored(conntrack.list(_ends(flows)), flows)
-    now = time.monotonic()
     return (
         tuple(each for each in watched if each.until > now),
         tuple(flow for flow in back if conntrack.forget(flow)),

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.conditions import Condition
 from policyd.agent.state import BadState, Saved, load_state, save_state, state_file
 from policyd.agent.status import Swap
@@ -19,9 +20,9 @@ REST_SECONDS = 2.0
 class Saver:
     """Told of each ruleset in force; `run` is its only task."""
 
-    def __init__(self, directory: Path, node: str, table: str) -> None:
+    def __init__(self, directory: Path, node: str, table: str, clock: Clock = CLOCK) -> None:
         self._path = state_file(directory, table)
-        self._node, self._table = node, table
+        self._node, self._table, self._clock = node, table, clock
         self._latest: Saved | None = None
         self._told = asyncio.Event()
         self._trouble, self._unusable = "", ""
@@ -55,7 +56,7 @@ class Saver:
         while True:
             await self._told.wait()
             await self.flush()
-            await asyncio.sleep(REST_SECONDS)
+            await self._clock.sleep(REST_SECONDS)
 
     async def flush(self) -> None:
         """Save what has not been saved."""

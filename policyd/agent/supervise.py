@@ -5,9 +5,9 @@ Parts catch what they expect, and say so in conditions of their own. This is for
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
+from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.conditions import Condition
 from policyd.agent.report import Part, Source
 
@@ -21,16 +21,16 @@ FAILING_SECONDS = 30.0
 class Supervised:
     """A part that is started again whenever it ends; `run` is its only task."""
 
-    def __init__(self, part: Part, source: Source | None = None) -> None:
+    def __init__(self, part: Part, source: Source | None = None, clock: Clock = CLOCK) -> None:
         """`source`: where objects come from, without which no changes arrive."""
-        self._part = part
+        self._part, self._clock = part, clock
         self._name = type(part).__name__
         self._untrue = part is source
         self._trouble, self._until = "", 0.0
 
     def conditions(self) -> tuple[Condition, ...]:
         """Whether it has failed of late; its own conditions it tells itself."""
-        if self._trouble and asyncio.get_running_loop().time() < self._until:
+        if self._trouble and self._clock.now() < self._until:
             return (Condition("part-failing", self._trouble, untrue=self._untrue),)
         return ()
 
@@ -45,7 +45,7 @@ class Supervised:
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}"
                 self._trouble = f"{self._name} of the agent failed and is started again: {reason}"
-                self._until = asyncio.get_running_loop().time() + RESTART_SECONDS + FAILING_SECONDS
+                self._until = self._clock.now() + RESTART_SECONDS + FAILING_SECONDS
                 fields = {"event": "part.failed", "part": self._name, "reason": reason}
                 log.exception("a part of the agent failed", extra=fields)
-            await asyncio.sleep(RESTART_SECONDS)
+            await self._clock.sleep(RESTART_SECONDS)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 
 from policyd.agent.conditions import NAMES, Condition
-from policyd.agent.events import ConditionLog, EventPoster, Pauses, by_name
+from policyd.agent.events import LOOK_SECONDS, ConditionLog, EventPoster, Pauses, by_name
 from policyd.watcher.events import NodeEvent
 from policyd.watcher.failure import WatchError
+from tests.support.clock import TurnedClock
 
 OFF = Condition("bridge-netfilter-off", "off on cni0")
 PAUSES = Pauses(settle=10, rest=60, remind=600)
@@ -141,3 +143,22 @@ def test_the_log_says_when_a_condition_begins_and_when_it_is_over(
 def test_condition_names_are_words_for_labels_and_reasons() -> None:
     assert len(NAMES) == len(set(NAMES))
     assert all(name.replace("-", "").isalnum() and name == name.lower() for name in NAMES)
+
+
+async def test_an_event_says_since_when_and_until_when_by_the_time_of_day() -> None:
+    turned, written = TurnedClock(), []
+
+    async def write(event: NodeEvent) -> int:
+        written.append((event.first, event.last))
+        return event.count
+
+    began = turned.clock.wall() + LOOK_SECONDS
+    task = asyncio.create_task(EventPoster("n1", lambda: (OFF,), write, PAUSES, turned.clock).run())
+    await turned.turn(10.0)
+    assert written == []
+    await turned.turn(1.0)
+    assert written == [(began, began + 10.0)]
+    await turned.turn(600.0)
+    assert written[1:] == [(began, began + 610.0)]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from policyd.agent.saver import Saver
+from policyd.agent.saver import REST_SECONDS, Saver
 from policyd.agent.state import BadState, Saved, load_state, save_state, state_file
 from policyd.agent.status import Swap
 from policyd.applier.listing import list_tables
@@ -31,6 +31,7 @@ from policyd_compiler.plan import differences
 from tests.agent.agents import WORLD, nft, policy, running, write
 from tests.agent.asking import ask_root
 from tests.routes import compile_world
+from tests.support.clock import TurnedClock
 from tests.support.waiting import eventually, until
 from tests.worlds import recorded_cases
 
@@ -234,3 +235,25 @@ async def test_what_is_cancelled_on_the_way_is_saved_on_the_way_out(tmp_path: Pa
     await busy
     await saver.flush()
     assert load_state(state_file(tmp_path, "policyd"), "n1", "policyd") == saved
+
+
+async def test_under_churn_only_the_last_of_many_rulesets_is_written(tmp_path: Path, saved: Saved) -> None:
+    turned = TurnedClock()
+    saver = Saver(tmp_path, "n1", "policyd", turned.clock)
+
+    def generation() -> int | None:
+        found = load_state(state_file(tmp_path, "policyd"), "n1", "policyd")
+        return found.generation if found else None
+
+    saver.note(Swap(None, saved.table, 1))
+    task = asyncio.create_task(saver.run())
+    await turned.turn(0.0)
+    assert generation() == 1  # the first is not kept waiting
+    for number in range(2, 12):
+        saver.note(Swap(None, saved.table, number))
+        await turned.turn(REST_SECONDS / 20)
+        assert generation() == 1
+    await turned.turn(REST_SECONDS / 2)
+    assert generation() == 11
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from policyd.agent import supervise
 from policyd.agent.conditions import Condition
-from policyd.agent.supervise import Supervised
+from policyd.agent.supervise import FAILING_SECONDS, RESTART_SECONDS, Supervised
+from tests.support.clock import TurnedClock
 
 
 class Part:
@@ -28,16 +28,19 @@ class Part:
         await asyncio.Event().wait()
 
 
-async def test_a_part_that_fails_is_started_again_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervise, "RESTART_SECONDS", 0.0)
+async def test_a_part_that_fails_is_started_again_and_told() -> None:
+    turned = TurnedClock()
     part = Part(RuntimeError("unheard of"), OSError(24, "Too many open files"))
-    supervised = Supervised(part)
+    supervised = Supervised(part, clock=turned.clock)
     task = asyncio.create_task(supervised.run())
+    await turned.turn(RESTART_SECONDS)
+    assert not part.working.is_set()
+    turned.skip(RESTART_SECONDS)
     await part.working.wait()
     [condition] = supervised.conditions()
     assert (condition.name, condition.untrue) == ("part-failing", False)
     assert "Part of the agent failed and is started again: OSError: [Errno 24]" in condition.text
-    monkeypatch.setattr(supervised, "_until", 0.0)
+    turned.skip(FAILING_SECONDS)
     assert supervised.conditions() == ()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
