@@ -23,6 +23,7 @@ from policyd.netlink.messages import (
     message,
     open_socket,
     pack,
+    understood,
 )
 
 _GET, _DELETE = 1 << 8 | 1, 1 << 8 | 2
@@ -81,7 +82,8 @@ class Conntrack:
                 if wanted:
                     everything = message(_GET, REQUEST | DUMP, bytes((_FAMILIES[family], 0, 0, 0)))
                     texts = {address.to_bytes(4 if family == 4 else 16) for address in wanted}
-                    found.extend(_flows(family, ask(self._socket, everything), texts))
+                    with understood():
+                        found.extend(_flows(family, ask(self._socket, everything), texts))
         except OSError as error:
             raise EnvironmentRefused(
                 f"the kernel does not list its connections ({error.strerror or error}); "

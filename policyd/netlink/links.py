@@ -11,7 +11,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from policyd.netlink.messages import ACK, DUMP, REQUEST, ask, attribute, attributes, message, open_socket
+from policyd.netlink.messages import (
+    ACK,
+    DUMP,
+    REQUEST,
+    ask,
+    attribute,
+    attributes,
+    message,
+    open_socket,
+    understood,
+)
 
 _ROUTE = 0
 _GET_LINK, _GET_ROUTE, _GET_FILTER = 18, 26, 46
@@ -63,7 +73,8 @@ def read_links() -> tuple[Link, ...]:
     """All interfaces of this network namespace, by index."""
     with open_socket(_ROUTE) as opened:
         question = message(_GET_LINK, REQUEST | DUMP, _LINK.pack(0, 0, 0, 0, 0))
-        return tuple(sorted(map(_link, ask(opened, question)), key=lambda link: link.index))
+        with understood():
+            return tuple(sorted(map(_link, ask(opened, question)), key=lambda link: link.index))
 
 
 def read_ways(addresses: Iterable[str]) -> dict[str, Way]:
@@ -122,14 +133,16 @@ def _way(opened: socket.socket, address: str) -> Way | None:
     payload += attribute(_DESTINATION, parsed.packed)
     try:
         # To the end, with the acknowledgement: what is left unread would answer the next question.
-        [answer] = list(ask(opened, message(_GET_ROUTE, REQUEST | ACK, payload)))
+        with understood():
+            [answer] = ask(opened, message(_GET_ROUTE, REQUEST | ACK, payload))
     except OSError:  # no route
         return None
-    fields = attributes(answer, _ROUTING.size)
-    if _ROUTING.unpack_from(answer)[7] != _UNICAST or _INTERFACE not in fields:
-        return None
-    gateway = _GATEWAY in fields or _VIA in fields
-    return Way(struct.unpack("=i", fields[_INTERFACE])[0], gateway)
+    with understood():
+        fields = attributes(answer, _ROUTING.size)
+        if _ROUTING.unpack_from(answer)[7] != _UNICAST or _INTERFACE not in fields:
+            return None
+        gateway = _GATEWAY in fields or _VIA in fields
+        return Way(struct.unpack("=i", fields[_INTERFACE])[0], gateway)
 
 
 def _is_programmed(opened: socket.socket, index: int) -> bool:

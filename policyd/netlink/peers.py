@@ -13,7 +13,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from policyd.netlink.links import Link
-from policyd.netlink.messages import ACK, DUMP, REQUEST, ask, attribute, attributes, message, open_socket
+from policyd.netlink.messages import (
+    ACK,
+    DUMP,
+    REQUEST,
+    ask,
+    attribute,
+    attributes,
+    message,
+    open_socket,
+    understood,
+)
 
 _ROUTE = 0
 _GET_LINK, _GET_ADDRESS = 18, 22
@@ -50,17 +60,18 @@ def read_peers(links: Iterable[Link]) -> dict[int, Peer]:
             if link.netns is None or not link.peer:
                 continue
             try:
-                found[link.index] = _read(opened, link.netns, link.peer)
-            except (OSError, ValueError, struct.error):  # one pod's odd answer costs only its own binding
+                with understood():
+                    found[link.index] = _read(opened, link.netns, link.peer)
+            except OSError:  # one pod's odd answer costs only its own binding
                 continue
     return found
 
 
 def _read(opened: socket.socket, netns: int, index: int) -> Peer:
-    """Ask for one end. Raises OSError for a no, ValueError or struct.error for an answer that is none."""
+    """Ask for one end. Raises OSError for a no; for an answer that is none what `understood` takes."""
     number = struct.pack("=i", netns)
     question = _LINK.pack(0, 0, index, 0, 0) + attribute(_LINK_NETNS, number)
-    [answer] = list(ask(opened, message(_GET_LINK, REQUEST | ACK, question)))
+    [answer] = ask(opened, message(_GET_LINK, REQUEST | ACK, question))
     if _LINK.unpack_from(answer)[2] != index:
         raise ValueError("the answer is about another link")
     mac = attributes(answer, _LINK.size).get(_MAC, b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.faults.attachments import ATTACHMENTS
+from tests.faults.elements import ELEMENTS
 from tests.faults.enforcement import ENFORCEMENT
 from tests.faults.fault import Fault
 from tests.faults.identity import IDENTITY
@@ -29,4 +30,5 @@ FAULTS: tuple[Fault, ...] = (
     *IN_PLACE,
     *ENFORCEMENT,
     *TIMING,
+    *ELEMENTS,
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.fuzz import nft_readers, readers, watch_reader
+from tests.fuzz import netlink_reader, nft_readers, readers, watch_reader
 from tests.fuzz.target import Target
 
 #: Each is made when it is needed, with a directory for its files.
@@ -21,4 +21,5 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "listing-bridge": nft_readers.bridge_listing_reader,
     "script": nft_readers.script_reader,
     "errors": nft_readers.error_reader,
+    "netlink": netlink_reader.netlink_reader,
 }

@@ -48,6 +48,7 @@ TAKEN = {
     "listing": "as wanted",
     "script": "done",
     "errors": "nft refused line 2",
+    "netlink": "((1, Drop()), (2, Goto",
 }
 
 

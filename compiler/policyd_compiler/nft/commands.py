@@ -36,11 +36,16 @@ class ChainRule:
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """The elements with these keys. One address is an integer, also where the set has intervals."""
+    """The elements with these keys. One address is an integer, also where the set has intervals.
+
+    Except with `interval`: then keys are as in such a set, (low, high) for one address, too. As text both are
+    the same; who writes bytes must know what he deletes from, as an interval is two elements to the kernel.
+    """
 
     set: SetName
     key: KeyType
     keys: tuple[Key, ...]
+    interval: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,69 @@
+"""Faults in what is said to the kernel by hand: elements written and read, and who is taken for ourselves."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+
+CODEC, READER = "policyd/netlink/element_codec.py", "policyd/netlink/element_reader.py"
+TESTS = "tests/netlink/test_elements.py"
+WRITTEN = f"{TESTS}::test_what_is_written_is_what_nft_and_the_reader_read"
+REFUSED = f"{TESTS}::test_a_refusal_names_its_change_and_nothing_is_written"
+
+ELEMENTS = (
+    Fault(
+        "elements of two moments are read as of one",
+        "DESIGN: drift",
+        READER,
+        "            if read_generation(self._socket) == before:\n",
+        "            if before:\n",
+        f"{TESTS}::test_what_is_read_is_of_one_moment",
+    ),
+    Fault(
+        "an element's values are not padded",
+        "DESIGN: elements",
+        CODEC,
+        'return b"".join(value + bytes(-len(value) % 4) for value in encoded)',
+        'return b"".join(encoded)',
+        WRITTEN,
+    ),
+    Fault(
+        "a range in a set has its last address outside",
+        "NP-076",
+        CODEC,
+        "(high + 1).to_bytes(size) + end_behind",
+        "max(high, low + 1).to_bytes(size) + end_behind",
+        WRITTEN,
+    ),
+    Fault(
+        "only the last refusal of a transaction of elements counts",
+        "DESIGN: elements",
+        "policyd/netlink/elements.py",
+        "if (code := error_code(found.payload)) and refusal is None:",
+        "if (code := error_code(found.payload)) and number == len(pieces) - 1:",
+        f"{REFUSED}[a key with other data]",
+    ),
+    Fault(
+        "elements are written whatever came between",
+        "DESIGN: elements",
+        "policyd/netlink/elements.py",
+        'held = b"" if generation is None else attribute(_GENERATION, generation.to_bytes(4))',
+        'held = b"" if generation is not None else attribute(_GENERATION, bytes(4))',
+        f"{TESTS}::test_a_transaction_over_somebody_elses_is_refused",
+    ),
+    Fault(
+        "a dump that the kernel broke off is taken for the whole",
+        "DESIGN: drift",
+        "policyd/netlink/messages.py",
+        "            if (code := error_code(found.payload) if found.payload else 0) != 0:\n",
+        "            if found.kind == ERROR and (code := error_code(found.payload)) != 0:\n",
+        "tests/netlink/test_messages.py::test_a_dump_that_the_kernel_broke_off_is_not_the_whole",
+    ),
+    Fault(
+        "while we write, nobody else's writing is suspicious",
+        "DESIGN: drift",
+        "policyd/applier/monitor.py",
+        "            and found.port not in self.trusted\n",
+        "            and not self.trusted\n",
+        "tests/applier/test_monitor.py::test_what_a_trusted_socket_writes_is_no_suspicion[inet]",
+    ),
+)
