@@ -7,6 +7,7 @@ Times are seconds of one monotonic clock.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,7 @@ class Pacing:
     small: float = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Burst:
+class Burst(NamedTuple):
     """Changes that have not been compiled: when the first came, and from when on they count as all.
 
     `urgent`: a new pod of this node is among them, which is closed until it is compiled.

@@ -2,13 +2,15 @@
 
 Times are seconds of one monotonic clock. `State` is what the loop remembers: each of its methods says what
 has happened, and gives the state after that. What is to be done is due from some moment on, whatever the time
-is now: so it is whoever asks that looks at a clock.
+is now: so it is whoever asks that looks at a clock. The loop asks whenever it is woken, so what changes that
+often is a NamedTuple, of which a changed copy takes a third of the time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from operator import itemgetter
 from typing import NamedTuple
 
 from policyd.agent.pacing import Burst, Pacing, arrival, due, merge
@@ -58,8 +60,7 @@ class Hunting:
     enough: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What holds around the loop: whether the kernel holds a ruleset, and leftovers; whether somebody else
     may have written into the table; the hunt, if one is under way; when the next edited policy was closed
     for long enough, if one is.
@@ -72,8 +73,7 @@ class Facts:
     release_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What the loop remembers: `burst`, the changes that are not in force yet; all else is times.
 
     `changed`: the last change. `took`: how long the last success took; `owed`: for how much of that there
@@ -97,20 +97,20 @@ class State:
     def heard(self, now: float, pacing: Pacing, *, urgent: bool) -> State:
         """Objects have changed; `urgent`: a new pod of this node is among them."""
         burst = arrival(now, pacing, self.changed, self.took, urgent=urgent)
-        return replace(self.waiting(burst), changed=now)
+        return self._replace(burst=merge(self.burst, burst), changed=now)
 
     def waiting(self, burst: Burst) -> State:
         """These changes, too, are to be brought into force."""
-        return replace(self, burst=merge(self.burst, burst))
+        return self._replace(burst=merge(self.burst, burst))
 
     def suspicious(self, now: float) -> State:
         """Somebody else may have written into the table: it is compared as soon as it may be."""
-        return replace(self, verify_at=min(self.verify_at, max(now, self.retry_at)))
+        return self._replace(verify_at=min(self.verify_at, max(now, self.retry_at)))
 
     def converging(self, now: float, intervals: Intervals, *, leftovers: bool) -> State:
         """What waits is compiled now; `leftovers`: whether there are some of earlier rulesets already."""
         sweep_by = self.sweep_by if leftovers else now + intervals.sweep_latest
-        return replace(self, burst=None, sweep_by=sweep_by)
+        return self._replace(burst=None, sweep_by=sweep_by)
 
     def converged(self, burst: Burst, began: float, now: float, pacing: Pacing) -> State:
         """It is in force, and was `began` then.
@@ -122,31 +122,31 @@ class State:
         alone = not burst.waits
         rested = now if alone else now + max(pacing.rest, took + self.owed)
         owed = took if alone else 0.0
-        return replace(self, took=took, owed=owed, ended=now, rested=rested, retry_at=_NEVER)
+        return self._replace(took=took, owed=owed, ended=now, rested=rested, retry_at=_NEVER)
 
     def attempted(self, now: float, pacing: Pacing) -> State:
         """An attempt to bring something into force is over."""
-        return replace(self, ended=now, rested=now + max(pacing.rest, self.took))
+        return self._replace(ended=now, rested=now + max(pacing.rest, self.took))
 
     def failed(self, now: float, pause: float) -> State:
         """Something failed that is to be tried again, after a pause."""
-        return replace(self, retry_at=now + pause)
+        return self._replace(retry_at=now + pause)
 
     def hunting(self) -> State:
         """The policies to blame are looked for, at once."""
-        return replace(self, retry_at=_NEVER)
+        return self._replace(retry_at=_NEVER)
 
     def tried(self, now: float) -> State:
         """An attempt of the hunt is over."""
-        return replace(self, searched=now)
+        return self._replace(searched=now)
 
     def verifying(self, now: float, intervals: Intervals) -> State:
         """The kernel is compared now."""
-        return replace(self, verify_at=now + intervals.verify_every)
+        return self._replace(verify_at=now + intervals.verify_every)
 
     def unverified(self) -> State:
         """It could not be compared: again as soon as anything is tried again."""
-        return replace(self, verify_at=self.retry_at)
+        return self._replace(verify_at=self.retry_at)
 
 
 def schedule(state: State, facts: Facts, intervals: Intervals) -> Due:
@@ -159,7 +159,7 @@ def schedule(state: State, facts: Facts, intervals: Intervals) -> Due:
         (state.verify_at if facts.suspicious or not facts.leftovers else None, Action.VERIFY),
         (facts.release_at, Action.RELEASE),
     )
-    return min((Due(at, action) for at, action in times if at is not None), key=lambda due: due.at)
+    return min([Due(at, action) for at, action in times if at is not None], key=itemgetter(0))
 
 
 def _search_at(state: State, facts: Facts) -> float | None:

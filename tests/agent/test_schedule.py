@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,18 +15,18 @@ INTERVALS = Intervals(PACING, verify_every=30.0, sweep_after=0.2, sweep_latest=2
 IDLE = State(verify_at=100.0)
 LEFT = Facts(ruleset=True, leftovers=True)
 #: A change came at 10, soon after another; and one after a quiet spell.
-BUSY = replace(IDLE, changed=9.0)
+BUSY = IDLE._replace(changed=9.0)
 CHANGED, URGENT = (BUSY.heard(10.0, PACING, urgent=urgent) for urgent in (False, True))
-FIRST = replace(IDLE, changed=8.0).heard(10.0, PACING, urgent=False)
+FIRST = IDLE._replace(changed=8.0).heard(10.0, PACING, urgent=False)
 #: A ruleset came into force at 10 and left something.
-SWAPPED = replace(IDLE, ended=10.0, sweep_by=11.5)
+SWAPPED = IDLE._replace(ended=10.0, sweep_by=11.5)
 
 CASES: dict[str, tuple[State, Facts, float, Action]] = {
     "nothing happens but that the kernel is compared": (IDLE, Facts(), 100.0, Action.VERIFY),
     "the first change after a quiet spell goes at once": (FIRST, Facts(), 10.0, Action.CONVERGE),
     "so does the first of all": (IDLE.heard(10.0, PACING, urgent=False), Facts(), 10.0, Action.CONVERGE),
     "but not where a compilation takes long": (
-        replace(IDLE, took=1.1).heard(10.0, PACING, urgent=False),
+        IDLE._replace(took=1.1).heard(10.0, PACING, urgent=False),
         Facts(),
         10.1,
         Action.CONVERGE,
@@ -47,58 +45,58 @@ CASES: dict[str, tuple[State, Facts, float, Action]] = {
         Action.CONVERGE,
     ),
     "but not for ever": (
-        replace(CHANGED, burst=Burst(10.0, 11.09)),
+        CHANGED._replace(burst=Burst(10.0, 11.09)),
         Facts(),
         11.0,
         Action.CONVERGE,
     ),
     "between two compilations lies a rest": (
-        replace(CHANGED, rested=10.4),
+        CHANGED._replace(rested=10.4),
         Facts(),
         10.4,
         Action.CONVERGE,
     ),
-    "for which a new pod does not wait": (replace(URGENT, rested=12.9), Facts(), 10.1, Action.CONVERGE),
+    "for which a new pod does not wait": (URGENT._replace(rested=12.9), Facts(), 10.1, Action.CONVERGE),
     "what failed is not tried before its time": (
-        replace(URGENT, retry_at=15.0),
+        URGENT._replace(retry_at=15.0),
         Facts(),
         15.0,
         Action.CONVERGE,
     ),
     "what is left is removed when nothing changes": (SWAPPED, LEFT, 10.2, Action.SWEEP),
     "and when it is old, though things change": (
-        replace(SWAPPED, ended=11.4, burst=Burst(11.45, 11.55)),
+        SWAPPED._replace(ended=11.4, burst=Burst(11.45, 11.55)),
         LEFT,
         11.5,
         Action.SWEEP,
     ),
     "a new pod does not wait for that": (
-        replace(URGENT, ended=9.95, sweep_by=9.0),
+        URGENT._replace(ended=9.95, sweep_by=9.0),
         LEFT,
         10.1,
         Action.CONVERGE,
     ),
     "unless the kernel has grown for too long": (
-        replace(URGENT, ended=9.95, sweep_by=8.0),
+        URGENT._replace(ended=9.95, sweep_by=8.0),
         LEFT,
         10.0,
         Action.SWEEP,
     ),
     "to remove it is not tried again before its time": (
-        replace(SWAPPED, retry_at=15.0),
+        SWAPPED._replace(retry_at=15.0),
         LEFT,
         15.0,
         Action.SWEEP,
     ),
     "it is removed before the kernel is compared": (
-        replace(SWAPPED, verify_at=9.0),
+        SWAPPED._replace(verify_at=9.0),
         LEFT,
         9.0,
         Action.SWEEP,
     ),
     "a suspicion does not wait for that": (
-        replace(SWAPPED, verify_at=10.1),
-        replace(LEFT, suspicious=True),
+        SWAPPED._replace(verify_at=10.1),
+        LEFT._replace(suspicious=True),
         10.1,
         Action.VERIFY,
     ),
@@ -115,19 +113,19 @@ CASES: dict[str, tuple[State, Facts, float, Action]] = {
         Action.SEARCH,
     ),
     "changes wait while nothing is known that helps": (
-        replace(CHANGED, searched=90.0),
+        CHANGED._replace(searched=90.0),
         Facts(ruleset=True, hunting=Hunting(9.0, enough=False)),
         90.0,
         Action.SEARCH,
     ),
     "and for a while after that": (
-        replace(CHANGED, searched=90.0),
+        CHANGED._replace(searched=90.0),
         Facts(ruleset=True, hunting=Hunting(9.0, enough=True)),
         12.0,
         Action.CONVERGE,
     ),
     "but not where nothing is in force": (
-        replace(CHANGED, searched=90.0),
+        CHANGED._replace(searched=90.0),
         Facts(hunting=Hunting(9.0, enough=True)),
         10.1,
         Action.CONVERGE,
