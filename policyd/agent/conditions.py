@@ -127,7 +127,6 @@ def of_watches(statuses: tuple[WatchStatus, ...]) -> tuple[Condition, ...]:
             found.append(Condition("watch-stale", f"{status.kind}: nothing was heard for {stale:.0f} s"))
         elif status.trouble is not None:
             # What is in force stays in force; that it lags is certain only after a while.
-            found.append(
-                Condition("watch-failing", f"{status.kind}: {status.trouble.text}", untrue=not status.synced)
-            )
+            untrue = not status.synced or status.trouble.reason == "unread"
+            found.append(Condition("watch-failing", f"{status.kind}: {status.trouble.text}", untrue=untrue))
     return tuple(found)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from policyd.cli.node_lines import Line
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
+from policyd.kube.kind import Kinds
 from policyd.kube.registry import KINDS
 from policyd.watcher.failure import WatchError
 from policyd.watcher.resource import accept
@@ -17,7 +18,7 @@ _SECONDS = 10.0
 _NAME = "api server"
 
 
-async def api_line(settings: Settings, environ: Mapping[str, str] = os.environ) -> Line:
+async def api_line(settings: Settings, environ: Mapping[str, str] = os.environ, kinds: Kinds = KINDS) -> Line:
     """How it fares with the API server that an agent with these settings would have."""
     access = _access(settings, environ)
     if access is None:
@@ -27,7 +28,7 @@ async def api_line(settings: Settings, environ: Mapping[str, str] = os.environ) 
     except EnvironmentRefused as error:
         return Line(_NAME, "FAIL", str(error))
     try:
-        return await _allowed(connection)
+        return await _allowed(connection, kinds)
     finally:
         await connection.close()
 
@@ -41,9 +42,10 @@ def _access(settings: Settings, environ: Mapping[str, str]) -> Access | None:
     return access if named or isinstance(access, InCluster) else None
 
 
-async def _allowed(connection: Connection) -> Line:
+async def _allowed(connection: Connection, kinds: Kinds) -> Line:
     refused: list[str] = []
-    for kind in KINDS:
+    listed: list[str] = []
+    for kind in kinds:
         try:
             question = connection.get(kind.path, (("limit", "1"),), accept(kind, "List"), _SECONDS)
             async with question as answer:
@@ -52,9 +54,11 @@ async def _allowed(connection: Connection) -> Line:
             return Line(_NAME, "FAIL", f"{error.text}; see the address in the kubeconfig, and the network")
         if status == 401:
             return Line(_NAME, "FAIL", "it does not know us (401): the token or certificate is not valid")
-        if status != 200:
+        if status == 200:
+            listed.append(kind.name)
+        elif status != 404 or not kind.optional:
             refused.append(f"{kind.name} ({status})")
     if refused:
         cure = "the ClusterRole must allow list and watch"
         return Line(_NAME, "FAIL", f"it answers, but does not list {', '.join(refused)}: {cure}")
-    return Line(_NAME, "ok", f"it answers, and lists {', '.join(KINDS.names)}")
+    return Line(_NAME, "ok", f"it answers, and lists {', '.join(listed)}")

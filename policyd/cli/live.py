@@ -133,6 +133,8 @@ def _mistakes(reflectors: Sequence[Reflector]) -> Iterator[Diagnostic]:
                 closed = mistake.severity == "error" and reflector.kind.policy
                 end = "; what is not understood allows nothing" if closed else ""
                 yield Diagnostic(f"{status.kind} {printable(key)}", 0, 0, "warning", f"{mistake}{end}")
+        if status.trouble is not None and status.trouble.reason == "unread":
+            yield Diagnostic(status.kind, 0, 0, "warning", f"none is read: {status.trouble.text}")
         if status.nameless:
             text = f"{status.nameless} without a usable name: left out"
             yield Diagnostic(status.kind, 0, 0, "warning", text)

@@ -16,6 +16,7 @@ Reason: TypeAlias = Literal[
     "untrusted",  # TLS: the server's certificate is not one we trust
     "forbidden",  # 403
     "missing",  # 404: the server does not know the kind
+    "unread",  # the server has the kind, in no version that is read here
     "unsupported",  # the server cannot stream a list
     "refused",  # any other answer that is no list and no watch
     "unreachable",  # no connection

@@ -21,6 +21,7 @@ LEVELS: Mapping[Reason, int] = {
     "unauthorized": logging.ERROR,
     "untrusted": logging.ERROR,
     "forbidden": logging.ERROR,
+    "unread": logging.ERROR,
     "malformed": logging.ERROR,
     "refused": logging.ERROR,
 }
@@ -33,6 +34,7 @@ class Record:
         self._kind = kind
         self._clock = clock
         self._synced = False
+        self._absent = False
         self._lists = 0
         self._nameless = 0
         self._restarts: Counter[Reason] = Counter()
@@ -45,6 +47,7 @@ class Record:
         return Status(
             kind=self._kind,
             synced=self._synced,
+            absent=self._absent,
             objects=len(store.objects),
             mistaken=len(store.mistakes),
             nameless=self._nameless,
@@ -64,9 +67,10 @@ class Record:
         self._current_at = self._clock()
 
     def list(self, objects: int) -> bool:
-        """A list is complete; True if it is the first."""
-        first, self._synced = not self._synced, True
+        """A list is complete; True if everything is said with it for the first time."""
+        first = self.sync()
         self._lists += 1
+        self._absent = False
         self.hear()
         LOG.log(
             logging.INFO if first else logging.DEBUG,
@@ -75,6 +79,22 @@ class Record:
         )
         return first
 
+    def sync(self) -> bool:
+        """Nothing more is waited for; True if something was."""
+        first, self._synced = not self._synced, True
+        return first
+
+    def lack(self) -> bool:
+        """The server does not have the kind, for certain; True if nothing was said of the kind before."""
+        if not self._absent:
+            LOG.info(
+                "the API server does not have a kind that it need not have",
+                extra={"event": "watch.absent", "kind": self._kind},
+            )
+        self._absent, self._trouble = True, None
+        self.hear()
+        return self.sync()
+
     def emit(self) -> None:
         """Something changed."""
         self._last_event = self._clock()
@@ -82,6 +102,7 @@ class Record:
     def restart(self, error: WatchError, pause: float) -> None:
         """A list or a watch is over. What is tried again at once is no trouble yet."""
         self._restarts[error.reason] += 1
+        self._absent = False
         if pause > 0 and error.reason != "ended":
             self._trouble = Trouble(error.reason, error.text)
         LOG.log(

@@ -18,6 +18,7 @@ from policyd.cluster.events import Event, Synced
 from policyd.kube.decode import Decoded
 from policyd.kube.kind import Kind
 from policyd.kube.objects import KubeObject
+from policyd.watcher.absence import Absence
 from policyd.watcher.failure import Reason, WatchError
 from policyd.watcher.lines import LineBuffer
 from policyd.watcher.message import (
@@ -85,6 +86,7 @@ class Reflector:
         self._store = Store(kind.name)
         self._record = Record(kind.name, timing.clock)
         self._backoff = Backoff(timing.pauses, timing.random)
+        self._absence = Absence(kind, transport, timing.clock, timing.random)
         self._version = ""  # where a watch goes on; "": list first
         self._streaming = True  # whether the server can stream a list, as far as is known
         self._pages_next = False  # whether the next list is paged nevertheless
@@ -130,12 +132,34 @@ class Reflector:
             self._note_break(error)
             if self._timing.clock() - began >= self._timing.pauses.most:
                 self._progress = True  # it was open for so long that to ask again is no hurry
-            if error.reason in ("unauthorized", "untrusted"):
-                error = await self._renew(error)
-            pause = self._react(error)
-            self._record.restart(error, pause)
+            pause = await self._settle(error)
             if pause > 0:
                 await self._timing.sleep(pause)
+
+    async def _settle(self, error: WatchError) -> float:
+        """Find out what is behind a failure, and what to do next; the pause before that."""
+        if error.reason in ("unauthorized", "untrusted"):
+            error = await self._renew(error)
+        elif self.kind.optional and error.reason in ("forbidden", "missing"):
+            found = await self._absence.examine(error, empty=not self._store.objects)
+            if found is None:
+                self._lack()
+                return self._absence.pause()
+            error = found
+        if error.reason == "unread" and self._record.sync():
+            self._emit([Synced(self.kind.name)])  # nobody waits for objects that cannot be read
+        pause = self._react(error)
+        self._record.restart(error, pause)
+        return pause
+
+    def _lack(self) -> None:
+        """The server does not have the kind, for certain: forget what there was, and list it next time."""
+        self._version, self._check_at = "", None
+        self._streaming = True
+        events = self._store.replace(self._store.listing())
+        if self._record.lack():
+            events.append(Synced(self.kind.name))
+        self._emit(events)
 
     def _react(self, error: WatchError) -> float:
         """Decide what is done next, and after what pause."""
@@ -159,7 +183,7 @@ class Reflector:
                 return 0.0  # a server that says so is there, and we have waited long enough to get here
             case "unauthorized" | "untrusted" if self._renewals == 1:
                 return 0.0
-            case "forbidden" | "missing":
+            case "forbidden" | "missing" | "unread":
                 self._streaming = True  # what was forbidden was not the stream
                 return self._backoff.slow()
             case _:
@@ -279,6 +303,7 @@ class Reflector:
         if answer.status != 200:
             raise await _refusal(answer)
         self._renewals = 0
+        self._absence.over()
         self._record.admit()
 
     def _put(self, store: Store, decoded: Decoded) -> list[Event]:

@@ -23,11 +23,13 @@ class Status:
     `trouble` is None while a list or a watch is under way. `last_event` is when an object last changed, by
     the reflector's clock. `stale_seconds` is how long ago the store was known to be complete and current: at
     most about 60 on an idle cluster, as bookmarks come that often; None before the first complete list.
+    `absent`: the kind is optional, and the server does not have it, which counts as no objects.
     `mistaken` are objects with mistakes; `nameless` counts what came without a usable name and is not kept.
     """
 
     kind: str
     synced: bool
+    absent: bool
     objects: int
     mistaken: int
     nameless: int

@@ -15,6 +15,7 @@ from tests.faults.naming import NAMING
 from tests.faults.ruleset import RULESET
 from tests.faults.tenants import TENANTS
 from tests.faults.timing import TIMING
+from tests.faults.watching import WATCHER
 from tests.faults.wire import WIRE
 
 FAULTS: tuple[Fault, ...] = (
@@ -31,4 +32,5 @@ FAULTS: tuple[Fault, ...] = (
     *ENFORCEMENT,
     *TIMING,
     *ELEMENTS,
+    *WATCHER,
 )

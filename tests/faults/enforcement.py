@@ -8,7 +8,6 @@ APPLY = "policyd/applier/apply.py"
 DIRECTORY = "policyd/agent/directory.py"
 FAKE = "policyd/applier/fake.py"
 RECONCILER = "policyd/agent/reconciler.py"
-REFLECTOR = "policyd/watcher/reflector.py"
 
 APPLYING = "tests/applier/test_apply.py"
 BACKENDS = "tests/applier/test_backends.py"
@@ -291,43 +290,6 @@ AGENT = (
     ),
 )
 
-WATCHER = (
-    Fault(
-        "a deletion that is watched is overlooked",
-        "NP-115",
-        REFLECTOR,
-        "                events = self._drop(self._store, decoded)\n",
-        "                events = []\n",
-        "tests/watcher/test_contents.py::test_a_line_may_come_byte_by_byte",
-    ),
-    Fault(
-        "what a new list lacks stays",
-        "NP-117",
-        "policyd/watcher/store.py",
-        "        return [*gone, *new]\n",
-        "        return [*new]\n",
-        "tests/watcher/test_parts.py::test_taking_over_a_list_says_what_differs_and_no_more",
-    ),
-    Fault(
-        "an expired version is asked for for ever",
-        "NP-117",
-        REFLECTOR,
-        'if error.reason == "expired" or self._stuck > 1:',
-        "if self._stuck > 1:",
-        "tests/watcher/test_watches.py::"
-        "test_an_expired_version_means_a_new_list_and_the_old_store_serves_on[status]",
-    ),
-    Fault(
-        "no list is planned when a connection breaks",
-        "NP-117",
-        REFLECTOR,
-        "            self._note_break(error)\n",
-        "",
-        "tests/watcher/test_watches.py::"
-        "test_a_restored_etcd_that_has_passed_our_version_is_noticed_by_a_planned_list[broken]",
-    ),
-)
-
 APPLY_ONCE = (
     Fault(
         "`policyd apply` replaces the table as a whole",
@@ -355,4 +317,4 @@ APPLY_ONCE = (
     ),
 )
 
-ENFORCEMENT = (*NODE, *APPLIER, *APPLY_ONCE, *AGENT, *WATCHER)
+ENFORCEMENT = (*NODE, *APPLIER, *APPLY_ONCE, *AGENT)

@@ -16,6 +16,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "cni": readers.cni_reader,
     "attachments": readers.attachments_reader,
     "watch": watch_reader.watch_reader,
+    "discovery": watch_reader.discovery_reader,
     "state": nft_readers.state_reader,
     "listing": nft_readers.listing_reader,
     "listing-bridge": nft_readers.bridge_listing_reader,

@@ -44,6 +44,7 @@ TAKEN = {
     "listing-bridge": "as wanted",
     "attachments": "1 pods, ",
     "watch": "5 objects, Status(kind='Pod', synced=True",
+    "discovery": "served as example.policyd.test/v1",
     "state": "a ruleset",
     "listing": "as wanted",
     "script": "done",

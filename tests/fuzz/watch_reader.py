@@ -13,6 +13,8 @@ from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.kube.kind import Kind
 from policyd.kube.objects import KubeObject
 from policyd.kube.registry import KINDS
+from policyd.watcher.discovery import served_version
+from policyd.watcher.failure import WatchError
 from policyd.watcher.pauses import Pauses
 from policyd.watcher.reflector import Reflector, Timing
 from policyd.watcher.resource import Query
@@ -21,6 +23,7 @@ from tests.fuzz.mutations import JSON_LINES
 from tests.fuzz.readers import OBJECTS
 from tests.fuzz.target import Target
 from tests.oracle import Manifest
+from tests.support.widget import WIDGET
 
 #: A line that begins like this is no line of an answer: it ends one, and says the code of the next.
 MARK = b"HTTP "
@@ -129,6 +132,39 @@ def watch_reader(_directory: Path) -> Target:
     return Target("watch", read, good, JSON_LINES)
 
 
+def read_discovery(text: bytes) -> str:
+    """However it is cut, the same is understood."""
+    found = [_asked(text, cut) for cut in (None, Random(len(text)))]
+    assert found[0] == found[1]
+    return found[0]
+
+
+def _asked(text: bytes, random: Random | None) -> str:
+    try:
+        served_version(Said(text, random), WIDGET).send(None)
+    except StopIteration as done:
+        return f"served as {done.value}"
+    except WatchError as error:
+        return error.reason
+    except Over:
+        return "more is asked"
+    raise AssertionError("it waits for something")
+
+
+def discovery_reader(_directory: Path) -> Target:
+    """The kind in the version that is read, in another one, in none; and no such group."""
+    answer = [json.dumps(each).encode() + b"\n" for each in (HERE, GROUPS, OTHERS, NO_GROUPS)]
+    here, groups, others, none = answer
+    next_, gone = MARK + b"200\n", MARK + b"404\n"
+    good = (
+        here,
+        others + next_ + groups + next_ + here,
+        others + next_ + groups + next_ + others,
+        gone + next_ + none,
+    )
+    return Target("discovery", read_discovery, good, JSON_LINES)
+
+
 def _event(kind: str, item: Manifest, version: int) -> Manifest:
     return {
         "type": kind,
@@ -149,6 +185,22 @@ STATUS: Manifest = {
     "code": 410,
     "details": {"retryAfterSeconds": 1, "causes": [{"reason": "ResourceVersionTooLarge"}]},
 }
+HERE: Manifest = {
+    "kind": "APIResourceList",
+    "groupVersion": WIDGET.version,
+    "resources": [{"name": WIDGET.plural, "kind": WIDGET.name, "verbs": ["list", "watch"]}],
+}
+OTHERS: Manifest = {**HERE, "resources": [{"name": "gadgets"}]}
+GROUPS: Manifest = {
+    "kind": "APIGroupList",
+    "groups": [
+        {
+            "name": WIDGET.group,
+            "versions": [{"groupVersion": f"{WIDGET.group}/{v}", "version": v} for v in ("v1", "v2")],
+        }
+    ],
+}
+NO_GROUPS: Manifest = {"kind": "APIGroupList", "groups": []}
 STREAMED = (
     *(_event("ADDED", item, number) for number, item in enumerate(OBJECTS)),
     {"type": "BOOKMARK", "object": END},

@@ -58,11 +58,17 @@ class Cut:
 Fault: TypeAlias = web.Response | Hang | Cut
 
 
+def version_of(path: str) -> str:
+    """The apiVersion of what a path lists."""
+    return path.removeprefix("/apis/").removeprefix("/api/").rpartition("/")[0]
+
+
 @dataclass(eq=False, slots=True)
 class _Stream:
     """A watch that is open. Of what is older than `after`, the server says nothing, whatever it may be."""
 
     path: str
+    kind: str
     metadata: bool
     after: int = 0
     queue: asyncio.Queue[bytes | Cut] = field(default_factory=asyncio.Queue)
@@ -71,19 +77,15 @@ class _Stream:
         """An object in a line of a watch."""
         if self.metadata:
             return replies.as_metadata(text)
-        kind = to_json({"kind": KINDS[self.path], "apiVersion": self._version})
+        kind = to_json({"kind": self.kind, "apiVersion": version_of(self.path)})
         return kind[:-1] + b"," + text[1:]
 
     def show_list(self, metadata: Raw, texts: Sequence[bytes]) -> bytes:
-        kind = "PartialObjectMetadata" if self.metadata else KINDS[self.path]
-        version = "meta.k8s.io/v1" if self.metadata else self._version
+        kind = "PartialObjectMetadata" if self.metadata else self.kind
+        version = "meta.k8s.io/v1" if self.metadata else version_of(self.path)
         items = map(replies.as_metadata, texts) if self.metadata else texts
         head = to_json({"kind": f"{kind}List", "apiVersion": version, "metadata": metadata})
         return head[:-1] + b',"items":[' + b",".join(items) + b"]}"
-
-    @property
-    def _version(self) -> str:
-        return self.path.removeprefix("/apis/").removeprefix("/api/").rpartition("/")[0]
 
 
 @dataclass(slots=True)
@@ -91,10 +93,12 @@ class Emulator:
     """Run it with `serve`. `faults` meet the next requests, one each, in order; None lets one through.
 
     `streaming` False: a server that cannot stream lists. `tokens` None: everybody is let in. `opened` counts
-    watches by path; one that its client has left may still be there for a moment.
+    watches by path; one that its client has left may still be there for a moment. `kinds` may be served, by
+    path; of these, the paths in `missing` are not, until they are taken out.
     """
 
     history: History = field(default_factory=History)
+    kinds: dict[str, str] = field(default_factory=lambda: dict(KINDS))
     streaming: bool = True
     tokens: frozenset[str] | None = None
     forbidden: set[str] = field(default_factory=set)
@@ -155,7 +159,7 @@ class Emulator:
         """Go back to a backup of etcd; for that, the server restarts."""
         self.history.restore(backup)
         self._pages.clear()
-        for path in KINDS:
+        for path in self.kinds:
             self.cut(path, "drop")
 
     def expire_pages(self) -> None:
@@ -210,6 +214,9 @@ class Emulator:
             case _:
                 pass
         refusal = self._refuse(request)
+        served = {path: kind for path, kind in self.kinds.items() if path not in self.missing}
+        if refusal is None or refusal.status == 404:
+            refusal = replies.discovery(request.path, served) or refusal
         if refusal is not None:
             return refusal
         if request.query.get("watch") in ("1", "true"):
@@ -222,10 +229,10 @@ class Emulator:
         watch = "watch" in request.query
         if self.tokens is not None and token not in self.tokens:
             return replies.unauthorized()
-        if request.path not in KINDS or request.path in self.missing:
-            return replies.missing()
         if request.path in self.forbidden:
             return replies.forbidden(plural, "watch" if watch else "list")
+        if request.path not in self.kinds or request.path in self.missing:
+            return replies.missing()
         if "sendInitialEvents" in request.query and not self.streaming:
             text = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
             return replies.invalid("sendInitialEvents", text)
@@ -252,7 +259,7 @@ class Emulator:
         if len(page) < len(rest):
             metadata["continue"] = replies.page_token(version, page[-1][0])
             metadata["remainingItemCount"] = len(rest) - len(page)
-        stream = _Stream(request.path, _wants_metadata(request))
+        stream = _Stream(request.path, self.kinds[request.path], _wants_metadata(request))
         body = stream.show_list(metadata, [text for _, text in page])
         response = web.Response(body=body, headers={**COMMON, **JSON})
         if len(body) > GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
@@ -260,7 +267,7 @@ class Emulator:
         return response
 
     async def _watch(self, request: web.Request, cut: Cut) -> web.StreamResponse:
-        stream = _Stream(request.path, _wants_metadata(request))
+        stream = _Stream(request.path, self.kinds[request.path], _wants_metadata(request))
         for line in self._begin(request, stream):
             stream.queue.put_nowait(line)
         response = web.StreamResponse(headers={**COMMON, **JSON})

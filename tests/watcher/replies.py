@@ -76,6 +76,32 @@ def missing() -> web.Response:
     return web.Response(status=404, body=b"404 page not found\n", headers=headers)
 
 
+def discovery(path: str, served: Mapping[str, str]) -> web.Response | None:
+    """What is said of which kinds there are, by path, where that is asked for: in all, or in one version."""
+    found = [tuple(each.split("/")[2:]) for each in served if each.startswith("/apis/")]
+    if path == "/apis":
+        groups: list[object] = []
+        for group in dict.fromkeys(group for group, _, _ in found):
+            versions = dict.fromkeys(version for other, version, _ in found if other == group)
+            listed = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
+            groups.append({"name": group, "versions": listed, "preferredVersion": listed[0]})
+        return _answer({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+    plurals = [(plural, served[f"{path}/{plural}"]) for *_, plural in found if f"{path}/{plural}" in served]
+    if not plurals:
+        return None
+    resources = [
+        {"name": plural, "singularName": kind.lower(), "kind": kind, "verbs": ["list", "watch"]}
+        for plural, kind in plurals
+    ]
+    version = path.removeprefix("/apis/")
+    head = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version}
+    return _answer({**head, "resources": resources})
+
+
+def _answer(body: Mapping[str, object]) -> web.Response:
+    return web.Response(body=to_json(body) + b"\n", headers={**COMMON, **JSON})
+
+
 def overloaded() -> web.Response:
     headers = {**COMMON, "Content-Type": "text/plain; charset=utf-8", "Retry-After": "1"}
     return web.Response(status=429, body=b"Too many requests, please try again later.\n", headers=headers)

@@ -11,6 +11,7 @@ from policyd.kube.kind import Kinds
 from policyd.kube.registry import KINDS, NETWORK_POLICY
 from policyd.watcher.transport import Kubeconfig, Timeouts
 from tests.cluster.control_plane import ControlPlane
+from tests.support.widget import WIDGET, WITH_WIDGETS
 from tests.watcher.emulator import NAMESPACES, NODES, PODS, POLICIES
 from tests.watcher.objects import namespace, pod
 from tests.watcher.scene import scene
@@ -97,3 +98,15 @@ async def test_a_kind_that_is_not_installed_is_missing(control_plane: ControlPla
     async with scene(access, "NetworkPolicy", kinds=Kinds((other,))) as working:
         await working.restarted("missing", 2)
         assert working.reflector.status().missing
+
+
+async def test_who_may_not_list_an_absent_kind_hears_from_discovery_that_it_is_absent(
+    control_plane: ControlPlane,
+) -> None:
+    """RBAC refuses before anybody looks for the kind; discovery is for everybody who is known."""
+    control_plane.authority.sign("stranger", "/CN=stranger")
+    access = Kubeconfig(str(control_plane.authority.write_access("stranger", control_plane.server)))
+    async with scene(access, "Widget", kinds=WITH_WIDGETS) as working:
+        await working.synced()
+        async with working.connection.get(WIDGET.path, (), "application/json", 30.0) as answer:
+            assert (answer.status, working.reflector.status().absent) == (403, True)
