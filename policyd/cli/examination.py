@@ -1,4 +1,6 @@
-"""The examination of a node for `policyd doctor`: each thing that policyd needs, in a line. Changes nothing.
+"""The examination of a node for `policyd doctor`: each thing that policyd needs, in a line.
+
+Changes nothing, but for a table of its own without hooks and rules that is gone at the end.
 
 Whatever cannot be looked at is said to be so, and the rest is looked at nevertheless.
 """
@@ -26,6 +28,7 @@ from policyd.cli.status_lines import bindings, holdings
 from policyd.cli.version import VERSION
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
+from policyd.node.element_trial import elements_refusal
 from policyd.node.facts import read_facts
 from policyd.node.findings import pod_bridges
 from policyd.node.self_test import bridge_refusal, refusal
@@ -68,7 +71,9 @@ async def _kernel(settings: Settings, found: list[Line]) -> KernelTable | str | 
     except EnvironmentRefused as error:
         # Root is refused for a reason; others would be told by root.
         found.append(Line("nft", "FAIL" if os.geteuid() == 0 else "unseen", str(error)))
-        found.extend(Line(name, "unseen", "nft cannot be asked") for name in ("ruleset", "ports", "table"))
+        found.extend(
+            Line(name, "unseen", "nft cannot be asked") for name in ("ruleset", "ports", "elements", "table")
+        )
         return str(error)
     try:
         found.extend(await _nft(nft, settings))
@@ -94,11 +99,17 @@ async def _nft(nft: Nft, settings: Settings) -> tuple[Line, ...]:
     found = await probe_nft(nft)
     unfit = await refusal(nft, settings.options())
     unguarded = await bridge_refusal(nft, settings.options())
+    unwritten = await elements_refusal(nft)
     return (
         Line("backend", "warn" if "not usable" in found.backend else "ok", found.backend),
         _version(found),
         Line("ruleset", "FAIL" if unfit else "ok", unfit or "the kernel takes what policyd enforces with"),
         _ports(unguarded),
+        Line(
+            "elements",
+            "warn" if unwritten else "ok",
+            unwritten or "written by hand they are as nft lists them",
+        ),
     )
 
 

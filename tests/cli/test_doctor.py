@@ -29,7 +29,7 @@ __all__ = ["manifests", "node"]
 kernel = pytest.mark.kernel
 
 TOPICS = [
-    *("policyd", "kernel", "modules", "backend", "nft", "ruleset", "ports", "table"),
+    *("policyd", "kernel", "modules", "backend", "nft", "ruleset", "ports", "elements", "table"),
     *("forwarding", "bridges", "interfaces", "engines", "flowtables", "connections"),
     *("bindings", "agent", "state", "api server"),
 ]
@@ -101,7 +101,7 @@ def test_without_privileges_it_says_what_it_could_not_see(node: Namespace, unpri
     done = node.run(unprivileged + command("doctor", "--pod-interfaces", "cni0"))
     assert "Traceback" not in done.stderr
     unseen = [name for name, state in states(done.stdout).items() if state == "unseen"]
-    assert unseen == ["nft", "ruleset", "ports", "table", "engines", "flowtables", "connections"]
+    assert unseen == ["nft", "ruleset", "ports", "elements", "table", "engines", "flowtables", "connections"]
     assert (done.returncode, states(done.stdout)["bridges"]) == (4, "ok")
     node.set_sysctls({BRIDGE4: "0"})
     done = node.run(unprivileged + command("doctor", "--pod-interfaces", "cni0"))

@@ -1,0 +1,81 @@
+"""Whether elements that are written by hand arrive is tried with the real ones, and nothing is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from policyd.applier.backend import Nft
+from policyd.applier.fake import FakeNft
+from policyd.applier.program import NftProgram
+from policyd.applier.worker import NftWorker
+from policyd.lab.namespace import Namespace
+from policyd.netlink.netfilter import table_names
+from policyd.node.element_trial import elements_refusal
+from policyd_compiler.nft.ast import TableFamily
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def node() -> Iterator[None]:
+    """This thread in a network namespace of its own; after it no table is left there."""
+    namespace = Namespace("elements")
+    with namespace.entered():
+        yield
+        assert table_names() == ()
+    namespace.close()
+
+
+@pytest.fixture(params=[NftWorker, NftProgram])
+async def nft(node: None, request: pytest.FixtureRequest) -> AsyncIterator[Nft]:
+    made: Nft = request.param()
+    yield made
+    await made.close()
+
+
+async def test_what_this_kernel_takes_is_found_right(nft: Nft) -> None:
+    """Also by several at a time."""
+    assert await elements_refusal(nft) is None
+    assert await asyncio.gather(*(elements_refusal(nft) for _ in range(3))) == [None] * 3
+
+
+class Forgetful(NftWorker):
+    """A kernel that has lost an element by the time that somebody looks."""
+
+    lost = ""
+
+    async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
+        listing = await super().list_table(name, family)
+        if listing is None or '"elem"' not in listing or family != "inet":
+            return listing
+        await self.run(f"flush {self.lost.replace('NAME', f'inet {name}')}\n")
+        return listing if self.lost.startswith("map") else await super().list_table(name, family)
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("set NAME s-ether", "nft lists others"),
+        ("map NAME m-ifname_ether", "a dump of type ifname . ether_addr has others"),
+    ],
+)
+async def test_what_is_lost_is_noticed(node: None, lost: str, said: str) -> None:
+    """By each of the two that look."""
+    nft = Forgetful()
+    nft.lost = lost
+    found = await elements_refusal(nft)
+    await nft.close()
+    assert found is not None
+    assert re.fullmatch(r"the kernel \S+ does not take elements as policyd writes them by hand: .*", found)
+    assert found.endswith(said)
+
+
+async def test_what_the_kernel_refuses_is_said(node: None) -> None:
+    """Here, as the table is in no kernel."""
+    found = await elements_refusal(FakeNft())
+    assert found is not None
+    assert "refused to add to s-v4: No such file or directory" in found
