@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
 
-import watchfiles
-
+from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.conditions import Condition, unwatched
+from policyd.agent.folder import Folder
 
 log = logging.getLogger(__name__)
 
+#: One looks again after so long, too: a directory may come, and what is in it may be mounted over.
 RESCAN_MILLISECONDS = 2000
-DEBOUNCE_MILLISECONDS = 20
-STEP_MILLISECONDS = 5
 #: What every runtime calls the interface whose addresses are the pod's; net1 and others are of further
 #: networks, which policies do not know (NP-113).
 POD_INTERFACE = "eth0"
@@ -50,8 +49,10 @@ class Hint:
 class CniCache:
     """Tells a sink the hints by uid, whenever they change. `run` is its only task."""
 
-    def __init__(self, directory: Path, sink: Callable[[Mapping[str, Hint]], None]) -> None:
-        self._directory = directory
+    def __init__(
+        self, directory: Path, sink: Callable[[Mapping[str, Hint]], None], clock: Clock = CLOCK
+    ) -> None:
+        self._directory, self._clock = directory, clock
         self._sink = sink
         self._known: dict[str, tuple[tuple[int, int], Hint | None]] = {}
         self._trouble = ""
@@ -65,24 +66,19 @@ class CniCache:
         while True:
             try:
                 await self._look()
-                async for _ in watchfiles.awatch(
-                    self._directory,
-                    watch_filter=None,
-                    recursive=False,
-                    debounce=DEBOUNCE_MILLISECONDS,
-                    step=STEP_MILLISECONDS,
-                    rust_timeout=RESCAN_MILLISECONDS,
-                    yield_on_timeout=True,
-                ):
+                with Folder(self._directory) as folder:
                     self._trouble = ""
-                    await self._look()
+                    while not folder.gone:
+                        folder.changed.clear()
+                        await self._look()
+                        await self._clock.wait(folder.changed, RESCAN_MILLISECONDS / 1000)
             except FileNotFoundError as error:
                 self._trouble = ""
                 log.debug("no results of libcni", extra={"event": "cni.unwatched", "reason": str(error)})
-            except (OSError, RuntimeError) as error:  # no inotify (see directory.py), no thread
+            except (OSError, RuntimeError) as error:  # no inotify, no thread
                 self._trouble = str(error)
                 log.debug("no results of libcni", extra={"event": "cni.unwatched", "reason": str(error)})
-            await asyncio.sleep(RESCAN_MILLISECONDS / 1000)
+            await self._clock.sleep(RESCAN_MILLISECONDS / 1000)
 
     async def _look(self) -> None:
         if await asyncio.to_thread(self._load):

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from policyd.agent.cni_cache import CniCache, Hint, read_hint
+from policyd.agent.cni_cache import RESCAN_MILLISECONDS, CniCache, Hint, read_hint
 from policyd.agent.store import ObjectStore
 from policyd.cluster.events import Upsert
 from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import Pod
 from tests.agent.agents import write
 from tests.agent.results import RESULT
+from tests.support.clock import TurnedClock
 from tests.support.waiting import eventually
 
 
@@ -117,3 +118,35 @@ async def test_the_directory_is_followed_from_before_it_is_there(tmp_path: Path)
     task.cancel()
     first = {"uid-1": Hint("uid-1", 10 << 24 | 9, 0xFD << 120 | 9)}
     assert (told[0], told[1]) == (first, {"uid-1": Hint("uid-1", 10 << 24 | 10, None)})
+
+
+async def test_a_result_is_known_as_soon_as_it_is_written_and_no_time_passes(tmp_path: Path) -> None:
+    """A new pod waits for it: nothing on the way from the runtime's file is polled."""
+    told: list[dict[str, Hint]] = []
+    cache = CniCache(tmp_path, lambda hints: told.append(dict(hints)), TurnedClock().clock)
+    task = asyncio.create_task(cache.run())
+    for number in range(1, 6):
+        item = {**RESULT, "result": {"ips": [{"address": f"10.0.0.{number}/24"}]}}
+        (tmp_path / f"cbr0-{number}-eth0").write_text(json.dumps(item))
+        await eventually(lambda: told and told[-1]["uid-1"].v4 == 10 << 24 | number)  # noqa: B023
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_directory_that_is_made_again_is_followed_again(tmp_path: Path) -> None:
+    told: list[dict[str, Hint]] = []
+    turned, directory = TurnedClock(), tmp_path / "results"
+    directory.mkdir()
+    cache = CniCache(directory, lambda hints: told.append(dict(hints)), turned.clock)
+    task = asyncio.create_task(cache.run())
+    for number in range(1, 3):
+        await turned.next()
+        directory.rename(tmp_path / f"before-{number}")
+        directory.mkdir()
+        await turned.turn(2 * RESCAN_MILLISECONDS / 1000)
+        item = {**RESULT, "result": {"ips": [{"address": f"10.0.0.{number}/24"}]}}
+        (directory / "cbr0-eth0").write_text(json.dumps(item))
+        await eventually(lambda: told and told[-1].get("uid-1") == Hint("uid-1", 10 << 24 | number, None))  # noqa: B023
+    assert cache.conditions() == ()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
