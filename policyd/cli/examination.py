@@ -71,9 +71,8 @@ async def _kernel(settings: Settings, found: list[Line]) -> KernelTable | str | 
     except EnvironmentRefused as error:
         # Root is refused for a reason; others would be told by root.
         found.append(Line("nft", "FAIL" if os.geteuid() == 0 else "unseen", str(error)))
-        found.extend(
-            Line(name, "unseen", "nft cannot be asked") for name in ("ruleset", "ports", "elements", "table")
-        )
+        unseen = ("ruleset", "ports", "elements", "table")
+        found.extend(Line(name, "unseen", "nft cannot be asked") for name in unseen)
         return str(error)
     try:
         found.extend(await _nft(nft, settings))
@@ -105,11 +104,7 @@ async def _nft(nft: Nft, settings: Settings) -> tuple[Line, ...]:
         _version(found),
         Line("ruleset", "FAIL" if unfit else "ok", unfit or "the kernel takes what policyd enforces with"),
         _ports(unguarded),
-        Line(
-            "elements",
-            "warn" if unwritten else "ok",
-            unwritten or "written by hand they are as nft lists them",
-        ),
+        Line("elements", "warn" if unwritten else "ok", unwritten or "those written by hand arrive"),
     )
 
 

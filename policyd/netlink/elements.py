@@ -40,7 +40,7 @@ from policyd_compiler.nft.keys import Key, KeyType, print_key
 MOST = 5_000
 FAMILIES: dict[TableFamily, int] = {"inet": 1, "bridge": 7}
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _SO_SNDBUFFORCE = 270, 10, 11, 32
-#: The kernel takes a transaction at once: a million addresses, or 200 000 that lead to chains of long names.
+#: Of one transaction, which the kernel takes at once: some hundred thousand elements, whatever they are.
 _SEND_BYTES = 64 << 20
 _NFTABLES = 10
 _ADD, _DELETE = _NFTABLES << 8 | 12, _NFTABLES << 8 | 14
@@ -180,7 +180,7 @@ class ElementWriter:
 
 
 def split(changes: Iterable[Change]) -> Iterator[list[Change]]:
-    """The changes in lists of at most MOST elements, in their order: for one transaction each, not one for all.
+    """The changes in lists of at most MOST elements, in their order: a transaction each, not one for all.
 
     For what no packet can see yet: in one, 200 000 elements take twice as long.
     """

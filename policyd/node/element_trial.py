@@ -87,9 +87,7 @@ def _both(name: str, kind: KeyType, keys: tuple[Key, ...], *, interval: bool) ->
 
 def _key(kind: KeyType, number: int) -> Key:
     """A key whose bytes all differ from zero, so that a byte in the wrong place shows."""
-    values = [
-        f"veth{number}" if each == "ifname" else _number(bits(each) // 8, number) for each in kind.kinds
-    ]
+    values = [f"veth{number}" if each == "ifname" else _number(each, number) for each in kind.kinds]
     match values:
         case [str() | int() as value]:
             return value
@@ -97,10 +95,12 @@ def _key(kind: KeyType, number: int) -> Key:
             return (name, address)
         case [int(source), int(destination)]:
             return (source, destination)
-    raise ValueError(f"no key of type {kind.value}")
+        case _:
+            raise ValueError(f"no key of type {kind.value}")
 
 
-def _number(size: int, number: int) -> int:
+def _number(kind: str, number: int) -> int:
+    size = bits(kind) // 8
     return int.from_bytes(bytes(range(1, size)) + bytes((size + number,)))
 
 
