@@ -29,12 +29,13 @@ Find: TypeAlias = Callable[[SetName, int], Answer]
 class _Reading:
     """What changes of a kind do, whatever address has them: `judges` are concerned, each by one group.
 
-    `suspect`: a packet may meet two judges for which one transaction is not safe, also if one end changes.
+    `suspects`: pairs of judges that a packet may meet in turn, of which the first may let less of it pass and
+    the second more.
     """
 
     groups: tuple[Group, ...]
     judges: Mapping[Judge, int]
-    suspect: bool
+    suspects: tuple[tuple[Judge, Judge], ...]
 
 
 #: A group of an address. An edge: the second is not before the first, with `True` it is after it.
@@ -87,12 +88,14 @@ class Scheduler:
         numbers = {part: number for number, group in enumerate(groups) for part in group.parts}
         judges = {judge: numbers[turned[0].part] for judge, turned in of.items()}
         effects = {judge: self._possible(judge, turned) for judge, turned in of.items()}
-        suspect = any(
-            effects[judge].narrows and effects[behind].widens
+        suspects = tuple(
+            (judge, behind)
             for judge in of
+            if effects[judge].narrows
             for behind in self._walks.later.get(judge, frozenset()) & of.keys()
+            if effects[behind].widens
         )
-        return _Reading(groups, judges, suspect)
+        return _Reading(groups, judges, suspects)
 
     def _possible(self, judge: Judge, of: Sequence[Turn]) -> Effect:
         """What the change may do for any address, whatever other parts have it."""
@@ -116,7 +119,7 @@ class Scheduler:
         """The first step of each group that does not begin with the first of all; None without an order."""
         edges = set(self._between_ends(readings, effects))
         places = {place for edge in edges for place, _ in edge[:2]}
-        places.update(place for place, reading in readings.items() if reading.suspect)
+        places.update(place for place, reading in readings.items() if effects.apart(reading, place))
         places.update(place for (place, _), unit in units.items() if unit.length > 1)
         for place in places:
             edges.update(self._at_one_end(place, readings[place], effects))
@@ -169,36 +172,45 @@ class _Effects:
         self._after = {place: {op.part: op.after for op in of_place} for place, of_place in ops.items()}
         self._find = find
         self._known: dict[tuple[Judge, Place], Effect] = {}
+        self._found: dict[Place, dict[SetName, Answer]] = {}
 
     def of(self, judge: Judge, place: Place) -> Effect:
         """What becomes of what the judge lets the address pass."""
         known = self._known.get((judge, place))
         if known is None:
-            ways = (self._looks(judge, place, other=other) for other in (False, True))
-            changes = ((_first(before), _first(after)) for before, after in ways)
+            changes = ((_first(before), _first(after)) for before, after in self._ways(judge, place))
             known = self._known[judge, place] = self._allowances.effect(changes)
         return known
 
+    def apart(self, reading: _Reading, place: Place) -> bool:
+        """Whether one transaction is not safe for some packet of which the address is one end."""
+        return any(
+            self.of(judge, place).narrows and self.of(behind, place).widens
+            for judge, behind in reading.suspects
+        )
+
     def are_safe(self, judge: Judge, place: Place) -> bool:
         """Whether a packet may be met anywhere in the judge by one transaction."""
-        for other in (False, True):
-            before, after = self._looks(judge, place, other=other)
+        for before, after in self._ways(judge, place):
             ends = _first(before), _first(after)
             mixed = (_first((*before[:at], *after[at:])) for at in range(1, len(before)))
             if not all(self._allowances.between(verdict, *ends) for verdict in mixed):
                 return False
         return True
 
-    def _looks(self, judge: Judge, place: Place, *, other: bool) -> tuple[_Looks, _Looks]:
-        """What the judge's questions say of the address, before and after; `other` as for something else."""
-        changed, address = self._after[place], place[1]
-        before: list[Verdict | None] = []
-        after: list[Verdict | None] = []
+    def _ways(self, judge: Judge, place: Place) -> Iterator[tuple[_Looks, _Looks]]:
+        """What the judge's questions say of the address, before and after, by what else they may be about."""
+        found, changed = self._found.setdefault(place, {}), self._after[place]
         for ask in judge.asks:
-            found = (HELD if other else None) if ask.part is None else self._find(ask.part, address)
-            before.append(ask.answer(found))
-            after.append(ask.answer(changed[ask.part]) if ask.part in changed else before[-1])
-        return (*before, judge.rest), (*after, judge.rest)
+            if ask.part is not None and ask.part not in found:
+                found[ask.part] = self._find(ask.part, place[1])
+        for other in (None, HELD) if any(ask.part is None for ask in judge.asks) else (None,):
+            before = [ask.answer(other if ask.part is None else found[ask.part]) for ask in judge.asks]
+            after = [
+                ask.answer(changed[ask.part]) if ask.part in changed else known
+                for ask, known in zip(judge.asks, before, strict=True)
+            ]
+            yield (*before, judge.rest), (*after, judge.rest)
 
 
 _Looks: TypeAlias = tuple[Verdict | None, ...]

@@ -184,8 +184,9 @@ class _Reader:
 
     def _find_judges(self) -> dict[ChainName, Judge]:
         """The chains that dispatch maps lead to, and nothing else."""
-        asked = {v for way in self.ways for v in way if _is_dispatch(v, self.parts[v.map])}
-        dispatch = {vmap.map for vmap in asked}
+        first = {vmap for way in self.ways for vmap in way}
+        asked = {vmap for vmap in first if _is_dispatch(vmap, self.parts[vmap.map])}
+        dispatch = {vmap.map for vmap in asked} - {vmap.map for vmap in first - asked}
         inner = [chain for chain in self._chains.values() if chain.name not in self._opened]
         if any(isinstance(rule.action, Accept) for chain in inner for rule in chain.rules):
             return {}  # a packet would be done before all have judged it

@@ -34,8 +34,8 @@ IN_PLACE = (
         "nobody thinks of strays, which meet two judges of one pod",
         "NP-165",
         SCHEDULE,
-        "        places.update(place for place, reading in readings.items() if reading.suspect)\n",
-        "",
+        "if effects.apart(reading, place))",
+        "if not reading)",
         f"{ORDERS}::test_of_a_stray_egress_is_asked_before_ingress_too",
     ),
     Fault(

@@ -190,13 +190,15 @@ class Scene:
             forget_connections(node)
 
 
-def watch(place: Namespace, hook: str, match: str, family: str = "inet") -> Callable[[], int]:
+def watch(
+    place: Namespace, hook: str, match: str, family: str = "inet", priority: int = 300
+) -> Callable[[], int]:
     """Count the packets that match at a hook, in a table of its own; gives the way to read the count."""
     name = f"watch-{hook}-{next(_WATCHES)}"
     nft(
         place,
         f"add table {family} {name}\n"
-        f"add chain {family} {name} c {{ type filter hook {hook} priority 300; }}\n"
+        f"add chain {family} {name} c {{ type filter hook {hook} priority {priority}; }}\n"
         f"add rule {family} {name} c {match} counter\n",
     )
 

@@ -56,8 +56,14 @@ class _Batch:
             message.header.iovec_length = 1
 
     def send(self) -> int:
-        """Send them once; how many went out."""
-        return max(0, int(_LIBC.sendmmsg(self.socket.fileno(), self._messages, len(self._vectors), 0)))
+        """Send them once; how many went out. One that is refused, by a hook `output`, keeps no other back."""
+        done = sent = 0
+        while done < len(self._vectors):
+            rest = ctypes.byref(self._messages, done * ctypes.sizeof(_Message))
+            went = int(_LIBC.sendmmsg(self.socket.fileno(), rest, len(self._vectors) - done, 0))
+            sent += max(0, went)
+            done += max(1, went)
+        return sent
 
 
 class Stream:

@@ -26,12 +26,22 @@ from policyd_compiler.nft.ast import (
     VerdictMap,
     Vmap,
 )
-from policyd_compiler.nft.expressions import Field, InSet, Match, Numbers, Word, address_field, numbers
-from policyd_compiler.nft.keys import KEY, Family, PortSide, SetName, Side
+from policyd_compiler.nft.expressions import (
+    Field,
+    InSet,
+    Match,
+    Numbers,
+    Word,
+    address_field,
+    numbers,
+    port_field,
+)
+from policyd_compiler.nft.keys import KEY, L4, Family, PortSide, SetName, Side
 from policyd_compiler.sim import Packet
 from policyd_compiler.walks import read_walks
 
-BASE: Mapping[Family, int] = {4: 10 << 24, 6: 0xFD << 120}
+#: The first address of each family: 10.244.1.10 and fd00:10:244:1::a.
+BASE: Mapping[Family, int] = {4: 0x0AF4_010A, 6: 0xFD00_0010_0244_0001 << 64 | 0xA}
 #: Pods of the node, pods elsewhere, and an address that only ranges have.
 LOCAL, REMOTE, BEYOND = (0, 1), (2, 3, 4), 5
 SIZE, SHARED = 64, 3
@@ -42,7 +52,6 @@ VERDICTS: Mapping[PortSide, tuple[Verdict, ...]] = {
     side: (Drop(), Return(), *(Goto(ChainName(f"{prefix}-{name}")) for name in _PORTS))
     for side, prefix in PREFIXES.items()
 }
-_FIELDS = {"dport": Field.TCP_DPORT, "sport": Field.TCP_SPORT}
 _LOCAL = Match(Field.FIB_SADDR_TYPE, Word("local"))
 #: The peers in each set or map, and in a map what is said of each.
 Contents = Mapping[str, Mapping[int, int]]
@@ -110,9 +119,9 @@ def names() -> list[str]:
     return [*own, *(f"shared-{n}" for n in range(SHARED))]
 
 
-def judged(family: Family, forms: Forms, contents: Contents, size: int = SIZE) -> Table:
-    """The ruleset of one family, each set and map of `size`."""
-    maker = _Maker(family, contents, size)
+def judged(family: Family, forms: Forms, contents: Contents, size: int = SIZE, protocol: L4 = "tcp") -> Table:
+    """The ruleset of one family, each set and map of `size`, for ports of one protocol."""
+    maker = _Maker(family, contents, size, protocol)
     stages = {
         (direction, side): maker.stage(direction, side, forms)
         for direction in ("in", "out")
@@ -140,10 +149,10 @@ def judged(family: Family, forms: Forms, contents: Contents, size: int = SIZE) -
 class _Maker:
     """Makes the parts of a ruleset."""
 
-    def __init__(self, family: Family, contents: Contents, size: int) -> None:
+    def __init__(self, family: Family, contents: Contents, size: int, protocol: L4) -> None:
         self.sets: dict[SetName, Set] = {}
         self.maps: dict[SetName, VerdictMap] = {}
-        self.chains = list(_port_chains())
+        self.chains = list(_port_chains(protocol))
         self._family = family
         self._contents = contents
         self._size = size
@@ -193,11 +202,10 @@ class _Maker:
         return name
 
 
-def _port_chains() -> Iterator[Chain]:
+def _port_chains(protocol: L4) -> Iterator[Chain]:
     for (side, prefix), (name, ports) in product(PREFIXES.items(), _PORTS.items()):
-        yield Chain(
-            ChainName(f"{prefix}-{name}"), (Rule(Return(), (Match(_FIELDS[side], ports),)), Rule(Drop()))
-        )
+        passing = Rule(Return(), (Match(port_field(protocol, side), ports),))
+        yield Chain(ChainName(f"{prefix}-{name}"), (passing, Rule(Drop())))
 
 
 def packets(family: Family, sources: Iterable[int], targets: Iterable[int]) -> Iterator[Packet]:

@@ -7,13 +7,15 @@ from itertools import product
 
 import pytest
 
-from policyd_compiler.delta import Delta, in_place
+from policyd_compiler.delta import Delta, Order, in_place
+from policyd_compiler.elements import HeldTable
 from policyd_compiler.nft.ast import Counter, CounterName, Drop, Rule, Set, Table, VerdictMap
 from policyd_compiler.nft.commands import Elements
 from policyd_compiler.nft.expressions import Field, InSet, Match
 from policyd_compiler.nft.keys import KeyType, SetName
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.sim import Simulator
+from policyd_compiler.walks import HELD, Answer
 from tests.splits import applied, ends, outcomes
 from tests.strategies.judged import BASE, SIZE, Contents, Form, Forms, judged, names, packets
 
@@ -189,6 +191,26 @@ def test_an_address_that_changed_a_moment_ago_waits() -> None:
     assert not peer.may_follow(peer)
     assert not b.may_follow(a)
     assert a.touched == a.ends == {(KeyType.V4, BASE[4] + A)}
+
+
+def test_who_enters_is_looked_up_only_where_that_could_matter() -> None:
+    """Most changes are of one address in sets that no packet meets together."""
+    old = table({("in", A): GROUPS, ("out", B): OWN})
+    found: list[tuple[str, int]] = []
+
+    class Noting(HeldTable):
+        def find(self, name: SetName, key: int) -> Answer:
+            found.append((name, key))
+            return super().find(name, key)
+
+    order, held, peer = Order(old, replaces_are_atomic=True), Noting(old), BASE[4] + PEER
+    enters = {SetName("shared-0-set"): {peer: (None, HELD)}}
+    assert order.delta(enters, held) is not None
+    assert found == []
+    both = enters | {SetName("shared-1-set"): {peer: (None, HELD)}}
+    assert order.delta(both, held) is not None
+    assert {name for name, _ in found} >= both.keys()
+    assert {key for _, key in found} == {peer}
 
 
 @pytest.mark.parametrize("verdicts", list(product((WEB, BOTH), (WEB, BOTH), (DENY, WEB))))
