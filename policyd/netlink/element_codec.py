@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TypeAlias, TypeVar, cast
 
 from policyd.netlink.messages import Malformed, attribute, attributes
@@ -82,6 +83,7 @@ def encode_keys(kind: KeyType, keys: Iterable[Key], *, interval: bool = False) -
     return [before + to_bytes(key) + behind for key in keys]
 
 
+@lru_cache(1024)
 def _frame(size: int, data: bytes = b"", flags: int = 0) -> tuple[bytes, bytes]:
     """What stands in an element before its key of so many bytes, and behind it."""
     key = attribute(_KEY, attribute(_VALUE, bytes(size)), nested=True)
@@ -90,6 +92,7 @@ def _frame(size: int, data: bytes = b"", flags: int = 0) -> tuple[bytes, bytes]:
     return whole[: _HEAD.size], whole[_HEAD.size + size :]
 
 
+@lru_cache(1024)
 def _verdict(verdict: Verdict) -> bytes:
     code = next((code for code, end in _ENDS.items() if end == verdict), None)
     chain = b""

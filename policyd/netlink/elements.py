@@ -14,6 +14,7 @@ import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate
 
 from policyd.errors import EnvironmentRefused
@@ -50,8 +51,8 @@ _GENERATION = 1
 _TABLE, _SET, _ELEMENTS = 1, 2, 3
 #: A list of elements is one attribute, whose length has 16 bits.
 _MOST_BYTES = 60_000
-#: Header and nfgenmsg, the kernel's number, the header it answers, and what it says beside that.
-_HEADER_BYTES, _FAMILY_BYTES, _ERROR_BYTES = 16, 4, 20
+#: Of a message's header, an attribute's, and of an answer before what the kernel says beside its number.
+_HEADER_BYTES, _ATTRIBUTE_BYTES, _ERROR_BYTES = 16, 4, 20
 _HAS_TLVS = 0x200
 _OFFSET = 2
 #: What errors mean here, where the kernel's own words mislead.
@@ -85,15 +86,22 @@ class ElementsBroken(EnvironmentRefused):
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """One message: elements of a change, `key` after `key`, and where in the message each ends."""
+    """One message: what stands before the elements, and these, of a change."""
 
-    data: bytes
+    head: bytes
+    elements: Sequence[bytes]
     change: Change
     keys: Sequence[Key]
-    ends: Sequence[int]
+
+    def data(self) -> bytes:
+        """What the message says."""
+        return self.head + attribute(_ELEMENTS, b"".join(self.elements), nested=True)
 
     def refused(self, number: int, offset: int) -> ElementsRefused:
-        index = bisect_right(self.ends, offset) - 1
+        """The refusal that is about the element at this byte of the message."""
+        first = _HEADER_BYTES + len(self.head) + _ATTRIBUTE_BYTES
+        begins = tuple(accumulate(map(len, self.elements), initial=first))
+        index = bisect_right(begins, offset) - 1
         return ElementsRefused(number, self.change, self.keys[index] if 0 <= index < len(self.keys) else None)
 
 
@@ -232,16 +240,17 @@ def _pieces(table: str, family: TableFamily, changes: Iterable[Change]) -> Itera
                 elements = encode_keys(kind, keys, interval=interval)
             case _:
                 raise ValueError(f"no change of elements: {change}")
-        place = attribute(_TABLE, table.encode() + b"\0") + attribute(_SET, name.encode() + b"\0")
-        head = bytes((FAMILIES[family], 0, 0, _NFTABLES)) + place
+        head = _head(family, table, name)
         start = 0
         for stop in _stops([len(element) for element in elements]):
-            some = elements[start:stop]
-            data = head + attribute(_ELEMENTS, b"".join(some), nested=True)
-            before = _HEADER_BYTES + len(head) + 4
-            ends = tuple(accumulate(map(len, some), initial=before))
-            yield _Piece(data, change, keys[start:stop], ends)
+            yield _Piece(head, elements[start:stop], change, keys[start:stop])
             start = stop
+
+
+@lru_cache(4096)
+def _head(family: TableFamily, table: str, name: str) -> bytes:
+    place = attribute(_TABLE, table.encode() + b"\0") + attribute(_SET, name.encode() + b"\0")
+    return bytes((FAMILIES[family], 0, 0, _NFTABLES)) + place
 
 
 def _stops(lengths: Sequence[int]) -> Iterator[int]:
@@ -265,7 +274,7 @@ def _batch(pieces: Sequence[_Piece], first: int, generation: int | None) -> byte
         kind, flags = (_ADD, REQUEST | _CREATE) if piece.change.verb == "add" else (_DELETE, REQUEST)
         if number == len(pieces) - 1:
             flags |= ACK
-        parts.append(message(kind, flags, piece.data, first + number))
+        parts.append(message(kind, flags, piece.data(), first + number))
     parts.append(message(_END, REQUEST, about, first + len(pieces)))
     return b"".join(parts)
 
