@@ -120,6 +120,7 @@ async def test_the_directory_is_followed_from_before_it_is_there(tmp_path: Path)
     assert (told[0], told[1]) == (first, {"uid-1": Hint("uid-1", 10 << 24 | 10, None)})
 
 
+@pytest.mark.timeout(60)  # it takes a moment, and what is missed never comes
 async def test_a_result_is_known_as_soon_as_it_is_written_and_no_time_passes(tmp_path: Path) -> None:
     """A new pod waits for it: nothing on the way from the runtime's file is polled."""
     told: list[dict[str, Hint]] = []
