@@ -228,6 +228,9 @@ class _Reader:
         asks: list[Ask] = []
         rest: Verdict = Return()
         for rule in chain.rules:
+            asked = any(isinstance(match.right, InSet) for match in rule.matches)
+            if isinstance(rule.action, Continue) and not asked:
+                continue  # it counts or logs
             if any(isinstance(statement, Limit) for statement in rule.statements):
                 return None
             if not rule.matches and isinstance(rule.action, Return | Drop | Reject | Goto):

@@ -15,6 +15,9 @@ from policyd.applier.program import NftProgram
 #: The oldest version that was tested.
 OLDEST_NFT = (1, 0, 6)
 _VERSION = re.compile(r"nftables v([0-9]+(?:\.[0-9]+)*)")
+#: Look-ups begin again when a transaction comes in between ("restart set lookup on base_seq change").
+_RESTARTS = (6, 17)
+_RELEASE = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
 _JSON = re.compile(r"^\s*json:\s*yes\s*$", re.MULTILINE)
 
 
@@ -40,6 +43,15 @@ class Capabilities:
         if tuple(map(int, self.nft.split("."))) < OLDEST_NFT:
             text += f" (older than {'.'.join(map(str, OLDEST_NFT))}, the oldest that was tested)"
         return text
+
+
+def replaces_are_atomic(release: str) -> bool:
+    """Whether the kernel of this release finds a key whose data one transaction replaces, at any moment.
+
+    An older one may find neither the old data nor the new; to which the repair was carried back is not known.
+    """
+    found = _RELEASE.match(release)
+    return found is not None and (int(found[1]), int(found[2])) >= _RESTARTS
 
 
 async def probe_nft(nft: Nft, program: str = "nft") -> Capabilities:

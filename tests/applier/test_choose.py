@@ -10,7 +10,7 @@ import pytest
 from policyd.applier.backend import NftUnavailable
 from policyd.applier.choose import BackendKind, open_backend
 from policyd.applier.fake import FakeNft
-from policyd.applier.probe import Capabilities, probe_nft
+from policyd.applier.probe import Capabilities, probe_nft, replaces_are_atomic
 
 pytestmark = pytest.mark.kernel
 
@@ -54,6 +54,25 @@ async def test_probe_tells_versions() -> None:
     assert (found.json, found.kernel) == (True, platform.release())
     assert found.nft[0].isdigit()
     assert found.sentences()[0] == f"backend: {FakeNft().describe()}"
+
+
+@pytest.mark.parametrize(
+    ("release", "expected"),
+    [
+        ("6.18.44", True),
+        ("6.17.0-rc7", True),
+        ("10.0", True),
+        ("6.16.12", False),
+        ("6.1.0-18-amd64", False),
+        ("5.15.0-91-generic", False),
+        ("6.171", True),
+        ("6", False),
+        ("", False),
+        ("six.17", False),
+    ],
+)
+def test_which_kernels_replace_data_without_a_gap(release: str, expected: bool) -> None:
+    assert replaces_are_atomic(release) is expected
 
 
 async def test_probe_without_a_program_says_so() -> None:

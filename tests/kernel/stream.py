@@ -6,6 +6,7 @@ Everything is sent inside the kernel (`sendmmsg`), where other Python threads ca
 from __future__ import annotations
 
 import ctypes
+import os
 import socket
 import threading
 from collections.abc import Mapping, Sequence
@@ -69,9 +70,12 @@ class _Batch:
 class Stream:
     """Sends packets from a namespace, over and over, while the context lasts."""
 
-    def __init__(self, source: Namespace, packets: Mapping[str, Sequence[bytes]]) -> None:
-        """`packets` are IP packets by destination."""
+    def __init__(
+        self, source: Namespace, packets: Mapping[str, Sequence[bytes]], processor: int | None = None
+    ) -> None:
+        """`packets` are IP packets by destination; `processor`: sent on this one only."""
         self.sent = 0
+        self._processor = processor
         self._batches = [_Batch(source, destination, group) for destination, group in packets.items()]
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stream")
@@ -89,6 +93,8 @@ class Stream:
             batch.socket.close()
 
     def _run(self) -> None:
+        if self._processor is not None:
+            os.sched_setaffinity(0, {self._processor})  # of this thread
         while not self._stopped.is_set():
             for batch in self._batches:
                 self.sent += batch.send()

@@ -7,22 +7,22 @@ and nothing was proved. Rules that match nothing stand between the questions, to
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Literal, TypeAlias
 
 import pytest
 
-from policyd.applier.backend import Nft
-from policyd.applier.choose import open_backend
 from policyd.applier.grace import wait_for_packets
 from policyd.lab.namespace import Namespace
-from policyd_compiler.delta import Delta, in_place
+from policyd.netlink.elements import ElementWriter
+from policyd_compiler.delta import in_place
 from policyd_compiler.lower.link import NEIGHBOURS
 from policyd_compiler.nft.ast import Accept, Chain, ChainName, Drop, Hook, Jump, Rule, Table
-from policyd_compiler.nft.commands import print_changes
+from policyd_compiler.nft.commands import Change
 from policyd_compiler.nft.expressions import Field, Match, numbers
 from policyd_compiler.nft.keys import Family
 from policyd_compiler.nft.printer import print_replace
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.kernel
 #: How often elements change in a safe order. A thousand take a minute for each test.
 CHANGES = chosen_count("POLICYD_IN_PLACE_CHANGES", 60)
 #: In one transaction: so many changes at a time, and so many times at most, until one is felt.
-AT_ONCE, ROUNDS = 400, 60
+AT_ONCE, ROUNDS = 5000, 100
 A, B = 0, 1
 DENY, ALL, WEB, TLS, BOTH, WIDE = range(6)
 SLOW = ChainName("slow")
@@ -84,6 +84,7 @@ SCENES: Mapping[str, Scene] = {
         felt="leaked",
     ),
 }
+Steps: TypeAlias = Sequence[Sequence[Change]]
 #: Where packets are judged: as a node sends them on, and as somebody sends them.
 Place: TypeAlias = Literal["forward", "output"]
 #: Each scene in each place, and in each family.
@@ -97,32 +98,31 @@ CASES: tuple[tuple[str, Place, Family], ...] = (
 )
 
 
-@pytest.mark.parametrize(("name", "hook", "family"), CASES)
+@pytest.mark.parametrize(
+    ("name", "hook", "family"),
+    # What a hook `output` refuses is sent packet by packet: it takes longer until one comes by.
+    [pytest.param(*case, marks=pytest.mark.slow if "output" in case else ()) for case in CASES],
+)
 @pytest.mark.parametrize("road", ["routed"], indirect=True)
-async def test_in_a_safe_order_no_packet_feels_that_elements_change(
+def test_in_a_safe_order_no_packet_feels_that_elements_change(
     road: Road, name: str, hook: Place, family: Family, record_property: Callable[[str, object], None]
 ) -> None:
     """NP-108."""
     scene = SCENES[name]
     old, new = (table(scene, family, of) for of in (scene.old, scene.new))
-    deltas = [in_place(*pair, replaces_are_atomic=False) for pair in ((old, new), (new, old))]
-    careful = [texts(delta) for delta in deltas]
-    at_once = [[together(delta)] for delta in deltas]
+    careful = [steps(one, other) for one, other in ((old, new), (new, old))]
+    at_once = [[together(way)] for way in careful]
     assert max(map(len, careful)) > 1
     place = road.node if hook == "forward" else road.sender
+    nft(place, print_replace(slowed(old, hook)))
     meters = Meters(road, scene, hook)
-    backend = await open_backend("auto", place.path)
-    try:
-        await backend.run(print_replace(slowed(old, hook)))
-        found = await changed(backend, road, scene, family, careful, CHANGES, wait=True)
-        unfelt = meters.read()
-        rounds = 0
-        while rounds < ROUNDS and not meters.read()[scene.felt]:
-            rounds += 1
-            await changed(backend, road, scene, family, at_once, AT_ONCE, wait=False)
-        felt = meters.read()
-    finally:
-        await backend.close()
+    found = changed(place, road, stream(scene, family), careful, CHANGES, wait_for_packets)
+    unfelt = meters.read()
+    rounds = 0
+    while rounds < ROUNDS and not meters.read()[scene.felt]:
+        rounds += 1
+        changed(place, road, stream(scene, family), at_once, AT_ONCE)
+    felt = meters.read()
     record_property("packets", felt["denied"] + felt["allowed"])
     told = f"in {found} transactions {unfelt}; in {rounds * AT_ONCE} transactions {felt}"
     assert min(unfelt["denied"], unfelt["allowed"]) > 1000, told
@@ -134,16 +134,16 @@ def table(scene: Scene, family: Family, contents: Contents) -> Table:
     return judged(family, scene.forms, {name: contents.get(name, {}) for name in names()}, protocol="udp")
 
 
-def texts(delta: Delta | None) -> list[str]:
-    """The transactions, as text."""
+def steps(old: Table, new: Table) -> Steps:
+    """The transactions of the product."""
+    delta = in_place(old, new, replaces_are_atomic=False)
     assert delta is not None
-    return [print_changes("policyd", step) for step in delta.steps]
+    return delta.steps
 
 
-def together(delta: Delta | None) -> str:
+def together(way: Steps) -> tuple[Change, ...]:
     """All in one transaction."""
-    assert delta is not None
-    return print_changes("policyd", [change for step in delta.steps for change in step])
+    return tuple(change for step in way for change in step)
 
 
 def slowed(table: Table, hook: Place) -> Table:
@@ -165,29 +165,46 @@ def slowed(table: Table, hook: Place) -> Table:
     return replace(table, chains=tuple(sorted(chains, key=lambda chain: chain.name)))
 
 
-async def changed(
-    backend: Nft,
+def changed(
+    place: Namespace,
     road: Road,
-    scene: Scene,
-    family: Family,
-    ways: Sequence[Sequence[str]],
+    sent: Mapping[str, Sequence[bytes]],
+    ways: Sequence[Steps],
     times: int,
-    *,
-    wait: bool,
+    wait: Callable[[], None] = lambda: None,
 ) -> int:
-    """Change elements there and back while packets run; `wait` for those that walk after each transaction.
+    """Change elements there and back while packets run, and wait after each transaction.
 
     An even number of times, so that all is as before. Gives how many transactions it were.
     """
     done = 0
-    with Stream(road.sender, stream(scene, family)):
+    with place.entered():
+        writer = ElementWriter()
+    with closing(writer), apart() as processor, Stream(road.sender, sent, processor):
         for number in range(times // 2 * 2):
-            for script in ways[number % 2]:
-                await backend.run(script)
+            for step in ways[number % 2]:
+                writer.write("policyd", step)
                 done += 1
-                if wait:
-                    await asyncio.to_thread(wait_for_packets)
+                wait()
     return done
+
+
+@contextmanager
+def apart() -> Iterator[int | None]:
+    """Keep this thread off one processor, which it gives: two that wake each other would share theirs.
+
+    None where there is only one.
+    """
+    allowed = os.sched_getaffinity(0)
+    first, *others = sorted(allowed)
+    if not others:
+        yield None
+        return
+    os.sched_setaffinity(0, others)
+    try:
+        yield first
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def stream(scene: Scene, family: Family) -> dict[str, list[bytes]]:

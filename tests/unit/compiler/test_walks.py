@@ -17,6 +17,7 @@ from policyd_compiler.nft.ast import (
     Goto,
     Jump,
     Limit,
+    Log,
     Return,
     Rule,
     Table,
@@ -82,6 +83,16 @@ def test_what_only_judges_ask_may_be_changed() -> None:
     assert {judge.name for judge in walks.askers[OWN]} == {"in-dport-0", "in-sport-0"}
     assert len(walks.askers[SHARED]) == 6
     assert all(not part.elements for part in walks.declared.values())
+
+
+def test_what_counts_and_logs_decides_nothing() -> None:
+    counted = Rule(
+        Continue(), (LOCAL,), statements=(CounterRef(CounterName("c")), Limit(1, "second"), Log("x"))
+    )
+    walks = read_walks(changed(JUDGE, before(counted)))
+    assert walks.askers.keys() == read_walks(TABLE).askers.keys()
+    [judge] = [judge for judge in walks.askers[OWN] if judge.name == JUDGE]
+    assert judge.asks == next(j for j in read_walks(TABLE).askers[OWN] if j.name == JUDGE).asks
 
 
 ODD: Mapping[str, Table] = {
