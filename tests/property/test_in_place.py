@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable
-from itertools import product
+from itertools import pairwise, product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -143,3 +143,33 @@ def test_most_changes_are_one_step_and_in_one_the_law_would_not_hold_for_all() -
             counts["refused"] += bool(check(old, new, [new], sent))
     assert counts["refused"] > 10, counts
     assert counts["one"] > 60, counts
+
+
+def met_twice(rng: random.Random) -> tuple[bool, bool] | None:
+    """Of two changes with no wait between: whether the second may follow, and whether some packet feels them.
+
+    It finds what was before the first change in some look-ups, and what is after the second in the rest.
+    """
+    family = rng.choice(FAMILIES)
+    forms, first = random_forms(rng), random_contents(rng)
+    second = random_change(rng, first)
+    tables = [judged(family, forms, of) for of in (first, second, random_change(rng, second))]
+    one, other = (in_place(a, b, replaces_are_atomic=True) for a, b in pairwise(tables))
+    if one is None or other is None or not one.steps or not other.steps:
+        return None
+    before, between = [tables[0], *states(tables[0], one)][-2:]
+    walked = [Simulator(table) for table in (before, between, states(between, other)[0])]
+    everybody = (*LOCAL, *REMOTE, BEYOND)
+    felt = any(
+        not outcomes(walked[0], walked[2], sent) <= {w.evaluate(sent).verdict for w in walked}
+        for sent in packets(family, everybody, everybody)
+    )
+    return other.may_follow(one), felt
+
+
+def test_what_may_follow_without_a_wait_is_not_felt() -> None:
+    rng = random.Random("follow")
+    found = [pair for _ in range(150) if (pair := met_twice(rng)) is not None]
+    assert (True, True) not in found
+    assert found.count((True, False)) > 10
+    assert (False, True) in found  # or all could follow
