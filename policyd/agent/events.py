@@ -26,8 +26,8 @@ LOOK_SECONDS = 1.0
 @dataclass(frozen=True, slots=True)
 class Pauses:
     """Seconds. `settle`: how long a condition must hold to be worth an Event. `rest`: the least time between
-    two writes of one Event. `remind`: when one that goes on is written again; the API server forgets Events
-    after an hour.
+    two writes of one Event; `settle` where it says for the first time that enforcing is no longer true.
+    `remind`: when one that goes on is written again; the API server forgets Events after an hour.
     """
 
     settle: float = 10.0
@@ -69,13 +69,18 @@ class ConditionLog:
 
 @dataclass(slots=True)
 class _Topic:
-    """What is known of one condition's Event. `first` is a time of day, all others are not."""
+    """What is known of one condition's Event. `first` is a time of day, all others are not.
+
+    `told`: whether it says that the condition holds; `told_untrue`: and that nothing is enforced truly.
+    """
 
     first: float
     began: float | None = None
     text: str = ""
+    untrue: bool = False
     written: float = float("-inf")
     told: bool = False
+    told_untrue: bool = False
     count: int = 0
 
 
@@ -110,7 +115,7 @@ class EventPoster:
         found = by_name(self._ask())
         for name, condition in found.items():
             topic = self._topics.setdefault(name, _Topic(self._clock.wall()))
-            topic.text = condition.text
+            topic.text, topic.untrue = condition.text, condition.untrue
             topic.began = now if topic.began is None else topic.began
         for name, topic in self._topics.items():
             if name not in found:
@@ -119,6 +124,8 @@ class EventPoster:
                 await self._tell(name, topic, now)
 
     def _is_due(self, topic: _Topic, now: float) -> bool:
+        if topic.told and topic.began is not None and topic.untrue and not topic.told_untrue:
+            return now - topic.written >= self._pauses.settle
         if now - topic.written < self._pauses.rest:
             return False
         if topic.began is None:
@@ -148,7 +155,7 @@ class EventPoster:
             self._trouble = str(error)
         else:
             self._trouble = ""
-            topic.told = holds
+            topic.told, topic.told_untrue = holds, holds and topic.untrue
 
 
 def by_name(conditions: tuple[Condition, ...]) -> dict[str, Condition]:

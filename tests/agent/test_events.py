@@ -69,6 +69,21 @@ async def test_a_condition_that_comes_and_goes_costs_one_write_a_minute() -> Non
     assert [event.count for event in stage.written] == list(range(1, len(stage.written) + 1))
 
 
+async def test_that_enforcing_is_no_longer_true_is_written_without_a_rest() -> None:
+    """A node that may be blind was told of; that it is blind must not wait for the next reminder."""
+    stage = Stage()
+    stage.now = (Condition("pods-unseen", "some may", untrue=False),)
+    assert await stage.look(*range(11)) == [("Warning", 1, "some may")]
+    stage.now = (Condition("pods-unseen", "all do"),)
+    assert await stage.look(*range(11, 20)) == []
+    assert await stage.look(20) == [("Warning", 2, "all do")]
+    stage.now = (Condition("pods-unseen", "some may", untrue=False),)
+    assert await stage.look(*range(21, 40)) == []
+    stage.now = (Condition("pods-unseen", "all do"),)
+    assert await stage.look(*range(40, 620)) == []
+    assert await stage.look(620) == [("Warning", 3, "all do")]
+
+
 async def test_what_is_over_before_it_settled_is_never_written() -> None:
     stage = Stage()
     stage.now = (OFF,)

@@ -264,7 +264,7 @@ def test_blindness_is_told_in_an_event(control_plane: ControlPlane, tmp_path: Pa
 
         def is_told() -> bool:
             send(sender.namespace, "10.0.0.2", 10)
-            return "first to see" in warnings(control_plane, "blind").get("PodsUnseen", "")
+            return "netfilter saw" in warnings(control_plane, "blind").get("PodsUnseen", "")
 
         with running_live(control_plane, node, "blind", tmp_path):
             until(is_told)
