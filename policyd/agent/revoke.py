@@ -25,13 +25,19 @@ def denied(
     came by the interface that the ruleset binds it to, as all others were dropped (NP-162).
     """
     simulator, interfaces = Simulator(table), _interfaces(table)
-    return tuple(
-        flow
-        for flow in flows
-        if _is_denied(
-            flow, interfaces.get((flow.family, flow.source), ""), simulator, own_addresses[flow.family]
+    # Connections of one pod to one port of another differ in what no policy asks for.
+    known: dict[Packet, bool] = {}
+    found = []
+    for flow in flows:
+        packet = _first_packet(
+            flow, interfaces.get((flow.family, flow.source), ""), own_addresses[flow.family]
         )
-    )
+        is_denied = known.get(packet)
+        if is_denied is None:
+            is_denied = known[packet] = simulator.evaluate(packet).verdict == "drop"
+        if is_denied:
+            found.append(flow)
+    return tuple(found)
 
 
 def _interfaces(table: Table) -> dict[tuple[int, int], str]:
@@ -61,10 +67,11 @@ def mirrored(flows: Iterable[Flow], forgotten: Iterable[Flow]) -> tuple[Flow, ..
     )
 
 
-def _is_denied(flow: Flow, interface: str, simulator: Simulator, own: frozenset[int]) -> bool:
+def _first_packet(flow: Flow, interface: str, own: frozenset[int]) -> Packet:
+    """What would open the connection now. Its source port is not told: only answers are judged by that."""
     local = flow.source in own
     hook: HookName = "output" if local else "input" if flow.destination in own else "forward"
-    packet = Packet(
+    return Packet(
         family=4 if flow.family == 4 else 6,
         saddr=flow.source,
         daddr=flow.destination,
@@ -76,4 +83,3 @@ def _is_denied(flow: Flow, interface: str, simulator: Simulator, own: frozenset[
         fib_local=local,
         icmp_type=flow.icmp_type,
     )
-    return simulator.evaluate(packet).verdict == "drop"
