@@ -217,6 +217,35 @@ def named_ingress(count: int) -> list[Manifest]:
     return [_space(), *(_with_web(_pod(n), n) for n in range(1, 101)), _policy("named", rules)]
 
 
+def denials(count: int) -> list[Manifest]:
+    """Policies that allow nothing, each for another half of a hundred pods of the node."""
+    rng = random.Random(1)
+    pods = [_pod(n, {f"l{k}": str(rng.randrange(2)) for k in range(20)}) for n in range(1, 101)]
+    wanted = ({"matchLabels": {f"l{n % 20}": str(n // 20 % 2)}} for n in range(count))
+    return [_space(), *pods, *(_policy(f"np{n}", [], labels) for n, labels in enumerate(wanted))]
+
+
+def namespace_selectors(count: int) -> list[Manifest]:
+    """Selectors that each find nearly all of a thousand namespaces, with four pods in each."""
+    spaces: list[Manifest] = []
+    for n in range(1000):
+        labels = {"team": f"t{n % 50}"}
+        spaces.append(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"s{n}", "labels": labels}}
+        )
+        for k in range(4):
+            pod = _pod(256 + 4 * n + k, node="n2")
+            pod["metadata"]["namespace"] = f"s{n}"
+            spaces.append(pod)
+    rules = []
+    for n in range(count):
+        selector = {
+            "matchExpressions": [{"key": "team", "operator": "NotIn", "values": [f"t{n % 50}", f"x{n}"]}]
+        }
+        rules.append(_rule([{"namespaceSelector": selector}], _port(80)))
+    return [_space(), *spaces, _pod(1), _policy("everywhere", rules)]
+
+
 FAMILIES = (
     Family("nested blocks with own ports", nested, (100, 200, 400, 800)),
     Family("the same for 100 isolations", nested_for_many, (25, 50, 100, 200)),
@@ -229,6 +258,8 @@ FAMILIES = (
     Family("ports in one list", long_lists, (2000, 8000)),
     Family("egress to named ports of 400 pods", named_egress, (200, 800)),
     Family("ingress to named ports of 100 local pods", named_ingress, (100, 200)),
+    Family("policies without rules, half of 100 local pods", denials, (1000, 4000)),
+    Family("selectors of a thousand namespaces", namespace_selectors, (200, 800)),
 )
 
 

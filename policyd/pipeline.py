@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from policyd.cluster.attachments import attached, with_nodes
 from policyd.cluster.findings import Finding
 from policyd.cluster.idle import IdlePeer
-from policyd.cluster.resolve import resolve
+from policyd.cluster.resolve import Resolved, resolve
 from policyd.cluster.state import ClusterState
 from policyd_compiler.budget import Budget, OverBudget, over_budget
 from policyd_compiler.driver import compile_snapshot
@@ -63,9 +63,11 @@ def build(
     Policies in `quarantined` isolate their pods and allow nothing (decisions 8), and so do those that would
     cost more than the budgets of `options`.
     """
-    resolved = resolve(state, node, quarantined)
-    over = over_budget(resolved.snapshot, Budget(options.policy_budget, options.namespace_budget))
-    if over:
+    budget = Budget(options.policy_budget, options.namespace_budget)
+    resolved = resolve(state, node, quarantined, budget)
+    over = resolved.over
+    if too_dear := over_budget(resolved.snapshot, budget):
+        over = tuple(sorted((*over, *too_dear), key=lambda each: each.policy))
         resolved = resolve(state, node, quarantined.union(each.policy for each in over))
     snapshot = attached(with_nodes(resolved.snapshot, state.nodes.values()), state.attachments)
     lowered = compile_snapshot(snapshot, options)
@@ -73,18 +75,18 @@ def build(
     # Where pods' interfaces are known, a pod without a known address neither sends nor receives (NP-107).
     guarded = bool(options.pod_interfaces)
     findings = tuple(replace(f, is_open=f.is_open and not guarded) for f in resolved.findings)
-    stats = replace(_count(snapshot, table), idle_peers=len(resolved.idle))
+    stats = _count(snapshot, table, resolved)
     return Build(snapshot, table, lowered.owners, resolved.warnings, stats, findings, resolved.idle, over)
 
 
-def _count(snapshot: Snapshot, table: Table) -> Stats:
-    isolations = [i for e in snapshot.endpoints for i in (e.ingress, e.egress) if i is not None]
+def _count(snapshot: Snapshot, table: Table, resolved: Resolved) -> Stats:
     return Stats(
         pods=len(snapshot.endpoints),
         isolated=sum(1 for e in snapshot.endpoints if e.ingress or e.egress),
-        policies=len({origin.policy for isolation in isolations for origin in isolation.policies}),
+        policies=resolved.policies,
         chains=len(table.chains),
         rules=sum(len(chain.rules) for chain in table.chains),
         sets=len(table.sets) + len(table.maps),
         elements=sum(len(s.elements) for s in table.sets) + sum(len(m.elements) for m in table.maps),
+        idle_peers=len(resolved.idle),
     )

@@ -89,11 +89,11 @@ class Options:
         },
     )
     policy_budget: int = field(
-        default=250_000,
+        default=80_000,
         metadata={"help": "elements that one policy may cost a node; one that costs more is quarantined"},
     )
     namespace_budget: int = field(
-        default=500_000,
+        default=120_000,
         metadata={"help": "elements that a namespace's policies may cost; its dearest are quarantined"},
     )
 

@@ -34,7 +34,14 @@ def bits_of(mask: int) -> list[int]:
 class LabelIndex:
     """Masks of labelled things by key and by key and value."""
 
-    def __init__(self, labels: Iterable[Iterable[tuple[str, str]]]) -> None:
+    def __init__(
+        self, labels: Iterable[Iterable[tuple[str, str]]], standing: tuple[int, ...] | None = None
+    ) -> None:
+        """`standing`: for each labelled thing the mask that it stands for; without, it is a bit of its own.
+
+        With masks a selector costs what its requirements are, and not what it finds: those of a key and value
+        are joined once.
+        """
         by_key: dict[str, dict[str, list[int]]] = {}
         size = 0
         for bit, pairs in enumerate(labels):
@@ -43,7 +50,8 @@ class LabelIndex:
                 by_key.setdefault(key, {}).setdefault(value, []).append(bit)
         self._by_key = by_key
         self._size = size
-        self.everything = (1 << size) - 1
+        self._standing = standing
+        self.everything = (1 << size) - 1 if standing is None else self._mask(range(size))
         self._values: dict[tuple[str, str], int] = {}
         self._keys: dict[str, int] = {}
         self._selectors: dict[LabelSelector, int] = {}
@@ -75,10 +83,18 @@ class LabelIndex:
             mask |= self._with_value(requirement.key, value)
         return mask
 
+    def _mask(self, bits: Iterable[int]) -> int:
+        if self._standing is None:
+            return mask_of(bits, self._size)
+        mask = 0
+        for bit in bits:
+            mask |= self._standing[bit]
+        return mask
+
     def _with_value(self, key: str, value: str) -> int:
         mask = self._values.get((key, value))
         if mask is None:
-            mask = mask_of(self._by_key.get(key, {}).get(value, ()), self._size)
+            mask = self._mask(self._by_key.get(key, {}).get(value, ()))
             self._values[(key, value)] = mask
         return mask
 
@@ -86,7 +102,7 @@ class LabelIndex:
         mask = self._keys.get(key)
         if mask is None:
             bits = (bit for found in self._by_key.get(key, {}).values() for bit in found)
-            mask = self._keys[key] = mask_of(bits, self._size)
+            mask = self._keys[key] = self._mask(bits)
         return mask
 
 
@@ -100,9 +116,11 @@ class PodIndex:
         for bit, pod in enumerate(pods):
             by_namespace.setdefault(pod.namespace, []).append(bit)
         self._by_namespace = {name: mask_of(bits, len(pods)) for name, bits in by_namespace.items()}
-        self._namespaces = tuple(sorted(namespaces))
-        self._namespace_labels = LabelIndex(namespaces[name].labels for name in self._namespaces)
-        self._namespace_selectors: dict[LabelSelector, int] = {}
+        # A namespace stands for its pods.
+        names = tuple(sorted(namespaces))
+        self._namespaces = LabelIndex(
+            (namespaces[name].labels for name in names), tuple(map(self.in_namespace, names))
+        )
 
     def in_namespace(self, namespace: str) -> int:
         """The pods of a namespace, by its name."""
@@ -110,13 +128,7 @@ class PodIndex:
 
     def in_namespaces(self, selector: LabelSelector) -> int:
         """The pods of every known namespace that a selector matches (NP-048: an unknown one matches none)."""
-        mask = self._namespace_selectors.get(selector)
-        if mask is None:
-            mask = 0
-            for bit in bits_of(self._namespace_labels.select(selector)):
-                mask |= self.in_namespace(self._namespaces[bit])
-            self._namespace_selectors[selector] = mask
-        return mask
+        return self._namespaces.select(selector)
 
     def select(self, selector: LabelSelector) -> int:
         """The pods of all namespaces that a selector matches."""

@@ -5,7 +5,7 @@ A node judges for its own pods only: their egress and their ingress (decisions 1
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
@@ -16,14 +16,17 @@ from policyd.cluster.origins import origin_of
 from policyd.cluster.ownership import claim_addresses
 from policyd.cluster.peers import RuleResolver, SubjectPorts, uses_names
 from policyd.cluster.state import ClusterState, MissingNamespaces
+from policyd.cluster.written import over_when_counted
 from policyd.kube.objects import Namespace, NetworkPolicy, Pod
 from policyd.kube.registry import NETWORK_POLICY
 from policyd.kube.selectors import matches
+from policyd_compiler.budget import UNBOUNDED, Budget, OverBudget
 from policyd_compiler.ir import (
     Action,
     Direction,
     Endpoint,
     Isolation,
+    Origin,
     Rule,
     Snapshot,
     Stage,
@@ -33,6 +36,9 @@ from policyd_compiler.ir import (
 #: The label that the API server gives every Namespace, and that cannot be changed (NP-040).
 NAME_LABEL = "kubernetes.io/metadata.name"
 
+
+#: So many of the quarantined policies that select a pod are noted where it is judged.
+NAMED_QUARANTINED = 12
 
 #: A pod that claims an endpoint's address, and the numbers of the policies that select the pod, ascending.
 _Subject: TypeAlias = tuple[Pod, tuple[int, ...]]
@@ -44,17 +50,27 @@ _Part: TypeAlias = tuple[tuple[int, ...], SubjectPorts | None]
 class Resolved:
     """A snapshot, and what was odd in the cluster.
 
-    `warnings` are sentences, `findings` are about addresses, `idle` are peers that select nobody.
+    `warnings` are sentences, `findings` are about addresses, `idle` are peers that select nobody. `over` are
+    policies whose rules were not resolved, as they would cost more than the budget: they are quarantined.
+    `policies`: how many select pods of this node, those that are quarantined among them.
     """
 
     snapshot: Snapshot
     warnings: tuple[str, ...]
     findings: tuple[Finding, ...]
     idle: tuple[IdlePeer, ...] = ()
+    over: tuple[OverBudget, ...] = ()
+    policies: int = 0
 
 
-def resolve(state: ClusterState, node: str, quarantined: frozenset[str] = frozenset()) -> Resolved:
-    """What a node must enforce. Policies in `quarantined` isolate and allow nothing (decisions 8)."""
+def resolve(
+    state: ClusterState, node: str, quarantined: frozenset[str] = frozenset(), budget: Budget = UNBOUNDED
+) -> Resolved:
+    """What a node must enforce.
+
+    Policies in `quarantined` isolate and allow nothing (decisions 8), and so do those that are over the
+    budget already when their rules are counted.
+    """
     pods = (state.pods[key] for key in sorted(state.pods))
     claims = claim_addresses(pods, (state.nodes[key] for key in sorted(state.nodes)))
     namespaces, missing = _known_namespaces(state)
@@ -63,12 +79,15 @@ def resolve(state: ClusterState, node: str, quarantined: frozenset[str] = frozen
     # An address that any pod of this node claims is judged here, as all of its claimants (NP-166).
     local = sorted({claims.host_of(claim) for claim, pod in enumerate(claims.pods) if pod.node == node})
     policies = [state.policies[key] for key in sorted(state.policies)]
-    isolations = _Isolations(policies, resolver, quarantined)
     subjects = mask_of((claim for host in local for claim in claims.to(host)), len(claims.pods))
-    selected = _select(policies, index, subjects)
+    selected, selecting = _select(policies, index, subjects)
+    claimants_of = {
+        host: [(claims.pods[claim], selected.get(claim, ())) for claim in claims.to(host)] for host in local
+    }
+    isolations = _Isolations(policies, resolver, quarantined)
+    over = isolations.close_dear(claimants_of.values(), budget)
     endpoints = []
-    for host in local:
-        claimants = [(claims.pods[claim], selected.get(claim, ())) for claim in claims.to(host)]
+    for host, claimants in claimants_of.items():
         ingress, egress = isolations.of("ingress", claimants), isolations.of("egress", claimants)
         names = tuple(key_of(pod) for pod, _ in claimants) if len(claimants) > 1 else ()
         addresses = claims.hosts[host]
@@ -78,7 +97,7 @@ def resolve(state: ClusterState, node: str, quarantined: frozenset[str] = frozen
     # Every node hears of it, and the nodes of these pods have a condition.
     told = (*missing, *(finding.text for finding in claims.findings))
     here = tuple(_placed(f, state, node) for f in claims.findings if _is_here(f, state, node))
-    return Resolved(snapshot, told, here, resolver.idle())
+    return Resolved(snapshot, told, here, resolver.idle(), over, selecting)
 
 
 def _known_namespaces(state: ClusterState) -> tuple[Mapping[str, Namespace], tuple[str, ...]]:
@@ -121,14 +140,18 @@ def _is_selected(pod: Pod, state: ClusterState) -> bool:
     return any(p.namespace == pod.namespace and matches(p.pods, labels) for p in state.policies.values())
 
 
-def _select(policies: list[NetworkPolicy], index: PodIndex, local: int) -> dict[int, tuple[int, ...]]:
-    """For each of these claims, the numbers of the policies that select its pod, ascending."""
+def _select(
+    policies: list[NetworkPolicy], index: PodIndex, local: int
+) -> tuple[dict[int, tuple[int, ...]], int]:
+    """For each of these claims, the numbers of the policies that select its pod, ascending; how many do."""
     selected: dict[int, list[int]] = {}
+    count = 0
     for number, policy in enumerate(policies):
         subjects = local & index.in_namespace(policy.namespace) & index.select(policy.pods)
+        count += bool(subjects)
         for bit in bits_of(subjects):
             selected.setdefault(bit, []).append(number)
-    return {bit: tuple(numbers) for bit, numbers in selected.items()}
+    return {bit: tuple(numbers) for bit, numbers in selected.items()}, count
 
 
 class _Isolations:
@@ -139,9 +162,28 @@ class _Isolations:
     ) -> None:
         self._policies = policies
         self._resolver = resolver
-        self._quarantined = quarantined
+        self._quarantined = {
+            n
+            for n, policy in enumerate(policies)
+            if quarantined and NETWORK_POLICY.key(policy) in quarantined
+        }
         self._named = frozenset(n for n, policy in enumerate(policies) if uses_names(policy))
         self._known: dict[tuple[Direction, tuple[_Part, ...]], Isolation] = {}
+        self._origins: dict[int, Origin] = {}
+
+    def close_dear(self, hosts: Iterable[Sequence[_Subject]], budget: Budget) -> tuple[OverBudget, ...]:
+        """Quarantine what is over the budget before any rule is resolved, and say what that is."""
+        parts: dict[Direction, set[_Part]] = {"ingress": set(), "egress": set()}
+        for claimants in hosts:
+            for direction, found in parts.items():
+                found.update(self._parts(direction, claimants))
+        compiled = {direction: [numbers for numbers, _ in found] for direction, found in parts.items()}
+        over = over_when_counted(self._policies, compiled, self._quarantined, budget)
+        self._quarantined |= over.keys()
+        return tuple(
+            OverBudget(NETWORK_POLICY.key(self._policies[n]), sentence)
+            for n, sentence in sorted(over.items())
+        )
 
     def of(self, direction: Direction, claimants: Sequence[_Subject]) -> Isolation | None:
         """What governs a direction of an address; None where no policy names it that selects a claimant."""
@@ -156,9 +198,16 @@ class _Isolations:
     def _parts(self, direction: Direction, claimants: Sequence[_Subject]) -> Iterator[_Part]:
         for pod, selecting in claimants:
             numbers = tuple(n for n in selecting if getattr(self._policies[n], direction) is not None)
+            if not self._quarantined.isdisjoint(numbers):
+                numbers = self._without_most_quarantined(numbers)
             if numbers:
                 by_name = direction == "ingress" and not self._named.isdisjoint(numbers)
                 yield numbers, SubjectPorts(pod.ports) if by_name else None
+
+    def _without_most_quarantined(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        """A pod is isolated by one as by thousands, which would be noted for each pod."""
+        named = [n for n in numbers if n in self._quarantined][:NAMED_QUARANTINED]
+        return tuple(n for n in numbers if n not in self._quarantined or n in named)
 
     def _make(self, direction: Direction, parts: tuple[_Part, ...]) -> Isolation:
         stages = [self._stage(direction, numbers, subject or SubjectPorts(())) for numbers, subject in parts]
@@ -167,17 +216,22 @@ class _Isolations:
             replace(stage, rules=tuple(replace(rule, action=Action.PASS) for rule in stage.rules))
             for stage in stages[:-1]
         ]
-        selecting = [
-            self._policies[n] for n in sorted({number for numbers, _ in parts for number in numbers})
-        ]
-        origins = tuple(origin_of(NETWORK_POLICY, policy) for policy in selecting)
+        numbers = sorted({number for numbers, _ in parts for number in numbers})
+        selecting = [self._policies[n] for n in numbers]
+        origins = tuple(map(self._origin, numbers))
         return Isolation(direction, origins, tuple(stages), self._resolver.groups(selecting))
+
+    def _origin(self, number: int) -> Origin:
+        known = self._origins.get(number)
+        if known is None:
+            known = self._origins[number] = origin_of(NETWORK_POLICY, self._policies[number])
+        return known
 
     def _stage(self, direction: Direction, numbers: tuple[int, ...], subject: SubjectPorts) -> Stage:
         rules: list[Rule] = []
         for number in numbers:
             policy = self._policies[number]
-            if f"{policy.namespace}/{policy.name}" in self._quarantined:
+            if number in self._quarantined:
                 continue
             rules.extend(
                 self._resolver.egress(policy)

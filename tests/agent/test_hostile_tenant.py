@@ -16,9 +16,13 @@ from bench import tenants
 from policyd.lab.lab import Lab
 from policyd.lab.plan import NodePlan, PodPlan
 from policyd.lab.probes import Probe, probe_all
+from policyd.pipeline import build
+from policyd_compiler.options import Options
 from tests.agent.agents import run, running, write
 from tests.cases.form import block, ingress, pod, policy
 from tests.oracle import Manifest
+from tests.reliability.process import processor_seconds
+from tests.reliability.states import decoded
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
@@ -146,3 +150,34 @@ def test_an_agent_begins_with_whatever_a_tenant_has_written(scene: Scene, edit: 
     with running(scene.lab.nodes["n1"], scene.directory, *FLAGS) as agent:
         scene.follow(edit)
         assert peak(agent.process.pid) < MEBIBYTES
+
+
+#: Just within the budgets, and the most that a change may take then: seconds of processors, those of the
+#: worker among them. An idle machine takes less than half of it.
+EDGES: dict[str, tuple[Callable[[int], list[Manifest]], int]] = {
+    "one-rule policies": (tenants.one_rule_policies, 2400),
+    "nested": (tenants.nested, 1600),
+    "addresses": (tenants.disjoint, 25_000),
+}
+SECONDS_OF_PROCESSORS = 1.0
+CHANGES = 6
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_a_neighbours_change_takes_less_than_a_second_beside_the_dearest_tenant(
+    scene: Scene, edge: str
+) -> None:
+    """Processor time is counted, as the wall clock tells of others' work, too."""
+    world, size = EDGES[edge]
+    within, beyond = (build(decoded(world(count)), "n1", Options()) for count in (size, size * 5 // 4))
+    assert (within.over, bool(beyond.over)) == ((), True), "it is no longer the edge"
+    scene.put("tenant.json", policies(world(size)))
+    # What is compared every so often has nothing to do with changes.
+    with running(scene.lab.nodes["n1"], scene.directory, "--verify-interval", "3600") as agent:
+        scene.follow(edge)
+        before = processor_seconds(agent.process.pid)
+        for _ in range(CHANGES):
+            scene.follow(edge)
+        taken = processor_seconds(agent.process.pid) - before
+        assert taken / CHANGES < SECONDS_OF_PROCESSORS
+        assert "policy-too-large" not in named(scene.lab)

@@ -203,9 +203,8 @@ AGENT = (
         "decisions 8",
         "policyd/cluster/resolve.py",
         "        for pod, selecting in claimants:\n",
-        "        keys = [f'{p.namespace}/{p.name}' for p in self._policies]\n"
         "        for pod, selecting in claimants:\n"
-        "            selecting = tuple(n for n in selecting if keys[n] not in self._quarantined)\n",
+        "            selecting = tuple(n for n in selecting if n not in self._quarantined)\n",
         f"{LOOP}::test_one_bad_policy_costs_only_its_own_pods",
     ),
     Fault(

@@ -14,8 +14,8 @@ IDENTITY = (
         "of two pods with one address one alone is isolated",
         "NP-166",
         RESOLVE,
-        "for claim in claims.to(host)]\n        ingress, egress",
-        "for claim in claims.to(host)][:1]\n        ingress, egress",
+        "for claim in claims.to(host)] for host in local",
+        "for claim in claims.to(host)][:1] for host in local",
         f"{CASE}[NP-166-older-and-deleting]",
     ),
     Fault(

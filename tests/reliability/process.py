@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -21,6 +22,24 @@ class Footprint:
     threads: int
     children: int
     zombies: int
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process and its children that live, such as the worker, have taken of processors so far."""
+    found = 0
+    for each in (pid, *children_of(pid)):
+        fields = _read(Path(f"/proc/{each}/stat")).rpartition(")")[2].split()
+        # `utime` and `stime` are the 14th and 15th field; `cutime` and `cstime` are of children that ended.
+        found += sum(map(int, fields[11:15]))
+    return found / os.sysconf("SC_CLK_TCK")
+
+
+def children_of(pid: int) -> list[int]:
+    """The child processes of all its threads."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        found += [int(text) for text in _read(task).split()]
+    return found
 
 
 class Process:
@@ -83,10 +102,7 @@ class Process:
 
     def children(self) -> list[int]:
         """Its child processes; while it is at rest that is the worker, if any."""
-        found = []
-        for task in Path(f"/proc/{self.pid}/task").glob("*/children"):
-            found += [int(text) for text in _read(task).split()]
-        return found
+        return children_of(self.pid)
 
     def footprint(self) -> Footprint:
         """What it holds now."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, assert_never
 
 from policyd.cluster.events import Delete, Event, Upsert
@@ -30,6 +30,8 @@ NODE = "n1"
 SHAPE = Shape(pods=7, policies=5)
 PROBES = 40
 OPTIONS = Options()
+#: Without budgets: for what is larger than an honest cluster, and is to be compiled all the same.
+UNBOUNDED = replace(OPTIONS, policy_budget=1 << 40, namespace_budget=1 << 40)
 
 Key: TypeAlias = tuple[str, str]
 State: TypeAlias = Mapping[Key, Manifest]

@@ -16,9 +16,10 @@ from policyd.pipeline import build
 from policyd_compiler.nft.ast import Chain, Goto, Jump, Set, Table, VerdictMap, Vmap
 from policyd_compiler.nft.expressions import InSet
 from policyd_compiler.nft.printer import print_replace
+from policyd_compiler.options import Options
 from tests.cases.form import block, egress, ingress, namespace, namespaces, pod, pods, requirement
 from tests.oracle import Manifest
-from tests.reliability.states import OPTIONS, decoded
+from tests.reliability.states import OPTIONS, UNBOUNDED, decoded
 from tests.routes import compile_stored
 from tests.support.counting import lines_run
 
@@ -39,6 +40,7 @@ FAMILIES: tuple[tuple[World, int], ...] = (
     (tenants.long_lists, 2000),
     (tenants.named_egress, 400),
     (tenants.named_ingress, 50),
+    (tenants.namespace_selectors, 100),
 )
 
 
@@ -49,9 +51,38 @@ def test_work_is_linear_in_what_comes_in_and_what_goes_out(world: World, size: i
     """Each family of policies that ever cost more than its share, at a size where a square would show."""
     objects = world(size)
     state = decoded(objects)
-    count = lines_run(lambda: build(state, "n1", OPTIONS))
-    script = print_replace(build(state, "n1", OPTIONS).table)
+    count = lines_run(lambda: build(state, "n1", UNBOUNDED))
+    script = print_replace(build(state, "n1", UNBOUNDED).table)
     assert count < PER_BYTE * (len(json.dumps(objects)) + len(script))
+
+
+#: Each family far beyond these budgets, which are a tenth of the defaults.
+BEYOND: tuple[tuple[World, int], ...] = (
+    (tenants.nested, 1000),
+    (tenants.nested_for_many, 100),
+    (tenants.one_rule_policies, 3000),
+    (tenants.random_selectors, 800),
+    (tenants.halves, 400),
+    (tenants.disjoint_ports, 2000),
+    (tenants.excepts, 4800),
+    (tenants.disjoint, 20_000),
+    (tenants.named_egress, 2000),
+    (tenants.named_ingress, 800),
+    (tenants.denials, 2000),
+    (tenants.namespace_selectors, 800),
+)
+TENTH = Options(policy_budget=8_000, namespace_budget=12_000)
+#: Lines of Python for each element of the budget, some 110 at most, and for each byte of manifests.
+PER_ELEMENT, PER_BYTE_WRITTEN = 150, 2
+
+
+@pytest.mark.parametrize(("world", "size"), BEYOND, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_work_is_bounded_by_the_budget_whatever_is_written(world: World, size: int) -> None:
+    """What is closed is found at the cost of the budget, and not at what it would have cost."""
+    objects = world(size)
+    state = decoded(objects)
+    count = lines_run(lambda: build(state, "n1", TENTH))
+    assert count < PER_ELEMENT * TENTH.namespace_budget + PER_BYTE_WRITTEN * len(json.dumps(objects))
 
 
 #: Two pods of the node with a neighbour's policies: their selectors find the tenant's pods, too.

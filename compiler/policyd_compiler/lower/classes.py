@@ -26,12 +26,13 @@ NO_LIMIT = 1 << 62
 class Classes:
     """The allowed ports of one family: by host (disjoint masks), else by range, else `default`.
 
-    Ports are masks of the decider that was asked.
+    Ports are masks of the decider that was asked. `steps`: in how many the hosts were divided.
     """
 
     hosts: tuple[tuple[int, int], ...]
     ranges: tuple[tuple[Interval, int], ...]
     default: int
+    steps: int = 0
 
 
 class HostIndex:
@@ -69,16 +70,16 @@ def classify(decider: Decider, index: HostIndex, family: int, most: int = NO_LIM
     """
     always = [number for number, rule in enumerate(decider.rules) if rule.peers.anything]
     default = decider.decide(always)
-    hosts = _host_classes(decider, always, index, family, most)
+    hosts, steps = _host_classes(decider, always, index, family, most)
     ranges = _range_classes(decider, always, family)
     kept = tuple((interval, mask) for interval, mask in ranges if mask != default)
-    return Classes(_without_redundant(hosts, kept, default, index), kept, default)
+    return Classes(_without_redundant(hosts, kept, default, index), kept, default, steps)
 
 
 def _host_classes(
     decider: Decider, always: list[int], index: HostIndex, family: int, most: int
-) -> dict[int, int]:
-    """Partition the hosts that any rule names, by the ports that are open to them: port mask → hosts."""
+) -> tuple[dict[int, int], int]:
+    """Partition the hosts that any rule names: port mask → hosts, and in how many steps."""
     named = 0
     for rule in decider.rules:
         named |= rule.peers.hosts
@@ -103,7 +104,7 @@ def _host_classes(
     for part, matching in _apart(parts, noted):
         ports = decider.decide(_numbers(matching))
         classes[ports] = classes.get(ports, 0) | part
-    return classes
+    return classes, steps
 
 
 def _split(parts: list[tuple[int, int]], mask: int, rule: int) -> list[tuple[int, int]]:

@@ -54,7 +54,7 @@ def test_of_a_namespace_that_is_too_dear_the_dearest_policies_are_named() -> Non
     large = ingress(
         "tenant",
         None,
-        *({"from": [block(f"30.{n}.0.0/16")], "ports": [{"port": 1 + 2 * n}]} for n in range(50)),
+        *({"from": [block(f"30.{n}.0.0/16")], "ports": [{"port": 1 + 2 * n}]} for n in range(40)),
     )
     over = closed([*world, large], SMALL)
     assert "tenant/p" in over
@@ -72,6 +72,14 @@ def test_what_pods_of_other_nodes_have_costs_nothing_here() -> None:
         [{**o, "spec": {**o["spec"], "nodeName": "n2"}} if o["kind"] == "Pod" else o for o in world]
     )
     assert over_budget(resolve(state, "n1").snapshot, SMALL) == ()
+
+
+def test_to_divide_hosts_again_and_again_is_dear() -> None:
+    """Selectors that each find another half of many pods: what they come to is small, finding it is not."""
+    few, many = (
+        cost(resolve(decoded(tenants.random_selectors(count)), "n1").snapshot) for count in (200, 800)
+    )
+    assert many - few > 600 * 150
 
 
 @pytest.mark.parametrize("family", tenants.FAMILIES, ids=lambda family: family.world.__name__)
