@@ -23,7 +23,7 @@ from policyd.cluster.state import ClusterState
 from policyd.kube.manifests import load_manifest
 from policyd.lab.packets import UDP, ip_packet, udp_datagram
 from policyd.pipeline import build
-from policyd_compiler.lower.sharing import MOST_SHARED
+from policyd_compiler.layout import MOST_SHARED
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
 

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from policyd_compiler.ir import Isolation, Rule, Snapshot
-from policyd_compiler.lower.chains import FEW_CLASSES
 from policyd_compiler.lower.classes import Classes, HostIndex, TooMany, classify
-from policyd_compiler.lower.decide import Decider
+from policyd_compiler.lower.decide import Decider, ports_of
 from policyd_compiler.lower.port_chains import choose_bases, difference, in_order
 from policyd_compiler.lower.port_masks import PortMasks
-from policyd_compiler.lower.sharing import share
+from policyd_compiler.lower.sharing import own_classes
 from policyd_compiler.nft.keys import Family
 from policyd_compiler.ports import PortSet
 
@@ -257,8 +256,7 @@ def _measure(parts: Sequence[_Part], lists: _Lists, closed: frozenset[str], most
     if cost > most:
         return cost
     left = [(_without(part.isolation, closed), part.families) for part in parts]
-    rules = [rule for isolation, _ in left for stage in isolation.stages for rule in stage.rules]
-    masks = PortMasks({rule.ports for rule in rules})
+    masks = PortMasks(ports for isolation, _ in left for ports in ports_of(isolation))
     seen: set[tuple[int, int]] = set()
     for isolation, families in left:
         decider = Decider(isolation, masks)
@@ -267,7 +265,7 @@ def _measure(parts: Sequence[_Part], lists: _Lists, closed: frozenset[str], most
                 classes = classify(decider, lists.by_family[family], family, STEPS * (most - cost))
             except TooMany:
                 return most + 1
-            cost += _port_elements(classes, decider, seen) + _host_elements(classes, isolation, family, seen)
+            cost += _port_elements(classes, decider, seen) + _host_elements(classes, decider, family, seen)
             cost += _range_elements(classes) + classes.steps // STEPS
             if cost > most:
                 return cost
@@ -291,16 +289,12 @@ def _range_elements(classes: Classes) -> int:
     return PIECE * len(classes.ranges) if different else 0
 
 
-def _host_elements(classes: Classes, isolation: Isolation, family: Family, seen: set[tuple[int, int]]) -> int:
-    """The hosts in a chain's map, or in sets that were not seen before."""
-    shared = share(classes.hosts, isolation.groups)
-    sets = [hosts for _, hosts in shared.groups]
-    cost = 0
-    if len(shared.own) <= FEW_CLASSES:
-        sets.extend(hosts for _, hosts in shared.own)
-    else:
-        cost += sum(hosts.bit_count() for _, hosts in shared.own)
-    for hosts in sets:
+def _host_elements(classes: Classes, decider: Decider, family: Family, seen: set[tuple[int, int]]) -> int:
+    """The hosts in a chain's own set or map, and in groups that were not seen before."""
+    isolation = decider.isolation
+    groups = tuple((decider.masks.mask(group.ports), group.hosts) for group in isolation.layout.groups)
+    cost = sum(hosts.bit_count() for _, hosts in own_classes(classes, groups))
+    for _, hosts in groups:
         if (-family, hosts) not in seen:
             seen.add((-family, hosts))
             cost += hosts.bit_count()
@@ -308,15 +302,16 @@ def _host_elements(classes: Classes, isolation: Isolation, family: Family, seen:
 
 
 def _without(isolation: Isolation, closed: frozenset[str]) -> Isolation:
-    """An isolation without the rules of some policies."""
+    """An isolation without the rules of some policies, and without groups that others do not name."""
     if not closed:
         return isolation
-    return Isolation(
-        isolation.direction,
-        isolation.policies,
-        tuple(
-            replace(stage, rules=tuple(r for r in stage.rules if r.origins[0].policy not in closed))
-            for stage in isolation.stages
-        ),
-        isolation.groups,
+    stages = tuple(
+        replace(stage, rules=tuple(r for r in stage.rules if r.origins[0].policy not in closed))
+        for stage in isolation.stages
     )
+    named = 0
+    for rule in (rule for stage in stages for rule in stage.rules):
+        named |= rule.peers.hosts
+    layout = isolation.layout
+    groups = tuple(group for group in layout.groups if not group.hosts & ~named)
+    return replace(isolation, stages=stages, layout=replace(layout, groups=groups))

@@ -19,6 +19,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias, TypeGuard
 
 from policyd_compiler.addr import Ranges
+from policyd_compiler.layout import NO_LAYOUT, Layout
 from policyd_compiler.ports import EVERYTHING, PortSet
 
 Direction: TypeAlias = Literal["ingress", "egress"]
@@ -116,14 +117,13 @@ class Stage:
 class Isolation:
     """What governs a direction of the endpoints that share it. `policies` are those that select them.
 
-    `groups` are masks of hosts that its rules name as a whole, the most useful to share first. They mean
-    nothing: they only say which sets its chains may have in common with others.
+    `layout` means nothing: it says in which sets its peers stand.
     """
 
     direction: Direction
     policies: tuple[Origin, ...]
     stages: tuple[Stage, ...]
-    groups: tuple[int, ...] = ()
+    layout: Layout = NO_LAYOUT
 
     @cached_property
     def hash(self) -> int:

@@ -6,13 +6,14 @@ a port of each destination pod (NP-051). A name that resolves nowhere matches no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from policyd.cluster.index import PodIndex, bits_of, mask_of
 from policyd.cluster.origins import origin_of
 from policyd.cluster.ownership import Claims
+from policyd.kube.legal import contradicts, legal
 from policyd.kube.objects import (
     Cidr,
     IPBlock,
@@ -26,13 +27,9 @@ from policyd.kube.objects import (
 )
 from policyd.kube.registry import NETWORK_POLICY
 from policyd_compiler.addr import Ranges, contains, prefix_interval, subtract, union
-from policyd_compiler.ir import ANYTHING, Action, Origin, Peers, Rule
+from policyd_compiler.ir import ANYTHING, Action, Direction, Origin, Peers, Rule
+from policyd_compiler.layout import Selected, Written
 from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet, union_ports
-
-#: From so many pods on, a selector's set is worth sharing between chains.
-GROUP_PODS = 32
-#: So many groups at most are tried on each chain; the largest are the ones that save most.
-MOST_GROUPS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +65,63 @@ class RuleResolver:
         self._ingress: dict[tuple[int, SubjectPorts | None], tuple[Rule, ...]] = {}
         self._read: dict[int, tuple[_Read, ...]] = {}
         self._blocks: dict[IPBlock, Peers] = {}
-        self._groups: dict[int, set[int]] = {}
+        self._written: dict[tuple[int, Direction, SubjectPorts | None], tuple[Written, ...]] = {}
         self._idle: dict[tuple[int, int], tuple[NetworkPolicy, PodPeer]] = {}
 
-    def groups(self, policies: Iterable[NetworkPolicy]) -> tuple[int, ...]:
-        """What the selectors of these policies select, as masks, where it is much; the largest first.
+    def written(
+        self, policy: NetworkPolicy, direction: Direction, subject: SubjectPorts
+    ) -> tuple[Written, ...]:
+        """What the rules of a policy say, apart from who is selected; for a pod with these named ports."""
+        by_name = direction == "ingress" and uses_names(policy)
+        key = (id(policy), direction, subject if by_name else None)
+        known = self._written.get(key)
+        if known is None:
+            rules = policy.ingress if direction == "ingress" else policy.egress
+            ports = (
+                (lambda rule: _subject_ports(rule.ports, subject) if rule.ports else _numbers(rule))
+                if by_name
+                else _numbers
+            )
+            known = self._written[key] = tuple(
+                self._write(policy, rule, ports(rule), direction) for rule in rules or ()
+            )
+        return known
 
-        Only of policies whose rules were resolved. No others, or one tenant's selectors would decide how the
-        chains of another are made.
-        """
-        found = set[int]().union(*(self._groups.get(id(policy), ()) for policy in policies))
-        return tuple(sorted(found, key=lambda mask: (-mask.bit_count(), mask))[:MOST_GROUPS])
+    def _write(
+        self, policy: NetworkPolicy, rule: PolicyRule, ports: PortSet, direction: Direction
+    ) -> Written:
+        named = sorted(f"{p.protocol} {p.port}" for p in rule.ports or () if isinstance(p.port, str))
+        if rule.peers is None:
+            return Written((), "", anything=True, ports=ports, named=_names(named, direction))
+        blocks = [self._block(peer) for peer in rule.peers if isinstance(peer, IPBlock)]
+        together = _together([Peers(), *blocks])
+        ranges = f"{together.v4} {together.v6}" if together else ""
+        selected = (self._selected(policy, peer) for peer in rule.peers if isinstance(peer, PodPeer))
+        by_text = {each.text: each for each in selected if each is not None}
+        return Written(
+            tuple(by_text.values()), ranges, anything=False, ports=ports, named=_names(named, direction)
+        )
+
+    def _selected(self, policy: NetworkPolicy, peer: PodPeer) -> Selected | None:
+        """A selector as a layout has it; None for one that can select nothing."""
+        where = None if peer.namespaces is None else legal(peer.namespaces)
+        pods = legal(peer.pods)
+        if contradicts(pods) or contradicts(where or ()):
+            return None
+        return Selected(
+            f"{policy.namespace if where is None else where} {pods}",
+            self._claims.held(self._matched(policy, peer)),
+            len(pods) + len(where or ()),
+            where is not None or not pods,
+        )
+
+    def _matched(self, policy: NetworkPolicy, peer: PodPeer) -> int:
+        where = (
+            self._index.in_namespace(policy.namespace)
+            if peer.namespaces is None
+            else self._index.in_namespaces(peer.namespaces)
+        )
+        return where & self._index.select(peer.pods)
 
     def idle(self) -> tuple[tuple[NetworkPolicy, PodPeer], ...]:
         """The peers resolved so far that select no pod, each with its policy."""
@@ -167,19 +210,11 @@ class RuleResolver:
         v6: list[tuple[int, int]] = []
         for peer in peers:
             match peer:
-                case PodPeer(namespaces, pods):
-                    where = (
-                        self._index.in_namespace(policy.namespace)
-                        if namespaces is None
-                        else self._index.in_namespaces(namespaces)
-                    )
-                    matched = where & self._index.select(pods)
-                    selected = self._claims.held(matched)
-                    if selected.bit_count() >= GROUP_PODS:
-                        self._groups.setdefault(id(policy), set()).add(selected)
-                    elif not matched:
+                case PodPeer():
+                    matched = self._matched(policy, peer)
+                    if not matched:
                         self._idle.setdefault((id(policy), id(peer)), (policy, peer))
-                    hosts |= selected
+                    hosts |= self._claims.held(matched)
                 case IPBlock():
                     block = self._block(peer)
                     v4.extend(block.v4)
@@ -193,6 +228,11 @@ class RuleResolver:
         if known is None:
             known = self._blocks[block] = block_ranges(block)
         return known
+
+
+def _names(named: list[str], direction: Direction) -> str:
+    """What names are asked of peers; a subject's have been looked up."""
+    return " ".join(named) if direction == "egress" else ""
 
 
 def _together(many: list[Peers]) -> Peers:

@@ -32,6 +32,7 @@ from policyd_compiler.ir import (
     Stage,
     Tier,
 )
+from policyd_compiler.layout import Written, lay_out
 
 #: The label that the API server gives every Namespace, and that cannot be changed (NP-040).
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -217,9 +218,23 @@ class _Isolations:
             for stage in stages[:-1]
         ]
         numbers = sorted({number for numbers, _ in parts for number in numbers})
-        selecting = [self._policies[n] for n in numbers]
         origins = tuple(map(self._origin, numbers))
-        return Isolation(direction, origins, tuple(stages), self._resolver.groups(selecting))
+        layout = lay_out([self._written(direction, numbers, subject) for numbers, subject in parts])
+        return Isolation(direction, origins, tuple(stages), layout)
+
+    def _written(
+        self, direction: Direction, numbers: tuple[int, ...], subject: SubjectPorts | None
+    ) -> list[Written]:
+        """What a stage accepts, for its layout."""
+        return [
+            written
+            for policy in self._following(numbers)
+            for written in self._resolver.written(policy, direction, subject or SubjectPorts(()))
+        ]
+
+    def _following(self, numbers: tuple[int, ...]) -> Iterator[NetworkPolicy]:
+        """The policies of which the rules count."""
+        return (self._policies[number] for number in numbers if number not in self._quarantined)
 
     def _origin(self, number: int) -> Origin:
         known = self._origins.get(number)
@@ -229,10 +244,7 @@ class _Isolations:
 
     def _stage(self, direction: Direction, numbers: tuple[int, ...], subject: SubjectPorts) -> Stage:
         rules: list[Rule] = []
-        for number in numbers:
-            policy = self._policies[number]
-            if number in self._quarantined:
-                continue
+        for policy in self._following(numbers):
             rules.extend(
                 self._resolver.egress(policy)
                 if direction == "egress"

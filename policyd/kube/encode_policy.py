@@ -6,11 +6,11 @@ matches nothing either.
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import assert_never
 
 from policyd.kube.cidr import is_subset, print_cidr
 from policyd.kube.encode_place import Manifest, manifest
+from policyd.kube.legal import NOTHING, legal
 from policyd.kube.objects import (
     IPBlock,
     LabelSelector,
@@ -21,13 +21,6 @@ from policyd.kube.objects import (
     PolicyRule,
     Requirement,
 )
-from policyd.kube.syntax import label_key_mistake, label_value_mistake
-
-_KEY = "policyd-nothing"
-#: No pod has a label and has it not.
-_NOTHING = LabelSelector((Requirement(_KEY, "DoesNotExist"), Requirement(_KEY, "Exists")))
-#: As good as certainly no container has a port of this name.
-_NO_PORT: list[Manifest] = [{"protocol": "TCP", "port": _KEY}]
 
 
 def encode_policy(policy: NetworkPolicy) -> Manifest:
@@ -47,10 +40,10 @@ def _encode_rule(rule: PolicyRule, peers: str) -> Manifest:
     out: Manifest = {}
     if rule.peers is not None:
         out[peers] = [_encode_peer(peer) for peer in rule.peers or (IPBlock(None),)]
-    if rule.ports == () and peers == "from":
+    if rule.ports == ():
         return {peers: [_encode_peer(IPBlock(None))]}
     if rule.ports is not None:
-        out["ports"] = [_encode_port(port) for port in rule.ports] or _NO_PORT
+        out["ports"] = [_encode_port(port) for port in rule.ports]
     return out
 
 
@@ -61,7 +54,7 @@ def _encode_peer(peer: Peer) -> Manifest:
             return {**own, "podSelector": _encode_selector(pods)}
         case IPBlock(cidr, excepts):
             if cidr is None or any(is_subset(cidr, hole) for hole in excepts):
-                return {"podSelector": _encode_selector(_NOTHING)}
+                return {"podSelector": _encode_selector(NOTHING)}
             inside = [print_cidr(hole) for hole in excepts if is_subset(hole, cidr)]
             return {"ipBlock": {"cidr": print_cidr(cidr), **({"except": inside} if inside else {})}}
         case _:
@@ -78,20 +71,8 @@ def _encode_port(port: PolicyPort) -> Manifest:
 
 
 def _encode_selector(selector: LabelSelector) -> Manifest:
-    legal = [_legal(requirement) for requirement in selector.requirements]
-    return {"matchExpressions": [_encode_requirement(r) for r in chain.from_iterable(legal)]} if legal else {}
-
-
-def _legal(requirement: Requirement) -> tuple[Requirement, ...]:
-    """The same in labels that exist: what no pod can have is never in, and always absent (NP-045)."""
-    key, operator, values = requirement.key, requirement.operator, requirement.values
-    positive = operator in ("In", "Exists")
-    if label_key_mistake(key) is not None:
-        return _NOTHING.requirements if positive else ()
-    kept = tuple(value for value in values if label_value_mistake(value) is None)
-    if values and not kept:
-        return _NOTHING.requirements if positive else ()
-    return (Requirement(key, operator, kept),)
+    requirements = selector.requirements
+    return {"matchExpressions": [_encode_requirement(r) for r in legal(selector)]} if requirements else {}
 
 
 def _encode_requirement(requirement: Requirement) -> Manifest:

@@ -108,25 +108,26 @@ SELECTORS = (
         "a peer's podSelector alone selects in all namespaces",
         "NP-036",
         PEERS,
-        "                        self._index.in_namespace(policy.namespace)\n",
-        "                        (1 << len(self._index.pods)) - 1\n",
+        "            self._index.in_namespace(policy.namespace)\n",
+        "            (1 << len(self._index.pods)) - 1\n",
         f"{CASE}[NP-036-pods]",
     ),
     Fault(
         "a peer's namespaceSelector alone selects in the policy's namespace",
         "NP-036",
         PEERS,
-        "else self._index.in_namespaces(namespaces)",
-        "else self._index.in_namespaces(namespaces)\n"
-        "                        & (-1 if pods.requirements else self._index.in_namespace(policy.namespace))",
+        "else self._index.in_namespaces(peer.namespaces)",
+        "else self._index.in_namespaces(peer.namespaces)\n"
+        "            & (-1 if peer.pods.requirements else self._index.in_namespace(policy.namespace))",
         f"{CASE}[NP-036-ns]",
     ),
     Fault(
         "both selectors of one peer are alternatives",
         "NP-037",
         PEERS,
-        "where & self._index.select(pods)",
-        "where | self._index.select(pods) if namespaces else where & self._index.select(pods)",
+        "return where & self._index.select(peer.pods)",
+        "chosen = self._index.select(peer.pods)\n"
+        "        return where | chosen if peer.namespaces else where & chosen",
         f"{CASE}[E10.1-ipv4]",
     ),
 )

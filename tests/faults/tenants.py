@@ -16,18 +16,6 @@ NAMED = (
     ),
 )
 
-SHARED = (
-    Fault(
-        "one tenant's selectors shape another's chains",
-        "DESIGN: shared sets",
-        "policyd/cluster/peers.py",
-        "*(self._groups.get(id(policy), ()) for policy in policies)",
-        "*self._groups.values()",
-        "tests/reliability/test_tenants.py::"
-        "test_a_neighbour_has_the_rules_that_he_would_have_without_the_tenants_policies",
-    ),
-)
-
 BUDGETS = (
     Fault(
         "what is over the budget when counted is resolved all the same",
@@ -64,4 +52,4 @@ BUDGETS = (
     ),
 )
 
-TENANTS = (*NAMED, *SHARED, *BUDGETS)
+TENANTS = (*NAMED, *BUDGETS)

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from policyd.cluster import peers
-from policyd_compiler.lower import chains, classes, sharing
-from policyd_compiler.lower.classes import HostIndex
-from policyd_compiler.lower.sharing import Shared, share
+from policyd_compiler import layout
+from policyd_compiler.lower import chains, classes, objects
+from policyd_compiler.lower.classes import Classes, HostIndex
+from policyd_compiler.lower.sharing import Class, own_classes
 from policyd_compiler.sim import Simulator
 from tests.oracle import Manifest, Oracle
 from tests.routes import compile_world, node_addresses, packet
@@ -36,35 +36,36 @@ EXAMPLES = max(10, settings().max_examples // 6)
 
 thresholds = st.fixed_dictionaries(
     {
-        "GROUP_PODS": st.sampled_from([1, 2, 5, 32]),
-        "MOST_GROUPS": st.sampled_from([1, 3, 64]),
-        "MOST_SHARED": st.sampled_from([1, 2, 3, 8]),
-        "FEW_CLASSES": st.sampled_from([0, 1, 2, 5]),
+        "MOST_SHARED": st.sampled_from([0, 1, 2, 3, 8]),
+        "LEAST_CAPACITY": st.sampled_from([1, 16, 256]),
         "FEW_HOSTS": st.sampled_from([0, 1, 4, 40]),
     }
 )
 PLACES = {
-    "GROUP_PODS": peers,
-    "MOST_GROUPS": peers,
-    "MOST_SHARED": sharing,
-    "FEW_CLASSES": chains,
+    "MOST_SHARED": layout,
+    "LEAST_CAPACITY": objects,
     "FEW_HOSTS": classes,
 }
 
 
-@contextmanager
-def at(chosen: dict[str, int]) -> Iterator[list[Shared]]:
-    """Compile with these thresholds; gives what chains share."""
-    shared: list[Shared] = []
+#: How many groups a chain asks, and how many classes stand in its own set or map.
+Sharing = tuple[int, int]
 
-    def noting(of: tuple[tuple[int, int], ...], groups: tuple[int, ...]) -> Shared:
-        shared.append(share(of, groups))
-        return shared[-1]
+
+@contextmanager
+def at(chosen: dict[str, int]) -> Iterator[list[Sharing]]:
+    """Compile with these thresholds; gives what chains share."""
+    shared: list[Sharing] = []
+
+    def noting(of: Classes, groups: tuple[Class, ...]) -> tuple[Class, ...]:
+        own = own_classes(of, groups)
+        shared.append((len(groups), len(own)))
+        return own
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in chosen.items():
             patch.setattr(PLACES[name], name, value)
-        patch.setattr(chains, "share", noting)
+        patch.setattr(chains, "own_classes", noting)
         yield shared
 
 
@@ -94,15 +95,15 @@ def test_every_node_does_what_the_oracle_says(seed: int, chosen: dict[str, int])
 
 def test_worlds_of_this_size_share_sets_and_classes() -> None:
     """Else the law above would hold for want of anything to share."""
-    asked: list[Shared] = []
+    asked: list[Sharing] = []
     for seed in range(8):
         _, world = world_of(seed)
-        with at({"GROUP_PODS": 2}) as shared:
+        with at({}) as shared:
             compile_world(world, "n1")
         asked += shared
-    assert sum(len(each.groups) > 1 for each in asked) > 5
-    assert sum(len(each.own) > 1 for each in asked) > 5
-    assert any(each.groups and each.own for each in asked)
+    assert sum(groups > 1 for groups, _ in asked) > 5
+    assert sum(own > 1 for _, own in asked) > 5
+    assert any(groups and own for groups, own in asked)
 
 
 def test_thresholds_are_where_they_are_drawn() -> None:

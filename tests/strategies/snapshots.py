@@ -22,7 +22,8 @@ from policyd_compiler.ir import (
     Stage,
     Tier,
 )
-from policyd_compiler.ports import EVERYTHING, PortSet
+from policyd_compiler.layout import Group, Layout
+from policyd_compiler.ports import EVERYTHING, NOTHING, PortSet
 
 #: Addresses are few and close together, so that bounds meet.
 V4 = 10 << 24
@@ -76,8 +77,25 @@ def isolations(draw: st.DrawFn, direction: Direction, hosts: int) -> Isolation:
             )
         )
         stages.append(Stage(tier, tuple(rules), Action.DENY if middle else Action.PASS))
-    groups = draw(st.lists(st.integers(0, (1 << hosts) - 1), max_size=4))
-    return Isolation(direction, (Origin("NetworkPolicy", "ns", "p"),), tuple(stages), tuple(groups))
+    return Isolation(direction, (Origin("NetworkPolicy", "ns", "p"),), tuple(stages), draw(layouts(stages)))
+
+
+@st.composite
+def layouts(draw: st.DrawFn, stages: list[Stage]) -> Layout:
+    """Any groups of hosts that rules name, with any ports."""
+    rules = [rule for stage in stages for rule in stage.rules if rule.ports]
+    if any(rule.peers.anything for rule in rules):  # which a pass may join with one that names hosts
+        return Layout(own=draw(st.booleans()))
+    named = 0
+    for rule in rules:
+        named |= rule.peers.hosts
+    of = st.sampled_from([NOTHING, *(rule.ports for rule in rules)])
+    members = [each & named for each in draw(st.lists(st.integers(0, named), max_size=4))]
+    return Layout(
+        groups=tuple(Group(f"{hosts}", hosts, draw(of)) for hosts in members),
+        own=draw(st.booleans()),
+        alike=draw(st.one_of(st.none(), of)),
+    )
 
 
 @st.composite

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TypeAlias
 
+from policyd_compiler.errors import CompilerBug
 from policyd_compiler.ir import Isolation, Origin
+from policyd_compiler.layout import Group, Layout
 from policyd_compiler.lower.classes import Classes, HostIndex
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.port_chains import PortVerdicts
-from policyd_compiler.lower.sharing import share
+from policyd_compiler.lower.sharing import Class, own_classes
 from policyd_compiler.names import readable
-from policyd_compiler.nft.ast import ChainName, Drop, Rule, Verdict, Vmap
+from policyd_compiler.nft.ast import ChainName, Drop, Rule, Vmap
 from policyd_compiler.nft.expressions import Field, InSet, Match, Word, address_field
 from policyd_compiler.nft.keys import Family, PortSide, Side
 
-#: Up to so many classes of hosts are tried one set after another; more share one verdict map.
-#: Sets of equal contents are shared between chains, verdict maps seldom can be.
-FEW_CLASSES = 2
 #: Who sends with an address of the node is in no set of pods, so those are asked first: this costs more.
 FROM_NODE = Match(Field.FIB_SADDR_TYPE, Word("local"))
 SPOOFED = Rule(Drop(), (FROM_NODE,), comment="a forwarded packet with an address of this node as source")
@@ -68,22 +66,30 @@ class _View:
     def field(self) -> Field:
         return address_field(self.family, self.side)
 
+    @property
+    def ports(self) -> str:
+        """What a map of verdicts is about, in its name."""
+        return "ports" if self.verdicts.side == "dport" else "answers"
+
 
 def lower_isolation(
     decider: Decider, classes: Classes, notes: Notes, index: HostIndex, family: Family, objects: Objects
 ) -> Judges:
     """Add the chains that judge one direction of endpoints, and all that they need."""
     ingress = decider.isolation.direction == "ingress"
-    hosts = share(classes.hosts, decider.isolation.groups)
+    layout = decider.isolation.layout
+    groups = tuple((decider.masks.mask(group.ports), group.hosts) for group in layout.groups)
+    own = own_classes(classes, groups)
+    if any(hosts & ~classes.named for _, hosts in groups):
+        raise CompilerBug("a group holds a host that no rule names")
 
     def add(prefix: str, side: Side, port: PortSide, lines: tuple[str, ...]) -> ChainName:
         verdicts = PortVerdicts(classes, decider.masks, objects, port)
         view = _View(family, side, index, objects, verdicts)
-        own, groups = _members(hosts.own, view), _members(hosts.groups, view)
         rules = (
-            *_own_rules(own, view),
-            # Groups that other chains name, too: in this order, as they may overlap.
-            *_set_rules(groups, view),
+            *_own_rules(own, layout, view),
+            # In this order, as they may overlap.
+            *(_group_rule(group, view) for group in layout.groups),
             *(_spoofed_rules(classes) if ingress and port == "dport" else ()),
             *_range_rules(classes, view),
             Rule(verdicts.of(classes.default), comment=notes.comment),
@@ -96,39 +102,39 @@ def lower_isolation(
     return Judges(asking, add(f"{prefix}-answers", "daddr" if ingress else "saddr", "sport", (line,)))
 
 
-#: Addresses, ascending, and what becomes of a packet that has one.
-_Member: TypeAlias = tuple[tuple[int, ...], Verdict]
+def _own_rules(own: tuple[Class, ...], layout: Layout, view: _View) -> tuple[Rule, ...]:
+    """A question for the peers that stand in no group, or differ from those of theirs.
 
-
-def _own_rules(members: list[_Member], view: _View) -> tuple[Rule, ...]:
-    """Rules for classes of hosts that are disjoint."""
-    if not members:
+    A set is enough where all of them may do the same, whoever they are; and for chains that ask and that
+    answer one and the same. Else a map.
+    """
+    objects, family, masks = view.objects, view.family, view.verdicts.masks
+    if not own and not layout.own:
         return ()
-    members.sort(key=lambda member: member[0][0])
-    if len(members) <= FEW_CLASSES:
-        return _set_rules(members, view)
+    alike = None if layout.alike is None else masks.mask(layout.alike)
+    if alike is not None and all(ports == alike for ports, _ in own):
+        addresses = sorted(a for _, hosts in own for a in objects.addresses(view.index, family, hosts))
+        name = objects.add_peer_set(f"peers{family}", family, tuple(addresses))
+        return (Rule(view.verdicts.of(alike), (Match(view.field, InSet(name)),)),)
     elements = sorted(
-        ((address, verdict) for addresses, verdict in members for address in addresses),
+        (
+            (address, view.verdicts.of(ports))
+            for ports, hosts in own
+            for address in objects.addresses(view.index, family, hosts)
+        ),
         key=lambda element: element[0],
     )
-    name = view.objects.add_host_map(f"peer-ports{view.family}", view.family, tuple(elements))
+    if not elements and not layout.own:  # nobody in this family
+        return ()
+    name = objects.add_peer_map(f"peer-{view.ports}{family}", family, tuple(elements))
     return (Rule(Vmap(view.field, name)),)
 
 
-def _members(classes: tuple[tuple[int, int], ...], view: _View) -> list[_Member]:
-    return [
-        (addresses, view.verdicts.of(ports))
-        for ports, mask in classes
-        if (addresses := view.objects.addresses(view.index, view.family, mask))
-    ]
-
-
-def _set_rules(members: list[_Member], view: _View) -> tuple[Rule, ...]:
-    prefix, family = f"peers{view.family}", view.family
-    return tuple(
-        Rule(verdict, (Match(view.field, InSet(view.objects.add_host_set(prefix, family, addresses))),))
-        for addresses, verdict in members
-    )
+def _group_rule(group: Group, view: _View) -> Rule:
+    addresses = view.objects.addresses(view.index, view.family, group.hosts)
+    name = view.objects.add_peer_set(f"peers{view.family}", view.family, addresses)
+    verdict = view.verdicts.of(view.verdicts.masks.mask(group.ports))
+    return Rule(verdict, (Match(view.field, InSet(name)),))
 
 
 def _spoofed_rules(classes: Classes) -> tuple[Rule, ...]:

@@ -26,13 +26,23 @@ NO_LIMIT = 1 << 62
 class Classes:
     """The allowed ports of one family: by host (disjoint masks), else by range, else `default`.
 
-    Ports are masks of the decider that was asked. `steps`: in how many the hosts were divided.
+    Ports are masks of the decider that was asked. `plain` are the hosts that rules name, but for whom ranges
+    or the default say the same; `hosts` are the others. `steps`: in how many the hosts were divided.
     """
 
     hosts: tuple[tuple[int, int], ...]
     ranges: tuple[tuple[Interval, int], ...]
     default: int
+    plain: tuple[tuple[int, int], ...] = ()
     steps: int = 0
+
+    @property
+    def named(self) -> int:
+        """The hosts that rules name."""
+        named = 0
+        for _, hosts in (*self.hosts, *self.plain):
+            named |= hosts
+        return named
 
 
 class HostIndex:
@@ -73,7 +83,8 @@ def classify(decider: Decider, index: HostIndex, family: int, most: int = NO_LIM
     hosts, steps = _host_classes(decider, always, index, family, most)
     ranges = _range_classes(decider, always, family)
     kept = tuple((interval, mask) for interval, mask in ranges if mask != default)
-    return Classes(_without_redundant(hosts, kept, default, index), kept, default, steps)
+    telling, plain = _apart_from_plain(hosts, kept, default, index)
+    return Classes(telling, kept, default, plain, steps)
 
 
 def _host_classes(
@@ -170,10 +181,10 @@ def _range_classes(decider: Decider, always: list[int], family: int) -> list[tup
     return out
 
 
-def _without_redundant(
+def _apart_from_plain(
     hosts: dict[int, int], ranges: tuple[tuple[Interval, int], ...], default: int, index: HostIndex
-) -> tuple[tuple[int, int], ...]:
-    """Leave out hosts that the ranges or the default would treat alike."""
+) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
+    """The classes without the hosts that the ranges or the default would treat alike; and these."""
     by_ports: dict[int, list[Interval]] = {}
     for interval, ports in ranges:
         by_ports.setdefault(ports, []).append(interval)
@@ -181,9 +192,12 @@ def _without_redundant(
     elsewhere = 0
     for mask in covered.values():
         elsewhere |= mask
-    out: list[tuple[int, int]] = []
+    telling: list[tuple[int, int]] = []
+    plain: list[tuple[int, int]] = []
     for ports, mask in hosts.items():
         redundant = mask & ~elsewhere if ports == default else mask & covered.get(ports, 0)
         if mask != redundant:
-            out.append((ports, mask & ~redundant))
-    return tuple(out)
+            telling.append((ports, mask & ~redundant))
+        if redundant:
+            plain.append((ports, redundant))
+    return tuple(telling), tuple(plain)

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from policyd_compiler.ir import Action, Isolation
 from policyd_compiler.lower.port_masks import PortMasks
+from policyd_compiler.ports import PortSet
 
 #: Masks of the ports that are accepted, denied, passed; disjoint.
 Effect: TypeAlias = tuple[int, int, int]
@@ -39,6 +40,16 @@ def effect_of(action: Action, ports: int) -> Effect:
             return 0, 0, ports
 
 
+def ports_of(isolation: Isolation) -> set[PortSet]:
+    """Every set of ports that a rule of the isolation, or its layout, names."""
+    layout = isolation.layout
+    return {
+        *(rule.ports for stage in isolation.stages for rule in stage.rules),
+        *(group.ports for group in layout.groups),
+        *(() if layout.alike is None else (layout.alike,)),
+    }
+
+
 class Decider:
     """The rules of an isolation, numbered through all stages; says which ports are open in the end."""
 
@@ -46,7 +57,7 @@ class Decider:
         """`masks` must know the ports of every rule; without them, the isolation has its own."""
         self.isolation = isolation
         self.rules = tuple(rule for stage in isolation.stages for rule in stage.rules)
-        self.masks = masks or PortMasks({rule.ports for rule in self.rules})
+        self.masks = masks or PortMasks(ports_of(isolation))
         self.stages = isolation.stages
         self.effects = tuple(effect_of(rule.action, self.masks.mask(rule.ports)) for rule in self.rules)
         #: For each rule its stage, and its number there.

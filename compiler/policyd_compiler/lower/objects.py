@@ -30,6 +30,8 @@ from policyd_compiler.nft.printer import print_rule, verdict_texts
 from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet
 
 UNNAMED = SetName("")
+#: No set whose members change is declared smaller; it takes 4 KiB of the kernel's memory.
+LEAST_CAPACITY = 256
 _PREFIX: Mapping[PortSide, str] = {"dport": "ports", "sport": "answers"}
 _BITS_OF_TEXT = bytes.maketrans(b"01", b"\x00\x01")
 #: Past this a name made of port numbers is no longer readable.
@@ -71,6 +73,14 @@ class Objects:
     def add_host_set(self, prefix: str, family: Family, addresses: tuple[int, ...]) -> SetName:
         """Add a hash set of single addresses, or find the one there is."""
         return self._add_set(prefix, Set(UNNAMED, KEY[family], addresses, size=len(addresses)))
+
+    def add_peer_set(self, prefix: str, family: Family, addresses: tuple[int, ...]) -> SetName:
+        """Add a set of peers, with room for more, or find the one there is."""
+        return self._add_set(prefix, Set(UNNAMED, KEY[family], addresses, size=capacity(len(addresses))))
+
+    def add_peer_map(self, prefix: str, family: Family, elements: tuple[tuple[int, Verdict], ...]) -> SetName:
+        """Add a verdict map of peers, with room for more, or find the one there is."""
+        return self._add_map(prefix, VerdictMap(UNNAMED, KEY[family], elements, size=capacity(len(elements))))
 
     def add_pair_set(self, prefix: str, family: Family, pairs: tuple[tuple[int, int], ...]) -> SetName:
         """Add a hash set of (source, destination), or find the one there is."""
@@ -159,6 +169,11 @@ class Objects:
         name = ChainName(claimed)
         self.chains[name] = Chain(name, rules)
         return Goto(name)
+
+
+def capacity(members: int) -> int:
+    """How many elements a set may hold that has so many now, so that it seldom has to be made larger."""
+    return 1 << (max(LEAST_CAPACITY, members + members // 2) - 1).bit_length()
 
 
 def port_matches(ports: PortSet, side: PortSide = "dport") -> tuple[Match, ...]:

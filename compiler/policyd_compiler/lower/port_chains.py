@@ -24,8 +24,8 @@ class PortVerdicts:
 
     def __init__(self, classes: Classes, masks: PortMasks, objects: Objects, side: PortSide) -> None:
         self._bases = choose_bases(classes)
-        self._masks = masks
-        self._objects, self._side = objects, side
+        self.masks, self.side = masks, side
+        self._objects = objects
         self._known: dict[int, Verdict] = {}
 
     def of(self, mask: int) -> Verdict:
@@ -36,10 +36,10 @@ class PortVerdicts:
         return known
 
     def _make(self, mask: int) -> Verdict:
-        base, ports = self._bases.get(mask), self._masks.ports
+        base, ports = self._bases.get(mask), self.masks.ports
         if base is None:
-            return self._objects.verdict(ports(mask), self._side)
-        return self._objects.difference(self.of(base), ports(base & ~mask), ports(mask & ~base), self._side)
+            return self._objects.verdict(ports(mask), self.side)
+        return self._objects.difference(self.of(base), ports(base & ~mask), ports(mask & ~base), self.side)
 
 
 def choose_bases(classes: Classes) -> Mapping[int, int]:

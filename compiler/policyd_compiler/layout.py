@@ -1,0 +1,120 @@
+"""How an isolation's peers are laid out in the kernel: which sets it asks, whoever is in them.
+
+A layout follows from what rules say, never from whom they select. So sets keep their names while pods come,
+go and change their labels, and only elements change. It means nothing: a packet fares alike under each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from policyd_compiler.names import digest
+from policyd_compiler.ports import NOTHING, PortSet, union_ports
+
+#: So many shared sets at most are asked by one chain: each costs a new connection about 1 %.
+MOST_SHARED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The hosts that one selector selects, in a set that all chains share that name the selector.
+
+    `identity` says what selects. `hosts` is a mask of the snapshot's hosts; rules must name them all. `ports`
+    are those that are open to each of them by the rules that name the selector, or anything.
+    """
+
+    identity: str
+    hosts: int
+    ports: PortSet
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Groups in the order in which they are asked, and before them a set or map of the chain's own.
+
+    `identity` says what the rules say; without one, sets are named by their members. `own`: whether peers may
+    stand in a set of the chain's own, so that one is asked even while it is empty. `alike`: the ports that
+    are open to every peer that a rule names, where that is one and the same; then one set is enough.
+    """
+
+    identity: str = ""
+    groups: tuple[Group, ...] = ()
+    own: bool = False
+    alike: PortSet | None = None
+
+
+NO_LAYOUT = Layout()
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A selector of a rule: its text, the hosts that it selects now, its number of requirements.
+
+    `wide`: whether it may well select many: a whole namespace, or pods of several.
+    """
+
+    text: str
+    hosts: int
+    requirements: int
+    wide: bool
+
+
+@dataclass(frozen=True)
+class Written:
+    """A rule that accepts, as far as a layout asks: `anything`, or selectors and the text of its ranges.
+
+    `ports` are those that it names by number; `named` is what it says of ports that its peers name.
+    """
+
+    selected: tuple[Selected, ...]
+    ranges: str
+    anything: bool
+    ports: PortSet
+    named: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether it may ever accept something."""
+        return bool(self.anything or self.selected or self.ranges) and bool(self.ports or self.named)
+
+    @cached_property
+    def text(self) -> str:
+        """All that it says: other for rules that mean something else."""
+        peers = "anything" if self.anything else f"{sorted(s.text for s in self.selected)} {self.ranges}"
+        return f"{peers} {self.ports!r} {self.named}"
+
+
+def lay_out(stages: Sequence[Sequence[Written]]) -> Layout:
+    """The layout of stages of which each accepts what its rules name, and nothing else."""
+    told = [[rule for rule in rules if rule] for rules in stages]
+    texts = ["\n".join(sorted({rule.text for rule in rules})) for rules in told]
+    identity = digest("\n\n".join(texts).encode())
+    rules = [rule for rules in told for rule in rules]
+    if len(told) > 1 or any(rule.named for rule in rules):
+        # What is open to a peer follows from more than the rules that name it.
+        return Layout(identity, own=any(rule.selected or (rule.anything and rule.named) for rule in rules))
+    return _of_rules(identity, rules)
+
+
+def _of_rules(identity: str, rules: list[Written]) -> Layout:
+    closed = [rule for rule in rules if not rule.anything]
+    opened = union_ports([NOTHING, *(rule.ports for rule in rules if rule.anything)])
+    found: dict[str, tuple[Selected, list[PortSet]]] = {}
+    for rule in closed:
+        for selected in rule.selected:
+            found.setdefault(selected.text, (selected, [opened]))[1].append(rule.ports)
+    ports = {text: union_ports(many) for text, (_, many) in found.items()}
+    # Whoever may use no more than everybody needs no element.
+    named = [selected for text, (selected, _) in found.items() if ports[text] != opened]
+    shared = [s for s in named if s.wide or len(named) == 1]
+    shared = sorted(shared, key=lambda s: (s.requirements, s.text))[:MOST_SHARED]
+    different = {union_ports((rule.ports, opened)) for rule in closed}
+    alike = different.pop() if len(different) == 1 else None
+    exceptions = alike is None and (len(named) > 1 or any(rule.ranges for rule in closed))
+    return Layout(
+        identity,
+        tuple(Group(s.text, s.hosts, ports[s.text]) for s in shared),
+        own=bool(named) and (len(shared) < len(named) or exceptions),
+        alike=alike,
+    )
