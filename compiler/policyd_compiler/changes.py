@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias, TypeVar
 
-from policyd_compiler.nft.ast import ChainName, Table, Verdict, Vmap
+from policyd_compiler.nft.ast import ChainName, Set, Table, Verdict, VerdictMap, Vmap
 from policyd_compiler.nft.expressions import Field, address_field
-from policyd_compiler.nft.keys import Family
+from policyd_compiler.nft.keys import KEY, Family, KeyType
 
+Part = TypeVar("Part", Set, VerdictMap)
+_OF_KEY: Mapping[KeyType, Family] = {key: family for family, key in KEY.items()}
 _Dispatch: TypeAlias = dict[Field, Mapping[object, Verdict]]
 _FAMILIES: Mapping[Field, Family] = {
     address_field(4, "saddr"): 4,
@@ -21,8 +23,10 @@ _FAMILIES: Mapping[Field, Family] = {
 def changed_addresses(old: Table | None, new: Table) -> dict[int, frozenset[int]]:
     """Addresses of isolated endpoints, by family, that another chain judges than before, in any direction.
 
-    What an address may do is the same under the same chain, because a chain's name holds its content and that
-    of all it refers to. Who is not isolated any more is not among them: nothing of theirs is denied.
+    And addresses that are no longer among the peers of a chain, or are others there: their connections, too.
+    What an address may do under the same chain is the same but for these, as a chain's name holds its
+    content. Who is not isolated any more, or is let in by more, is not among them: nothing of theirs is
+    denied.
     """
     before: _Dispatch = {} if old is None else _dispatch(old)
     found: dict[int, set[int]] = {4: set(), 6: set()}
@@ -30,7 +34,25 @@ def changed_addresses(old: Table | None, new: Table) -> dict[int, frozenset[int]
         known = before.get(field, {})
         changed = (a for a, verdict in elements.items() if known.get(a) != verdict)
         found[_FAMILIES[field]].update(a for a in changed if isinstance(a, int))
+    if old is not None:
+        for family, addresses in (*_peers(old.sets, new.sets), *_peers(old.maps, new.maps)):
+            found[family].update(addresses)
     return {family: frozenset(addresses) for family, addresses in found.items()}
+
+
+def _peers(old: Iterable[Part], new: Iterable[Part]) -> Iterator[tuple[Family, set[int]]]:
+    """By family, addresses that left sets of the same names, or have another verdict in a map."""
+    held = {part.name: part for part in old}
+    for part in new:
+        before, family = held.get(part.name), _OF_KEY.get(part.key)
+        if before is None or family is None or before.elements is part.elements:
+            continue
+        if isinstance(part, Set):
+            changed = set(before.elements) - set(part.elements)
+        else:
+            # What is added may narrow, too: before, ranges or another set may have answered.
+            changed = {key for key, _ in set(before.elements) ^ set(part.elements)}
+        yield family, {address for address in changed if isinstance(address, int)}
 
 
 def _dispatch(table: Table) -> _Dispatch:

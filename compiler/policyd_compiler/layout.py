@@ -13,8 +13,10 @@ from functools import cached_property
 from policyd_compiler.names import digest
 from policyd_compiler.ports import NOTHING, PortSet, union_ports
 
-#: So many shared sets at most are asked by one chain: each costs a new connection about 1 %.
-MOST_SHARED = 3
+#: So many groups at most are asked by one chain. Each costs a new connection 1 % to 2 %; each less fills the
+#: maps of the chains that name more: with 10 000 pods, 1 000 policies and 100 pods of the node there are
+#: 82 700 elements with three, 48 800 with four, 22 800 with five.
+MOST_SHARED = 5
 
 
 @dataclass(frozen=True, slots=True)

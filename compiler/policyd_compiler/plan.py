@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
+from policyd_compiler.apart import apart
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.nft.ast import Chain, ChainName, Counter, Hook, Set, Table, VerdictMap
 from policyd_compiler.nft.commands import (
@@ -27,7 +28,8 @@ from policyd_compiler.nft.json_parser import NOT_OURS
 from policyd_compiler.nft.keys import SetName
 from policyd_compiler.nft.printer import print_replace
 
-StepKind: TypeAlias = Literal["replace", "stage", "commit", "sweep"]
+#: How the kernel is changed; `elements`: in place, which no plan does (`delta`).
+StepKind: TypeAlias = Literal["replace", "stage", "commit", "sweep", "elements"]
 Item: TypeAlias = Set | VerdictMap | Chain | Counter
 Part = TypeVar("Part", Set, VerdictMap)
 Named = TypeVar("Named", Set, VerdictMap, Chain, Counter)
@@ -57,9 +59,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Steps to run in order; if one is refused the rest must not run. Without steps nothing differs."""
+    """Steps to run in order; if one is refused the rest must not run. Without steps nothing differs.
+
+    `brings` is what is in force then: what was desired, in part by other names where it would have changed
+    what a packet may be walking on (`apart`). The next plan leads from there to the plain names.
+    """
 
     steps: tuple[Step, ...]
+    brings: Table
 
 
 def plan(actual: Table | None, desired: Table) -> Transaction:
@@ -70,14 +77,16 @@ def plan(actual: Table | None, desired: Table) -> Transaction:
     """
     if actual is None or not _alike(actual, desired):
         gone = (_REMOVED,) if actual is not None and actual.bridge and desired.bridge is None else ()
-        return Transaction((Step("replace", desired, bridge=gone),))
+        return Transaction((Step("replace", desired, bridge=gone),), desired)
+    desired = apart(actual, desired)
     scripts = zip(_KINDS, _changes(actual, desired), _bridge(actual.bridge, desired.bridge), strict=True)
     return Transaction(
         tuple(
             Step(kind, desired, tuple(changes), tuple(beside))
             for kind, changes, beside in scripts
             if changes or beside
-        )
+        ),
+        desired,
     )
 
 
@@ -151,43 +160,20 @@ def _stage(actual: Table, desired: Table) -> list[Change]:
 def _commit(actual: Table, desired: Table) -> list[Change]:
     """Change what has a fixed name: the rules of base chains.
 
-    All else is named by its content, and differs under the same name only where somebody tampered with it.
+    Other chains are named by their content, and differ under the same name only where somebody tampered with
+    them; sets and maps are put beside then.
     """
     chains = [new for old, new in _both(actual.chains, desired.chains) if _rules_differ(old, new)]
     changes: list[Change] = [flush("chain", chain.name) for chain in chains]
     hooks = [chain for chain in _new(actual.chains, desired.chains) if chain.hook is not None]
     changes.extend(add(Chain(chain.name, hook=chain.hook)) for chain in hooks)
     chains.extend(hooks)
-    for old_set, new_set in _both(actual.sets, desired.sets):
-        changes.extend(_change_set(old_set, new_set))
-    for old_map, new_map in _both(actual.maps, desired.maps):
-        changes.extend(_change_map(old_map, new_map))
     changes.extend(add(ChainRule(chain.name, rule)) for chain in chains for rule in chain.rules)
     return changes
 
 
 def _rules_differ(old: Chain, new: Chain) -> bool:
     return old.rules is not new.rules and old.rules != new.rules
-
-
-# What somebody tampered with is emptied and filled again: `delete element` would have nft read back the
-# elements of every interval set of the machine, which takes a second and more where somebody has many.
-
-
-def _change_set(old: Set, new: Set) -> list[Change]:
-    if old.elements is new.elements or old.elements == new.elements:
-        return []
-    return [flush("set", new.name), *_fill(_bare(new))]
-
-
-def _change_map(old: VerdictMap, new: VerdictMap) -> list[Change]:
-    if old.elements is new.elements or old.elements == new.elements:
-        return []
-    return [flush("map", new.name), *_fill(_bare(new))]
-
-
-def _fill(part: Set | VerdictMap) -> list[Change]:
-    return [add(part)] if part.elements else []
 
 
 def _sweep(actual: Table, desired: Table) -> tuple[list[Change], list[Change]]:
@@ -220,6 +206,7 @@ def committed(actual: Table | None, desired: Table) -> Table:
     """What the kernel holds once `plan(actual, desired)` is committed, and not swept yet."""
     if actual is None or not _alike(actual, desired):
         return desired
+    desired = apart(actual, desired)
     beside = desired.bridge
     if beside is not None and actual.bridge is not None and _alike(actual.bridge, beside):
         beside = committed(actual.bridge, beside)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -32,11 +33,15 @@ from policyd.agent.watchdog import watch_loop
 from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft
 from policyd.applier.choose import insist, open_backend
+from policyd.applier.in_place import InPlace
 from policyd.applier.monitor import TableMonitor
+from policyd.applier.probe import replaces_are_atomic
 from policyd.cluster.state import MissingNamespaces
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused, PolicydError
+from policyd.netlink.elements import ElementWriter
 from policyd.node.bridge_guard import BridgeGuard
+from policyd.node.element_trial import elements_refusal
 from policyd.obs.metrics import Metrics
 from policyd.threads import start_threads
 
@@ -61,7 +66,7 @@ async def run_agent(settings: Settings, version: str) -> None:
         metrics = Metrics()
         metrics.build_info.info({"version": version, "backend": nft.describe()})
         store = ObjectStore(settings.node, wake, _missing_namespaces(settings))
-        applier = Applier(nft, settings.table, monitor)
+        applier = Applier(nft, settings.table, monitor, await _in_place(nft, settings.table, monitor))
         saver = Saver(Path(settings.state_dir), settings.node, settings.table) if settings.state_dir else None
         guard = BridgeGuard(nft, settings.options())
         was_there = await _read_back(applier) or await _restore(applier, saver, guard)
@@ -98,6 +103,22 @@ async def run_agent(settings: Settings, version: str) -> None:
         log.info("agent stopped; the ruleset stays in force", extra=fields)
     else:
         log.error("agent stopped; no ruleset of policyd is known to be in force", extra=fields)
+
+
+async def _in_place(nft: Nft, table: str, monitor: TableMonitor) -> InPlace | None:
+    """The way by which elements alone are changed; None where this kernel is not known to take them."""
+    try:
+        if refusal := await elements_refusal(nft):
+            raise EnvironmentRefused(refusal)
+        writer = ElementWriter()
+    except EnvironmentRefused as error:
+        log.warning(
+            "no elements are changed in place; sets that change are written as a whole",
+            extra={"event": "elements.unavailable", "reason": str(error)},
+        )
+        return None
+    monitor.trusted.add(writer.port)
+    return InPlace(table, writer, atomic=replaces_are_atomic(platform.release()))
 
 
 @asynccontextmanager

@@ -368,6 +368,10 @@ class Reconciler:
             self._fail("what is left of the last ruleset could not be removed", "sweep.failed", error)
             now = self._clock.now()
             self._state = self._state.waiting(Burst(now, now))
+        else:
+            if self._applier.lags:  # to the names that a compilation gives, now that it is quiet
+                now = self._clock.now()
+                self._state = self._state.waiting(Burst(now, now))
 
 
 def _log_quarantine(policies: Iterable[str], reason: str) -> None:

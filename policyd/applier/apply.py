@@ -7,17 +7,21 @@ wrong on the way, it reads back before it writes again; nothing that was in forc
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policyd.applier.backend import Nft, removal
 from policyd.applier.grace import wait_for_packets
+from policyd.applier.in_place import InPlace, with_elements
 from policyd.applier.listing import list_tables
 from policyd.applier.monitor import TableMonitor
 from policyd.errors import EnvironmentRefused
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.plan import Step, StepKind, Transaction, committed, differences, plan
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +39,23 @@ class Applied:
 class Applier:
     """The table of one name in one network namespace."""
 
-    def __init__(self, nft: Nft, table: str, monitor: TableMonitor | None = None) -> None:
+    def __init__(
+        self,
+        nft: Nft,
+        table: str,
+        monitor: TableMonitor | None = None,
+        elements: InPlace | None = None,
+    ) -> None:
+        """Without `elements`, sets that change are written beside, as a whole."""
         self._nft = nft
+        self._elements = elements
         self._monitor = monitor
         self._table = table
         self._certain = False  # whether the kernel holds `_held`
         self._held: Table | None = None  # with its stamp, and with what is not swept yet
         self._wanted: Table | None = None
         self._leftovers = False
+        self._lags = False
         self._replaced = False  # because it was too large to be listed
         #: The generation of the last ruleset in force; goes on from what the kernel holds.
         self.generation = 0
@@ -51,6 +64,11 @@ class Applier:
     def holds_leftovers(self) -> bool:
         """Whether there is something to sweep."""
         return self._leftovers
+
+    @property
+    def lags(self) -> bool:
+        """Whether what is in force bears other names than a compilation gives: a further apply mends that."""
+        return self._lags
 
     @property
     def holds_ruleset(self) -> bool:
@@ -74,19 +92,48 @@ class Applier:
         if not self._certain:
             await self.read_back()
         before = self._held
-        self._wanted = stamp(desired, self.generation)
-        transaction = plan(self._held, self._wanted)
+        wanted = stamp(desired, self.generation)
+        if before is not None and await self._change_elements(before, wanted):
+            return Applied(self.generation, ("elements",), before)
+        before = self._held
+        transaction = plan(before, wanted)
         if _changes(transaction):
-            self._wanted = stamp(desired, self.generation + 1)
-            transaction = plan(self._held, self._wanted)
+            transaction = plan(before, stamp(desired, self.generation + 1))
             self._certain = False  # until all has gone well
             for step in _changes(transaction):
                 await self._run(step)
-            self._held = committed(self._held, self._wanted)
+            self._held = committed(before, transaction.brings)
             self._certain = True
             self.generation += 1
+            if self._elements is not None:
+                self._elements.swapped()
+        self._wanted = transaction.brings
+        self._lags = self._wanted != stamp(desired, self.generation)
         self._leftovers = any(step.kind == "sweep" for step in transaction.steps)
         return Applied(self.generation, tuple(step.kind for step in _changes(transaction)), before)
+
+    async def _change_elements(self, held: Table, wanted: Table) -> bool:
+        """Bring a ruleset into force that differs in elements only; False if that is not so, or failed.
+
+        A failure is no trouble: what the kernel holds is read back, and a plan leads on from there.
+        """
+        if self._elements is None:
+            return False
+        delta = await asyncio.to_thread(self._elements.delta, held, wanted)
+        if delta is None or not delta.steps:
+            return False
+        self._certain = False
+        try:
+            await self._elements.run(delta)
+        except EnvironmentRefused as error:
+            log.warning(
+                "elements could not be changed in place",
+                extra={"event": "elements.refused", "reason": str(error)},
+            )
+            await self.read_back()
+            return False
+        self._held, self._wanted, self._certain, self._lags = with_elements(held, wanted), wanted, True, False
+        return True
 
     def planned(self, desired: Table) -> tuple[StepKind, ...]:
         """The steps that `apply` would take, by what was read back; none if nothing differs."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, TypeAlias
 
 from policyd.applier.backend import NAME, NftBroken, NftRefused, checked, statement_at
@@ -22,8 +22,9 @@ from policyd.applier.fake_table import (
     Refusal,
     check_length,
 )
+from policyd.errors import EnvironmentRefused
 from policyd_compiler.nft.ast import Chain, Counter, Set, TableFamily, VerdictMap
-from policyd_compiler.nft.commands import WholeTable
+from policyd_compiler.nft.commands import Change, WholeTable, print_changes
 from policyd_compiler.nft.json_printer import print_replace_json
 from policyd_compiler.nft.parser import ParseError, Statement, parse_script
 
@@ -66,6 +67,20 @@ class FakeNft:
                 self._tables = _after(self._tables, script, self.refuses)
         if fault == "vanish-after":
             raise NftBroken("vanished on purpose, when all was done", retryable=True)
+
+    def write(self, table: str, inet: Iterable[Change]) -> None:
+        """Change elements as `ElementWriter` does: a script like any other, with its number and its fault."""
+        script = print_changes(table, inet)
+        self.scripts.append(script)
+        fault = self._faults.get(len(self.scripts))
+        if fault not in (None, "vanish-after"):
+            raise EnvironmentRefused("refused on purpose")
+        try:
+            self._tables = _after(self._tables, script, self.refuses)
+        except NftRefused as error:
+            raise EnvironmentRefused(str(error)) from error
+        if fault is not None:
+            raise EnvironmentRefused("vanished on purpose, when all was done")
 
     async def check(self, script: str) -> None:
         """Judge a script as `run` would; nothing changes."""

@@ -16,6 +16,7 @@ from policyd.kube.manifests import load_manifest
 from policyd.kube.registry import KINDS
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.printer import print_table
+from tests.support.elements import in_place_in
 
 
 def events(text: str) -> list[Event]:
@@ -50,7 +51,9 @@ class Agent:
         self.kernel = kernel
         self.store = ObjectStore("n1", self.wake)
         self.monitor = SimpleNamespace(suspicious=False)
-        self.reconciler = Reconciler(self.store, Applier(kernel, "policyd"), self.monitor, target, timing)
+        self.reconciler = Reconciler(
+            self.store, Applier(kernel, "policyd", elements=in_place_in(kernel)), self.monitor, target, timing
+        )
         self.status = self.reconciler.status
 
     @property

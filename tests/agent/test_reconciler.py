@@ -19,6 +19,7 @@ from policyd.kube.registry import KINDS
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy
 from tests.agent.loops import ALL_SYNCED, TIMING, events, held
+from tests.support.elements import in_place_in
 from tests.support.waiting import eventually
 
 
@@ -49,7 +50,9 @@ async def loop(nft: FakeNft, node: str = "n1") -> AsyncIterator[tuple[ObjectStor
     wake = asyncio.Event()
     store = ObjectStore(node, wake)
     monitor = SimpleNamespace(suspicious=False)
-    reconciler = Reconciler(store, Applier(nft, "policyd"), monitor, Target(node, Options()), TIMING)
+    reconciler = Reconciler(
+        store, Applier(nft, "policyd", elements=in_place_in(nft)), monitor, Target(node, Options()), TIMING
+    )
     task = asyncio.create_task(reconciler.run(wake))
     try:
         yield store, reconciler

@@ -39,20 +39,27 @@ NAME_FAULTS = (
         f"{PLANS}::test_only_the_commit_touches_what_is_in_use",
     ),
     Fault(
-        "a change under a name that stays is not written",
+        "what differs under one name is put beside only if it is more or less than before",
         "DESIGN: content in names",
-        PLAN,
-        "if old.elements is new.elements or old.elements == new.elements:\n        return []\n"
-        '    return [flush("set"',
-        'if len(old.elements) == len(new.elements):\n        return []\n    return [flush("set"',
+        f"{COMPILER}/apart.py",
+        "before.elements is part.elements or before.elements == part.elements",
+        "len(before.elements) == len(part.elements)",
         "tests/property/test_collisions.py::test_what_changes_under_one_name_is_written",
+    ),
+    Fault(
+        "what leads to a set that is put beside keeps its name",
+        "DESIGN: one swap",
+        f"{COMPILER}/apart.py",
+        "    reached = referrers(table, {part.name for part in changed}) - fixed\n",
+        "    reached = {part.name for part in changed}\n",
+        f"{PLANS}::test_plans_arrive",
     ),
     Fault(
         "what stands behind a verdict map is nobody's fault",
         "decisions 8",
-        f"{COMPILER}/lower/owners.py",
-        "                found.setdefault(name, set()).add(part.name)\n",
-        "                found.setdefault(part.name, set()).add(name)\n",
+        f"{COMPILER}/references.py",
+        "            found.setdefault(name, set()).add(part.name)\n",
+        "            found.setdefault(part.name, set()).add(name)\n",
         f"{UNIT}/test_owners.py::test_an_object_serves_the_policies_of_every_chain_that_leads_to_it",
     ),
     Fault(
@@ -94,9 +101,11 @@ SWAPS = (
         "a change of the dispatch maps happens in place",
         "DESIGN: one swap",
         OBJECTS,
-        "        name = SetName(claimed)\n        if new:\n            self.maps[name]",
-        '        name = SetName(claimed if "-" in prefix else prefix)\n'
-        "        if new:\n            self.maps[name]",
+        '"\\n".join(verdict_texts(part)).encode()\n'
+        "        claimed, new = self._names.of_content(prefix, content)\n        name = SetName(claimed)\n",
+        '"\\n".join(verdict_texts(part)).encode()\n'
+        "        claimed, new = self._names.of_content(prefix, content)\n"
+        '        name = SetName(claimed if "-" in prefix else prefix)\n',
         "tests/kernel/test_swap.py::test_no_packet_leaks_and_none_is_lost_while_rulesets_are_swapped[routed]",
     ),
     Fault(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Literal, TypeAlias, TypeVar
 
 from policyd.applier.backend import NftBroken
 from policyd.applier.fake import FakeNft, Fault
 from policyd_compiler.nft.ast import Table, TableFamily
+from policyd_compiler.nft.commands import Change
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
 from policyd_compiler.nft.stamp import unstamp
 
@@ -42,6 +43,15 @@ class Kernel(FakeNft):
                 await super().run(script)
         except TimeoutError:
             raise NftBroken("the worker process did not answer and was killed", retryable=True) from None
+        finally:
+            self.look(self.held())
+
+    def write(self, table: str, inet: Iterable[Change]) -> None:
+        """Change elements, or do with it what is coming; the kernel does not let anybody wait for ever."""
+        fault = self._take("run")
+        self._faults = {len(self.scripts) + 1: fault} if fault else {}
+        try:
+            super().write(table, inet)
         finally:
             self.look(self.held())
 

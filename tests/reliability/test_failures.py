@@ -21,6 +21,7 @@ from tests.cases.form import ingress, pod
 from tests.oracle import Manifest
 from tests.reliability.kernel import TABLE, Kernel
 from tests.reliability.states import NODE, OPTIONS, compiled, decoded, upsert
+from tests.support.elements import in_place_in
 from tests.support.waiting import eventually
 
 TIMING = Timing(Pacing(0.0, 0.0, 0.0), verify_every=600.0, sweep_after=0.0, retry_least=0.001)
@@ -38,7 +39,7 @@ class Agent:
         self.kernel = Kernel()
         self.store = ObjectStore(NODE, self.wake)
         self.monitor = SimpleNamespace(suspicious=False)
-        applier = Applier(self.kernel, TABLE)
+        applier = Applier(self.kernel, TABLE, elements=in_place_in(self.kernel, TABLE))
         self.reconciler = Reconciler(self.store, applier, self.monitor, Target(NODE, OPTIONS), TIMING)
         self.swaps: list[Swap] = []
         self.reconciler.on_swap.append(self.swaps.append)

@@ -241,7 +241,7 @@ def with_other_elements(rng: random.Random, table: Table, addresses: Mapping[Fam
 
     def changed_map(part: VerdictMap) -> VerdictMap:
         held = dict(part.elements)
-        said = list(held.values())
+        said = list(held.values()) or [Return(), Drop()]
         for address in by_type.get(part.key, ()):
             if rng.random() < share and (held.pop(address, None) is None or rng.random() < 0.3):
                 held[address] = rng.choice(said)

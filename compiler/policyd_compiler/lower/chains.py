@@ -114,7 +114,7 @@ def _own_rules(own: tuple[Class, ...], layout: Layout, view: _View) -> tuple[Rul
     alike = None if layout.alike is None else masks.mask(layout.alike)
     if alike is not None and all(ports == alike for ports, _ in own):
         addresses = sorted(a for _, hosts in own for a in objects.addresses(view.index, family, hosts))
-        name = objects.add_peer_set(f"peers{family}", family, tuple(addresses))
+        name = objects.add_peer_set(f"peers{family}", layout.identity, family, tuple(addresses))
         return (Rule(view.verdicts.of(alike), (Match(view.field, InSet(name)),)),)
     elements = sorted(
         (
@@ -126,13 +126,13 @@ def _own_rules(own: tuple[Class, ...], layout: Layout, view: _View) -> tuple[Rul
     )
     if not elements and not layout.own:  # nobody in this family
         return ()
-    name = objects.add_peer_map(f"peer-{view.ports}{family}", family, tuple(elements))
+    name = objects.add_peer_map(f"peer-{view.ports}{family}", layout.identity, family, tuple(elements))
     return (Rule(Vmap(view.field, name)),)
 
 
 def _group_rule(group: Group, view: _View) -> Rule:
     addresses = view.objects.addresses(view.index, view.family, group.hosts)
-    name = view.objects.add_peer_set(f"peers{view.family}", view.family, addresses)
+    name = view.objects.add_peer_set(f"group{view.family}", group.identity, view.family, addresses)
     verdict = view.verdicts.of(view.verdicts.masks.mask(group.ports))
     return Rule(verdict, (Match(view.field, InSet(name)),))
 

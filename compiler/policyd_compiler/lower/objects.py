@@ -74,13 +74,32 @@ class Objects:
         """Add a hash set of single addresses, or find the one there is."""
         return self._add_set(prefix, Set(UNNAMED, KEY[family], addresses, size=len(addresses)))
 
-    def add_peer_set(self, prefix: str, family: Family, addresses: tuple[int, ...]) -> SetName:
-        """Add a set of peers, with room for more, or find the one there is."""
-        return self._add_set(prefix, Set(UNNAMED, KEY[family], addresses, size=capacity(len(addresses))))
+    def add_peer_set(self, prefix: str, identity: str, family: Family, addresses: tuple[int, ...]) -> SetName:
+        """Add a set of peers that keeps its name while they come and go, or find the one there is.
 
-    def add_peer_map(self, prefix: str, family: Family, elements: tuple[tuple[int, Verdict], ...]) -> SetName:
-        """Add a verdict map of peers, with room for more, or find the one there is."""
-        return self._add_map(prefix, VerdictMap(UNNAMED, KEY[family], elements, size=capacity(len(elements))))
+        Equal identities must have equal members. Without an identity, members make the name.
+        """
+        part = Set(UNNAMED, KEY[family], addresses, size=capacity(len(addresses)))
+        if not identity:
+            return self._add_set(prefix, part)
+        claimed, new = self._names.of_content(prefix, f"{part.size} {identity}".encode())
+        name = SetName(claimed)
+        if new:
+            self.sets[name] = replace(part, name=name)
+        return name
+
+    def add_peer_map(
+        self, prefix: str, identity: str, family: Family, elements: tuple[tuple[int, Verdict], ...]
+    ) -> SetName:
+        """The same for a verdict map of peers."""
+        part = VerdictMap(UNNAMED, KEY[family], elements, size=capacity(len(elements)))
+        if not identity:
+            return self._add_map(prefix, part)
+        claimed, new = self._names.of_content(prefix, f"{part.size} {self._deny} {identity}".encode())
+        name = SetName(claimed)
+        if new:
+            self.maps[name] = replace(part, name=name)
+        return name
 
     def add_pair_set(self, prefix: str, family: Family, pairs: tuple[tuple[int, int], ...]) -> SetName:
         """Add a hash set of (source, destination), or find the one there is."""

@@ -9,15 +9,11 @@ from policyd_compiler.ir import Origin
 from policyd_compiler.nft.ast import (
     Chain,
     ChainName,
-    Goto,
-    Jump,
-    Rule,
     Set,
     Table,
     VerdictMap,
-    Vmap,
 )
-from policyd_compiler.nft.expressions import InSet
+from policyd_compiler.references import references
 
 
 class Owners(Mapping[str, frozenset[str]]):
@@ -58,24 +54,6 @@ class Owners(Mapping[str, frozenset[str]]):
         return sum(1 for _ in self)
 
     @cached_property
-    def _referrers(self) -> dict[str, set[str]]:
+    def _referrers(self) -> Mapping[str, set[str]]:
         """For each name, the chains and maps that refer to it."""
-        found: dict[str, set[str]] = {}
-        for chain in self._table.chains:
-            for name in (name for rule in chain.rules for name in _names(rule)):
-                found.setdefault(name, set()).add(chain.name)
-        for part in self._table.maps:
-            for name in {verdict.chain for _, verdict in part.elements if isinstance(verdict, Goto | Jump)}:
-                found.setdefault(name, set()).add(part.name)
-        return found
-
-
-def _names(rule: Rule) -> Iterator[str]:
-    """What a rule refers to."""
-    for match in rule.matches:
-        if isinstance(match.right, InSet):
-            yield match.right.set
-    if isinstance(rule.action, Vmap):
-        yield rule.action.map
-    elif isinstance(rule.action, Goto | Jump):
-        yield rule.action.chain
+        return references(self._table)

@@ -38,10 +38,10 @@ def test_an_object_serves_the_policies_of_every_chain_that_leads_to_it() -> None
     assert found.get("ports-tcp.443") == found.get("ports-tcp.444") == b_s
     by_kind = {
         kind: {owners[name] for name in names(table) if name.startswith(kind)}
-        for kind in ("peers4", "peer-ports4", "range-ports4", "ranges4")
+        for kind in ("group4", "peer-ports4", "range-ports4", "ranges4")
     }
     # The policies of b open other ports to blocks, so its peers may differ, and stand in a map of its own.
-    shared = {"peers4": {web | b_s}, "range-ports4": {b_s}, "ranges4": {frozenset({"x/out"})}}
+    shared = {"group4": {web | b_s}, "range-ports4": {b_s}, "ranges4": {frozenset({"x/out"})}}
     assert by_kind == {**shared, "peer-ports4": {b_s}}
     chains = {owners[chain.name] for chain in table.chains if chain.name.startswith(("in4", "out4"))}
     assert chains == {web, b_s, frozenset({"x/out"})}

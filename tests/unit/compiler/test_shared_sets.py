@@ -44,7 +44,7 @@ def test_no_group_changes_what_a_pod_may_do() -> None:
 
 def test_who_differs_from_a_group_stands_in_a_map_that_is_asked_first() -> None:
     table = compile_snapshot(snapshot_with(0b011110, HTTPS), Options()).table
-    [group] = [part for part in table.sets if part.name.startswith("peers4-")]
+    [group] = [part for part in table.sets if part.name.startswith("group4-")]
     assert group.elements == (V4 + 1, V4 + 2, V4 + 3, V4 + 4)
     [own] = [part for part in table.maps if part.name.startswith("peer-ports4-")]
     assert [key for key, _ in own.elements] == [V4 + 1]

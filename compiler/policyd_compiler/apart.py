@@ -1,0 +1,108 @@
+"""A ruleset by other names where it would change what a packet may be walking on.
+
+Sets of peers keep their names while their members change. Where those cannot be changed in place (`delta`),
+they are put beside what there is, like everything new: with a suffix that hashes what changed, and so is all
+that refers to them. The meaning is the same; the next plan, or a quiet moment, leads back to the plain names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from policyd_compiler.names import digest
+from policyd_compiler.nft.ast import (
+    Chain,
+    ChainName,
+    Goto,
+    Jump,
+    Rule,
+    Set,
+    Table,
+    Verdict,
+    VerdictMap,
+    Vmap,
+)
+from policyd_compiler.nft.expressions import InSet, Match
+from policyd_compiler.nft.keys import SetName
+from policyd_compiler.nft.printer import print_elements
+from policyd_compiler.references import referrers
+
+Part = TypeVar("Part", Set, VerdictMap)
+
+
+def apart(actual: Table, desired: Table) -> Table:
+    """The desired ruleset, or the same without names that the actual one has for other elements."""
+    changed: list[Set | VerdictMap] = [
+        *_changed(actual.sets, desired.sets),
+        *_changed(actual.maps, desired.maps),
+    ]
+    if desired.bridge is not None and actual.bridge is not None:
+        desired = replace(desired, bridge=apart(actual.bridge, desired.bridge))
+    return _renamed(desired, changed) if changed else desired
+
+
+def _changed(actual: Iterable[Part], desired: Iterable[Part]) -> Iterator[Part]:
+    held = {part.name: part for part in actual}
+    for part in desired:
+        before = held.get(part.name)
+        if before is not None and not (before.elements is part.elements or before.elements == part.elements):
+            yield part
+
+
+def _renamed(table: Table, changed: list[Set | VerdictMap]) -> Table:
+    """With other names for these parts and all that leads to them, but for base chains."""
+    content = "\n".join(f"{part.name} {', '.join(print_elements(part))}" for part in changed)
+    suffix = digest(content.encode())
+    fixed = {chain.name for chain in table.chains if chain.hook is not None}
+    reached = referrers(table, {part.name for part in changed}) - fixed
+    names = {name: f"{name}-{suffix}" for name in reached}
+    return replace(
+        table,
+        sets=_sorted(replace(part, name=SetName(names.get(part.name, part.name))) for part in table.sets),
+        maps=_sorted(_map(part, names) for part in table.maps),
+        chains=tuple(sorted((_chain(chain, names) for chain in table.chains), key=lambda c: c.name)),
+    )
+
+
+def _sorted(parts: Iterable[Part]) -> tuple[Part, ...]:
+    return tuple(sorted(parts, key=lambda part: part.name))
+
+
+def _map(part: VerdictMap, names: Mapping[str, str]) -> VerdictMap:
+    if part.name not in names:
+        return part
+    verdicts = {id(verdict): _verdict(verdict, names) for _, verdict in part.elements}
+    elements = tuple((key, verdicts[id(verdict)]) for key, verdict in part.elements)
+    return replace(part, name=SetName(names[part.name]), elements=elements)
+
+
+def _chain(chain: Chain, names: Mapping[str, str]) -> Chain:
+    rules = tuple(_rule(rule, names) for rule in chain.rules)
+    if chain.name not in names and all(new is old for new, old in zip(rules, chain.rules, strict=True)):
+        return chain
+    return replace(chain, name=ChainName(names.get(chain.name, chain.name)), rules=rules)
+
+
+def _rule(rule: Rule, names: Mapping[str, str]) -> Rule:
+    matches = tuple(_match(match, names) for match in rule.matches)
+    match rule.action:
+        case Vmap(field, name) if name in names:
+            return replace(rule, matches=matches, action=Vmap(field, SetName(names[name])))
+        case (Jump() | Goto()) as verdict if verdict.chain in names:
+            return replace(rule, matches=matches, action=_verdict(verdict, names))
+        case _:
+            return rule if matches == rule.matches else replace(rule, matches=matches)
+
+
+def _match(match: Match, names: Mapping[str, str]) -> Match:
+    if isinstance(match.right, InSet) and match.right.set in names:
+        return replace(match, right=InSet(SetName(names[match.right.set])))
+    return match
+
+
+def _verdict(verdict: Verdict, names: Mapping[str, str]) -> Verdict:
+    if isinstance(verdict, Jump | Goto) and verdict.chain in names:
+        return replace(verdict, chain=ChainName(names[verdict.chain]))
+    return verdict

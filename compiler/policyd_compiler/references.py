@@ -1,0 +1,43 @@
+"""What in a table refers to what: rules to sets, maps and chains, maps to chains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+
+from policyd_compiler.nft.ast import Goto, Jump, Rule, Table, Vmap
+from policyd_compiler.nft.expressions import InSet
+
+
+def references(table: Table) -> Mapping[str, set[str]]:
+    """For each name, the chains and maps that refer to it."""
+    found: dict[str, set[str]] = {}
+    for chain in table.chains:
+        for name in (name for rule in chain.rules for name in _names(rule)):
+            found.setdefault(name, set()).add(chain.name)
+    for part in table.maps:
+        for name in {verdict.chain for _, verdict in part.elements if isinstance(verdict, Goto | Jump)}:
+            found.setdefault(name, set()).add(part.name)
+    return found
+
+
+def referrers(table: Table, names: AbstractSet[str]) -> set[str]:
+    """These names, and those of all that leads to them."""
+    known = references(table)
+    seen, ahead = set(names), list(names)
+    while ahead:
+        new = known.get(ahead.pop(), set()) - seen
+        seen |= new
+        ahead.extend(new)
+    return seen
+
+
+def _names(rule: Rule) -> Iterator[str]:
+    """What a rule refers to."""
+    for match in rule.matches:
+        if isinstance(match.right, InSet):
+            yield match.right.set
+    if isinstance(rule.action, Vmap):
+        yield rule.action.map
+    elif isinstance(rule.action, Goto | Jump):
+        yield rule.action.chain

@@ -1,0 +1,151 @@
+"""Changes elements where they are, in an order in which no packet meets what neither ruleset says.
+
+What may be changed so, and in which transactions, `policyd_compiler.delta` says. Here it is written, and
+between two transactions that one packet must not meet we wait until all are gone that were walking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from policyd.applier.grace import wait_for_packets
+from policyd_compiler.delta import Delta, in_place
+from policyd_compiler.nft.ast import Chain, Counter, Set, Table, VerdictMap
+from policyd_compiler.nft.commands import Change
+
+Part = TypeVar("Part", Set, VerdictMap, Chain, Counter)
+
+#: So long after a transaction nobody hurries to forget it: most are followed by none that must wait.
+FORGET_SECONDS = 0.1
+
+
+class ElementsWriter(Protocol):
+    """Who writes elements: `policyd.netlink.elements.ElementWriter`."""
+
+    def write(self, table: str, inet: Iterable[Change]) -> None:
+        """Do these changes as one transaction. Blocks; raises EnvironmentRefused, then nothing is certain."""
+
+
+class InPlace:
+    """Elements of one table. Its methods are called one after another, never at the same time."""
+
+    def __init__(
+        self,
+        table: str,
+        writer: ElementsWriter,
+        *,
+        atomic: bool,
+        wait: Callable[[], None] = wait_for_packets,
+    ) -> None:
+        """`atomic`: see `probe.replaces_are_atomic`. `wait` blocks until packets that walk now are gone."""
+        self._table, self._writer, self._atomic, self._wait = table, writer, atomic, wait
+        #: What packets may still be walking: numbered deltas, and None for a swap.
+        self._recent: list[tuple[int, Delta | None]] = []
+        self._number = 0
+        self._forgetting = False
+
+    def delta(self, held: Table, wanted: Table) -> Delta | None:
+        """How elements alone lead to what is wanted; None where they do not. What is not swept may stay."""
+        found = _within(held, wanted)
+        return None if found is None else in_place(found, wanted, replaces_are_atomic=self._atomic)
+
+    async def run(self, delta: Delta) -> None:
+        """Write it. Raises EnvironmentRefused; then it is not known how much is in force."""
+        if not all(earlier is not None and delta.may_follow(earlier) for _, earlier in self._recent):
+            await self._forget()
+        for number, step in enumerate(delta.steps):
+            if number:
+                await self._forget()
+            await asyncio.to_thread(self._writer.write, self._table, step)
+            self._note(delta)
+
+    def swapped(self) -> None:
+        """Base chains have other rules: packets may still walk what these led to before."""
+        self._note(None)
+
+    def _note(self, delta: Delta | None) -> None:
+        self._number += 1
+        self._recent.append((self._number, delta))
+        if not self._forgetting:
+            self._forget_later()
+
+    def _forget_later(self) -> None:
+        """Wait beside everything else, so that what comes next seldom has to."""
+        self._forgetting = True
+        loop = asyncio.get_running_loop()
+
+        def begin() -> None:
+            last = self._number
+            waiting = loop.run_in_executor(None, self._wait)
+            waiting.add_done_callback(lambda done: end(last, done))
+
+        def end(last: int, done: asyncio.Future[None]) -> None:
+            self._forgetting = False
+            if not done.cancelled() and done.exception() is None:
+                self._forget_up_to(last)
+            if self._recent:
+                self._forget_later()
+
+        loop.call_later(FORGET_SECONDS, begin)
+
+    async def _forget(self) -> None:
+        """Wait until no packet walks what was written up to now."""
+        last = self._number
+        await asyncio.to_thread(self._wait)
+        self._forget_up_to(last)
+
+    def _forget_up_to(self, last: int) -> None:
+        self._recent = [(number, delta) for number, delta in self._recent if number > last]
+
+
+def with_elements(held: Table, wanted: Table) -> Table:
+    """What the kernel holds after a delta to what is wanted: beside it what was not swept yet."""
+    return replace(
+        wanted,
+        sets=_over(held.sets, wanted.sets),
+        maps=_over(held.maps, wanted.maps),
+        chains=_over(held.chains, wanted.chains),
+        counters=_over(held.counters, wanted.counters),
+        bridge=held.bridge,
+    )
+
+
+def _within(held: Table, wanted: Table) -> Table | None:
+    """The part of what is held that is wanted; None where something is not there yet."""
+    if (held.bridge is None) != (wanted.bridge is None):
+        return None
+    bridge = None
+    if held.bridge is not None and wanted.bridge is not None:
+        bridge = _within(held.bridge, wanted.bridge)
+        if bridge is None:
+            return None
+    found = replace(
+        held,
+        sets=_named(held.sets, wanted.sets),
+        maps=_named(held.maps, wanted.maps),
+        chains=_named(held.chains, wanted.chains),
+        counters=_named(held.counters, wanted.counters),
+        bridge=bridge,
+    )
+    whole = all(
+        len(some) == len(all_)
+        for some, all_ in (
+            (found.sets, wanted.sets),
+            (found.maps, wanted.maps),
+            (found.chains, wanted.chains),
+        )
+    )
+    return found if whole else None
+
+
+def _named(held: tuple[Part, ...], wanted: tuple[Part, ...]) -> tuple[Part, ...]:
+    names = {part.name for part in wanted}
+    return tuple(part for part in held if part.name in names)
+
+
+def _over(held: tuple[Part, ...], wanted: tuple[Part, ...]) -> tuple[Part, ...]:
+    parts = {part.name: part for part in held} | {part.name: part for part in wanted}
+    return tuple(sorted(parts.values(), key=lambda part: part.name))

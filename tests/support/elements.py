@@ -1,0 +1,11 @@
+"""Elements changed in place in a fake kernel, in which no packet walks."""
+
+from __future__ import annotations
+
+from policyd.applier.fake import FakeNft
+from policyd.applier.in_place import InPlace
+
+
+def in_place_in(nft: FakeNft, table: str = "policyd") -> InPlace:
+    """As an agent has it, but that nothing has to be waited for."""
+    return InPlace(table, nft, atomic=True, wait=lambda: None)
