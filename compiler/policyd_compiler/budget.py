@@ -15,7 +15,7 @@ from policyd_compiler.ir import Isolation, Rule, Snapshot
 from policyd_compiler.lower.classes import Classes, HostIndex, TooMany, classify
 from policyd_compiler.lower.decide import Decider, ports_of
 from policyd_compiler.lower.port_chains import choose_bases, difference, in_order
-from policyd_compiler.lower.port_masks import PortMasks
+from policyd_compiler.lower.port_masks import PortMasks, spread
 from policyd_compiler.lower.sharing import own_classes
 from policyd_compiler.nft.keys import Family
 from policyd_compiler.ports import PortSet
@@ -257,7 +257,7 @@ def _measure(parts: Sequence[_Part], lists: _Lists, closed: frozenset[str], most
         return cost
     left = [(_without(part.isolation, closed), part.families) for part in parts]
     masks = PortMasks(ports for isolation, _ in left for ports in ports_of(isolation))
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, ...]] = set()
     for isolation, families in left:
         decider = Decider(isolation, masks)
         for family in sorted(families):
@@ -272,13 +272,14 @@ def _measure(parts: Sequence[_Part], lists: _Lists, closed: frozenset[str], most
     return cost
 
 
-def _port_elements(classes: Classes, decider: Decider, seen: set[tuple[int, int]]) -> int:
+def _port_elements(classes: Classes, decider: Decider, seen: set[tuple[int, ...]]) -> int:
     """What is in port chains that were not seen before."""
     cost, bases = 0, choose_bases(classes)
     for mask in in_order(classes):
-        base = bases.get(mask, 0)
-        if mask not in (0, decider.masks.everything) and (mask, base) not in seen:
-            seen.add((mask, base))
+        base = bases.get(spread(mask), 0)
+        key = *spread(mask), *spread(base)
+        if mask not in (0, decider.masks.everything) and key not in seen:
+            seen.add(key)
             cost += CHAIN + difference(mask, base)
     return cost
 
@@ -289,14 +290,14 @@ def _range_elements(classes: Classes) -> int:
     return PIECE * len(classes.ranges) if different else 0
 
 
-def _host_elements(classes: Classes, decider: Decider, family: Family, seen: set[tuple[int, int]]) -> int:
+def _host_elements(classes: Classes, decider: Decider, family: Family, seen: set[tuple[int, ...]]) -> int:
     """The hosts in a chain's own set or map, and in groups that were not seen before."""
     isolation = decider.isolation
     groups = tuple((decider.masks.mask(group.ports), group.hosts) for group in isolation.layout.groups)
     cost = sum(hosts.bit_count() for _, hosts in own_classes(classes, groups))
     for _, hosts in groups:
-        if (-family, hosts) not in seen:
-            seen.add((-family, hosts))
+        if (key := (family, *spread(hosts))) not in seen:
+            seen.add(key)
             cost += hosts.bit_count()
     return cost
 

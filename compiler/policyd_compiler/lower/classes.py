@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from policyd_compiler.addr import Interval, Ranges
 from policyd_compiler.ir import Host
 from policyd_compiler.lower.decide import Decider, Watch
+from policyd_compiler.lower.port_masks import spread
 
 #: Rules that match so few hosts are noted at each; all others divide what is there.
 FEW_HOSTS = 4
@@ -89,15 +90,15 @@ def classify(decider: Decider, index: HostIndex, family: int, most: int = NO_LIM
 
 def _host_classes(
     decider: Decider, always: list[int], index: HostIndex, family: int, most: int
-) -> tuple[dict[int, int], int]:
-    """Partition the hosts that any rule names: port mask → hosts, and in how many steps."""
+) -> tuple[list[tuple[int, int]], int]:
+    """Partition the hosts that any rule names: port masks and their hosts, and in how many steps."""
     named = 0
     for rule in decider.rules:
         named |= rule.peers.hosts
     everywhere = sum(1 << number for number in always)
     parts: list[tuple[int, int]] = [(named, everywhere)] if named else []
     # Rules for a host or two: each would be tried on each part, so it is noted at its hosts instead.
-    noted: dict[int, int] = {}
+    noted: dict[tuple[int, int], int] = {}
     steps = 0
     for number, rule in enumerate(decider.rules):
         if rule.peers.anything:
@@ -105,17 +106,18 @@ def _host_classes(
         mask = rule.peers.hosts | index.mask(rule.peers.ranges(family))
         if mask.bit_count() <= FEW_HOSTS:
             for host in _bits(mask & named):
-                noted[host] = noted.get(host, 0) | 1 << number
+                key = spread(host)
+                noted[key] = noted.get(key, 0) | 1 << number
         else:
             parts = _split(parts, mask, 1 << number)
             steps += len(parts)
             if steps > most:
                 raise TooMany
-    classes: dict[int, int] = {}
+    classes: dict[tuple[int, int], int] = {}
     for part, matching in _apart(parts, noted):
-        ports = decider.decide(_numbers(matching))
-        classes[ports] = classes.get(ports, 0) | part
-    return classes, steps
+        key = spread(decider.decide(_numbers(matching)))
+        classes[key] = classes.get(key, 0) | part
+    return [(ports, part) for (_, ports), part in classes.items()], steps
 
 
 def _split(parts: list[tuple[int, int]], mask: int, rule: int) -> list[tuple[int, int]]:
@@ -130,16 +132,16 @@ def _split(parts: list[tuple[int, int]], mask: int, rule: int) -> list[tuple[int
     return out
 
 
-def _apart(parts: list[tuple[int, int]], noted: dict[int, int]) -> Iterator[tuple[int, int]]:
+def _apart(parts: list[tuple[int, int]], noted: dict[tuple[int, int], int]) -> Iterator[tuple[int, int]]:
     """The parts, without the hosts that match more rules than noted for their part; and each of these."""
     alone = 0
-    for host in noted:
+    for _, host in noted:
         alone |= host
     for part, matching in parts:
         if part & ~alone:
             yield part & ~alone, matching
         for host in _bits(part & alone):
-            yield host, matching | noted[host]
+            yield host, matching | noted[spread(host)]
 
 
 def _bits(mask: int) -> Iterator[int]:
@@ -182,20 +184,20 @@ def _range_classes(decider: Decider, always: list[int], family: int) -> list[tup
 
 
 def _apart_from_plain(
-    hosts: dict[int, int], ranges: tuple[tuple[Interval, int], ...], default: int, index: HostIndex
+    hosts: list[tuple[int, int]], ranges: tuple[tuple[Interval, int], ...], default: int, index: HostIndex
 ) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
     """The classes without the hosts that the ranges or the default would treat alike; and these."""
-    by_ports: dict[int, list[Interval]] = {}
+    by_ports: dict[tuple[int, int], list[Interval]] = {}
     for interval, ports in ranges:
-        by_ports.setdefault(ports, []).append(interval)
+        by_ports.setdefault(spread(ports), []).append(interval)
     covered = {ports: index.mask(tuple(intervals)) for ports, intervals in by_ports.items()}
     elsewhere = 0
     for mask in covered.values():
         elsewhere |= mask
     telling: list[tuple[int, int]] = []
     plain: list[tuple[int, int]] = []
-    for ports, mask in hosts.items():
-        redundant = mask & ~elsewhere if ports == default else mask & covered.get(ports, 0)
+    for ports, mask in hosts:
+        redundant = mask & ~elsewhere if ports == default else mask & covered.get(spread(ports), 0)
         if mask != redundant:
             telling.append((ports, mask & ~redundant))
         if redundant:

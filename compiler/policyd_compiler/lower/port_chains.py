@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from policyd_compiler.lower.classes import Classes
 from policyd_compiler.lower.objects import Objects
-from policyd_compiler.lower.port_masks import PortMasks
+from policyd_compiler.lower.port_masks import PortMasks, spread
 from policyd_compiler.nft.ast import Verdict
 from policyd_compiler.nft.keys import PortSide
 
@@ -26,30 +26,31 @@ class PortVerdicts:
         self._bases = choose_bases(classes)
         self.masks, self.side = masks, side
         self._objects = objects
-        self._known: dict[int, Verdict] = {}
+        self._known: dict[tuple[int, int], Verdict] = {}
 
     def of(self, mask: int) -> Verdict:
         """On, away, or to a chain that looks at the port."""
-        known = self._known.get(mask)
+        key = spread(mask)
+        known = self._known.get(key)
         if known is None:
-            known = self._known[mask] = self._make(mask)
+            known = self._known[key] = self._make(mask)
         return known
 
     def _make(self, mask: int) -> Verdict:
-        base, ports = self._bases.get(mask), self.masks.ports
+        base, ports = self._bases.get(spread(mask)), self.masks.ports
         if base is None:
             return self._objects.verdict(ports(mask), self.side)
         return self._objects.difference(self.of(base), ports(base & ~mask), ports(mask & ~base), self.side)
 
 
-def choose_bases(classes: Classes) -> Mapping[int, int]:
-    """For each mask that is written as a difference, the mask of which: one that is written out itself.
+def choose_bases(classes: Classes) -> Mapping[tuple[int, int], int]:
+    """For each mask (`spread`) that is written as a difference, of which: one that is written out itself.
 
     Masks are taken in the order of a sweep over addresses, where each is a small change of the one before.
     When the differences from one base are together as long as the base, there is a new one. So where each of
     n masks is a port more than the last, they are n**1.5 long, not n**2; and a packet asks one chain more.
     """
-    found: dict[int, int] = {}
+    found: dict[tuple[int, int], int] = {}
     base, length, spent = 0, 0, 0
     for mask in in_order(classes):
         runs = count_runs(mask)
@@ -57,7 +58,7 @@ def choose_bases(classes: Classes) -> Mapping[int, int]:
             continue
         apart = difference(mask, base) if length else runs
         if 2 * apart < runs and spent + apart <= length:
-            found[mask] = base
+            found[spread(mask)] = base
             spent += apart
         else:
             base, length, spent = mask, runs, 0
@@ -67,7 +68,7 @@ def choose_bases(classes: Classes) -> Mapping[int, int]:
 def in_order(classes: Classes) -> Iterable[int]:
     """Each mask of the classes once, in the order of addresses."""
     masks = [classes.default, *(mask for _, mask in classes.ranges), *(mask for mask, _ in classes.hosts)]
-    return dict.fromkeys(masks)
+    return {spread(mask): mask for mask in masks}.values()
 
 
 def count_runs(mask: int) -> int:

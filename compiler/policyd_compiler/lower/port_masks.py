@@ -11,6 +11,16 @@ from policyd_compiler.ports import EVERYTHING, NOTHING, PortSet
 
 _RUN = re.compile("1+")
 _END = 1 << 16
+#: The largest below 2**30, by which Python divides fast.
+_PRIME = 1_073_741_789
+
+
+def spread(mask: int) -> tuple[int, int]:
+    """A mask as a key of a dictionary: a number that tells masks apart, and the mask.
+
+    Python's hash of an integer is taken modulo 2**61 - 1, so that it is the same for every 61st single bit.
+    """
+    return mask % _PRIME, mask
 
 
 class PortMasks:
@@ -35,7 +45,7 @@ class PortMasks:
         #: All ports of all protocols.
         self.everything = (2 << starts[3]) - 1
         self._other = 1 << starts[3]
-        self._sets: dict[int, PortSet] = {0: NOTHING, self.everything: EVERYTHING}
+        self._sets = {spread(0): NOTHING, spread(self.everything): EVERYTHING}
 
     def mask(self, ports: PortSet) -> int:
         """The mask of one of the sets that were given at first."""
@@ -45,14 +55,15 @@ class PortMasks:
             for low, high in ranges:
                 first, end = bisect_left(bounds, low), bisect_left(bounds, high + 1)
                 mask |= ((1 << end - first) - 1) << start + first
-        self._sets.setdefault(mask, ports)
+        self._sets.setdefault(spread(mask), ports)
         return mask
 
     def ports(self, mask: int) -> PortSet:
         """The port set of a mask: for equal masks the same object."""
-        known = self._sets.get(mask)
+        key = spread(mask)
+        known = self._sets.get(key)
         if known is None:
-            known = self._sets[mask] = PortSet(
+            known = self._sets[key] = PortSet(
                 self._ranges(mask, 0), self._ranges(mask, 1), self._ranges(mask, 2), bool(mask & self._other)
             )
         return known

@@ -6,6 +6,7 @@ Pure algebra on masks: what is asked becomes more by a few look-ups, what the ke
 from __future__ import annotations
 
 from policyd_compiler.lower.classes import Classes
+from policyd_compiler.lower.port_masks import spread
 
 #: Ports and hosts, both as masks.
 Class = tuple[int, int]
@@ -17,7 +18,7 @@ def own_classes(classes: Classes, groups: tuple[Class, ...]) -> tuple[Class, ...
     They are disjoint. A host is among them if the first group that it is in opens other ports than its class
     does; or if it is in none, and ranges and the default would not open just these.
     """
-    own: dict[int, int] = {}
+    own: dict[Class, int] = {}
     free = ~0
     firsts: list[Class] = []
     for ports, hosts in groups:
@@ -30,5 +31,6 @@ def own_classes(classes: Classes, groups: tuple[Class, ...]) -> tuple[Class, ...
                 if opened != ports:
                     rest |= hosts & first
             if rest:
-                own[ports] = own.get(ports, 0) | rest
-    return tuple(own.items())
+                key = spread(ports)
+                own[key] = own.get(key, 0) | rest
+    return tuple((ports, rest) for (_, ports), rest in own.items())
