@@ -60,7 +60,7 @@ def test_an_agent_at_work_is_enforcing(node: Namespace, manifests: Path) -> None
     assert re.fullmatch(r"  since      \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, generation 1", said[1])
     assert "  pods       2 on this node: 1 isolated, 1 open" in said
     assert "  interfaces pods are bound: 2 to ports of bridges" in said
-    assert "  objects    2 Pod, 1 Namespace, 1 NetworkPolicy, 0 Node" in said
+    assert "  objects    1 Namespace, 1 NetworkPolicy, 0 Node, 2 Pod" in said
     assert said[-1] == "  conditions none"
 
 
