@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Protocol, TypeAlias
 
-from policyd_compiler.allowance import Allowances
+from policyd_compiler.allowance import Allowances, Effect
 from policyd_compiler.elements import HeldTable, differing_elements
 from policyd_compiler.nft.ast import Set, Table
 from policyd_compiler.nft.commands import Change, Elements, add
@@ -71,20 +71,16 @@ class Order:
         `replaces_are_atomic`: whether a look-up always finds a key whose data one transaction replaces.
         Before kernel 6.17 it may find neither the old nor the new one.
         """
-        self._walks = read_walks(table)
-        self._scheduler = Scheduler(self._walks, Allowances({chain.name: chain for chain in table.chains}))
+        #: Which look-ups packets make.
+        self.walks = read_walks(table)
+        self._scheduler = Scheduler(self.walks, Allowances({chain.name: chain for chain in table.chains}))
         self._replaces = replaces_are_atomic
 
     def delta(self, changes: Changes, held: Held) -> Delta | None:
         """The transactions; None where no safe order is known, or a part would be fuller than it may be."""
-        if not self._walks.askers.keys() >= changes.keys():
+        if not self.walks.askers.keys() >= changes.keys():
             return None
-        ops: dict[Place, list[Op]] = {}
-        for name in sorted(changes):
-            kind = self._walks.declared[name].key
-            for key, (before, after) in changes[name].items():
-                if before != after:
-                    ops.setdefault((kind, key), []).append(Op(name, before, after))
+        ops = self._by_place(changes)
         if not all(self._may_be(op) for of_place in ops.values() for op in of_place):
             return None
         numbers = self._scheduler.schedule({place: tuple(o) for place, o in ops.items()}, held.find)
@@ -98,8 +94,22 @@ class Order:
         ordered = [steps[number] for number in sorted(steps)]
         if not self._fits(ordered, held):
             return None
-        ends = frozenset((kind, key) for kind, key in ops if key in self._walks.ends[kind])
+        ends = frozenset((kind, key) for kind, key in ops if key in self.walks.ends[kind])
         return Delta(tuple(tuple(self._changes(step)) for step in ordered), frozenset(ops), ends)
+
+    def effect(self, changes: Changes, held: Held) -> Effect:
+        """What the changes do, all together, to what any judge lets any peer pass."""
+        ops = self._by_place(changes)
+        return self._scheduler.effect({place: tuple(of_place) for place, of_place in ops.items()}, held.find)
+
+    def _by_place(self, changes: Changes) -> dict[Place, list[Op]]:
+        ops: dict[Place, list[Op]] = {}
+        for name in sorted(changes):
+            kind = self.walks.declared[name].key
+            for key, (before, after) in changes[name].items():
+                if before != after:
+                    ops.setdefault((kind, key), []).append(Op(name, before, after))
+        return ops
 
     def _may_be(self, op: Op) -> bool:
         if op.before is not None and op.after is not None and not self._replaces:
@@ -113,13 +123,13 @@ class Order:
             for name, of in step.items():
                 more = sum((op.after is not None) - (op.before is not None) for _, op in of)
                 counts[name] = (held.count(name) if name not in counts else counts[name]) + more
-                if 0 < self._walks.declared[name].size < counts[name]:
+                if 0 < self.walks.declared[name].size < counts[name]:
                     return False
         return True
 
     def _changes(self, step: _Step) -> Iterator[Change]:
         """Deletions first, for the room, and because a key that is replaced is deleted and added."""
-        parts = [(self._walks.declared[name], sorted(of, key=itemgetter(0))) for name, of in step.items()]
+        parts = [(self.walks.declared[name], sorted(of, key=itemgetter(0))) for name, of in step.items()]
         for part, of in parts:
             if keys := tuple(key for key, op in of if op.before is not None):
                 yield Change("delete", Elements(part.name, part.key, keys))

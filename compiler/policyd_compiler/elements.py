@@ -28,13 +28,22 @@ def differing_elements(
         return None
     if not _same_beside(old.bridge, new.bridge):
         return None
+    if _names(old) != _names(new):
+        return None
+    return differing_parts(old, new)
+
+
+def differing_parts(old: Table, new: Table) -> Mapping[SetName, Mapping[int, tuple[Answer, Answer]]] | None:
+    """The same of the sets and maps that both tables have; None where others than of addresses differ."""
+    held: dict[SetName, Set | VerdictMap] = {part.name: part for part in old.sets}
+    held.update((part.name, part) for part in old.maps)
     found: _Found = {}
-    pairs: tuple[tuple[Set | VerdictMap | None, Set | VerdictMap | None], ...] = (
-        *zip_longest(old.sets, new.sets),
-        *zip_longest(old.maps, new.maps),
-    )
-    for before, after in pairs:
-        if before is None or after is None or _declared(before) != _declared(after):
+    parts: tuple[Set | VerdictMap, ...] = (*new.sets, *new.maps)
+    for after in parts:
+        before = held.get(after.name)
+        if before is None:
+            continue
+        if _declared(before) != _declared(after):
             return None
         if before.elements is after.elements or before.elements == after.elements:
             continue
@@ -42,6 +51,10 @@ def differing_elements(
             return None
         found[before.name] = _differing(before, after)
     return found
+
+
+def _names(table: Table) -> list[SetName]:
+    return [*(part.name for part in table.sets), *(part.name for part in table.maps)]
 
 
 def _same_beside(old: Table | None, new: Table | None) -> bool:

@@ -32,6 +32,22 @@ def referrers(table: Table, names: AbstractSet[str]) -> set[str]:
     return seen
 
 
+def reached(table: Table) -> set[str]:
+    """The names of all that packets can come to, base chains included."""
+    led_by = references(table)
+    leads_to: dict[str, set[str]] = {}
+    for name, leading in led_by.items():
+        for one in leading:
+            leads_to.setdefault(one, set()).add(name)
+    seen = {str(chain.name) for chain in table.chains if chain.hook is not None}
+    ahead = list(seen)
+    while ahead:
+        new = leads_to.get(ahead.pop(), set()) - seen
+        seen |= new
+        ahead.extend(new)
+    return seen
+
+
 def _names(rule: Rule) -> Iterator[str]:
     """What a rule refers to."""
     for match in rule.matches:

@@ -75,6 +75,16 @@ class Scheduler:
             found[node[0]].update((part, start + step) for part, step in unit.steps.items())
         return found
 
+    def effect(self, ops: Mapping[Place, Ops], find: Find) -> Effect:
+        """What these changes may do, all together, to what judges let pass."""
+        effects = _Effects(self._allowances, ops, find)
+        found = [
+            effects.of(judge, place)
+            for place, of_place in ops.items()
+            for judge in dict.fromkeys(judge for op in of_place for judge in self._walks.askers[op.part])
+        ]
+        return Effect(any(each.narrows for each in found), any(each.widens for each in found))
+
     def _read(self, ops: Ops) -> _Reading:
         known = self._readings.get(ops)
         if known is None:

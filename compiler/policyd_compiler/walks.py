@@ -31,6 +31,7 @@ from policyd_compiler.nft.ast import (
 )
 from policyd_compiler.nft.expressions import Field, InSet, Match, address_field
 from policyd_compiler.nft.keys import KEY, Family, KeyType, SetName, Side
+from policyd_compiler.references import reached
 
 #: What a look-up finds: in a map the verdict, in a set HELD; None: nothing.
 Answer: TypeAlias = Verdict | None
@@ -125,7 +126,8 @@ class _Reader:
             **{part.name: part for part in table.sets},
             **{part.name: part for part in table.maps},
         }
-        self._chains = {chain.name: chain for chain in table.chains}
+        met = reached(table)  # what is left of an earlier ruleset is in nobody's way
+        self._chains = {chain.name: chain for chain in table.chains if chain.name in met}
         self._opened: set[ChainName] = set()
         self.ways = self._ways(table)
         self._judges = self._find_judges()

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 from policyd.applier.backend import Nft, removal
 from policyd.applier.grace import wait_for_packets
-from policyd.applier.in_place import InPlace, with_elements
+from policyd.applier.in_place import InPlace, restricted, with_elements
 from policyd.applier.listing import list_tables
 from policyd.applier.monitor import TableMonitor
 from policyd.errors import EnvironmentRefused
+from policyd_compiler.around import Around
+from policyd_compiler.delta import Delta
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.plan import Step, StepKind, Transaction, committed, differences, plan
@@ -93,34 +95,63 @@ class Applier:
             await self.read_back()
         before = self._held
         wanted = stamp(desired, self.generation)
-        if before is not None and await self._change_elements(before, wanted):
+        if await self._change_elements(wanted):
             return Applied(self.generation, ("elements",), before)
-        before = self._held
-        transaction = plan(before, wanted)
+        steps: tuple[StepKind, ...] = ()
+        found = await self._find_around(wanted)
+        if found is not None and found.when == "before" and await self._write(found.delta):
+            self._held = self._held and with_elements(self._held, found.between)
+            steps = ("elements",)
+        target = found.between if found is not None and found.when == "after" else wanted
+        steps += await self._swap(target)
+        if target is not wanted:
+            rest = stamp(desired, self.generation)
+            steps += ("elements",) if await self._change_elements(rest) else await self._swap(rest)
+        self._lags = self._wanted != stamp(desired, self.generation)
+        return Applied(self.generation, steps, before)
+
+    async def _swap(self, target: Table) -> tuple[StepKind, ...]:
+        """Bring a ruleset into force by a plan."""
+        transaction = plan(self._held, stamp(target, self.generation))
         if _changes(transaction):
-            transaction = plan(before, stamp(desired, self.generation + 1))
+            transaction = plan(self._held, stamp(target, self.generation + 1))
             self._certain = False  # until all has gone well
             for step in _changes(transaction):
                 await self._run(step)
-            self._held = committed(before, transaction.brings)
+            self._held = committed(self._held, transaction.brings)
             self._certain = True
             self.generation += 1
             if self._elements is not None:
                 self._elements.swapped()
         self._wanted = transaction.brings
-        self._lags = self._wanted != stamp(desired, self.generation)
         self._leftovers = any(step.kind == "sweep" for step in transaction.steps)
-        return Applied(self.generation, tuple(step.kind for step in _changes(transaction)), before)
+        return tuple(step.kind for step in _changes(transaction))
 
-    async def _change_elements(self, held: Table, wanted: Table) -> bool:
-        """Bring a ruleset into force that differs in elements only; False if that is not so, or failed.
+    async def _find_around(self, wanted: Table) -> Around | None:
+        """Elements that change together with chains, and can be changed beside the swap."""
+        if self._elements is None or self._held is None or not self._certain:
+            return None
+        in_force = self._held
+        if self._leftovers and self._wanted is not None:
+            in_force = restricted(self._held, self._wanted) or self._held
+        return await asyncio.to_thread(self._elements.around, in_force, wanted)
+
+    async def _change_elements(self, wanted: Table) -> bool:
+        """Bring a ruleset into force that differs in elements only; False if that is not so, or failed."""
+        if self._elements is None or (held := self._held) is None:
+            return False
+        delta = await asyncio.to_thread(self._elements.delta, held, wanted)
+        if delta is None or not delta.steps or not await self._write(delta):
+            return False
+        self._held, self._wanted, self._lags = with_elements(held, wanted), wanted, False
+        return True
+
+    async def _write(self, delta: Delta) -> bool:
+        """Write elements in place; False if that failed.
 
         A failure is no trouble: what the kernel holds is read back, and a plan leads on from there.
         """
         if self._elements is None:
-            return False
-        delta = await asyncio.to_thread(self._elements.delta, held, wanted)
-        if delta is None or not delta.steps:
             return False
         self._certain = False
         try:
@@ -132,7 +163,7 @@ class Applier:
             )
             await self.read_back()
             return False
-        self._held, self._wanted, self._certain, self._lags = with_elements(held, wanted), wanted, True, False
+        self._certain = True
         return True
 
     def planned(self, desired: Table) -> tuple[StepKind, ...]:

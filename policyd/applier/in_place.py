@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from policyd.applier.grace import wait_for_packets
+from policyd_compiler.around import Around, around
 from policyd_compiler.delta import Delta, in_place
 from policyd_compiler.nft.ast import Chain, Counter, Set, Table, VerdictMap
 from policyd_compiler.nft.commands import Change
@@ -49,8 +50,15 @@ class InPlace:
 
     def delta(self, held: Table, wanted: Table) -> Delta | None:
         """How elements alone lead to what is wanted; None where they do not. What is not swept may stay."""
-        found = _within(held, wanted)
+        found = restricted(held, wanted)
         return None if found is None else in_place(found, wanted, replaces_are_atomic=self._atomic)
+
+    def around(self, held: Table, wanted: Table) -> Around | None:
+        """How elements are changed beside the swap that leads to what is wanted; None where that is not safe.
+
+        What is not swept yet counts as gone: it is in no packet's way once the swap before is forgotten.
+        """
+        return around(held, wanted, replaces_are_atomic=self._atomic)
 
     async def run(self, delta: Delta) -> None:
         """Write it. Raises EnvironmentRefused; then it is not known how much is in force."""
@@ -113,13 +121,13 @@ def with_elements(held: Table, wanted: Table) -> Table:
     )
 
 
-def _within(held: Table, wanted: Table) -> Table | None:
-    """The part of what is held that is wanted; None where something is not there yet."""
+def restricted(held: Table, wanted: Table) -> Table | None:
+    """The part of one table that another names; None where something is not there."""
     if (held.bridge is None) != (wanted.bridge is None):
         return None
     bridge = None
     if held.bridge is not None and wanted.bridge is not None:
-        bridge = _within(held.bridge, wanted.bridge)
+        bridge = restricted(held.bridge, wanted.bridge)
         if bridge is None:
             return None
     found = replace(

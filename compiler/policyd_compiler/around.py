@@ -1,0 +1,107 @@
+"""Elements of peers that change together with chains: written before the swap, or after it.
+
+Mostly one pod of the node came or went: it has chains of its own, and is a peer of others'. If elements only
+narrow, they can be changed before the swap, if they only widen, after it. In between each chain's verdict is
+the old one or the new one, and what lags is the stricter of its two: so a packet that passes would pass in
+the end, or did so at the beginning, and one that is denied was denied then, or will be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, TypeVar
+
+from policyd_compiler.delta import Changes, Delta, Order
+from policyd_compiler.elements import HeldTable, differing_parts
+from policyd_compiler.nft.ast import Set, Table, VerdictMap
+from policyd_compiler.schedule import Place
+from policyd_compiler.walks import Walks
+
+When: TypeAlias = Literal["before", "after"]
+Part = TypeVar("Part", Set, VerdictMap)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """`delta` comes before the swap or after it; `between` is the ruleset in between."""
+
+    when: When
+    delta: Delta
+    between: Table
+
+
+def around(held: Table, desired: Table, *, replaces_are_atomic: bool) -> Around | None:
+    """How elements that cannot be changed alone are changed beside a swap; None where no way is safe.
+
+    None, too, if no part has other elements under the same name.
+    """
+    changes = differing_parts(held, desired)
+    if not changes:
+        return None
+    lagging = _with_elements_of(desired, held, changes)
+    leading = _with_elements_of(held, desired, changes)
+    before = Order(held, replaces_are_atomic=replaces_are_atomic)
+    after = Order(lagging, replaces_are_atomic=replaces_are_atomic)
+    moved = _moved(before.walks, after.walks)
+    ways: tuple[tuple[When, Order, Table, Table], ...] = (
+        ("before", before, held, leading),
+        ("after", after, lagging, lagging),
+    )
+    for when, order, source, between in ways:
+        delta = order.delta(changes, HeldTable(source))
+        if delta is None or len(delta.steps) != 1 or _concerns(order.walks, moved, changes):
+            continue
+        effect = order.effect(changes, HeldTable(source))
+        if not (effect.widens if when == "before" else effect.narrows):
+            return Around(when, delta, between)
+    return None
+
+
+def _with_elements_of(table: Table, other: Table, changes: Changes) -> Table:
+    return replace(
+        table, sets=_taken(table.sets, other.sets, changes), maps=_taken(table.maps, other.maps, changes)
+    )
+
+
+def _taken(parts: tuple[Part, ...], others: tuple[Part, ...], changes: Changes) -> tuple[Part, ...]:
+    elsewhere = {part.name: part for part in others if part.name in changes}
+    return tuple(elsewhere.get(part.name, part) for part in parts)
+
+
+def _moved(old: Walks, new: Walks) -> Mapping[Place, bool]:
+    """The addresses that have other judges than before; whether each had some before, and has some now."""
+    before, after = _judges(old), _judges(new)
+    return {
+        place: place in before and place in after
+        for place in before.keys() | after.keys()
+        if before.get(place) != after.get(place)
+    }
+
+
+def _judges(walks: Walks) -> dict[Place, list[tuple[str, ...]]]:
+    """The names of the judges of each address: one after another, by hook and side."""
+    found: dict[Place, list[tuple[str, ...]]] = {}
+    for key, roads in walks.roads.items():
+        for number, road in enumerate(roads):
+            for stage in road:
+                for address, judge in stage.judges.items():
+                    found.setdefault((key, address), []).append((str(number), stage.side, judge.name))
+    return found
+
+
+def _concerns(walks: Walks, moved: Mapping[Place, bool], changes: Changes) -> bool:
+    """Whether a judge of an address that moves asks for what changes.
+
+    But for the address itself where it comes or goes: what a pod sends to itself does not leave it.
+    """
+    for key, roads in walks.roads.items():
+        for stage in (stage for road in roads for stage in road):
+            for address, judge in stage.judges.items():
+                if (stays := moved.get((key, address))) is None:
+                    continue
+                own = set() if stays else {address}
+                asked = {ask.part for ask in judge.asks if ask.part is not None} & changes.keys()
+                if any(changes[part].keys() - own for part in asked):
+                    return True
+    return False

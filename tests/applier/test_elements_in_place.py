@@ -1,0 +1,171 @@
+"""What changes in elements alone is changed in place, and else around the swap; in a real kernel, too."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import pytest
+
+from policyd.applier.apply import Applier
+from policyd.applier.backend import Nft
+from policyd.applier.fake import FakeNft
+from policyd.applier.in_place import InPlace
+from policyd.applier.worker import NftWorker
+from policyd.errors import EnvironmentRefused
+from policyd.lab.namespace import Namespace
+from policyd.netlink.elements import ElementWriter
+from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.commands import Change
+from policyd_compiler.nft.stamp import stamp
+from tests.applier.rulesets import NAME, content
+from tests.cases.form import ingress, namespace, pod, pods
+from tests.oracle import Manifest
+from tests.property.holding import bare
+from tests.routes import compile_world
+
+POLICY = ingress("x", "web", {"from": [pods(role="friend")], "ports": [{"port": 80}]})
+
+
+def world(*others: Manifest, policy: Manifest = POLICY) -> Table:
+    """A pod of this node, isolated, and others."""
+    web = pod("x/web", "10.0.0.1", "fd00::1")
+    return bare(compile_world([namespace("x"), web, policy, *others], "n1").table)
+
+
+def friend(number: int, node: str = "n2", role: str = "friend") -> Manifest:
+    labels = {"labels": {"role": role}}
+    return pod(f"x/f{number}", f"10.0.1.{number}", f"fd00:1::{number}", node=node, metadata=labels)
+
+
+@dataclass
+class Recorder:
+    """A writer that keeps how much it has written, and fails so many times."""
+
+    writer: ElementWriter | FakeNft
+    written: list[int] = field(default_factory=list)
+    fails: int = 0
+
+    def write(self, table: str, inet: Iterable[Change]) -> None:
+        changes = list(inet)
+        if self.fails:
+            self.fails -= 1
+            raise EnvironmentRefused("on purpose")
+        self.writer.write(table, changes)
+        self.written.append(len(changes))
+
+
+class Kernel:
+    """An applier on a backend, with what it writes in place, and how often it waited for packets."""
+
+    def __init__(self, nft: Nft, writer: ElementWriter | FakeNft) -> None:
+        self.nft, self.recorder, self.waits = nft, Recorder(writer), 0
+        in_place = InPlace(NAME, self.recorder, atomic=True, wait=self._wait)
+        self.applier = Applier(nft, NAME, elements=in_place)
+
+    def _wait(self) -> None:
+        self.waits += 1
+
+    async def holds(self, table: Table) -> bool:
+        """Whether the kernel holds just this, by our belief and in truth."""
+        same = await content(self.nft) == stamp(table, self.applier.generation)
+        return await self.applier.verify() == () and same
+
+
+@pytest.fixture(params=["fake", pytest.param("kernel", marks=pytest.mark.kernel)])
+async def kernel(request: pytest.FixtureRequest) -> AsyncIterator[Kernel]:
+    if request.param == "fake":
+        nft = FakeNft()
+        yield Kernel(nft, nft)
+        return
+    with closing(Namespace("applier")) as namespace:
+        with namespace.entered():
+            writer = ElementWriter()
+        worker = NftWorker(namespace.path)
+        yield Kernel(worker, writer)
+        await worker.close()
+        writer.close()
+
+
+async def test_a_peer_that_comes_and_goes_is_some_elements(kernel: Kernel) -> None:
+    first, second = world(friend(1)), world(friend(1), friend(2))
+    await kernel.applier.apply(first)
+    for wanted in (second, first):
+        applied = await kernel.applier.apply(wanted)
+        assert (applied.steps, applied.generation) == (("elements",), 1)
+        assert await kernel.holds(wanted)
+    assert not kernel.applier.holds_leftovers
+    assert kernel.recorder.written == [2, 2]  # a set of each family, which asking and answering chains share
+
+
+async def test_what_packets_may_still_be_in_is_waited_for(kernel: Kernel) -> None:
+    """After a swap, and before the same address changes again; not before another one does."""
+    await kernel.applier.apply(world(friend(1)))
+    await kernel.applier.apply(world(friend(1), friend(2)))
+    assert kernel.waits == 1
+    await kernel.applier.apply(world(friend(1), friend(2), friend(3)))
+    assert kernel.waits == 1
+    await kernel.applier.apply(world(friend(1), friend(3)))
+    assert kernel.waits == 2
+
+
+@pytest.mark.parametrize("come", [True, False])
+async def test_a_pod_of_the_node_needs_a_swap_and_some_elements(kernel: Kernel, come: bool) -> None:
+    fewer, more = world(friend(1)), world(friend(1), friend(2, "n1"), isolated())
+    first, second = (fewer, more) if come else (more, fewer)
+    await kernel.applier.apply(first)
+    applied = await kernel.applier.apply(second)
+    order = ("stage", "commit", "elements") if come else ("elements", "stage", "commit")
+    assert applied.steps == order
+    assert not kernel.applier.lags
+    await kernel.applier.sweep()
+    assert await kernel.holds(second)
+
+
+def isolated() -> Manifest:
+    """A policy that selects friends, of which there may be none on the node."""
+    spec = {"podSelector": {"matchLabels": {"role": "friend"}}, "policyTypes": ["Ingress"]}
+    return {**ingress("x", None, name="friends"), "spec": spec}
+
+
+async def test_what_cannot_be_changed_around_a_swap_is_put_beside_and_led_back(kernel: Kernel) -> None:
+    """One friend leaves and another comes, while the policy that names them changes."""
+    other = ingress("x", "web", {"from": [pods(role="friend")], "ports": [{"port": 81}]})
+    await kernel.applier.apply(world(friend(1)))
+    applied = await kernel.applier.apply(wanted := world(friend(2), policy=other))
+    assert applied.steps == ("stage", "commit")
+    assert [kernel.applier.lags] == [True]
+    await kernel.applier.sweep()
+    assert await kernel.applier.verify() == ()
+    await kernel.applier.apply(wanted)
+    await kernel.applier.sweep()
+    assert [kernel.applier.lags] == [False]
+    assert await kernel.holds(wanted)
+
+
+@pytest.mark.parametrize(("fails", "steps"), [(1, ("elements",)), (2, ("stage", "commit"))])
+async def test_after_a_failure_the_kernel_is_read_and_it_goes_on_from_there(
+    kernel: Kernel, fails: int, steps: tuple[str, ...]
+) -> None:
+    """In place if that works now, else by a swap."""
+    await kernel.applier.apply(world(friend(1)))
+    kernel.recorder.fails = fails
+    applied = await kernel.applier.apply(wanted := world(friend(1), friend(2)))
+    assert applied.steps == steps
+    await kernel.applier.sweep()
+    await kernel.applier.apply(wanted)
+    await kernel.applier.sweep()
+    assert await kernel.holds(wanted)
+
+
+async def test_elements_that_somebody_took_are_no_trouble(kernel: Kernel) -> None:
+    """The kernel refuses to delete what is not there: nothing is lost, and the ruleset becomes right."""
+    await kernel.applier.apply(world(friend(1), friend(2)))
+    (name,) = {part.name for part in world(friend(1)).sets if part.name.startswith("group4")}
+    await kernel.nft.run(f"delete element inet {NAME} {name} {{ 10.0.1.2 }}\n")
+    await kernel.applier.apply(wanted := world(friend(1)))
+    await kernel.applier.sweep()
+    await kernel.applier.apply(wanted)
+    await kernel.applier.sweep()
+    assert await kernel.holds(wanted)
