@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.faults.fault import Fault
 
+AROUND = "compiler/policyd_compiler/around.py"
 ALLOWANCE = "compiler/policyd_compiler/allowance.py"
 DELTA = "compiler/policyd_compiler/delta.py"
 SCHEDULE = "compiler/policyd_compiler/schedule.py"
@@ -11,6 +12,7 @@ SIM = "compiler/policyd_compiler/sim.py"
 TURNS = "compiler/policyd_compiler/turns.py"
 WALKS = "compiler/policyd_compiler/walks.py"
 
+AROUNDS = "tests/property/test_around.py"
 ORDERS = "tests/unit/compiler/test_delta.py"
 
 IN_PLACE = (
@@ -101,5 +103,37 @@ IN_PLACE = (
         "self._lookups > self._switch",
         "self._lookups > self._switch + 1",
         "tests/unit/compiler/test_sim.py::test_a_transaction_meets_a_packet_between_two_look_ups",
+    ),
+    Fault(
+        "what widens is written before the swap",
+        "DESIGN: elements in place",
+        AROUND,
+        "if not (effect.widens if when",
+        "if not (effect.narrows if when",
+        f"{AROUNDS}::test_no_packet_meets_what_neither_ruleset_says",
+    ),
+    Fault(
+        "a pod's own chains may ask for what lags",
+        "DESIGN: elements in place",
+        AROUND,
+        "or _concerns(order.walks, moved, changes):",
+        "or not moved:",
+        f"{AROUNDS}::test_no_packet_meets_what_neither_ruleset_says",
+    ),
+    Fault(
+        "packets that walk chains of before a swap are not waited for",
+        "DESIGN: elements in place",
+        "policyd/applier/apply.py",
+        "                self._elements.swapped()\n",
+        "                pass\n",
+        "tests/applier/test_elements_in_place.py::test_what_packets_may_still_be_in_is_waited_for[fake]",
+    ),
+    Fault(
+        "an address may change again while packets walk",
+        "DESIGN: elements in place",
+        "policyd/applier/in_place.py",
+        "earlier is not None and delta.may_follow(earlier)",
+        "earlier is not None",
+        "tests/applier/test_elements_in_place.py::test_what_packets_may_still_be_in_is_waited_for[fake]",
     ),
 )
