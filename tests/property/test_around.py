@@ -15,6 +15,7 @@ from policyd.kube.cidr import parse_ip
 from policyd_compiler.around import Around, around
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.sim import Packet, Simulator
+from tests.cases.form import ingress, namespace, pod, pods
 from tests.oracle import Manifest
 from tests.routes import compile_world
 from tests.splits import applied, ends, outcomes
@@ -96,3 +97,20 @@ def test_it_is_found_for_many_pods_that_come_and_go() -> None:
         seen.append("none" if found is None else found.when)
     assert seen.count("before") > 3, seen
     assert seen.count("after") > 3, seen
+
+
+def friends(*numbers: int) -> Table:
+    """Pods of the node that only friends may reach, and that are friends."""
+    made = [
+        pod(f"x/f{n}", f"10.0.0.{n}", f"fd00::{n}", metadata={"labels": {"role": "friend"}}) for n in numbers
+    ]
+    policy = {**ingress("x", None), "spec": {"podSelector": {}, "ingress": [{"from": [pods(role="friend")]}]}}
+    return compile_world([namespace("x"), *made, policy], "n1").table
+
+
+def test_pods_that_come_together_and_are_peers_of_each_other_are_put_beside() -> None:
+    """In between, the chains of each would not know the other yet; one alone has nobody to miss."""
+    assert around(friends(1), friends(1, 2, 3), replaces_are_atomic=True) is None
+    found = around(friends(1), friends(1, 2), replaces_are_atomic=True)
+    assert found is not None
+    assert found.when == "after"
