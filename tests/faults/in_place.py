@@ -68,7 +68,7 @@ IN_PLACE = (
         "a set is filled beyond its size",
         "DESIGN: elements in place",
         DELTA,
-        "                if 0 < self._walks.declared[name].size < counts[name]:\n",
+        "                if 0 < self.walks.declared[name].size < counts[name]:\n",
         "                if False:\n",
         f"{ORDERS}::test_a_set_is_never_fuller_than_it_says",
     ),
