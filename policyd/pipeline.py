@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from policyd.cluster.attachments import attached, with_nodes
@@ -13,6 +12,8 @@ from policyd.cluster.state import ClusterState
 from policyd_compiler.budget import Budget, OverBudget, over_budget
 from policyd_compiler.driver import compile_snapshot
 from policyd_compiler.ir import Snapshot
+from policyd_compiler.lower.lower import Lowered
+from policyd_compiler.lower.owners import Owners
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.options import Options
@@ -36,23 +37,39 @@ class Stats:
     idle_peers: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
-    """One node's ruleset, the snapshot it was compiled from, and what was odd in the cluster.
+@dataclass(frozen=True)
+class Ruleset:
+    """One node's ruleset, and what was odd in the cluster.
 
     `owners`: for each chain, set and map, the policies (`namespace/name`) that it serves. `warnings` hold the
     sentences of `findings`, too. `idle`: peers that select nobody, told by who compiles once
     (`cluster/idle.py`), as that may be so for long. `over`: the policies that are quarantined for their cost.
     """
 
-    snapshot: Snapshot
     table: Table
-    owners: Mapping[str, frozenset[str]]
+    owners: Owners
     warnings: tuple[str, ...]
     stats: Stats
     findings: tuple[Finding, ...] = ()
     idle: tuple[IdlePeer, ...] = ()
     over: tuple[OverBudget, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build(Ruleset):
+    """A ruleset, and the snapshot that it was compiled from."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A build, and all that went into it."""
+
+    build: Build
+    resolved: Resolved
+    lowered: Lowered
+    budget: Budget
 
 
 def build(
@@ -63,6 +80,13 @@ def build(
     Policies in `quarantined` isolate their pods and allow nothing (decisions 8), and so do those that would
     cost more than the budgets of `options`.
     """
+    return compile_all(state, node, options, quarantined).build
+
+
+def compile_all(
+    state: ClusterState, node: str, options: Options, quarantined: frozenset[str] = frozenset()
+) -> Compiled:
+    """The same, with what later changes can be worked out from (`policyd/incremental.py`)."""
     budget = Budget(options.policy_budget, options.namespace_budget)
     resolved = resolve(state, node, quarantined, budget)
     over = resolved.over
@@ -76,7 +100,17 @@ def build(
     guarded = bool(options.pod_interfaces)
     findings = tuple(replace(f, is_open=f.is_open and not guarded) for f in resolved.findings)
     stats = _count(snapshot, table, resolved)
-    return Build(snapshot, table, lowered.owners, resolved.warnings, stats, findings, resolved.idle, over)
+    built = Build(
+        table,
+        lowered.owners,
+        resolved.warnings,
+        stats,
+        findings,
+        resolved.idle,
+        over,
+        snapshot=snapshot,
+    )
+    return Compiled(built, resolved, lowered, budget)
 
 
 def _count(snapshot: Snapshot, table: Table, resolved: Resolved) -> Stats:

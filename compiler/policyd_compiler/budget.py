@@ -7,7 +7,7 @@ budget is for the caller to quarantine: then its pods stay isolated, it allows n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -91,6 +91,27 @@ def over_budget(snapshot: Snapshot, budget: Budget) -> tuple[OverBudget, ...]:
             lists = lists or _Lists(snapshot)
             found.extend(_judge(namespace, parts, shares, budget, lists))
     return tuple(sorted(found, key=lambda over: over.policy))
+
+
+def cost_without_peers(isolation: Isolation) -> tuple[str, int]:
+    """Whose isolation it is, and what it costs at most beside its peers, chains and the steps it takes."""
+    weights = _weights(isolation, {})
+    rules = (rule for stage in isolation.stages for rule in stage.rules)
+    bounds = sum(2 * len(rule.peers.v4) + 2 * len(rule.peers.v6) for rule in rules)
+    least = sum(weight.least for weight in weights.values())
+    return _Part(isolation, set(), weights).namespace, least + PIECE * bounds
+
+
+def cost_of_steps(rules: int, hosts: int) -> int:
+    """What it costs at most, in both families, to divide the hosts that so many rules name."""
+    # In no more parts than there are hosts, or than rules can be combined.
+    parts = 1 + min(hosts, 1 << min(rules, 64))
+    return len(FAMILIES) * (rules * parts // STEPS + 1)
+
+
+def cost_of_chains(ports: Iterable[PortSet]) -> int:
+    """What chains for these sets of ports cost at most."""
+    return sum(CHAIN + _pieces(each) for each in ports)
 
 
 @dataclass(frozen=True, slots=True)

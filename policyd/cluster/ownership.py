@@ -95,7 +95,7 @@ def claim_addresses(pods: Iterable[Pod], nodes: Iterable[Node]) -> Claims:
     """Find every pod's claims. What one pod claims alone is one host, what some claim together another."""
     # Host-network pods share the node's addresses (NP-092); a terminal pod's may be reused (NP-100).
     eligible = [pod for pod in pods if not pod.host_network and not pod.terminal]
-    of_nodes = _addresses_of(nodes)
+    of_nodes = addresses_of_nodes(nodes)
     findings: list[Finding] = []
     first: dict[int, dict[int, Pod]] = {4: {}, 6: {}}
     several: dict[int, dict[int, list[Pod]]] = {4: {}, 6: {}}
@@ -106,7 +106,7 @@ def claim_addresses(pods: Iterable[Pod], nodes: Iterable[Node]) -> Claims:
             if value is None:
                 continue
             if value >> shift in odd or value in of_nodes[family]:
-                why = _why_impossible(family, value, of_nodes[family])
+                why = why_impossible(family, value, of_nodes[family])
                 if why:
                     findings.append(impossible(pod, family, value, why))
                     continue
@@ -161,7 +161,7 @@ def _number(rows: list[tuple[list[Pod], Host]], findings: tuple[Finding, ...]) -
     return Claims(tuple(pods), tuple(host for _, host in rows), tuple(further), disputed, rivals, findings)
 
 
-def _why_impossible(family: int, value: int, of_nodes: Mapping[int, str]) -> str:
+def why_impossible(family: int, value: int, of_nodes: Mapping[int, str]) -> str:
     """Why no pod can hold an address (NP-167); "" if one can."""
     for of, (low, high), why in _NOBODYS:
         if of == family and low <= value <= high:
@@ -169,7 +169,7 @@ def _why_impossible(family: int, value: int, of_nodes: Mapping[int, str]) -> str
     return f"an address of node {of_nodes[value]}" if value in of_nodes else ""
 
 
-def _addresses_of(nodes: Iterable[Node]) -> dict[int, dict[int, str]]:
+def addresses_of_nodes(nodes: Iterable[Node]) -> dict[int, dict[int, str]]:
     """The addresses of nodes by family, and the name of the node of each."""
     found: dict[int, dict[int, str]] = {4: {}, 6: {}}
     for node in nodes:

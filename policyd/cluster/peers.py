@@ -7,7 +7,7 @@ a port of each destination pod (NP-051). A name that resolves nowhere matches no
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
 from policyd.cluster.index import PodIndex, bits_of, mask_of
@@ -47,6 +47,23 @@ class SubjectPorts:
 _Read: TypeAlias = tuple[Rule | None, Peers, tuple[PolicyPort, ...], tuple[Origin, ...]]
 
 
+#: The peers of a rule that names ports of theirs, its origin, and how it is written.
+_Named: TypeAlias = tuple[Peers, Origin, PolicyRule]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Where a rule of the IR comes from: rules as they are written, of a policy.
+
+    `exposed`: it is about the peers that have this number behind this name only.
+    """
+
+    rule: Rule
+    policy: NetworkPolicy
+    written: tuple[PolicyRule, ...]
+    exposed: NamedPort | None = None
+
+
 class RuleResolver:
     """Resolves the rules of policies against one set of pods. Remembers what it has resolved.
 
@@ -66,7 +83,14 @@ class RuleResolver:
         self._read: dict[int, tuple[_Read, ...]] = {}
         self._blocks: dict[IPBlock, Peers] = {}
         self._written: dict[tuple[int, Direction, SubjectPorts | None], tuple[Written, ...]] = {}
-        self._idle: dict[tuple[int, int], tuple[NetworkPolicy, PodPeer]] = {}
+        #: How many pods each peer selects, in the order in which they were resolved.
+        self._selecting: dict[tuple[int, int], tuple[NetworkPolicy, PodPeer, int]] = {}
+        #: By identity of the rules that were made, what they were made of.
+        self.said: dict[int, Said] = {}
+        #: By the text that a layout has for them, the peers that it may make a group of.
+        self.grouped: dict[str, tuple[NetworkPolicy, PodPeer]] = {}
+        #: Named ports of peers that rules ask for, and every number that a peer has behind the name.
+        self.asked: dict[tuple[str, Protocol], frozenset[int]] = {}
 
     def written(
         self, policy: NetworkPolicy, direction: Direction, subject: SubjectPorts
@@ -108,8 +132,10 @@ class RuleResolver:
         pods = legal(peer.pods)
         if contradicts(pods) or contradicts(where or ()):
             return None
+        text = f"{policy.namespace if where is None else where} {pods}"
+        self.grouped.setdefault(text, (policy, peer))
         return Selected(
-            f"{policy.namespace if where is None else where} {pods}",
+            text,
             self._claims.held(self._matched(policy, peer)),
             len(pods) + len(where or ()),
             where is not None or not pods,
@@ -123,50 +149,72 @@ class RuleResolver:
         )
         return where & self._index.select(peer.pods)
 
-    def idle(self) -> tuple[tuple[NetworkPolicy, PodPeer], ...]:
-        """The peers resolved so far that select no pod, each with its policy."""
-        return tuple(self._idle.values())
+    def selecting(self) -> tuple[tuple[NetworkPolicy, PodPeer, int], ...]:
+        """The peers resolved so far, each with its policy, and how many pods it selects."""
+        return tuple(self._selecting.values())
+
+    def passing(self, rule: Rule) -> Rule:
+        """The same rule, but that what it accepts goes on to the next stage."""
+        return self._made(replace(self.said[id(rule)], rule=replace(rule, action=Action.PASS)))
+
+    def _made(self, said: Said) -> Rule:
+        self.said[id(said.rule)] = said
+        return said.rule
 
     def egress(self, policy: NetworkPolicy) -> tuple[Rule, ...]:
         """The egress rules of a policy: the same for every pod that it selects."""
         rules = self._egress.get(id(policy))
         if rules is None:
             found: list[Rule] = []
-            named: dict[tuple[str, Protocol], list[tuple[Peers, Origin]]] = {}
+            named: dict[tuple[str, Protocol], list[_Named]] = {}
             for number, rule in enumerate(policy.egress or ()):
                 origin = origin_of(NETWORK_POLICY, policy, f"egress[{number}]", rule.source)
                 peers = self._peers(policy, rule.peers)
                 ports = _numbers(rule)
                 if ports:
-                    found.append(Rule(Action.ACCEPT, peers, ports, (origin,)))
+                    made = Rule(Action.ACCEPT, peers, ports, (origin,))
+                    found.append(self._made(Said(made, policy, (rule,))))
                 for name in dict.fromkeys(
                     (p.port, p.protocol) for p in rule.ports or () if isinstance(p.port, str)
                 ):
-                    named.setdefault(name, []).append((peers, origin))
+                    named.setdefault(name, []).append((peers, origin, rule))
             for (port, protocol), whom in named.items():
-                found.extend(self._exposed(port, protocol, whom))
+                found.extend(self._exposed(policy, port, protocol, whom))
             rules = self._egress[id(policy)] = tuple(found)
         return rules
 
-    def _exposed(self, port: str, protocol: Protocol, whom: list[tuple[Peers, Origin]]) -> Iterator[Rule]:
+    def _exposed(
+        self, policy: NetworkPolicy, port: str, protocol: Protocol, whom: list[_Named]
+    ) -> Iterator[Rule]:
         """Rules for a named port of the peers of some rules: one for each number that it has anywhere.
 
         Of all these rules together, or there would be as many as rules times numbers.
         """
-        peers = _together([peers for peers, _ in whom])
-        origins = tuple(origin for _, origin in whom)
-        for number, bits in sorted(self._named.get((port, protocol), {}).items()):
+        peers = _together([peers for peers, _, _ in whom])
+        origins = tuple(origin for _, origin, _ in whom)
+        written = tuple(rule for _, _, rule in whom)
+        numbers = self._named.get((port, protocol), {})
+        self.asked[port, protocol] = frozenset(numbers)
+        for number, bits in sorted(numbers.items()):
             exposing = self._exposing(peers, self._claims.held(mask_of(bits, len(self._index.pods))))
-            yield Rule(Action.ACCEPT, exposing, _one(protocol, number, number), origins)
+            made = Rule(Action.ACCEPT, exposing, _one(protocol, number, number), origins)
+            yield self._made(Said(made, policy, written, NamedPort(port, protocol, number)))
 
     def ingress(self, policy: NetworkPolicy, subject: SubjectPorts) -> tuple[Rule, ...]:
         """The ingress rules of a policy, for a pod with these named ports."""
         key = (id(policy), subject if uses_names(policy) else None)
         rules = self._ingress.get(key)
         if rules is None:
+            read = zip(policy.ingress or (), self._read_ingress(policy), strict=True)
             rules = self._ingress[key] = tuple(
-                unnamed or Rule(Action.ACCEPT, peers, _subject_ports(ports, subject), origins)
-                for unnamed, peers, ports, origins in self._read_ingress(policy)
+                self._made(
+                    Said(
+                        unnamed or Rule(Action.ACCEPT, peers, _subject_ports(ports, subject), origins),
+                        policy,
+                        (written,),
+                    )
+                )
+                for written, (unnamed, peers, ports, origins) in read
             )
         return rules
 
@@ -212,8 +260,8 @@ class RuleResolver:
             match peer:
                 case PodPeer():
                     matched = self._matched(policy, peer)
-                    if not matched:
-                        self._idle.setdefault((id(policy), id(peer)), (policy, peer))
+                    here = (id(policy), id(peer))
+                    self._selecting.setdefault(here, (policy, peer, matched.bit_count()))
                     hosts |= self._claims.held(matched)
                 case IPBlock():
                     block = self._block(peer)

@@ -13,7 +13,7 @@ from policyd.cluster.findings import Finding, key_of
 from policyd.cluster.idle import IdlePeer
 from policyd.cluster.index import PodIndex, bits_of, mask_of
 from policyd.cluster.origins import origin_of
-from policyd.cluster.ownership import claim_addresses
+from policyd.cluster.ownership import Claims, claim_addresses
 from policyd.cluster.peers import RuleResolver, SubjectPorts, uses_names
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.cluster.written import over_when_counted
@@ -51,17 +51,24 @@ _Part: TypeAlias = tuple[tuple[int, ...], SubjectPorts | None]
 class Resolved:
     """A snapshot, and what was odd in the cluster.
 
-    `warnings` are sentences, `findings` are about addresses, `idle` are peers that select nobody. `over` are
-    policies whose rules were not resolved, as they would cost more than the budget: they are quarantined.
-    `policies`: how many select pods of this node, those that are quarantined among them.
+    `warnings` are sentences, `findings` are about addresses. `over` are policies whose rules were not
+    resolved, as they would cost more than the budget: they are quarantined. `policies`: how many select pods
+    of this node, those that are quarantined among them. Of what it was resolved from: the `claims` of pods,
+    and what the `resolver` made of rules.
     """
 
     snapshot: Snapshot
     warnings: tuple[str, ...]
     findings: tuple[Finding, ...]
-    idle: tuple[IdlePeer, ...] = ()
+    claims: Claims
+    resolver: RuleResolver
     over: tuple[OverBudget, ...] = ()
     policies: int = 0
+
+    @property
+    def idle(self) -> tuple[IdlePeer, ...]:
+        """The peers that select nobody, each with its policy."""
+        return tuple((policy, peer) for policy, peer, pods in self.resolver.selecting() if not pods)
 
 
 def resolve(
@@ -98,7 +105,7 @@ def resolve(
     # Every node hears of it, and the nodes of these pods have a condition.
     told = (*missing, *(finding.text for finding in claims.findings))
     here = tuple(_placed(f, state, node) for f in claims.findings if _is_here(f, state, node))
-    return Resolved(snapshot, told, here, resolver.idle(), over, selecting)
+    return Resolved(snapshot, told, here, claims, resolver, over, selecting)
 
 
 def _known_namespaces(state: ClusterState) -> tuple[Mapping[str, Namespace], tuple[str, ...]]:
@@ -214,8 +221,7 @@ class _Isolations:
         stages = [self._stage(direction, numbers, subject or SubjectPorts(())) for numbers, subject in parts]
         # What one claimant is allowed goes on to the next, so that each must allow it (NP-166).
         stages[:-1] = [
-            replace(stage, rules=tuple(replace(rule, action=Action.PASS) for rule in stage.rules))
-            for stage in stages[:-1]
+            replace(stage, rules=tuple(map(self._resolver.passing, stage.rules))) for stage in stages[:-1]
         ]
         numbers = sorted({number for numbers, _ in parts for number in numbers})
         origins = tuple(map(self._origin, numbers))

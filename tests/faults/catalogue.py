@@ -6,6 +6,7 @@ from tests.faults.attachments import ATTACHMENTS
 from tests.faults.elements import ELEMENTS
 from tests.faults.enforcement import ENFORCEMENT
 from tests.faults.fault import Fault
+from tests.faults.graph import GRAPH
 from tests.faults.identity import IDENTITY
 from tests.faults.in_place import IN_PLACE
 from tests.faults.interfaces import INTERFACES
@@ -29,6 +30,7 @@ FAULTS: tuple[Fault, ...] = (
     *TENANTS,
     *ATTACHMENTS,
     *IN_PLACE,
+    *GRAPH,
     *ENFORCEMENT,
     *TIMING,
     *ELEMENTS,

@@ -21,9 +21,9 @@ IDENTITY = (
     Fault(
         "an address that several pods claim is allowed what one of them is",
         "NP-166",
-        RESOLVE,
-        "replace(rule, action=Action.PASS) for rule in stage.rules",
-        "rule for rule in stage.rules",
+        PEERS,
+        "rule=replace(rule, action=Action.PASS)",
+        "rule=rule",
         f"{CASE}[NP-166-subject-only-what-each-allows]",
     ),
     Fault(

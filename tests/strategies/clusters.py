@@ -54,7 +54,7 @@ def cluster(chooser: Chooser, shape: Shape) -> list[Manifest]:
     objects = [*nodes, *(_namespace(chooser, name) for name in namespaces if not chooser.chance(10))]
     pods: list[Manifest] = []
     for number in range(chooser.number(shape.least_pods, shape.pods)):
-        pods.append(_pod(chooser, number, namespaces, nodes))
+        pods.append(another_pod(chooser, number, namespaces, nodes))
         if shape.conflicts and number and chooser.chance(25):
             _take_addresses(chooser, pods[number], chooser.one_of(pods[:number]))
         if shape.conflicts and chooser.chance(5):
@@ -87,7 +87,10 @@ def _namespace(chooser: Chooser, name: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
-def _pod(chooser: Chooser, number: int, namespaces: tuple[str, ...], nodes: list[Manifest]) -> Manifest:
+def another_pod(
+    chooser: Chooser, number: int, namespaces: tuple[str, ...], nodes: list[Manifest]
+) -> Manifest:
+    """Make a pod on one of the nodes; with `number` alone it has addresses of its own."""
     node = chooser.one_of(nodes)
     state = chooser.one_of(STATES)
     created = f"2026-01-{1 + number % 28:02}T00:00:00Z"

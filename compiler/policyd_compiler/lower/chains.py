@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -38,10 +39,10 @@ class Notes:
     comment: str
 
 
-def take_notes(isolation: Isolation, endpoints: list[str]) -> Notes:
+def take_notes(isolation: Isolation, endpoints: Sequence[str]) -> Notes:
     """The notes of an isolation, the same for both families."""
     policies = sorted({origin.policy for origin in isolation.policies})
-    return Notes(readable(tuple(policies)), _lines(isolation, endpoints), _comment(isolation, policies))
+    return Notes(readable(tuple(policies)), note_lines(isolation, endpoints), _comment(isolation, policies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,8 @@ def _comment(isolation: Isolation, policies: list[str]) -> str:
     return text.encode()[:COMMENT_BYTES].decode(errors="ignore")
 
 
-def _lines(isolation: Isolation, endpoints: list[str]) -> tuple[str, ...]:
+def note_lines(isolation: Isolation, endpoints: Sequence[str]) -> tuple[str, ...]:
+    """Whose packets the chain judges, and by which rules: those that may match something."""
     shown = ", ".join(endpoints[:4])
     more = f" and {len(endpoints) - 4} more" if len(endpoints) > 4 else ""
     origins: list[Origin] = sorted(

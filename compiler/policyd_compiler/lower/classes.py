@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policyd_compiler.addr import Interval, Ranges
 from policyd_compiler.ir import Host
@@ -79,13 +79,24 @@ def classify(decider: Decider, index: HostIndex, family: int, most: int = NO_LIM
 
     Raises TooMany when hosts would be divided in more than `most` steps.
     """
-    always = [number for number, rule in enumerate(decider.rules) if rule.peers.anything]
-    default = decider.decide(always)
+    always = rules_for_all(decider)
     hosts, steps = _host_classes(decider, always, index, family, most)
+    unnamed = classify_unnamed(decider, family)
+    telling, plain = _apart_from_plain(hosts, unnamed.ranges, unnamed.default, index)
+    return replace(unnamed, hosts=telling, plain=plain, steps=steps)
+
+
+def rules_for_all(decider: Decider) -> list[int]:
+    """The numbers of the rules that match any peer."""
+    return [number for number, rule in enumerate(decider.rules) if rule.peers.anything]
+
+
+def classify_unnamed(decider: Decider, family: int) -> Classes:
+    """The classes of whoever no rule names as a host."""
+    always = rules_for_all(decider)
+    default = decider.decide(always)
     ranges = _range_classes(decider, always, family)
-    kept = tuple((interval, mask) for interval, mask in ranges if mask != default)
-    telling, plain = _apart_from_plain(hosts, kept, default, index)
-    return Classes(telling, kept, default, plain, steps)
+    return Classes((), tuple((interval, mask) for interval, mask in ranges if mask != default), default)
 
 
 def _host_classes(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from policyd_compiler.ir import Direction, Endpoint, Isolation, Origin, Snapshot
 from policyd_compiler.lower.bridge import lower_bridge
-from policyd_compiler.lower.chains import lower_isolation, take_notes
+from policyd_compiler.lower.chains import Judges, lower_isolation, take_notes
 from policyd_compiler.lower.classes import HostIndex, classify
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.dispatch import base_chains
@@ -15,19 +15,40 @@ from policyd_compiler.lower.guard import lower_guard
 from policyd_compiler.lower.hearers import Judged
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.owners import Owners
+from policyd_compiler.lower.port_chains import choose_bases
 from policyd_compiler.lower.roots import FAMILIES, lower_roots
 from policyd_compiler.names import Names
 from policyd_compiler.nft.ast import ChainName, Goto, Jump, Table, Verdict
-from policyd_compiler.nft.keys import Family
+from policyd_compiler.nft.keys import Family, PortSide, SetName
 from policyd_compiler.options import Options
+from policyd_compiler.ports import PortSet
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What became of an isolation: its chains by family, and the keys of the endpoints that share it.
+
+    `plain`: no set of ports is so large that it is written as a difference from another.
+    """
+
+    endpoints: tuple[str, ...]
+    judges: Mapping[Family, Judges]
+    plain: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """The table that enforces a snapshot; for each chain, set and map in it, the policies that it serves."""
+    """The table that enforces a snapshot; for each chain, set and map in it, the policies that it serves.
+
+    `judging`: the isolations in the order in which endpoints, and of each first its ingress, have them.
+    `peers`: sets and maps of peers by prefix and identity. `verdicts`: those for sets of ports.
+    """
 
     table: Table
-    owners: Mapping[str, frozenset[str]]
+    owners: Owners
+    judging: tuple[Judging, ...]
+    peers: Mapping[tuple[str, str], SetName]
+    verdicts: Mapping[tuple[PortSet, PortSide], Verdict]
 
 
 def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> Lowered:
@@ -38,9 +59,11 @@ def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> L
     answering: dict[tuple[Direction, Family], list[tuple[int, Verdict]]] = {}
     judged = Judged(indexes)
     served: list[tuple[ChainName, tuple[Origin, ...]]] = []
-    for isolation, endpoints in _shared(snapshot.endpoints):
+    judging: list[Judging] = []
+    for isolation, endpoints in shared_isolations(snapshot.endpoints):
         decider = Decider(isolation)
-        notes = take_notes(isolation, [endpoint.key for endpoint in endpoints])
+        keys = tuple(endpoint.key for endpoint in endpoints)
+        notes, of_families, plain = take_notes(isolation, keys), dict[Family, Judges](), True
         for family in FAMILIES:
             addresses = [a for e in endpoints if (a := e.host.address(family)) is not None]
             if not addresses:
@@ -48,13 +71,16 @@ def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> L
             classes = classify(decider, indexes[family], family)
             if snapshot.network.bridges:
                 judged.note(isolation, family, decider, classes)
+            plain = plain and not choose_bases(classes)
             judges = lower_isolation(decider, classes, notes, indexes[family], family, objects)
+            of_families[family] = judges
             served.extend((chain, isolation.policies) for chain in (judges.asking, judges.answering))
             # Egress comes back to the base chain, where the receiver's ingress is asked; ingress is the end.
             asking = Jump(judges.asking) if isolation.direction == "egress" else Goto(judges.asking)
             here = (isolation.direction, family)
             dispatch.setdefault(here, []).extend((a, asking) for a in addresses)
             answering.setdefault(here, []).extend((a, Jump(judges.answering)) for a in addresses)
+        judging.append(Judging(keys, of_families, plain))
     roots = lower_roots(snapshot, dispatch, answering, options, objects)
     guard = lower_guard(snapshot, options, objects)
     chains = base_chains(roots, guard, options, objects)
@@ -66,10 +92,10 @@ def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> L
         notes=snapshot.notes,
         bridge=lower_bridge(snapshot, judged, options),
     )
-    return Lowered(table, Owners(table, served))
+    return Lowered(table, Owners(table, served), tuple(judging), objects.peers, objects.verdicts)
 
 
-def _shared(endpoints: tuple[Endpoint, ...]) -> list[tuple[Isolation, list[Endpoint]]]:
+def shared_isolations(endpoints: tuple[Endpoint, ...]) -> list[tuple[Isolation, list[Endpoint]]]:
     """Each isolation once, with the endpoints that share it, in the order of the endpoints."""
     groups: dict[int, tuple[Isolation, list[Endpoint]]] = {}
     for endpoint in endpoints:

@@ -47,7 +47,9 @@ class Objects:
         self.chains: dict[ChainName, Chain] = {}
         self._names = names
         self._deny = deny
-        self._verdicts: dict[tuple[PortSet, PortSide], Verdict] = {}
+        #: Sets and maps of peers by prefix and identity, and verdicts by what they let pass.
+        self.peers: dict[tuple[str, str], SetName] = {}
+        self.verdicts: dict[tuple[PortSet, PortSide], Verdict] = {}
         self._addresses: dict[tuple[int, int], tuple[int, ...]] = {}
 
     def addresses(self, index: HostIndex, family: Family, mask: int) -> tuple[int, ...]:
@@ -83,7 +85,7 @@ class Objects:
         if not identity:
             return self._add_set(prefix, part)
         claimed, new = self._names.of_content(prefix, f"{part.size} {identity}".encode())
-        name = SetName(claimed)
+        name = self.peers[prefix, identity] = SetName(claimed)
         if new:
             self.sets[name] = replace(part, name=name)
         return name
@@ -96,7 +98,7 @@ class Objects:
         if not identity:
             return self._add_map(prefix, part)
         claimed, new = self._names.of_content(prefix, f"{part.size} {self._deny} {identity}".encode())
-        name = SetName(claimed)
+        name = self.peers[prefix, identity] = SetName(claimed)
         if new:
             self.maps[name] = replace(part, name=name)
         return name
@@ -159,9 +161,9 @@ class Objects:
 
         `side`: whether the packet asks for the port, or answers from it.
         """
-        known = self._verdicts.get((ports, side))
+        known = self.verdicts.get((ports, side))
         if known is None:
-            known = self._verdicts[ports, side] = self._make_verdict(ports, side)
+            known = self.verdicts[ports, side] = self._make_verdict(ports, side)
         return known
 
     def difference(self, base: Verdict, denied: PortSet, allowed: PortSet, side: PortSide) -> Verdict:

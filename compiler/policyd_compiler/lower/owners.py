@@ -25,16 +25,21 @@ class Owners(Mapping[str, frozenset[str]]):
 
     def __init__(self, table: Table, served: Iterable[tuple[ChainName, tuple[Origin, ...]]]) -> None:
         self._table = table
-        self._served: dict[str, list[tuple[Origin, ...]]] = {}
+        self._served: dict[ChainName, list[tuple[Origin, ...]]] = {}
         for chain, policies in served:
             self._served.setdefault(chain, []).append(policies)
+
+    def of(self, table: Table) -> Owners:
+        """The same for another table, in which the same chains judge."""
+        served = ((chain, policies) for chain, many in self._served.items() for policies in many)
+        return Owners(table, served)
 
     def __getitem__(self, name: str) -> frozenset[str]:
         served: dict[int, tuple[Origin, ...]] = {}
         seen, ahead = {name}, [name]
         while ahead:
             near = ahead.pop()
-            served.update((id(policies), policies) for policies in self._served.get(near, ()))
+            served.update((id(policies), policies) for policies in self._served.get(ChainName(near), ()))
             new = self._referrers.get(near, set()) - seen
             seen |= new
             ahead.extend(new)

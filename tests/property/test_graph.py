@@ -1,0 +1,90 @@
+"""What follows pods of other nodes step by step comes to what a build of the cluster gives, byte by byte."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policyd.cluster.state import ClusterState, MissingNamespaces
+from policyd.graph.graph import Graph, PodChange, Step
+from policyd.pipeline import Compiled, Ruleset, compile_all
+from policyd_compiler.elements import differing_elements
+from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.printer import print_replace
+from policyd_compiler.options import Options
+from tests.strategies.clusters import Shape
+from tests.strategies.histories import NODE, Event, history
+
+SEEDS = st.integers(0, 2**32 - 1)
+#: Everything that makes an address hard to own; and clusters in which that is rare.
+ODD = Shape(pods=14)
+PLAIN = Shape(pods=40, least_pods=20, policies=10, least_policies=5, conflicts=False, open_rules=False)
+EVENTS = 25
+#: With some, policies are close to their budget.
+OPTIONS = (
+    Options(),
+    Options(deny="reject"),
+    Options(pod_interfaces=("veth*",)),
+    *(Options(namespace_budget=many, policy_budget=few) for few, many in ((600, 1500), (2000, 6000))),
+)
+
+
+def changed(old: ClusterState, new: ClusterState) -> list[PodChange]:
+    """How two clusters differ in pods."""
+    keys = sorted(old.pods.keys() | new.pods.keys())
+    pairs = (PodChange(key, old.pods.get(key), new.pods.get(key)) for key in keys)
+    return [each for each in pairs if each.before != each.after]
+
+
+def expected(found: Ruleset) -> tuple[object, ...]:
+    return found.table, found.warnings, found.stats, found.findings, found.idle, found.over
+
+
+def check(step: Step, before: Table, built: Compiled) -> None:
+    """That a step gives what a build gives, and says how that differs from what was before."""
+    made = step.ruleset
+    assert expected(made) == expected(built.build)
+    assert print_replace(made.table) == print_replace(built.build.table)
+    assert dict(made.owners) == dict(built.build.owners)
+    assert step.changes == differing_elements(before, made.table)
+
+
+def follow(rng: random.Random, shape: Shape, options: Options) -> Counter[str]:
+    """One history, held to the law: how many events of which kind it was followed through, and not."""
+    counted: Counter[str] = Counter()
+    graph: Graph | None = None
+    last: tuple[Event, Table] | None = None
+    missing = rng.choice(list(MissingNamespaces))
+    closed = frozenset({f"a/np{rng.randrange(4)}"}) if rng.random() < 0.2 else frozenset[str]()
+    for event in history(rng, shape, missing, EVENTS):
+        built = compile_all(event.state, NODE, options, closed)
+        step = None
+        if graph is not None and last is not None and event.kind in ("remote pod", "local pod"):
+            step = graph.change(changed(last[0].state, event.state))
+            counted[f"{event.kind}: {'followed' if step else 'built'}"] += 1
+            if step is not None:
+                counted.update(name.split("-")[0] for name in step.changes)
+                check(step, last[1], built)
+        last = event, built.build.table
+        if step is None:
+            graph = Graph(built, event.state, NODE)
+    return counted
+
+
+@given(SEEDS)
+def test_following_is_building(seed: int) -> None:
+    rng = random.Random(seed)
+    options = rng.choice(OPTIONS)
+    follow(rng, rng.choice((ODD, PLAIN)), options)
+
+
+def test_most_changes_of_pods_of_other_nodes_are_followed() -> None:
+    """How strong the law is; in these small clusters a verdict is often the first of its kind."""
+    rng, counted = random.Random("power"), Counter[str]()
+    for _ in range(40):
+        counted += follow(rng, PLAIN, Options())
+    followed, built = counted["remote pod: followed"], counted["remote pod: built"]
+    assert followed > 0.8 * (followed + built) > 300, counted
