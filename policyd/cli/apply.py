@@ -141,6 +141,9 @@ async def _apply(loaded: Loaded, *, colored: bool, cut: bool) -> int:
             applier = Applier(nft, table)
             await insist(applier.read_back)
             applied = await applier.apply(built.table)
+            if applier.lags:  # peers changed, too, and stand beside by other names: on to the plain ones
+                await _finish(applier)
+                applied = replace(await applier.apply(built.table), before=applied.before)
             terminal.say(f"{built.snapshot.node}: {_what(applied, built)}")
             await _finish(applier)
             if cut:

@@ -126,3 +126,22 @@ def test_mistakes_in_manifests_change_nothing(node: Namespace, manifests: Path) 
     write(manifests, "web.yaml", policy("web", "web", 80).replace("ingress", "ingres"))
     assert apply(node, manifests).returncode == Exit.BAD_INPUT
     assert nft(node, "list", "table", "inet", "policyd") == before
+
+
+def test_what_is_in_force_bears_the_names_of_compile_when_peers_changed_too(
+    node: Namespace, manifests: Path
+) -> None:
+    """A set of peers that changes is put beside first, by another name."""
+    named = "[{from: [{podSelector: {matchLabels: {app: peer}}}]}]"
+    write(manifests, "db.yaml", policy("db", "db", 5432).replace("[{ports: [{port: 5432}]}]", named))
+    peer = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: peer, namespace: shop, labels: {app: peer}}\n"
+        "spec: {nodeName: n2, containers: [{name: c}]}\n"
+        "status: {phase: Running, podIPs: [{ip: 10.9.9.9}]}\n"
+    )
+    apply(node, manifests)
+    write(manifests, "peer.yaml", peer)
+    done = apply(node, manifests)
+    assert (done.returncode, "generation 3 is in force" in done.stderr) == (Exit.OK, True)
+    assert "10.9.9.9" in nft(node, "list", "table", "inet", "policyd")
+    assert "nothing to change, generation 3 is in force" in apply(node, manifests).stderr
