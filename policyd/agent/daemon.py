@@ -35,10 +35,12 @@ from policyd.applier.backend import Nft
 from policyd.applier.choose import insist, open_backend
 from policyd.applier.in_place import InPlace
 from policyd.applier.monitor import TableMonitor
+from policyd.applier.pieces import Pieces
 from policyd.applier.probe import replaces_are_atomic
 from policyd.cluster.state import MissingNamespaces
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused, PolicydError
+from policyd.netlink.element_reader import ElementReader
 from policyd.netlink.elements import ElementWriter
 from policyd.node.bridge_guard import BridgeGuard
 from policyd.node.element_trial import elements_refusal
@@ -66,7 +68,7 @@ async def run_agent(settings: Settings, version: str) -> None:
         metrics = Metrics()
         metrics.build_info.info({"version": version, "backend": nft.describe()})
         store = ObjectStore(settings.node, wake, _missing_namespaces(settings))
-        applier = Applier(nft, settings.table, monitor, await _in_place(nft, settings.table, monitor))
+        applier = Applier(nft, settings.table, monitor, *await _by_hand(nft, settings.table, monitor))
         saver = Saver(Path(settings.state_dir), settings.node, settings.table) if settings.state_dir else None
         guard = BridgeGuard(nft, settings.options())
         was_there = await _read_back(applier) or await _restore(applier, saver, guard)
@@ -105,20 +107,21 @@ async def run_agent(settings: Settings, version: str) -> None:
         log.error("agent stopped; no ruleset of policyd is known to be in force", extra=fields)
 
 
-async def _in_place(nft: Nft, table: str, monitor: TableMonitor) -> InPlace | None:
-    """The way by which elements alone are changed; None where this kernel is not known to take them."""
+async def _by_hand(nft: Nft, table: str, monitor: TableMonitor) -> tuple[InPlace, Pieces] | tuple[None, None]:
+    """How elements alone are written and read; None where this kernel is not known to take them."""
     try:
         if refusal := await elements_refusal(nft):
             raise EnvironmentRefused(refusal)
-        writer = ElementWriter()
+        writer, reader = ElementWriter(), ElementReader()
     except EnvironmentRefused as error:
         log.warning(
             "no elements are changed in place; sets that change are written as a whole",
             extra={"event": "elements.unavailable", "reason": str(error)},
         )
-        return None
+        return None, None
     monitor.trusted.add(writer.port)
-    return InPlace(table, writer, atomic=replaces_are_atomic(platform.release()))
+    in_place = InPlace(table, writer, atomic=replaces_are_atomic(platform.release()))
+    return in_place, Pieces(nft, table, reader)
 
 
 @asynccontextmanager

@@ -340,10 +340,10 @@ class Reconciler:
 
     async def _verify(self) -> None:
         """Compare the kernel with what was applied; what differs is repaired at once."""
-        self._monitor.suspicious = False
+        suspicious, self._monitor.suspicious = self._monitor.suspicious, False
         self._state = self._state.verifying(self._clock.now(), self._timing)
         try:
-            found = await self._applier.verify()
+            found = await self._applier.verify(thorough=suspicious)
         except Exception as error:  # noqa: BLE001 what cannot be compared is compared again
             self._fail("the ruleset could not be verified", "verify.failed", error)
             self._state = self._state.unverified()

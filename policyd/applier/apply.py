@@ -16,6 +16,7 @@ from policyd.applier.grace import wait_for_packets
 from policyd.applier.in_place import InPlace, restricted, with_elements
 from policyd.applier.listing import list_tables
 from policyd.applier.monitor import TableMonitor
+from policyd.applier.pieces import Pieces
 from policyd.errors import EnvironmentRefused
 from policyd_compiler.around import Around
 from policyd_compiler.delta import Delta
@@ -47,10 +48,12 @@ class Applier:
         table: str,
         monitor: TableMonitor | None = None,
         elements: InPlace | None = None,
+        pieces: Pieces | None = None,
     ) -> None:
-        """Without `elements`, sets that change are written beside, as a whole."""
+        """Without `elements`, sets that change are written beside, as a whole; without `pieces`, every
+        comparison lists the whole table."""
         self._nft = nft
-        self._elements = elements
+        self._elements, self._pieces = elements, pieces
         self._monitor = monitor
         self._table = table
         self._certain = False  # whether the kernel holds `_held`
@@ -201,13 +204,20 @@ class Applier:
             await self._run(step)
         self._held, self._certain = self._wanted, True
 
-    async def verify(self) -> tuple[str, ...]:
+    async def verify(self, *, thorough: bool = True) -> tuple[str, ...]:
         """Compare the kernel with what was applied, elements included: what differs, in sentences.
+
+        Not `thorough`: the elements of some sets, in turn, as long as foreign writes are heard.
 
         Raises EnvironmentRefused for what is still too large to be listed when it has been replaced.
         After a difference the next apply starts from what the kernel really holds, and so repairs it.
         """
         if not self._certain or self._held is None:
+            return ()
+        heard = self._monitor is not None and not self._monitor.trouble
+        by_pieces = self._pieces if heard and not thorough else None
+        # What differs was written by somebody who was not heard: to repair it, all must be known.
+        if by_pieces is not None and not await by_pieces.differences(self._held):
             return ()
         actual = await list_tables(self._nft, self._table)
         if (

@@ -75,6 +75,9 @@ class Nft(Protocol):
     async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
         """The JSON text of `nft list table FAMILY NAME`, None where there is none. Lists nothing else."""
 
+    async def list_structure(self, name: str, family: TableFamily = "inet") -> str | None:
+        """The same without the elements of sets and maps that have names: `nft --terse`."""
+
     async def close(self) -> None:
         """End what runs. The next call would start it again."""
 

@@ -91,6 +91,17 @@ class FakeNft:
         table = self._tables.get((family, checked(name)))
         return None if table is None else _listing(name, table)
 
+    async def list_structure(self, name: str, family: TableFamily = "inet") -> str | None:
+        """The same without the elements of sets and maps."""
+        text = await self.list_table(name, family)
+        if text is None:
+            return None
+        listed = json.loads(text)
+        for item in listed["nftables"]:
+            for kind in item.keys() & {"set", "map"}:
+                item[kind].pop("elem", None)
+        return json.dumps(listed)
+
     async def close(self) -> None:
         """Nothing runs."""
 

@@ -33,14 +33,14 @@ class Held:
     too_large: bool = False
 
 
-async def list_tables(nft: Nft, name: str) -> Held:
-    """What the kernel holds under this name."""
+async def list_tables(nft: Nft, name: str, *, elements: bool = True) -> Held:
+    """What the kernel holds under this name; without `elements`, as if no set and no map had any."""
     foreign: list[str] = []
     too_large = False
     found: dict[TableFamily, Table | None] = {}
     for family in FAMILIES:
         try:
-            found[family] = await list_table(nft, name, family)
+            found[family] = await list_table(nft, name, family, elements=elements)
         except ForeignContent as error:
             found[family] = Table(name, family=family)
             foreign.extend(error.things)
@@ -50,7 +50,9 @@ async def list_tables(nft: Nft, name: str) -> Held:
     return Held(replace(found["inet"] or Table(name), bridge=found["bridge"]), tuple(foreign), too_large)
 
 
-async def list_table(nft: Nft, name: str, family: TableFamily = "inet") -> Table | None:
+async def list_table(
+    nft: Nft, name: str, family: TableFamily = "inet", *, elements: bool = True
+) -> Table | None:
     """The table of that name and family, None where there is none.
 
     Raises ForeignContent for one that holds what is not ours. That is also what cannot be read: nft 1.0.6
@@ -59,7 +61,7 @@ async def list_table(nft: Nft, name: str, family: TableFamily = "inet") -> Table
     reason = ""
     for _ in range(_ATTEMPTS):
         try:
-            text = await nft.list_table(name, family)
+            text = await (nft.list_table if elements else nft.list_structure)(name, family)
         except NftTooLarge as error:
             raise TooLarge((f"table {family} {name} is too large to be listed: {error}",)) from error
         if text is None:

@@ -49,7 +49,14 @@ class NftProgram:
 
     async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
         """The JSON text of `nft list table FAMILY NAME`, None where there is none. Lists nothing else."""
-        status, output, errors = await self.call("", *_LIST, list_command(name, family))
+        return await self._list(_LIST, name, family)
+
+    async def list_structure(self, name: str, family: TableFamily = "inet") -> str | None:
+        """The same without the elements of sets and maps that have names."""
+        return await self._list((*_LIST, "--terse"), name, family)
+
+    async def _list(self, flags: tuple[str, ...], name: str, family: TableFamily) -> str | None:
+        status, output, errors = await self.call("", *flags, list_command(name, family))
         if status == 0:
             return output
         if says_absent(errors):

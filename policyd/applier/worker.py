@@ -77,7 +77,14 @@ class NftWorker:
 
     async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
         """The JSON text of `nft list table FAMILY NAME`, None where there is none. Lists nothing else."""
-        kind, text = await self._ask(b"L", list_command(name, family))
+        return await self._list(b"L", name, family)
+
+    async def list_structure(self, name: str, family: TableFamily = "inet") -> str | None:
+        """The same without the elements of sets and maps that have names."""
+        return await self._list(b"S", name, family)
+
+    async def _list(self, request: bytes, name: str, family: TableFamily) -> str | None:
+        kind, text = await self._ask(request, list_command(name, family))
         if kind == b"+":
             if not text.startswith("{"):
                 raise NftUnavailable("this libnftables has no JSON support: install one that has")

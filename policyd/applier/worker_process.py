@@ -1,8 +1,9 @@
 """The process that owns libnftables: a program of its own, started by `worker.py`, never imported.
 
 Frames in both directions: one byte that says what it is, four bytes of length (big-endian), text in UTF-8.
-Requests: R run, C check, L list. Replies, one to each: `+` done, with nft's output, `-` refused, with its
-errors. Before the first request: `H` ready with the protocol's version, or `X` not usable with the reason.
+Requests: R run, C check, L list, S list without elements. Replies, one to each: `+` done, with nft's output,
+`-` refused, with its errors. Before the first request: `H` ready with the protocol's version, or `X` not
+usable with the reason.
 """
 
 from __future__ import annotations
@@ -67,10 +68,11 @@ def receive(stream: BinaryIO) -> tuple[bytes, bytes] | None:
 
 
 def _do(nft: Any, kind: bytes, text: bytes) -> tuple[int, bytes, bytes]:
-    nft.set_json_output(kind == b"L")
+    nft.set_json_output(kind in (b"L", b"S"))
+    nft.set_terse_output(kind == b"S")
     nft.set_dry_run(kind == b"C")
     result: tuple[int, bytes, bytes]
-    if kind == b"L":
+    if kind in (b"L", b"S"):
         result = nft.cmd(text)
         return result
     # As a file, because an error in a buffer comes without its line.

@@ -112,6 +112,9 @@ class Refusing:
     async def list_table(self, name: str, family: TableFamily = "inet") -> str | None:
         return await self._nft.list_table(name, family)
 
+    async def list_structure(self, name: str, family: TableFamily = "inet") -> str | None:
+        return await self._nft.list_structure(name, family)
+
     async def close(self) -> None:
         await self._nft.close()
 
