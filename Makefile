@@ -88,8 +88,17 @@ format: setup ## rewrite the sources as the formatter wants them
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: setup ## measure compile, apply and churn, and compare with the baseline
+bench: setup ## measure compile, apply and packets in minutes, and compare with the baseline
 	@$(NETWORK) $(BIN)/python -m bench
+
+# BENCH='packets 10000 --samples 20': rows and options (docs/benchmarks.md).
+.PHONY: bench-full
+bench-full: setup ## measure all that has an aim, write build/bench.json; fails for each aim missed (an hour, root)
+	@$(NETWORK) $(BIN)/python -m bench.full $(BENCH)
+
+.PHONY: bench-charts
+bench-charts: setup ## draw docs/packets.svg and docs/changes.svg from build/bench.json
+	@$(BIN)/python -m bench.charts
 
 .PHONY: fresh
 fresh: ## run the demonstration and the tests in a minimal Debian made for the purpose (root)

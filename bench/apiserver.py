@@ -66,7 +66,11 @@ class _Changes:
 
     def __init__(self, emulator: Emulator, scale: Scale) -> None:
         self._emulator = emulator
-        self._pods = [item for item in realistic(Scale(scale.pods, 0, scale.local)) if item["kind"] == "Pod"]
+        self._pods = [
+            item
+            for item in realistic(Scale(scale.pods, 0, scale.local, scale.per_namespace))
+            if item["kind"] == "Pod"
+        ]
         self._probes = 0
         self._policies = 0
         self._moved = 0
@@ -89,6 +93,8 @@ class _Changes:
                 began = time.time()
                 self._emulator.put(POLICIES, _policy("changing", spec))
                 _say({"at": began})
+            case {"do": "crowd", "namespace": str(namespace), "pods": int(pods)}:
+                self._crowd(namespace, pods)
             case {"do": "put", "item": dict(item)}:
                 self._put(item)
             case {"do": "delete", "kind": str(kind), "key": str(key)}:
@@ -110,6 +116,18 @@ class _Changes:
         began = time.monotonic()
         self._emulator.put(PATHS[item["kind"]], item)
         _say({"at": began})
+
+    def _crowd(self, namespace: str, pods: int) -> None:
+        """Put pods of other nodes into one namespace, all at once."""
+        self._emulator.put(NAMESPACES, {"metadata": {"name": namespace}})
+        for number in range(pods):
+            pod: Manifest = json.loads(json.dumps(self._pods[number % len(self._pods)]))
+            addresses = [f"10.202.{number >> 8 & 255}.{number & 255}", f"fd00:202::{number:x}"]
+            pod["metadata"] |= {"namespace": namespace, "name": f"one-of-many-{number}"}
+            pod["metadata"].pop("uid")
+            pod["spec"]["nodeName"] = "node-1"
+            pod["status"] |= {"podIP": addresses[0], "podIPs": [{"ip": address} for address in addresses]}
+            self._emulator.put(PODS, pod)
 
     async def _churn(self, rate: int, seconds: int) -> None:
         loop = asyncio.get_running_loop()
@@ -156,4 +174,4 @@ class _Changes:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Scale(*map(int, sys.argv[1:4]))))
+    asyncio.run(main(Scale(*map(int, sys.argv[1:5]))))

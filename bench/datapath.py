@@ -23,6 +23,7 @@ from policyd.cluster.state import ClusterState
 from policyd.kube.manifests import load_manifest
 from policyd.lab.packets import UDP, ip_packet, udp_datagram
 from policyd.pipeline import build
+from policyd_compiler.budget import UNBOUNDED
 from policyd_compiler.layout import MOST_SHARED
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
@@ -47,7 +48,7 @@ Measured: TypeAlias = tuple[list[float], list[float]]
 
 def measure(world: ClusterState, family: Literal[4, 6] = 4, *, rounds: int = ROUNDS) -> Measured:
     """Nanoseconds a new flow, in pairs: with connection tracking alone, and with the policies."""
-    script = print_replace(build(world, "node", Options()).table)
+    script = _script(world)
     alone, judged = [], []
     with _namespaces() as (client, node, server):
         frames = _frames(client, node, family, FLOWS)
@@ -60,7 +61,7 @@ def measure(world: ClusterState, family: Literal[4, 6] = 4, *, rounds: int = ROU
 
 def measure_established(world: ClusterState, family: Literal[4, 6] = 4, *, rounds: int = ROUNDS) -> Measured:
     """Nanoseconds a packet of connections that were allowed before, in pairs likewise."""
-    script = print_replace(build(world, "node", Options()).table)
+    script = _script(world)
     alone, judged = [], []
     with _namespaces() as (client, node, server):
         ask, answer = _frames(client, node, family, KNOWN), _frames(server, node, family, KNOWN)
@@ -85,6 +86,15 @@ def measure_established(world: ClusterState, family: Literal[4, 6] = 4, *, round
 
 def _nothing() -> None:
     """Prepare nothing."""
+
+
+def _script(world: ClusterState) -> str:
+    """Compile it without budgets: the question is what thousands of policies cost a packet."""
+    built = build(
+        world, "node", Options(policy_budget=UNBOUNDED.policy, namespace_budget=UNBOUNDED.namespace)
+    )
+    assert not built.over, "policies are in quarantine"
+    return print_replace(built.table)
 
 
 def ratio(alone: list[float], judged: list[float]) -> float:

@@ -11,7 +11,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from policyd.applier.worker import NftWorker
@@ -29,6 +29,15 @@ FIRST = 11 << 24
 Part = Set | VerdictMap
 
 
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Something that was done to so many elements at a time: microseconds for one, of each time."""
+
+    what: str
+    elements: int
+    each: tuple[float, ...]
+
+
 def main() -> None:
     """Measure and print."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -36,14 +45,21 @@ def main() -> None:
     print(f"{'':44} {'elements':>8} {'least':>9} {'median':>9}")
     for foreign in (0, FOREIGN):
         print(f"beside {foreign} foreign ranges")
-        namespace = Namespace("bench")
-        try:
-            asyncio.run(_measure(namespace, foreign))
-        finally:
-            namespace.close()
+        for timed in measure(foreign):
+            least, middle = min(timed.each), statistics.median(timed.each)
+            print(f"  {timed.what:42} {timed.elements:8} {least:9.2f} {middle:9.2f}", flush=True)
 
 
-async def _measure(namespace: Namespace, foreign: int) -> None:
+def measure(foreign: int) -> list[Timed]:
+    """Everything once, beside a table of so many ranges."""
+    namespace = Namespace("bench")
+    try:
+        return asyncio.run(_measure(namespace, foreign))
+    finally:
+        namespace.close()
+
+
+async def _measure(namespace: Namespace, foreign: int) -> list[Timed]:
     nft = NftWorker(namespace.path)
     with namespace.entered():
         writer, reader = ElementWriter(), ElementReader()
@@ -53,18 +69,24 @@ async def _measure(namespace: Namespace, foreign: int) -> None:
         await nft.run(print_changes("t", (add(WholeTable()), add(Chain(CHAIN)), *declared)))
         for batch in split(map(add, parts)):
             writer.write("t", batch)
-        ranges = tuple((number << 8, (number << 8) + 9) for number in range(foreign))
-        others = Set(SetName("ranges"), KeyType.V4, ranges, interval=True)
-        await nft.run(print_changes("others", (add(WholeTable()), add(others))))
+        await nft.run(foreign_table(foreign))
+        found: list[Timed] = []
         for part in parts:
             for count in COUNTS:
-                _write(writer, part, count)
-            _read(reader, part)
-        await _by_libnftables(nft, foreign)
+                found += _write(writer, part, count)
+            found.append(_read(reader, part))
+        return [*found, await _by_libnftables(nft, foreign)]
     finally:
         writer.close()
         reader.close()
         await nft.close()
+
+
+def foreign_table(ranges: int) -> str:
+    """Print a table of somebody else's, with a set of so many ranges."""
+    pairs = tuple((number << 8, (number << 8) + 9) for number in range(ranges))
+    others = Set(SetName("ranges"), KeyType.V4, pairs, interval=True)
+    return print_changes("others", (add(WholeTable()), add(others)))
 
 
 def _parts() -> Iterator[Part]:
@@ -83,7 +105,7 @@ def _with(part: Part, keys: tuple[int, ...]) -> Part:
     return replace(part, elements=tuple((key, Goto(CHAIN)) for key in keys))
 
 
-def _write(writer: ElementWriter, part: Part, count: int) -> None:
+def _write(writer: ElementWriter, part: Part, count: int) -> list[Timed]:
     keys = tuple(range(FIRST, FIRST + count))
     changes = {
         "added to": [add(_with(part, keys))],
@@ -93,27 +115,26 @@ def _write(writer: ElementWriter, part: Part, count: int) -> None:
     for _ in range(max(7, 2_000 // count)):
         for word, change in changes.items():
             times[word].append(_time(partial(writer.write, "t", change)))
-    for word, taken in times.items():
-        _print(f"{word} {part.name}", count, taken)
+    return [_timed(f"{word} {part.name}", count, taken) for word, taken in times.items()]
 
 
-def _read(reader: ElementReader, part: Part) -> None:
+def _read(reader: ElementReader, part: Part) -> Timed:
     def read() -> None:
         held = reader.read("t", part)
         assert held is not None
         assert not compare(held, part)
 
-    _print(f"read of {part.name}, and compared", HELD, [_time(read) for _ in range(7)])
+    return _timed(f"read of {part.name}, and compared", HELD, [_time(read) for _ in range(7)])
 
 
-async def _by_libnftables(nft: NftWorker, foreign: int) -> None:
+async def _by_libnftables(nft: NftWorker, foreign: int) -> Timed:
     """Wall time: the work is another process's."""
     times: list[float] = []
     for number in range(3 if foreign else 7):
         began = time.perf_counter()
         await nft.run(f"add element inet t set-v4 {{ 12.0.0.{number} }}\n")
         times.append(time.perf_counter() - began)
-    _print("added to set-v4 by libnftables, wall time", 1, times)
+    return _timed("added to set-v4 by libnftables, wall time", 1, times)
 
 
 def _time(do: Callable[[], object]) -> float:
@@ -122,9 +143,8 @@ def _time(do: Callable[[], object]) -> float:
     return time.thread_time() - began
 
 
-def _print(name: str, count: int, times: list[float]) -> None:
-    each = [taken / count * 1e6 for taken in times]
-    print(f"  {name:42} {count:8} {min(each):9.2f} {statistics.median(each):9.2f}", flush=True)
+def _timed(what: str, count: int, times: list[float]) -> Timed:
+    return Timed(what, count, tuple(taken / count * 1e6 for taken in times))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.rows import quantile
 from bench.scale import Agent, Line, Server
 from bench.scenarios import NODE, Scale
 from policyd.lab.lab import Lab
@@ -173,20 +174,15 @@ def main(samples: int, rounds: int) -> None:
     with running() as bench:
         print("| change | samples | p50 | p90 | p99 | longest |\n|---|---|---|---|---|---|")
         for kind, seconds in bench.changes(samples).items():
-            cells = " | ".join(f"{1000 * _quantile(seconds, q):.1f} ms" for q in (0.5, 0.9, 0.99, 1.0))
+            cells = " | ".join(f"{1000 * quantile(seconds, q):.1f} ms" for q in (0.5, 0.9, 0.99, 1.0))
             print(f"| {kind} | {len(seconds)} | {cells} |", flush=True)
         if rounds:
             print("\n| changes, between two | the first in force | the last in force | rulesets |")
             print("|---|---|---|---|")
         for count, gap in BURSTS if rounds else ():
             found = [bench.burst(count, gap) for _ in range(rounds)]
-            first, last, made = (_quantile([each[n] for each in found], 0.5) for n in range(3))
+            first, last, made = (quantile([each[n] for each in found], 0.5) for n in range(3))
             print(f"| {count}, {gap * 1000:g} ms | {1000 * first:.1f} ms | {1000 * last:.1f} ms | {made:g} |")
-
-
-def _quantile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.rows import quantile
 from bench.scenarios import NODE, Scale
 from policyd.lab.namespace import Namespace
 
@@ -41,6 +42,34 @@ class Cost:
     agent: float
     agent_most: float
     worker: float
+    worker_most: float
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of both."""
+        return self.agent_cpu + self.worker_cpu
+
+    @property
+    def most(self) -> float:
+        """MB (10^6 bytes): the sum of both peaks, no less than both had at any time."""
+        return (self.agent_most + self.worker_most) * 1.048576
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """What changes at a rate (a second) cost, in `took` seconds; seconds until each probe was in force."""
+
+    rate: int
+    took: float
+    agent_cpu: float
+    worker_cpu: float
+    commits: int
+    probes: tuple[float, ...]
+
+    @property
+    def share(self) -> float:
+        """Percent of a processor."""
+        return 100 * (self.agent_cpu + self.worker_cpu) / self.took
 
 
 class Server:
@@ -51,7 +80,7 @@ class Server:
             sys.executable,
             "-m",
             "bench.apiserver",
-            *map(str, (scale.pods, scale.policies, scale.local)),
+            *map(str, (scale.pods, scale.policies, scale.local, scale.per_namespace)),
         ]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.url = str(self._read()["url"])
@@ -114,16 +143,18 @@ class Agent:
             _status(agent, "VmRSS"),
             _status(agent, "VmHWM"),
             sum(_status(int(child), "VmRSS") for child in children),
+            sum(_status(int(child), "VmHWM") for child in children),
         )
 
 
 @contextmanager
-def running(scale: Scale) -> Iterator[tuple[Server, Agent]]:
-    """An agent on a server, both ended with the block."""
+def running(scale: Scale, foreign: str = "") -> Iterator[tuple[Server, Agent]]:
+    """An agent on a server, both ended with the block, beside a script's tables."""
     processes: list[subprocess.Popen[Any]] = []
     namespace = Namespace("scale")
     try:
         with tempfile.TemporaryDirectory(prefix="policyd-scale-") as folder, namespace.entered():
+            subprocess.run(["nft", "-f", "-"], input=foreign, text=True, check=True)
             server = Server(scale)
             processes.append(server.process)
             agent = Agent(Path(folder), server.url)
@@ -146,11 +177,10 @@ def measure(scale: Scale) -> None:
         cost = agent.cost()
         print(f"  ready after {first['at'] - agent.began:6.2f} s: {_show(cost)}", flush=True)
         time.sleep(2)  # what is saved after the first ruleset
-        quiet = agent.cost()
-        print(f"  at rest:             {_show(quiet)}", flush=True)
+        print(f"  at rest:             {_show(agent.cost())}", flush=True)
         _policies(server, agent)
         if scale.pods <= 10_000:
-            _churn(server, agent, quiet)
+            _show_churn(churn(server, agent, CHURN_SECONDS, CHURN_RATE))
         print(f"  in the end:          {_show(agent.cost())}", flush=True)
 
 
@@ -164,32 +194,35 @@ def _policies(server: Server, agent: Agent) -> None:
     print(f"  a policy changes:    {_quantiles(times)}", flush=True)
 
 
-def _churn(server: Server, agent: Agent, before: Cost) -> None:
-    base = agent.in_force()[-1]
+def churn(server: Server, agent: Agent, seconds: int, rate: int) -> Churn:
+    """Let pods come, move and go at a rate (a second), and wait until all of it is in force."""
+    before, base = agent.cost(), agent.in_force()[-1]
     began = time.monotonic()
-    probes = server.do(do="churn", seconds=CHURN_SECONDS, rate=CHURN_RATE)
+    probes = server.do(do="churn", seconds=seconds, rate=rate)
     lines = agent.until(lambda lines: lines[-1]["pods"] == base["pods"] + len(probes))
     times = []
     for number, probe in enumerate(probes, start=1):
         seen = next(line["at"] for line in lines if line["pods"] >= base["pods"] + number)
         times.append(seen - probe["at"])
-    print(f"  a pod of ours comes: {_quantiles(times)}", flush=True)
     took = time.monotonic() - began
     after = agent.cost()
     cpu = after.agent_cpu - before.agent_cpu, after.worker_cpu - before.worker_cpu
     commits = sum(line["at"] > base["at"] for line in agent.in_force())
+    return Churn(rate, took, *cpu, commits, tuple(times))
+
+
+def _show_churn(found: Churn) -> None:
+    print(f"  a pod of ours comes: {_quantiles(found.probes)}", flush=True)
     print(
-        f"  {CHURN_RATE} changes/s: {commits / took:.1f} commits/s; "
-        f"CPU agent {cpu[0] / took:.0%}, worker {cpu[1] / took:.0%}",
+        f"  {found.rate} changes/s: {found.commits / found.took:.1f} commits/s; "
+        f"CPU agent {found.agent_cpu / found.took:.0%}, worker {found.worker_cpu / found.took:.0%}",
         flush=True,
     )
 
 
 def _quantiles(times: Sequence[float]) -> str:
-    ordered = sorted(times)
-    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-    middle, most = statistics.median(ordered), ordered[-1]
-    return f"median {middle:.3f} s, p99 {p99:.3f} s, most {most:.3f} s of {len(ordered)}"
+    middle, p99, most = statistics.median(times), quantile(times, 0.99), max(times)
+    return f"median {middle:.3f} s, p99 {p99:.3f} s, most {most:.3f} s of {len(times)}"
 
 
 def _show(cost: Cost) -> str:

@@ -1,8 +1,8 @@
 """Seeded clusters as raw manifests, named by scale: pods, policies, pods on the node under test.
 
-The shape: 50 pods to a namespace, one application label in ten; each policy selects one application of its
-namespace, or, one in five, the whole namespace, and allows two peers on a few ports; one in ten has an
-ipBlock with an except, one in ten names a port.
+The shape: 50 pods to a namespace (or as the scale says), one application label in ten; each policy selects
+one application of its namespace, or, one in five, the whole namespace, and allows two peers on a few ports;
+one in ten has an ipBlock with an except, one in ten names a port.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 Manifest = dict[str, Any]
 
 NODE = "node-0"
-PODS_PER_NAMESPACE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,7 @@ class Scale:
     pods: int
     policies: int
     local: int
+    per_namespace: int = 50
 
     @property
     def name(self) -> str:
@@ -38,7 +38,7 @@ LARGE = Scale(pods=10_000, policies=1_000, local=100)
 def cluster(scale: Scale, seed: int = 1) -> list[Manifest]:
     """All objects of a cluster of this scale; the same for the same seed."""
     rng, local = random.Random(seed), local_pods(scale)
-    namespaces = max(1, scale.pods // PODS_PER_NAMESPACE)
+    namespaces = max(1, scale.pods // scale.per_namespace)
     return [
         *({"apiVersion": "v1", "kind": "Namespace", "metadata": _namespace(i)} for i in range(namespaces)),
         {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}, "status": {"addresses": []}},
