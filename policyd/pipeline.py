@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from policyd.cluster.attachments import attached, with_nodes
 from policyd.cluster.findings import Finding
@@ -55,21 +55,21 @@ class Ruleset:
     over: tuple[OverBudget, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Build(Ruleset):
-    """A ruleset, and the snapshot that it was compiled from."""
-
-    snapshot: Snapshot
-
-
 @dataclass(frozen=True, slots=True)
-class Compiled:
-    """A build, and all that went into it."""
+class Sources:
+    """What a build was made of, and what later changes are worked out from (`policyd/graph`)."""
 
-    build: Build
     resolved: Resolved
     lowered: Lowered
     budget: Budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build(Ruleset):
+    """A ruleset, the snapshot that it was compiled from, and what else went into it."""
+
+    snapshot: Snapshot
+    sources: Sources = field(compare=False, repr=False)
 
 
 def build(
@@ -80,13 +80,6 @@ def build(
     Policies in `quarantined` isolate their pods and allow nothing (decisions 8), and so do those that would
     cost more than the budgets of `options`.
     """
-    return compile_all(state, node, options, quarantined).build
-
-
-def compile_all(
-    state: ClusterState, node: str, options: Options, quarantined: frozenset[str] = frozenset()
-) -> Compiled:
-    """The same, with what later changes can be worked out from (`policyd/incremental.py`)."""
     budget = Budget(options.policy_budget, options.namespace_budget)
     resolved = resolve(state, node, quarantined, budget)
     over = resolved.over
@@ -100,7 +93,7 @@ def compile_all(
     guarded = bool(options.pod_interfaces)
     findings = tuple(replace(f, is_open=f.is_open and not guarded) for f in resolved.findings)
     stats = _count(snapshot, table, resolved)
-    built = Build(
+    return Build(
         table,
         lowered.owners,
         resolved.warnings,
@@ -109,8 +102,8 @@ def compile_all(
         resolved.idle,
         over,
         snapshot=snapshot,
+        sources=Sources(resolved, lowered, budget),
     )
-    return Compiled(built, resolved, lowered, budget)
 
 
 def _count(snapshot: Snapshot, table: Table, resolved: Resolved) -> Stats:

@@ -20,7 +20,7 @@ from operator import itemgetter
 from typing import Protocol, TypeAlias
 
 from policyd_compiler.allowance import Allowances, Effect
-from policyd_compiler.elements import HeldTable, differing_elements
+from policyd_compiler.elements import HeldTable, differing_elements, same_but_for
 from policyd_compiler.nft.ast import Set, Table
 from policyd_compiler.nft.commands import Change, Elements, add
 from policyd_compiler.nft.keys import SetName
@@ -75,6 +75,16 @@ class Order:
         self.walks = read_walks(table)
         self._scheduler = Scheduler(self.walks, Allowances({chain.name: chain for chain in table.chains}))
         self._replaces = replaces_are_atomic
+        self._table = table
+
+    @property
+    def kinds(self) -> int:
+        """Of how many kinds of changes it keeps what it found out."""
+        return self._scheduler.kinds
+
+    def is_of(self, table: Table) -> bool:
+        """Whether it orders changes of this table, too: the same but for elements that may be changed."""
+        return same_but_for(self.walks.askers, self._table, table)
 
     def delta(self, changes: Changes, held: Held) -> Delta | None:
         """The transactions; None where no safe order is known, or a part would be fuller than it may be."""

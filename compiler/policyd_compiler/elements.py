@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from itertools import zip_longest
 from typing import TypeAlias
 
@@ -55,6 +55,23 @@ def differing_parts(old: Table, new: Table) -> Mapping[SetName, Mapping[int, tup
 
 def _names(table: Table) -> list[SetName]:
     return [*(part.name for part in table.sets), *(part.name for part in table.maps)]
+
+
+def same_but_for(names: Container[SetName], old: Table, new: Table) -> bool:
+    """Whether two tables of family inet have the same chains and parts, but for the elements of these."""
+    if not all(_same_chain(a, b) for a, b in zip_longest(old.chains, new.chains)):
+        return False
+    pairs: tuple[tuple[Set | VerdictMap | None, Set | VerdictMap | None], ...] = (
+        *zip_longest(old.sets, new.sets),
+        *zip_longest(old.maps, new.maps),
+    )
+    for before, after in pairs:
+        if before is None or after is None or _declared(before) != _declared(after):
+            return False
+        same = before.elements is after.elements or before.name in names or before.elements == after.elements
+        if not same:
+            return False
+    return True
 
 
 def _same_beside(old: Table | None, new: Table | None) -> bool:

@@ -51,6 +51,11 @@ class Scheduler:
         self._allowances = allowances
         self._readings: dict[Ops, _Reading | None] = {}
 
+    @property
+    def kinds(self) -> int:
+        """Of how many kinds of changes it keeps what it found out."""
+        return len(self._readings)
+
     def schedule(self, ops: Mapping[Place, Ops], find: Find) -> dict[Place, dict[SetName, int]] | None:
         """The number of the step in which each element changes; None where no order is known to be safe.
 

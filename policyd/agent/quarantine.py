@@ -7,12 +7,17 @@ monotonic clock.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policyd.cluster.state import ClusterState
 from policyd.kube.objects import NetworkPolicy
 
+log = logging.getLogger(__name__)
+
+#: Policies that a line of the log names.
+_LOGGED = 64
 _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 300.0
 #: What was closed before so long ago counts as closed for the first time.
 _FORGET = 3600.0
@@ -67,3 +72,15 @@ class Quarantine:
     def reasons(self) -> dict[str, str]:
         """Each policy that is closed, and why."""
         return {key: self._closed[key].reason for key in sorted(self._closed)}
+
+
+def log_quarantine(policies: Iterable[str], reason: str) -> None:
+    """Say in the log which policies are closed, and why."""
+    named = sorted(policies)
+    fields = {
+        "event": "policy.quarantined",
+        "count": len(named),
+        "policies": named[:_LOGGED],
+        "reason": reason,
+    }
+    log.error("policies are quarantined: their pods are isolated, and they allow nothing", extra=fields)

@@ -1,49 +1,47 @@
 """The loop: what the objects say is brought into force, and kept there.
 
 Owns the only mutable state beside the store: what is enforced, what is closed, when to try again. `schedule`
-decides what is done when; time and chance come in as parameters. Compiles wholesale from the current state,
-so the ruleset never depends on the events that led there. Whatever a compilation or an apply raises, the loop
-goes on, and the last ruleset stays in force.
+decides what is done when; time and chance come in as parameters. What pods of other nodes change is followed,
+all else compiles the cluster as it is; both come to the same (`builder`). Whatever a compilation or an apply
+raises, the loop goes on, and the last ruleset stays in force.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol, TypeAlias, assert_never
 
+from policyd.agent.builder import Builder, Making
 from policyd.agent.clock import CLOCK, Clock
-from policyd.agent.compiling import CompileFailed, Limits, OverLimits, compile_here, describe
+from policyd.agent.compiling import CompileFailed, OverLimits, describe
 from policyd.agent.conditions import Condition, of_reconciler
 from policyd.agent.hunt import Failure, Hunt
 from policyd.agent.pacing import Burst, merge
-from policyd.agent.quarantine import Quarantine
+from policyd.agent.quarantine import Quarantine, log_quarantine
 from policyd.agent.schedule import Action, Facts, Hunting, Intervals, State, schedule
 from policyd.agent.status import Enforced, Status, Swap
 from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applied, Applier
 from policyd.applier.backend import NftBroken, NftRefused
+from policyd.applier.in_place import Difference
 from policyd.cluster.state import ClusterState
 from policyd.errors import EnvironmentRefused, PolicydError
+from policyd.graph.graph import Step
 from policyd.obs.metrics import Metrics
-from policyd.pipeline import Build, build
+from policyd.pipeline import Build, Ruleset, build
 from policyd.watcher.pauses import Pauses, backoff
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
 
 log = logging.getLogger(__name__)
 
-#: A compilation may take so many times as long as the longest that went well, if that is more than its limit.
-_GROWTH = 3.0
 #: An attempt to find out who takes too long may take such a part of the limit: about half of them use it up.
 _ATTEMPT_SHARE = 0.125
 
-#: Policies that a line of the log names.
-_LOGGED = 64
 _SUSPECTED = "suspected, until it is known who is to blame"
 
 BuildFunction: TypeAlias = Callable[[ClusterState, str, Options, frozenset[str]], Build]
@@ -95,7 +93,13 @@ class Reconciler:
         self._hunt: Hunt | None = None
         self._good: ClusterState | None = None  # what is in force
         self._hopeless: ClusterState | None = None  # for which no policy is to blame
-        self._longest = 0.0  # seconds of a processor that a compilation took which went well
+        self._builder = Builder(
+            Making(target.node, partial(_compile, target), target.compile_seconds),
+            self.status,
+            self._metrics,
+            self._clock,
+        )
+        self._check = False  # whether the next ruleset is compiled, to compare what was followed with it
         self._policy_times: dict[str, float] = {}
         self._stopping = False
 
@@ -170,17 +174,43 @@ class Reconciler:
         self._quarantine.release(self._store.state(), now)
 
     async def _converge(self) -> None:
-        """Compile the cluster as it is now, and bring it into force."""
+        """Bring the cluster as it is now into force."""
         began = self._clock.now()
         burst = self._state.burst or Burst(began, began)
         leftovers = self._applier.holds_leftovers
         self._state = self._state.converging(began, self._timing, leftovers=leftovers)
         self._policy_times = {**self._store.take_policy_times(), **self._policy_times}
+        step = await self._builder.follow(self._store.take_pods())
+        if step is None or self._check or not await self._bring_step(step, burst, began):
+            await self._compile(step, burst, began)
+
+    async def _bring_step(self, step: Step, burst: Burst, began: float) -> bool:
+        """Bring into force what was followed to; False if that failed."""
+        difference = Difference(step.since.table, step.changes)
+        try:
+            with self._metrics.apply_seconds.time():
+                applied = await self._applier.apply(step.ruleset.table, difference)
+        except Exception as error:  # noqa: BLE001 a compilation shows whether it is to blame
+            fields = {"event": "follow.unapplied", "reason": _say(error)}
+            log.warning("what was followed could not be applied: the cluster is compiled", extra=fields)
+            return False
+        self._measure(burst)
+        self._succeed(step.ruleset, applied)
+        self._state = self._state.converged(burst, began, self._clock.now(), self._timing.pacing)
+        return True
+
+    async def _compile(self, step: Step | None, burst: Burst, began: float) -> None:
+        """Compile the cluster, and bring it into force. `step`: what it should come to, if that is known."""
+        self._check = False
+        self._builder.stop()
+        same = self._store.take_pods() == []  # from here on all that changes is told with the next step
         state = self._store.state()
         closed = self._quarantine.release(state, began)
         built: Build | None = None
         try:
-            built = await self._build(state, closed | self._suspected())
+            built = await self._builder.build(state, closed | self._suspected())
+            if step is not None and same:
+                self._builder.compare(step.ruleset, built)
             with self._metrics.apply_seconds.time():
                 applied = await self._applier.apply(built.table)
         except Exception as error:  # noqa: BLE001 one policy must not cost the others, whatever it makes us do
@@ -188,6 +218,8 @@ class Reconciler:
             self._state = self._state.attempted(self._clock.now(), self._timing.pacing)
         else:
             self._good = state
+            if not closed | self._suspected():
+                self._builder.start(built, state)
             self._measure(burst)
             self._succeed(built, applied)
             self._state = self._state.converged(burst, began, self._clock.now(), self._timing.pacing)
@@ -209,7 +241,7 @@ class Reconciler:
             self._state = self._state.waiting(burst)
             return
         share = _ATTEMPT_SHARE if isinstance(error, OverLimits) else 1.0
-        limits = Limits(max(self._target.compile_seconds * share, self._longest * _GROWTH))
+        limits = self._builder.limits(share)
         self._hunt = Hunt(failure, self._good, self._target.node, limits, burst, self._clock.now())
         self._state = self._state.hunting()
 
@@ -229,7 +261,7 @@ class Reconciler:
         hunt = self._hunt
         assert hunt is not None  # noqa: S101 for mypy
         try:
-            await hunt.attempt(self._compile, self._applier)
+            await hunt.attempt(self._builder.compile, self._applier)
         except (EnvironmentRefused, OSError) as error:
             self._fail("who is to blame could not be found out", "hunt.failed", error)
             self._hunt, self._state = None, self._state.waiting(hunt.burst)
@@ -253,7 +285,7 @@ class Reconciler:
             self._state = self._state.failed(self._clock.now(), self._pause())
             return
         self._quarantine.add(hunt.culprits, hunt.failure.reason, hunt.failure.state, self._clock.now())
-        _log_quarantine(hunt.culprits, hunt.failure.reason)
+        log_quarantine(hunt.culprits, hunt.failure.reason)
 
     def _measure(self, burst: Burst) -> None:
         now = self._clock.now()
@@ -262,29 +294,7 @@ class Reconciler:
             self._metrics.policy_seconds.observe(now - first)
         self._policy_times = {}
 
-    async def _build(self, state: ClusterState, closed: frozenset[str]) -> Build:
-        limits = Limits(max(self._target.compile_seconds, self._longest * _GROWTH))
-        self.status.compiling = self._clock.now()
-        try:
-            with self._metrics.compile_seconds.time():
-                built, seconds = await compile_here(lambda: self._timed(state, closed), limits)
-        finally:
-            self.status.compiling = None
-        self._longest = max(self._longest, seconds)
-        return built
-
-    def _timed(self, state: ClusterState, closed: frozenset[str]) -> tuple[Build, float]:
-        return self._compile(state, closed), time.thread_time()
-
-    def _compile(self, state: ClusterState, closed: frozenset[str]) -> Build:
-        """Compile while Python looks for no cycles: there are none, and looking takes a third of the time."""
-        gc.disable()
-        try:
-            return self._target.build(state, self._target.node, self._target.options, closed)
-        finally:
-            gc.enable()
-
-    def _succeed(self, built: Build, applied: Applied) -> None:
+    def _succeed(self, built: Ruleset, applied: Applied) -> None:
         status = self.status
         for before in self._replaced(applied):
             for tell in self.on_swap:
@@ -294,7 +304,7 @@ class Reconciler:
         status.quarantined = {**suspected, **self._quarantine.reasons()}
         too_large = {over.policy: over.sentence for over in built.over}
         if new := too_large.keys() - status.too_large.keys():
-            _log_quarantine(new, too_large[min(new)])
+            log_quarantine(new, too_large[min(new)])
         status.too_large = too_large
         for warning in sorted(set(built.warnings) - set(status.enforced.warnings if status.enforced else ())):
             log.warning("objects do not go together", extra={"event": "cluster.odd", "reason": warning})
@@ -360,6 +370,9 @@ class Reconciler:
             self._state = self._state.waiting(Burst(now, now, urgent=True))
         elif self._state.burst is None:
             self.status.trouble, self.status.failures = "", 0
+            if self._builder.is_check_due():
+                now, self._check = self._clock.now(), True
+                self._state = self._state.waiting(Burst(now, now))
 
     async def _sweep(self) -> None:
         try:
@@ -374,15 +387,8 @@ class Reconciler:
                 self._state = self._state.waiting(Burst(now, now))
 
 
-def _log_quarantine(policies: Iterable[str], reason: str) -> None:
-    named = sorted(policies)
-    fields = {
-        "event": "policy.quarantined",
-        "count": len(named),
-        "policies": named[:_LOGGED],
-        "reason": reason,
-    }
-    log.error("policies are quarantined: their pods are isolated, and they allow nothing", extra=fields)
+def _compile(target: Target, state: ClusterState, closed: frozenset[str]) -> Build:
+    return target.build(state, target.node, target.options, closed)
 
 
 def _say(error: Exception) -> str:

@@ -12,6 +12,7 @@ from policyd.agent.cni_cache import Hint
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.cluster.state import ClusterState, MissingNamespaces
+from policyd.graph.graph import PodChange
 from policyd.kube.kind import Kinds
 from policyd.kube.objects import KubeObject, Pod
 from policyd.kube.registry import KINDS, POD
@@ -37,6 +38,9 @@ class ObjectStore:
         self._policies = frozenset(kind.name for kind in kinds if kind.policy)
         self._synced: set[str] = set()
         self._urgent = False
+        self._local: set[str] = set()  # keys of this node's pods
+        self._pods_before: dict[str, Pod | None] = {}  # of those that changed since somebody asked
+        self._more_changed = True  # than pods, since somebody asked
         self._policy_times: dict[str, float] = {}
         self._hints: Mapping[str, Hint] = {}
         self._attachments = UNKNOWN
@@ -48,9 +52,12 @@ class ObjectStore:
         """What this node's network plugin says of pods' addresses, by uid: all that it says now."""
         self._hints = hints
         self.local_changed.set()
-        if any(self._is_waiting(pod) for pod in self._pods.values()):
-            self._changed = self._urgent = True
+        if self._is_any_waiting():
+            self._changed = self._urgent = self._more_changed = True
             self._wake.set()
+
+    def _is_any_waiting(self) -> bool:
+        return any(self._is_waiting(self._pods[key]) for key in self._local)
 
     def _is_waiting(self, pod: Pod) -> bool:
         """A pod of this node whose address the API server does not know yet, but its network plugin does."""
@@ -67,7 +74,7 @@ class ObjectStore:
         """
         if attachments != self._attachments:
             self._attachments = attachments
-            self._changed = True
+            self._changed = self._more_changed = True
             self._wake.set()
         if complete and self._expects_attachments:
             self._expects_attachments = False
@@ -96,6 +103,7 @@ class ObjectStore:
                     gone = self._objects[kind].pop(key, None)
                     if isinstance(gone, Pod) and gone.node == self._node:
                         self.local_changed.set()
+                    self._note_change(kind, key, gone, None)
                     self._note_policy(kind, key)
                 case Synced(kind):
                     self._synced.add(kind)
@@ -134,6 +142,17 @@ class ObjectStore:
         """
         urgent, self._urgent = self._urgent, False
         return urgent
+
+    def take_pods(self) -> list[PodChange] | None:
+        """What became of pods since the last call; None if more than that changed, or may have.
+
+        While a pod has an address from its network plugin alone, what other pods claim may change it.
+        """
+        before, self._pods_before = self._pods_before, {}
+        more, self._more_changed = self._more_changed, self._is_any_waiting()
+        if more or self._more_changed:
+            return None
+        return [PodChange(key, pod, self._pods.get(key)) for key, pod in before.items()]
 
     def state(self) -> ClusterState:
         """The cluster now, as a value: later events do not change it."""
@@ -175,7 +194,19 @@ class ObjectStore:
                 self._urgent = True
             self.local_changed.set()
         self._note_policy(kind, key)
+        self._note_change(kind, key, self._objects[kind].get(key), item)
         self._objects[kind][key] = item
+
+    def _note_change(self, kind: str, key: str, before: KubeObject | None, after: KubeObject | None) -> None:
+        """Remember what an object was when somebody asked last; servers often say the same again."""
+        if kind != POD.name:
+            self._more_changed = self._more_changed or before != after
+            return
+        self._local.discard(key)
+        if isinstance(after, Pod) and after.node == self._node:
+            self._local.add(key)
+        if before != after:
+            self._pods_before.setdefault(key, before if isinstance(before, Pod) else None)
 
     def _note_policy(self, kind: str, key: str) -> None:
         if kind in self._policies:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from policyd.applier.backend import Nft, removal
 from policyd.applier.grace import wait_for_packets
-from policyd.applier.in_place import InPlace, restricted, with_elements
+from policyd.applier.in_place import Difference, InPlace, restricted, with_elements
 from policyd.applier.listing import list_tables
 from policyd.applier.monitor import TableMonitor
 from policyd.applier.pieces import Pieces
@@ -61,6 +61,7 @@ class Applier:
         self._wanted: Table | None = None
         self._leftovers = False
         self._lags = False
+        self._desired: Table | None = None  # what was asked for last, if it came into force and still is
         self._replaced = False  # because it was too large to be listed
         #: The generation of the last ruleset in force; goes on from what the kernel holds.
         self.generation = 0
@@ -82,6 +83,7 @@ class Applier:
 
     async def read_back(self) -> bool:
         """Learn what the kernel holds. True if there is a table, whoever wrote into it."""
+        self._desired = None
         self._held = (await list_tables(self._nft, self._table)).table
         self._certain = True
         self._leftovers = False
@@ -89,16 +91,23 @@ class Applier:
             self.generation = max(self.generation, unstamp(self._held)[1])
         return self._held is not None
 
-    async def apply(self, desired: Table) -> Applied:
+    async def apply(self, desired: Table, difference: Difference | None = None) -> Applied:
         """Bring `desired` into force, in one transaction that changes meaning.
 
-        Raises NftRefused if the kernel refuses it; then what was in force still is.
+        `difference`: how its elements differ from those of the table that was desired before, if that is
+        known and all that differs. Raises NftRefused if the kernel refuses it; then what was in force is.
         """
         if not self._certain:
             await self.read_back()
         before = self._held
         wanted = stamp(desired, self.generation)
-        if await self._change_elements(wanted):
+        known = difference if difference and difference.since is self._desired and not self._lags else None
+        self._desired = None  # until it is in force
+        if before is not None and known is not None and not known.changes:
+            self._held, self._wanted, self._desired = with_elements(before, wanted), wanted, desired
+            return Applied(self.generation, (), before)
+        if await self._change_elements(wanted, known):
+            self._desired = desired
             return Applied(self.generation, ("elements",), before)
         steps: tuple[StepKind, ...] = ()
         found = await self._find_around(wanted)
@@ -111,6 +120,7 @@ class Applier:
             rest = stamp(desired, self.generation)
             steps += ("elements",) if await self._change_elements(rest) else await self._swap(rest)
         self._lags = self._wanted != stamp(desired, self.generation)
+        self._desired = desired
         return Applied(self.generation, steps, before)
 
     async def _swap(self, target: Table) -> tuple[StepKind, ...]:
@@ -139,11 +149,12 @@ class Applier:
             in_force = restricted(self._held, self._wanted) or self._held
         return await asyncio.to_thread(self._elements.around, in_force, wanted)
 
-    async def _change_elements(self, wanted: Table) -> bool:
+    async def _change_elements(self, wanted: Table, known: Difference | None = None) -> bool:
         """Bring a ruleset into force that differs in elements only; False if that is not so, or failed."""
         if self._elements is None or (held := self._held) is None:
             return False
-        delta = await asyncio.to_thread(self._elements.delta, held, wanted)
+        changes = None if known is None else known.changes
+        delta = await asyncio.to_thread(self._elements.delta, held, wanted, changes)
         if delta is None or not delta.steps or not await self._write(delta):
             return False
         self._held, self._wanted, self._lags = with_elements(held, wanted), wanted, False
@@ -228,13 +239,14 @@ class Applier:
         gone = (f"table inet {self._table} is gone",)
         found = actual.foreign or (gone if actual.table is None else differences(actual.table, self._held))
         if found:
+            self._desired = None
             self._held, self._leftovers = actual.table, False
         return found
 
     async def remove(self) -> None:
         """Remove the tables; without one, nothing."""
         await self._send(await removal(self._nft, self._table))
-        self._held, self._certain, self._leftovers = None, True, False
+        self._held, self._desired, self._certain, self._leftovers = None, None, True, False
 
 
 def replacement(desired: Table) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from policyd.applier.grace import wait_for_packets
 from policyd_compiler.around import Around, around
-from policyd_compiler.delta import Delta, in_place
+from policyd_compiler.delta import Changes, Delta, Order
+from policyd_compiler.elements import HeldTable, differing_elements
 from policyd_compiler.nft.ast import Chain, Counter, Set, Table, VerdictMap
 from policyd_compiler.nft.commands import Change
 
@@ -21,6 +22,18 @@ Part = TypeVar("Part", Set, VerdictMap, Chain, Counter)
 
 #: So long after a transaction nobody hurries to forget it: most are followed by none that must wait.
 FORGET_SECONDS = 0.1
+
+
+#: Kinds of changes of which is kept what was found out.
+MOST_KINDS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How elements differ from those of another table, and nothing else does."""
+
+    since: Table
+    changes: Changes
 
 
 class ElementsWriter(Protocol):
@@ -46,12 +59,28 @@ class InPlace:
         #: What packets may still be walking: numbered deltas, and None for a swap.
         self._recent: list[tuple[int, Delta | None]] = []
         self._number = 0
+        self._order: Order | None = None
         self._forgetting = False
 
-    def delta(self, held: Table, wanted: Table) -> Delta | None:
-        """How elements alone lead to what is wanted; None where they do not. What is not swept may stay."""
+    def delta(self, held: Table, wanted: Table, changes: Changes | None = None) -> Delta | None:
+        """How elements alone lead to what is wanted; None where they do not. What is not swept may stay.
+
+        `changes`: all that differs, where that is known.
+        """
         found = restricted(held, wanted)
-        return None if found is None else in_place(found, wanted, replaces_are_atomic=self._atomic)
+        if found is not None and changes is None:
+            changes = differing_elements(found, wanted)
+        if found is None or changes is None:
+            return None
+        return self._order_of(found).delta(changes, HeldTable(found)) if changes else Delta(())
+
+    def _order_of(self, table: Table) -> Order:
+        """Who asks what in a table: found out once, as it is the same for other elements of peers."""
+        known = self._order
+        if known is not None and known.kinds < MOST_KINDS and known.is_of(table):
+            return known
+        self._order = Order(table, replaces_are_atomic=self._atomic)
+        return self._order
 
     def around(self, held: Table, wanted: Table) -> Around | None:
         """How elements are changed beside the swap that leads to what is wanted; None where that is not safe.

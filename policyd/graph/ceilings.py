@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from policyd.pipeline import Compiled
+from policyd.pipeline import Build
 from policyd_compiler.budget import cost_of_chains, cost_of_steps, cost_without_peers
 from policyd_compiler.delta import Changes
 from policyd_compiler.ir import Isolation
@@ -21,10 +21,10 @@ class Ceilings:
     Never less than what `policyd_compiler.budget` measures. `isolations` and `hosts` are in the same order.
     """
 
-    def __init__(self, compiled: Compiled, isolations: Sequence[Isolation], hosts: Sequence[OneHost]) -> None:
-        budget, table = compiled.budget, compiled.build.table
+    def __init__(self, built: Build, isolations: Sequence[Isolation], hosts: Sequence[OneHost]) -> None:
+        budget, table = built.sources.budget, built.table
         self._most = int(min(budget.policy, budget.namespace) * (1 - _RESERVE))
-        chains = cost_of_chains(ports for ports, side in compiled.lowered.verdicts if side == "dport")
+        chains = cost_of_chains(ports for ports, side in built.sources.lowered.verdicts if side == "dport")
         self._fixed: dict[str, int] = {}
         self._parts: dict[str, dict[SetName, int]] = {}
         self._members: dict[str, list[int]] = {}

@@ -18,7 +18,7 @@ from policyd.graph.ceilings import Ceilings
 from policyd.graph.profiles import Counts, Profile, Profiles
 from policyd.graph.tables import Uses, with_elements, with_notes
 from policyd.kube.objects import Pod
-from policyd.pipeline import Compiled, Ruleset
+from policyd.pipeline import Build, Ruleset
 from policyd_compiler.delta import Changes
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.ir import Host, Isolation
@@ -43,8 +43,12 @@ class PodChange:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The ruleset after a change, and by part and address what look-ups find before and after."""
+    """The ruleset after a change, and by part and address what look-ups find before and after.
 
+    `since`: the ruleset before.
+    """
+
+    since: Ruleset
     ruleset: Ruleset
     changes: Changes
 
@@ -56,16 +60,16 @@ class Graph:
     other policies there are; but for the tuples of elements that it copies.
     """
 
-    def __init__(self, compiled: Compiled, state: ClusterState, node: str) -> None:
+    def __init__(self, built: Build, state: ClusterState, node: str) -> None:
         self.counts = Counts()
         #: Why it could not follow.
         self.reason = ""
         self._node, self._namespaces = node, state.namespaces
-        self._addresses = Addresses(compiled.resolved.claims, state.nodes.values())
-        found = shared_isolations(compiled.resolved.snapshot.endpoints)
+        self._addresses = Addresses(built.sources.resolved.claims, state.nodes.values())
+        found = shared_isolations(built.sources.resolved.snapshot.endpoints)
         self._isolations = tuple(isolation for isolation, _ in found)
-        self._judging = compiled.lowered.judging
-        resolver = compiled.resolved.resolver
+        self._judging = built.sources.lowered.judging
+        resolver = built.sources.resolved.resolver
         self._profiles = Profiles(self._isolations, resolver, state.namespaces, self.counts)
         self._peers = [(policy, peer) for policy, peer, _ in resolver.selecting()]
         self._selecting = [pods for _, _, pods in resolver.selecting()]
@@ -74,14 +78,19 @@ class Graph:
             for judges in judging.judges.values():
                 self._first.setdefault(judges.asking, place)
         self._hosts = [
-            OneHost(isolation, judging, compiled.lowered)
+            OneHost(isolation, judging, built.sources.lowered)
             for isolation, judging in zip(self._isolations, self._judging, strict=True)
         ]
-        self._ceilings = Ceilings(compiled, self._isolations, self._hosts)
-        self._uses = Uses(compiled.build.table, compiled.lowered.peers.values())
-        self._ruleset: Ruleset = compiled.build
+        self._ceilings = Ceilings(built, self._isolations, self._hosts)
+        self._uses = Uses(built.table, built.sources.lowered.peers.values())
+        self._ruleset: Ruleset = built
         # With some policies closed for their cost, others may be opened by a pod that goes.
-        self._is_of_use = not compiled.build.over
+        self._is_of_use = not built.over
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The ruleset after the last change that was followed."""
+        return self._ruleset
 
     def change(self, pods: Iterable[PodChange]) -> Step | None:
         """Take changes of pods, all of them since the last time; None where a build has to tell."""
@@ -105,16 +114,16 @@ class Graph:
         turned = _Turned()
         for each in pods:
             if each.before is not None:
-                self._count(each.before, self._addresses.leave(each.key, each.before), before, turned, by=-1)
+                self._count(each.before, self._addresses.leave(each.before), before, turned, by=-1)
         for each in pods:
             if each.after is not None:
-                self._count(each.after, self._addresses.enter(each.key, each.after), after, turned, by=1)
+                self._count(each.after, self._addresses.enter(each.after), after, turned, by=1)
         changes = _differing(before, after)
         self._ceilings.change(changes)
         self._ceilings.check(turned.touched)
         self.counts.elements += sum(map(len, changes.values()))
         self._uses.change(changes)
-        return Step(self._rebuilt(changes, turned), changes)
+        return Step(self._ruleset, self._rebuilt(changes, turned), changes)
 
     def _check(self, pod: Pod | None) -> None:
         if pod is None:

@@ -23,6 +23,11 @@ class Metrics:
         self._of_enforcement()
         self._of_objects()
         self.applies = self._counter("apply", "Attempts to bring a ruleset into force.", "result")
+        self.made = self._counter(
+            "rulesets_made",
+            "Rulesets made: by a compilation, or by following what changed; and wrong ones among these.",
+            "way",
+        )
         self.drift = self._counter("drift_repairs", "Times that somebody else had changed the ruleset.")
         self.revoked = self._counter("connections_ended", "Live connections that a change denied.")
         self.compile_seconds = self._histogram("compile_duration", "One compilation.")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policyd.agent.cni_cache import Hint
 from policyd.agent.store import ObjectStore
-from policyd.cluster.attachments import UNKNOWN
+from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.cluster.state import ClusterState
+from policyd.graph.graph import PodChange
 from policyd.kube.objects import KubeObject, LabelSelector, Namespace, NetworkPolicy, Node, Pod
-from policyd.kube.registry import KINDS
+from policyd.kube.registry import KINDS, POD
 
 NAMES = ("a", "b")
 IPS = st.sampled_from([(), ("10.0.0.1",), ("10.0.0.2",)])
@@ -96,3 +99,51 @@ def test_a_pod_of_this_node_is_urgent_when_it_comes_and_when_it_gets_its_address
     for item, expected in steps:
         store.apply([Upsert(f"x/{item.name}", item)])
         assert store.take_urgent() is expected
+
+
+@given(st.lists(st.lists(events, max_size=4), max_size=8))
+def test_what_became_of_pods_is_told_if_nothing_else_changed(batches: list[list[Event]]) -> None:
+    """From one state to the next, however often an object changed between them, or was said again."""
+    store = ObjectStore("n1", asyncio.Event())
+    store.take_pods()
+    before = store.state()
+    for batch in batches:
+        store.apply(batch)
+        found, after = store.take_pods(), store.state()
+        if found is not None:
+            others = {name: of for name, of in after.by_kind.items() if name != POD.name}
+            assert others == {name: of for name, of in before.by_kind.items() if name != POD.name}
+            keys = sorted(before.pods.keys() | after.pods.keys())
+            pairs = [PodChange(key, before.pods.get(key), after.pods.get(key)) for key in keys]
+            wanted = [each for each in pairs if each.before != each.after]
+            assert sorted((f for f in found if f.before != f.after), key=lambda f: f.key) == wanted
+        else:
+            said = {event.kind if isinstance(event, Delete) else type(event.item).__name__ for event in batch}  # type: ignore[union-attr]
+            assert said - {POD.name}
+        before = after
+
+
+def test_while_a_pod_has_what_its_plugin_says_other_pods_may_change_it() -> None:
+    """A pod of another node that claims the address takes it from the pod of this node."""
+    store = ObjectStore("n1", asyncio.Event())
+    waiting = replace(pod("a", None), uid="uid-a")
+    store.apply([Upsert("x/a", waiting)])
+    store.take_pods()
+    store.hint({"uid-a": Hint("uid-a", 7, None)})
+    assert store.take_pods() is None
+    store.apply([Upsert("x/b", pod("b", 7, "n2"))])
+    assert store.take_pods() is None
+    store.apply([Upsert("x/a", replace(waiting, v4=7))])
+    assert store.take_pods() is None, "until now it waited"
+    store.apply([Upsert("x/b", pod("b", 8, "n2"))])
+    found = store.take_pods()
+    assert found is not None
+    assert [each.key for each in found] == ["x/b"]
+
+
+def test_attachments_are_more_than_pods() -> None:
+    store = ObjectStore("n1", asyncio.Event())
+    store.take_pods()
+    store.attach(Attachments(bridges=("cni0",)))
+    assert store.take_pods() is None
+    assert store.take_pods() == []

@@ -14,12 +14,49 @@ TABLES = "policyd/graph/tables.py"
 FOLLOWING = "tests/property/test_graph.py::test_following_is_building"
 UNITS = "tests/unit/graph/test_graph.py"
 
+BUILDER = "policyd/agent/builder.py"
+STORE = "policyd/agent/store.py"
+APPLY = "policyd/applier/apply.py"
+AGENT = "tests/agent/test_following.py"
+
 GRAPH = (
+    Fault(
+        "what is no pod is taken for unchanged",
+        "DESIGN: a ruleset that follows",
+        STORE,
+        "            self._more_changed = self._more_changed or before != after\n",
+        "",
+        "tests/agent/test_store.py::test_what_became_of_pods_is_told_if_nothing_else_changed",
+    ),
+    Fault(
+        "nobody minds pods that have what their plugin says",
+        "DESIGN: a ruleset that follows",
+        STORE,
+        "        more, self._more_changed = self._more_changed, self._is_any_waiting()\n",
+        "        more, self._more_changed = self._more_changed, False\n",
+        "tests/agent/test_store.py::test_while_a_pod_has_what_its_plugin_says_other_pods_may_change_it",
+    ),
+    Fault(
+        "what was desired counts as in force when somebody has changed it",
+        "DESIGN: a ruleset that follows",
+        APPLY,
+        "            self._desired = None\n            self._held, self._leftovers",
+        "            self._held, self._leftovers",
+        f"{AGENT}::test_what_somebody_else_does_to_a_set_is_repaired_after_a_change_was_followed",
+    ),
+    Fault(
+        "nobody checks what was followed to",
+        "DESIGN: a ruleset that follows",
+        BUILDER,
+        "        if (followed.table, followed.stats) != (built.table, built.stats):\n",
+        "        if False:\n",
+        f"{AGENT}::test_a_wrong_ruleset_is_noticed_and_replaced",
+    ),
     Fault(
         "who takes an address that somebody has is followed",
         "NP-166",
         ADDRESSES,
-        "            if self._held[family].setdefault(value, key) != key:\n",
+        "            if self._held[family].setdefault(value, pod) is not pod:\n",
         "            if False:\n",
         FOLLOWING,
     ),

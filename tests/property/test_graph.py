@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.graph.graph import Graph, PodChange, Step
-from policyd.pipeline import Compiled, Ruleset, compile_all
+from policyd.pipeline import Build, Ruleset, build
 from policyd_compiler.elements import differing_elements
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.printer import print_replace
@@ -43,12 +43,12 @@ def expected(found: Ruleset) -> tuple[object, ...]:
     return found.table, found.warnings, found.stats, found.findings, found.idle, found.over
 
 
-def check(step: Step, before: Table, built: Compiled) -> None:
+def check(step: Step, before: Table, built: Build) -> None:
     """That a step gives what a build gives, and says how that differs from what was before."""
     made = step.ruleset
-    assert expected(made) == expected(built.build)
-    assert print_replace(made.table) == print_replace(built.build.table)
-    assert dict(made.owners) == dict(built.build.owners)
+    assert expected(made) == expected(built)
+    assert print_replace(made.table) == print_replace(built.table)
+    assert dict(made.owners) == dict(built.owners)
     assert step.changes == differing_elements(before, made.table)
 
 
@@ -60,7 +60,7 @@ def follow(rng: random.Random, shape: Shape, options: Options) -> Counter[str]:
     missing = rng.choice(list(MissingNamespaces))
     closed = frozenset({f"a/np{rng.randrange(4)}"}) if rng.random() < 0.2 else frozenset[str]()
     for event in history(rng, shape, missing, EVENTS):
-        built = compile_all(event.state, NODE, options, closed)
+        built = build(event.state, NODE, options, closed)
         step = None
         if graph is not None and last is not None and event.kind in ("remote pod", "local pod"):
             step = graph.change(changed(last[0].state, event.state))
@@ -68,7 +68,7 @@ def follow(rng: random.Random, shape: Shape, options: Options) -> Counter[str]:
             if step is not None:
                 counted.update(name.split("-")[0] for name in step.changes)
                 check(step, last[1], built)
-        last = event, built.build.table
+        last = event, built.table
         if step is None:
             graph = Graph(built, event.state, NODE)
     return counted

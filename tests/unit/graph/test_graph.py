@@ -9,7 +9,7 @@ import pytest
 from policyd.cluster.state import ClusterState
 from policyd.graph.graph import Graph, PodChange
 from policyd.kube.objects import NamedPort, Namespace, NetworkPolicy, Pod
-from policyd.pipeline import compile_all
+from policyd.pipeline import build
 from policyd_compiler.options import Options
 from tests.cases.form import block, egress, ingress, namespace, namespaces, pod, pods
 from tests.oracle import Manifest
@@ -20,7 +20,7 @@ HERE = [namespace("x"), namespace("y", team="green"), pod("x/a", "10.0.0.1")]
 
 
 def graph_of(state: ClusterState) -> Graph:
-    return Graph(compile_all(state, NODE, Options()), state, NODE)
+    return Graph(build(state, NODE, Options()), state, NODE)
 
 
 def remote(state: ClusterState, key: str) -> Pod:
@@ -101,7 +101,7 @@ def test_policies_that_come_near_their_budget_are_measured() -> None:
     state = decoded([*HERE, EXPOSING, ingress("x", "a", {"from": [namespaces(team="green")]})])
     change = PodChange("y/new", None, remote(state, "y/b"))
     followed = {
-        budget: Graph(compile_all(state, NODE, options), state, NODE).change([change]) is not None
+        budget: Graph(build(state, NODE, options), state, NODE).change([change]) is not None
         for budget in (50, 10_000)
         for options in (Options(namespace_budget=budget, policy_budget=budget),)
     }

@@ -1,0 +1,131 @@
+"""Makes rulesets: compiles the cluster, or follows what changed in pods of other nodes since it did so.
+
+Both run in a watched thread. To follow is never necessary: whatever goes wrong with it costs one compilation.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from policyd.agent.clock import Clock
+from policyd.agent.compiling import CompileFailed, Limits, compile_here
+from policyd.agent.status import Status
+from policyd.cluster.state import ClusterState
+from policyd.graph.graph import Graph, PodChange, Step
+from policyd.obs.metrics import Metrics
+from policyd.pipeline import Build, Ruleset
+
+log = logging.getLogger(__name__)
+
+#: A compilation may take so many times as long as the longest that went well, if that is more than its limit.
+GROWTH = 3.0
+#: Of more pods at once a compilation may be cheaper.
+MOST_FOLLOWED = 256
+
+#: So long after a compilation what was followed to since is compared with another.
+CHECK_SECONDS = 300.0
+
+#: Compiles a state with these policies closed.
+Compile: TypeAlias = Callable[[ClusterState, frozenset[str]], Build]
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How rulesets are made: for which node, by what, in how many seconds of a processor at most."""
+
+    node: str
+    compile: Compile
+    seconds: float
+
+
+class Builder:
+    """Makes rulesets, one after another."""
+
+    def __init__(self, making: Making, status: Status, metrics: Metrics, clock: Clock) -> None:
+        self._making, self._status, self._metrics, self._clock = making, status, metrics, clock
+        self._longest = 0.0  # seconds of a processor that a compilation took which went well
+        self._base: tuple[Build, ClusterState] | None = None
+        self._graph: Graph | None = None
+        self._unchecked = False  # whether anything was followed since the last compilation
+        self._built_at = 0.0
+
+    def limits(self, share: float = 1.0) -> Limits:
+        """What a compilation may take; with `share`, such a part of the time."""
+        return Limits(max(self._making.seconds * share, self._longest * GROWTH))
+
+    def compile(self, state: ClusterState, closed: frozenset[str]) -> Build:
+        """Compile while Python looks for no cycles: there are none, and looking takes a third of the time."""
+        gc.disable()
+        try:
+            return self._making.compile(state, closed)
+        finally:
+            gc.enable()
+
+    async def build(self, state: ClusterState, closed: frozenset[str]) -> Build:
+        """Compile. Raises CompileFailed, EnvironmentRefused."""
+        self._status.compiling = self._clock.now()
+        try:
+            with self._metrics.compile_seconds.time():
+                built, seconds = await compile_here(lambda: self._timed(state, closed), self.limits())
+        finally:
+            self._status.compiling = None
+        self._longest = max(self._longest, seconds)
+        self._metrics.made.labels("built").inc()
+        return built
+
+    def _timed(self, state: ClusterState, closed: frozenset[str]) -> tuple[Build, float]:
+        return self.compile(state, closed), time.thread_time()
+
+    def start(self, built: Build, state: ClusterState) -> None:
+        """This is in force now, whole: what changes from now on may be followed."""
+        self._base, self._graph, self._unchecked = (built, state), None, False
+        self._built_at = self._clock.now()
+
+    def stop(self) -> None:
+        """What is in force is not known, or something else: nothing is followed until the next start."""
+        self._base = self._graph = None
+        self._unchecked = False
+
+    def is_check_due(self) -> bool:
+        """Whether, now that it is quiet, a compilation should show that what was followed to is right."""
+        return self._unchecked and self._clock.now() >= self._built_at + CHECK_SECONDS
+
+    async def follow(self, pods: Sequence[PodChange] | None) -> Step | None:
+        """The ruleset after these changes, all there were; None where it has to be compiled."""
+        if (self._base is None and self._graph is None) or pods is None or len(pods) > MOST_FOLLOWED:
+            self.stop()
+            return None
+        self._status.compiling = self._clock.now()
+        try:
+            step = await compile_here(lambda: self._follow(pods), self.limits())
+        except CompileFailed as error:
+            fields = {"event": "follow.failed", "reason": str(error)}
+            log.error("a change could not be followed: a bug; the cluster is compiled", extra=fields)
+            step = None
+        finally:
+            self._status.compiling = None
+        if step is None:
+            self.stop()
+            return None
+        self._unchecked = self._unchecked or bool(pods)
+        self._metrics.made.labels("followed").inc()
+        return step
+
+    def _follow(self, pods: Sequence[PodChange]) -> Step | None:
+        if self._base is not None:
+            # Made when it is needed first, so that no compilation has to wait for it.
+            self._graph, self._base = Graph(*self._base, self._making.node), None
+        assert self._graph is not None  # noqa: S101 for mypy
+        return self._graph.change(pods)
+
+    def compare(self, followed: Ruleset, built: Build) -> None:
+        """Say so if a compilation comes to something else than what was followed to. Then it is right."""
+        if (followed.table, followed.stats) != (built.table, built.stats):
+            self._metrics.made.labels("wrong").inc()
+            fields = {"event": "follow.wrong", "followed": followed.stats, "built": built.stats}
+            log.error("changes were followed to a wrong ruleset: a bug; it is replaced", extra=fields)

@@ -1,0 +1,163 @@
+"""Pods of other nodes are followed without a compilation, and the kernel holds what one would have made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from policyd.agent.pacing import Pacing
+from policyd.agent.reconciler import Target, Timing
+from policyd.applier.fake import FakeNft
+from policyd.applier.listing import list_tables
+from policyd.cluster.events import Delete
+from policyd.cluster.state import ClusterState
+from policyd.graph.graph import Graph, PodChange, Step
+from policyd.kube.registry import POD
+from policyd.pipeline import Build, build
+from policyd_compiler.nft.stamp import stamp
+from policyd_compiler.options import Options
+from tests.agent.agents import WORLD
+from tests.agent.loops import ALL_SYNCED, Agent
+from tests.property.holding import bare
+from tests.support.clock import TurnedClock
+
+PACING = Pacing(settle=0.005, patience=0.05, rest=0.02, quiet=0.1)
+RULES = """\
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress:
+  - {from: [{podSelector: {}}], ports: [{port: 80}]}
+  - {from: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 81}]}
+"""
+
+
+def pod(name: str, app: str, last: int, node: str = "n2") -> str:
+    return f"""\
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: shop, labels: {{app: {app}}}}}
+spec: {{nodeName: {node}, containers: [{{name: c}}]}}
+status: {{phase: Running, podIPs: [{{ip: 10.0.1.{last}}}]}}
+"""
+
+
+@dataclass
+class World:
+    """An agent at work, and how often it has compiled the cluster."""
+
+    agent: Agent
+    kernel: FakeNft
+    turned: TurnedClock
+    compiled: list[ClusterState]
+
+    async def say(self, text: str) -> None:
+        self.agent.say(text)
+        await self.turned.turn(1.0)
+
+    async def is_right(self) -> bool:
+        """Whether the kernel holds what a compilation makes of the cluster, and the agent says the same."""
+        built = build(self.agent.store.state(), "n1", Options())
+        enforced, table = self.agent.status.enforced, self.agent.status.table
+        held = (await list_tables(self.kernel, "policyd")).table
+        if enforced is None or held is None:
+            return False
+        in_force = bare(held) == bare(stamp(built.table, enforced.generation))
+        return in_force and table == built.table and enforced.stats == built.stats
+
+
+@asynccontextmanager
+async def at_work() -> AsyncIterator[World]:
+    turned, kernel, compiled = TurnedClock(), FakeNft(), list[ClusterState]()
+
+    def counted(state: ClusterState, node: str, options: Options, closed: frozenset[str]) -> Build:
+        compiled.append(state)
+        return build(state, node, options, closed)
+
+    timing = Timing(PACING, verify_every=30.0, sweep_after=0.2, retry_least=0.2, clock=turned.clock)
+    agent = Agent(Target("n1", Options(), counted), kernel, timing)
+    agent.say(f"{WORLD}{RULES}---\n{pod('one', 'db', 1)}")
+    agent.store.apply(ALL_SYNCED)
+    task = agent.task = asyncio.create_task(agent.reconciler.run(agent.wake))
+    await turned.turn(1.0)
+    try:
+        yield World(agent, kernel, turned, compiled)
+    finally:
+        agent.reconciler.stop(agent.wake)
+        await task
+
+
+async def test_pods_of_other_nodes_need_no_compilation() -> None:
+    async with at_work() as world:
+        before = len(world.compiled)
+        for text in (pod("two", "web", 2), pod("two", "db", 2), pod("three", "other", 3), pod("two", "x", 4)):
+            await world.say(text)
+            assert await world.is_right()
+        world.agent.store.apply([Delete(POD.name, "shop/one"), Delete(POD.name, "shop/two")])
+        await world.turned.turn(1.0)
+        assert await world.is_right()
+        world.agent.say(pod("three", "other", 3))  # as when a list is read again
+        await world.turned.turn(1.0)
+        assert len(world.compiled) == before
+
+
+async def test_all_else_is_compiled_and_followed_from_then_on() -> None:
+    async with at_work() as world:
+        before = len(world.compiled)
+        await world.say(pod("four", "db", 9, node="n1"))
+        assert len(world.compiled) > before
+        assert await world.is_right()
+        before = len(world.compiled)
+        await world.say(pod("five", "db", 10))
+        assert len(world.compiled) == before
+        await world.say(RULES.replace("port: 81", "port: 82"))
+        assert len(world.compiled) > before
+        assert await world.is_right()
+
+
+async def test_what_somebody_else_does_to_a_set_is_repaired_after_a_change_was_followed() -> None:
+    async with at_work() as world:
+        await world.say(pod("two", "db", 2))
+        await world.kernel.run("delete table inet policyd")
+        world.agent.suspect()
+        await world.turned.turn(1.0)
+        assert await world.is_right()
+        await world.say(pod("three", "db", 3))
+        assert await world.is_right()
+
+
+async def test_a_mistake_in_following_costs_a_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Graph, pods: list[PodChange]) -> Step | None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(Graph, "change", fail)
+    async with at_work() as world:
+        before = len(world.compiled)
+        await world.say(pod("two", "db", 2))
+        assert len(world.compiled) == before + 1
+        assert await world.is_right()
+        assert not world.agent.status.trouble
+
+
+async def test_a_wrong_ruleset_is_noticed_and_replaced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Now and then, when it is quiet, a compilation is compared with what was followed to."""
+
+    def ignore(self: Graph, pods: list[PodChange]) -> Step | None:
+        return Step(self.ruleset, self.ruleset, {})
+
+    monkeypatch.setattr(Graph, "change", ignore)
+    async with at_work() as world:
+        await world.say(pod("two", "db", 2))
+        assert not await world.is_right()
+        await world.turned.turn(400.0)
+        assert await world.is_right()
+        assert "follow.wrong" in [getattr(record, "event", "") for record in caplog.records]
