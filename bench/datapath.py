@@ -138,6 +138,15 @@ def teams(policies: int = 1000) -> ClusterState:
     return _state([*clients, *(_policy(i, {"team": f"t{i % count}"}) for i in range(policies))])
 
 
+def neighbours(pods: int) -> ClusterState:
+    """A server that ten policies select, on a node of so many pods, each of which one policy selects."""
+    others = [_pod(f"n{i}", _addresses(i), "node") for i in range(pods - 1)]
+    client = _pod("client", CLIENT, "elsewhere")
+    theirs = [_policy(10 + i, {"name": "client"}, f"n{i}") for i in range(pods - 1)]
+    ours = [_policy(i, {"name": f"n{i}" if i else "client"}) for i in range(10)]
+    return _state([*others, client, *theirs, *ours])
+
+
 def _state(objects: list[dict[str, Any]]) -> ClusterState:
     everything = [_pod("server", SERVER, "node"), *objects]
     loaded, diagnostics = load_manifest(as_list(everything), "bench.json")
@@ -145,7 +154,7 @@ def _state(objects: list[dict[str, Any]]) -> ClusterState:
     return ClusterState.of(loaded)
 
 
-def _policy(number: int, peer: dict[str, str]) -> dict[str, Any]:
+def _policy(number: int, peer: dict[str, str], selects: str = "server") -> dict[str, Any]:
     rule = {
         "from": [{"podSelector": {"matchLabels": peer}}],
         "ports": [{"protocol": "UDP", "port": 9}, {"port": 1000 + number}],
@@ -154,7 +163,7 @@ def _policy(number: int, peer: dict[str, str]) -> dict[str, Any]:
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {"namespace": "bench", "name": f"p{number}"},
-        "spec": {"podSelector": {"matchLabels": {"name": "server"}}, "ingress": [rule]},
+        "spec": {"podSelector": {"matchLabels": {"name": selects}}, "ingress": [rule]},
     }
 
 

@@ -19,11 +19,12 @@ from bench.events import Effort, Events
 from bench.machine import one_processor
 from bench.scale import Churn, Cost, churn, running
 from bench.scenarios import LARGE, NODE, Scale, as_list, cluster
+from policyd.cluster.state import ClusterState
 
 Result = TypeVar("Result")
 Family = Literal[4, 6]
-#: Of packets: new flows where policies name pods or teams, and flows that are established.
-Kind = Literal["new", "teams", "known"]
+#: New flows where policies name pods or teams, or to one of many pods; packets of flows that are established.
+Kind = Literal["new", "teams", "among", "known"]
 
 #: With 100 pods that a policy selects when it is edited there are 250 on the node.
 AIMED = Scale(pods=100_000, policies=10_000, local=150, per_namespace=20)
@@ -66,24 +67,26 @@ class Runs:
 
         return self._once("handful", measure)
 
-    def packets(self, kind: Kind, family: Family, policies: int) -> datapath.Measured:
-        """`bench.datapath`: nanoseconds for a packet, in pairs: alone, judged."""
+    def packets(self, kind: Kind, family: Family, number: int) -> datapath.Measured:
+        """`bench.datapath`: nanoseconds for a packet, in pairs: alone, judged.
+
+        `number` of policies; for `among`, of pods of the node.
+        """
 
         def measure() -> datapath.Measured:
             way = datapath.measure_established if kind == "known" else datapath.measure
-            make = datapath.teams if kind == "teams" else datapath.clients_of_their_own
             with one_processor():
-                return way(make(policies), family, rounds=self._rounds)
+                return way(_world(kind, number), family, rounds=self._rounds)
 
-        return self._once(("packets", kind, family, policies), measure)
+        return self._once(("packets", kind, family, number), measure)
 
-    def ratios(self, kind: Kind, family: Family, policies: int) -> list[float]:
+    def ratios(self, kind: Kind, family: Family, number: int) -> list[float]:
         """Of these, judged to alone, pair by pair."""
-        return [j / a for a, j in zip(*self.packets(kind, family, policies), strict=True)]
+        return [j / a for a, j in zip(*self.packets(kind, family, number), strict=True)]
 
-    def flatness(self, family: Family, policies: tuple[int, ...]) -> list[float]:
-        """For new flows, the largest of the median ratios to the least, over numbers of policies."""
-        middles = [statistics.median(self.ratios("new", family, n)) for n in policies]
+    def flatness(self, kind: Kind, family: Family, numbers: tuple[int, ...]) -> list[float]:
+        """The largest of the median ratios to the least, over these numbers."""
+        middles = [statistics.median(self.ratios(kind, family, n)) for n in numbers]
         return [max(middles) / min(middles)]
 
     def element(self, foreign: int, what: str, count: int) -> list[float]:
@@ -117,6 +120,16 @@ class Runs:
             raise known
         result: Result = known
         return result
+
+
+def _world(kind: Kind, number: int) -> ClusterState:
+    match kind:
+        case "teams":
+            return datapath.teams(number)
+        case "among":
+            return datapath.neighbours(number)
+        case "new" | "known":
+            return datapath.clients_of_their_own(number)
 
 
 def _live(scale: Scale, effort: Effort) -> Lived:

@@ -15,6 +15,7 @@ from bench.scenarios import LARGE, Scale
 #: Numbers of policies that packets meet; the bench in few minutes takes only one of them.
 POLICIES = (1, 10, 100, 1_000, 10_000)
 QUICK_POLICIES = 1_000
+LOCAL_PODS = (10, 100, 250)
 SCALES = (Scale(1_000, 200, 100), LARGE, AIMED)
 #: What `make bench` measures, in minutes.
 QUICK = (
@@ -75,23 +76,27 @@ def _packets() -> Iterator[RunsRow]:
         for policies in POLICIES:
             yield _ratio("new", family, policies, 1.10)
         yield _ratio("teams", family, QUICK_POLICIES, 1.10)
+        for pods in LOCAL_PODS:
+            yield _ratio("among", family, pods, 1.10)
         for policies in (POLICIES[0], QUICK_POLICIES, POLICIES[-1]):
             yield _ratio("known", family, policies, 1.03)
         yield _nanoseconds(family, "alone", 0)
         yield _nanoseconds(family, "judged", 1)
-        yield _flat(family)
+        yield _flat("flat", "new", "policies", family, POLICIES)
+        yield _flat("flat-pods", "among", "pods of the node", family, LOCAL_PODS)
 
 
-def _ratio(kind: Kind, family: Family, policies: int, bound: float) -> RunsRow:
+def _ratio(kind: Kind, family: Family, number: int, bound: float) -> RunsRow:
     packet = {
         "new": "new flow",
         "teams": "new flow, policies name teams",
+        "among": "new flow to one of so many pods of the node",
         "known": "packet of an established flow",
     }[kind]
-    name = f"packets/{kind}-v{family}/{policies}"
+    name = f"packets/{kind}-v{family}/{number}"
     what = f"IPv{family}, {packet}: ratio to connection tracking alone"
     command = f"python -m bench.full {name}"
-    return Row(name, what, "ratio", Aim(p50=bound), lambda runs: runs.ratios(kind, family, policies), command)
+    return Row(name, what, "ratio", Aim(p50=bound), lambda runs: runs.ratios(kind, family, number), command)
 
 
 def _nanoseconds(family: Family, name: str, part: int) -> RunsRow:
@@ -103,11 +108,13 @@ def _nanoseconds(family: Family, name: str, part: int) -> RunsRow:
     )
 
 
-def _flat(family: Family) -> RunsRow:
-    name = f"packets/flat-v{family}"
-    what = f"IPv{family}, new flow: ratio at the worst number of policies to that at the best"
+def _flat(name: str, kind: Kind, counted: str, family: Family, numbers: tuple[int, ...]) -> RunsRow:
+    name = f"packets/{name}-v{family}"
+    what = f"IPv{family}, new flow: ratio at the worst number of {counted} to that at the best"
     command = f"python -m bench.full {name}"
-    return Row(name, what, "ratio", Aim(most=1.03), lambda runs: runs.flatness(family, POLICIES), command)
+    return Row(
+        name, what, "ratio", Aim(most=1.03), lambda runs: runs.flatness(kind, family, numbers), command
+    )
 
 
 def _handful() -> Iterator[RunsRow]:

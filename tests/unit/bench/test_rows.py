@@ -107,8 +107,8 @@ def test_a_row_that_breaks_leaves_the_others(tmp_path: Path, capsys: pytest.Capt
     output, baseline = tmp_path / "out" / "bench.json", tmp_path / "baseline.json"
     baseline.write_text(as_json(MACHINE, [figure(row(), (2.0,))], []))
     first = Row("first", "breaks", "ms", Aim(p50=1), broken, "")
-    _, missed = full.report([first, row()], Runs(Effort()), output, baseline)
-    assert missed == ["first: not measured: AssertionError: only 0 packets arrived"]
+    found = full.report([first, row()], Runs(Effort()), output, baseline)
+    assert misses(found) == ["first: not measured: AssertionError: only 0 packets arrived"]
     assert stored(output.read_text()) == {"packets/new/1": 2.5}
     printed = capsys.readouterr().out
     assert "load: " in printed
@@ -128,6 +128,9 @@ def test_a_missed_aim_is_the_exit_code(
     assert full.main(arguments) == code
     assert ("packets/new/1: p50 2.500 ms" in capsys.readouterr().out) == bool(code)
     assert full.main(["pockets"]) == 2
+    full.main(arguments[1:])
+    printed = capsys.readouterr().out
+    assert all(each.command in printed for each in ELSEWHERE)
 
 
 def test_a_measurement_is_made_once_also_when_it_fails() -> None:
