@@ -7,7 +7,6 @@ not drawn. Equal figures give equal bytes. Readable on light and dark ground.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.full import OUTPUT
+from bench.rows import stored
 
 FOLDER = Path("docs")
 WIDTH, HEIGHT = 810, 400
@@ -72,11 +72,10 @@ class Chart:
     aim: float | None = None
 
 
-def charts(document: Mapping[str, Any]) -> dict[str, str]:
-    """The pictures by file name, of what `rows.as_json` wrote."""
-    medians = {row["name"]: float(row["p50"]) for row in document["rows"] if not row["problem"]}
+def charts(medians: Mapping[str, float], machine: Mapping[str, Any]) -> dict[str, str]:
+    """The pictures by file name: of medians by row, and of the machine where they were measured."""
     found = {"packets.svg": _packets(medians), "changes.svg": _changes(medians)}
-    return {name: svg(chart, _caption(document["machine"])) for name, chart in found.items() if chart}
+    return {name: svg(chart, _caption(machine)) for name, chart in found.items() if chart}
 
 
 def _packets(medians: Mapping[str, float]) -> Chart | None:
@@ -235,7 +234,7 @@ def main(arguments: Sequence[str]) -> None:
     """Draw what a file has figures for, into a folder."""
     source = Path(arguments[0]) if arguments else OUTPUT
     folder = Path(arguments[1]) if len(arguments) > 1 else FOLDER
-    for name, text in charts(json.loads(source.read_text())).items():
+    for name, text in charts(*stored(source.read_text())).items():
         (folder / name).write_text(text)
         print(folder / name)
 

@@ -46,11 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def report(chosen: Sequence[Row[Runs]], runs: Runs, output: Path | None, baseline: Path) -> list[Figure]:
     """Measure, print and write, row by row: an end from outside leaves what was measured."""
-    before = stored(baseline.read_text()) if baseline.exists() else {}
+    before, there = stored(baseline.read_text()) if baseline.exists() else ({}, {})
     here = machine.describe()
-    print(", ".join(f"{key}: {value}" for key, value in here.items()))
-    if baseline.exists():
-        print(f"baseline: {baseline}")
+    for word, each in (("here", here), ("baseline", there)):
+        print(f"{word}: {', '.join(f'{key} {value}' for key, value in each.items()) or 'none'}")
     print(heading(), flush=True)
     found: list[Figure] = []
     for row in chosen:

@@ -169,6 +169,10 @@ def as_json(machine: Mapping[str, Any], figures: Iterable[Figure], elsewhere: It
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def stored(text: str) -> dict[str, float]:
-    """The medians by the rows' names, of what `as_json` wrote; without rows that were not measured."""
-    return {row["name"]: float(row["p50"]) for row in json.loads(text)["rows"] if not row["problem"]}
+def stored(text: str) -> tuple[dict[str, float], dict[str, Any]]:
+    """The medians by the rows' names, and the machine, of what `as_json` wrote; without rows that were not
+    measured.
+    """
+    document = json.loads(text)
+    medians = {row["name"]: float(row["p50"]) for row in document["rows"] if not row["problem"]}
+    return medians, document["machine"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from bench import datapath, elements, latency
+from bench import datapath, elements, following, latency
 from bench.events import Effort, Events
 from bench.machine import one_processor
 from bench.scale import Churn, Cost, churn, running
@@ -104,6 +104,16 @@ class Runs:
         times = self._times if scale.pods <= LARGE.pods else 1
         return self._once(("stages", scale), lambda: _stages(scale, times))
 
+    def followed(self, scale: Scale) -> list[float]:
+        """`bench.following`: milliseconds of a processor for an event, from objects to ordered elements."""
+
+        def measure() -> following.Row:
+            with one_processor():
+                return following.measure(scale)
+
+        row = self._once(("followed", scale), measure)
+        return [first + second for first, second in zip(row.followed, row.ordered, strict=True)]
+
     def commands(self) -> dict[str, list[float]]:
         """Seconds of the commands without a cluster, and MiB."""
         return self._once("commands", lambda: _commands(self._times))
@@ -180,7 +190,7 @@ def _commands(times: int) -> dict[str, list[float]]:
 def _run(command: list[str]) -> tuple[float, float]:
     """Wall time in seconds, and the most memory in MiB, of one command."""
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     took = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)

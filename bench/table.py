@@ -177,6 +177,14 @@ def _scale(scale: Scale) -> Iterator[RunsRow]:
         text = f"{what}{where}, API event to ruleset in force"
         yield _lived(scale, name, text, "ms", aim if aimed else NONE, partial(_milliseconds, name))
     yield Row(
+        f"{scale.pods}/followed",
+        "remote pod added or gone, processor, without decoding and writing",
+        "ms",
+        CHANGES["remote-pod"][1] if aimed else NONE,
+        lambda runs: runs.followed(scale),
+        f"python -m bench.full {scale.pods}/followed",
+    )
+    yield Row(
         f"{scale.pods}/cold",
         "compile and first apply (memory to kernel)",
         "s",

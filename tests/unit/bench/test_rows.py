@@ -81,7 +81,7 @@ def test_rows_are_chosen_by_whole_words() -> None:
 def test_what_is_written_is_a_baseline() -> None:
     figures = [figure(row(aim=Aim(p50=1)), (1.0, 2.0)), failed(row("broken"), "no server")]
     text = as_json(MACHINE, figures, [Elsewhere("cluster", "a cluster", "p50 ≤ 2 ms", "make test-cluster")])
-    assert stored(text) == {"packets/new/1": 1.5}
+    assert stored(text) == ({"packets/new/1": 1.5}, MACHINE)
     document = json.loads(text)
     assert document["machine"] == MACHINE
     first = document["rows"][0]
@@ -109,9 +109,10 @@ def test_a_row_that_breaks_leaves_the_others(tmp_path: Path, capsys: pytest.Capt
     first = Row("first", "breaks", "ms", Aim(p50=1), broken, "")
     found = full.report([first, row()], Runs(Effort()), output, baseline)
     assert misses(found) == ["first: not measured: AssertionError: only 0 packets arrived"]
-    assert stored(output.read_text()) == {"packets/new/1": 2.5}
+    assert stored(output.read_text())[0] == {"packets/new/1": 2.5}
     printed = capsys.readouterr().out
-    assert "load: " in printed
+    assert "here: processor " in printed
+    assert "baseline: processor a processor, kernel Linux, nft nft, load 0.1\n" in printed
     assert " 1.25" in printed
 
 
