@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Any, Literal, TypeAlias
 
+from bench import layouts
 from bench.scenarios import as_list
 from policyd.cluster.state import ClusterState
 from policyd.kube.manifests import load_manifest
@@ -43,12 +44,17 @@ table inet policyd {
 """
 
 
+Family: TypeAlias = Literal[4, 6]
 Measured: TypeAlias = tuple[list[float], list[float]]
 
 
-def measure(world: ClusterState, family: Literal[4, 6] = 4, *, rounds: int = ROUNDS) -> Measured:
+def measure(world: ClusterState, family: Family = 4, *, rounds: int = ROUNDS) -> Measured:
     """Nanoseconds a new flow, in pairs: with connection tracking alone, and with the policies."""
-    script = _script(world)
+    return measure_script(_script(world), family, rounds=rounds)
+
+
+def measure_script(script: str, family: Family = 4, *, rounds: int = ROUNDS) -> Measured:
+    """Measure likewise with any ruleset that lets the client's packets through."""
     alone, judged = [], []
     with _namespaces() as (client, node, server):
         frames = _frames(client, node, family, FLOWS)
@@ -59,7 +65,7 @@ def measure(world: ClusterState, family: Literal[4, 6] = 4, *, rounds: int = ROU
     return alone[1:], judged[1:]  # the first round warms up
 
 
-def measure_established(world: ClusterState, family: Literal[4, 6] = 4, *, rounds: int = ROUNDS) -> Measured:
+def measure_established(world: ClusterState, family: Family = 4, *, rounds: int = ROUNDS) -> Measured:
     """Nanoseconds a packet of connections that were allowed before, in pairs likewise."""
     script = _script(world)
     alone, judged = [], []
@@ -136,6 +142,21 @@ def teams(policies: int = 1000) -> ClusterState:
     ]
     clients.append(_pod("client", CLIENT, "elsewhere", {"team": f"t{count - 1}"}))
     return _state([*clients, *(_policy(i, {"team": f"t{i % count}"}) for i in range(policies))])
+
+
+def walked(policies: int, family: Family) -> str:
+    """Print the world of `clients_of_their_own` in the shape of others."""
+    peers = [_addresses(i)[family == 6] for i in range(policies)]
+    peers[policies // 2] = CLIENT[family == 6]
+    return layouts.walked(family, peers, SERVER[family == 6])
+
+
+def jumps(pods: int, family: Family) -> str:
+    """Print a node of so many pods in the shape of others; the server is in the middle."""
+    place = family == 6
+    others = [_addresses(i)[place] for i in range(pods)]
+    others[pods // 2] = SERVER[place]
+    return layouts.jumps(family, CLIENT[place], others)
 
 
 def neighbours(pods: int) -> ClusterState:
@@ -227,7 +248,7 @@ def _mac(namespace: str, device: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
 
 
-def _frames(sender: str, node: str, family: Literal[4, 6], flows: int) -> list[bytes]:
+def _frames(sender: str, node: str, family: Family, flows: int) -> list[bytes]:
     """One UDP packet for each flow, from the client or back; they differ in the client's port."""
     back = sender.endswith("-s")
     client, server = (ip_address(place[family == 6]).packed for place in (CLIENT, SERVER))

@@ -19,12 +19,12 @@ from bench.events import Effort, Events
 from bench.machine import one_processor
 from bench.scale import Churn, Cost, churn, running
 from bench.scenarios import LARGE, NODE, Scale, as_list, cluster
-from policyd.cluster.state import ClusterState
 
 Result = TypeVar("Result")
 Family = Literal[4, 6]
-#: New flows where policies name pods or teams, or to one of many pods; packets of flows that are established.
-Kind = Literal["new", "teams", "among", "known"]
+#: New flows where policies name pods or teams, or to one of many pods; packets of established flows; new
+#: flows through rulesets in the shape of others.
+Kind = Literal["new", "teams", "among", "known", "walked", "jumps"]
 
 #: With 100 pods that a policy selects when it is edited there are 250 on the node.
 AIMED = Scale(pods=100_000, policies=10_000, local=150, per_namespace=20)
@@ -70,13 +70,12 @@ class Runs:
     def packets(self, kind: Kind, family: Family, number: int) -> datapath.Measured:
         """`bench.datapath`: nanoseconds for a packet, in pairs: alone, judged.
 
-        `number` of policies; for `among`, of pods of the node.
+        `number` of policies; for `among` and `jumps`, of pods of the node.
         """
 
         def measure() -> datapath.Measured:
-            way = datapath.measure_established if kind == "known" else datapath.measure
             with one_processor():
-                return way(_world(kind, number), family, rounds=self._rounds)
+                return _packets(kind, family, number, self._rounds)
 
         return self._once(("packets", kind, family, number), measure)
 
@@ -132,14 +131,20 @@ class Runs:
         return result
 
 
-def _world(kind: Kind, number: int) -> ClusterState:
+def _packets(kind: Kind, family: Family, number: int, rounds: int) -> datapath.Measured:
     match kind:
+        case "new":
+            return datapath.measure(datapath.clients_of_their_own(number), family, rounds=rounds)
         case "teams":
-            return datapath.teams(number)
+            return datapath.measure(datapath.teams(number), family, rounds=rounds)
         case "among":
-            return datapath.neighbours(number)
-        case "new" | "known":
-            return datapath.clients_of_their_own(number)
+            return datapath.measure(datapath.neighbours(number), family, rounds=rounds)
+        case "known":
+            return datapath.measure_established(datapath.clients_of_their_own(number), family, rounds=rounds)
+        case "walked":
+            return datapath.measure_script(datapath.walked(number, family), family, rounds=rounds)
+        case "jumps":
+            return datapath.measure_script(datapath.jumps(number, family), family, rounds=rounds)
 
 
 def _live(scale: Scale, effort: Effort) -> Lived:

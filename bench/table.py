@@ -78,6 +78,10 @@ def _packets() -> Iterator[RunsRow]:
         yield _ratio("teams", family, QUICK_POLICIES, 1.10)
         for pods in LOCAL_PODS:
             yield _ratio("among", family, pods, 1.10)
+        for policies in POLICIES[:-1]:  # 10 000 in a row: minutes
+            yield _ratio("walked", family, policies)
+        for pods in LOCAL_PODS:
+            yield _ratio("jumps", family, pods)
         for policies in (POLICIES[0], QUICK_POLICIES, POLICIES[-1]):
             yield _ratio("known", family, policies, 1.03)
         yield _nanoseconds(family, "alone", 0)
@@ -86,12 +90,14 @@ def _packets() -> Iterator[RunsRow]:
         yield _flat("flat-pods", "among", "pods of the node", family, LOCAL_PODS)
 
 
-def _ratio(kind: Kind, family: Family, number: int, bound: float) -> RunsRow:
+def _ratio(kind: Kind, family: Family, number: int, bound: float | None = None) -> RunsRow:
     packet = {
         "new": "new flow",
         "teams": "new flow, policies name teams",
         "among": "new flow to one of so many pods of the node",
         "known": "packet of an established flow",
+        "walked": "new flow, others' shape: a rule and a set for each policy, in a row",
+        "jumps": "new flow, others' shape: a jump for each pod of the node, in a row",
     }[kind]
     name = f"packets/{kind}-v{family}/{number}"
     what = f"IPv{family}, {packet}: ratio to connection tracking alone"
