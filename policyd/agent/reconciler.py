@@ -210,7 +210,7 @@ class Reconciler:
         try:
             built = await self._builder.build(state, closed | self._suspected())
             if step is not None and same:
-                self._builder.compare(step.ruleset, built)
+                await asyncio.to_thread(self._builder.compare, step.ruleset, built)
             with self._metrics.apply_seconds.time():
                 applied = await self._applier.apply(built.table)
         except Exception as error:  # noqa: BLE001 one policy must not cost the others, whatever it makes us do

@@ -57,7 +57,7 @@ class ObjectStore:
             self._wake.set()
 
     def _is_any_waiting(self) -> bool:
-        return any(self._is_waiting(self._pods[key]) for key in self._local)
+        return bool(self._hints) and any(self._is_waiting(self._pods[key]) for key in self._local)
 
     def _is_waiting(self, pod: Pod) -> bool:
         """A pod of this node whose address the API server does not know yet, but its network plugin does."""

@@ -18,6 +18,7 @@ from policyd.cluster.state import ClusterState
 from policyd.graph.graph import Graph, PodChange, Step
 from policyd.kube.registry import POD
 from policyd.pipeline import Build, build
+from policyd_compiler.nft.commands import Change, Elements, print_changes
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD
@@ -125,7 +126,12 @@ async def test_all_else_is_compiled_and_followed_from_then_on() -> None:
 async def test_what_somebody_else_does_to_a_set_is_repaired_after_a_change_was_followed() -> None:
     async with at_work() as world:
         await world.say(pod("two", "db", 2))
-        await world.kernel.run("delete table inet policyd")
+        table = (await list_tables(world.kernel, "policyd")).table
+        assert table is not None
+        part = next(part for part in table.sets if part.name.startswith("group4-") and part.elements)
+        foreign = Change("delete", Elements(part.name, part.key, part.elements[:1]))
+        await world.kernel.run(print_changes("policyd", [foreign]))
+        assert not await world.is_right()
         world.agent.suspect()
         await world.turned.turn(1.0)
         assert await world.is_right()
