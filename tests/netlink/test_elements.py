@@ -364,3 +364,12 @@ def test_without_the_privilege_it_is_refused(namespace: Namespace) -> None:
     lacking = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin", "--"]
     done = namespace.run([*lacking, sys.executable, "-c", code])
     assert done.stdout == "1 the kernel refused to change elements: Operation not permitted\n"
+
+
+async def test_large_numbers_are_read_as_they_were_written(nft: NftWorker) -> None:
+    """nft lists raw bytes as a number with a sign where 64 bits hold them, and as text where they do not."""
+    kind = KeyType.IFNAME_TARGET
+    values = (0, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1 << 64, (1 << 128) - 1)
+    part = Set(SetName("targets"), kind, tuple(("a", value) for value in values))
+    await nft.run(print_replace(table_of((part,), "bridge")))
+    assert await list_table(nft, "t", "bridge") == table_of((part,), "bridge")

@@ -162,7 +162,7 @@ def _value_json(kind: str, value: object) -> Json:
 
 def _read_value_json(kind: str, item: Json) -> Value:
     if kind == "integer" and isinstance(item, int) and not isinstance(item, bool):
-        return item  # as nft lists what 64 bits can hold
+        return item % (1 << 64)  # what 64 bits can hold nft lists as a number, with a sign
     if not isinstance(item, str):
         raise ValueError(f"no {kind}: {item!r}")
     return item if kind == "ifname" else _NUMBERS[kind].read(item)
