@@ -83,7 +83,10 @@ class Graph:
         ]
         self._ceilings = Ceilings(built, self._isolations, self._hosts)
         self._uses = Uses(built.table, built.sources.lowered.peers.values())
-        self._ruleset: Ruleset = built
+        # Without what it was made of, which may be large.
+        self._ruleset = Ruleset(
+            built.table, built.owners, built.warnings, built.stats, built.findings, built.idle, built.over
+        )
         # With some policies closed for their cost, others may be opened by a pod that goes.
         self._is_of_use = not built.over
 
