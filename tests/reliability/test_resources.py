@@ -74,10 +74,11 @@ def test_an_agent_without_memory_says_so_and_what_is_in_force_stays(
     _, most = resource.prlimit(agent.pid, resource.RLIMIT_AS)
     resource.prlimit(agent.pid, resource.RLIMIT_AS, (size + (4 << 20), most))
     crowd = [
-        pod(f"shop/p{n}", f"10.1.{n // 250}.{n % 250 + 1}", metadata={"labels": {"app": f"a{n % 9}"}})
-        for n in range(2000)
+        pod(f"shop/p{n}", f"10.1.{n // 250}.{n % 250 + 1}", metadata={"labels": {"app": f"a{n}"}})
+        for n in range(8000)
     ]
-    crowd += [ingress("shop", None, {"from": [pods(app=f"a{n % 9}")]}, name=f"n{n}") for n in range(2000)]
+    # Each names a pod of its own, so that nothing is shared.
+    crowd += [ingress("shop", None, {"from": [pods(app=f"a{n}")]}, name=f"n{n}") for n in range(2000)]
     write(
         tmp_path / "manifests", "crowd.yaml", json.dumps({"kind": "List", "apiVersion": "v1", "items": crowd})
     )
