@@ -91,7 +91,7 @@ def measure(scale: Scale) -> Row:
 
 def _compile(state: ClusterState, before: Build) -> None:
     """As it is without following: all is compiled, compared, and ordered."""
-    in_place(before.table, build(state, NODE, Options()).table, replaces_are_atomic=True)
+    in_place(before.table, build(state, NODE, Options()).table, partial(Order, replaces_are_atomic=True))
 
 
 def _order(order: Order, step: Step) -> None:

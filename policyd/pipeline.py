@@ -113,7 +113,7 @@ def _count(snapshot: Snapshot, table: Table, resolved: Resolved) -> Stats:
         policies=resolved.policies,
         chains=len(table.chains),
         rules=sum(len(chain.rules) for chain in table.chains),
-        sets=len(table.sets) + len(table.maps),
-        elements=sum(len(s.elements) for s in table.sets) + sum(len(m.elements) for m in table.maps),
+        sets=len(table.parts),
+        elements=sum(len(part.elements) for part in table.parts),
         idle_peers=len(resolved.idle),
     )

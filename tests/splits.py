@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
+from policyd_compiler.delta import Order
 from policyd_compiler.nft.ast import Set, Table, Verdict, VerdictMap
 from policyd_compiler.nft.commands import Change, Elements
 from policyd_compiler.nft.keys import Key
 from policyd_compiler.sim import Outcome, Packet, Simulator
+
+#: Order changes for a kernel whose look-ups always find a key that is replaced, and for one that may miss it.
+ATOMIC = partial(Order, replaces_are_atomic=True)
+OLDER = partial(Order, replaces_are_atomic=False)
 
 
 def outcomes(before: Simulator, after: Simulator, packet: Packet) -> frozenset[Outcome]:

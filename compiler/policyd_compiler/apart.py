@@ -7,7 +7,7 @@ that refers to them. The meaning is the same; the next plan, or a quiet moment, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from policyd_compiler.nft.ast import (
     Verdict,
     VerdictMap,
     Vmap,
+    have_same_elements,
 )
 from policyd_compiler.nft.expressions import InSet, Match
 from policyd_compiler.nft.keys import SetName
@@ -34,21 +35,11 @@ Part = TypeVar("Part", Set, VerdictMap)
 
 def apart(actual: Table, desired: Table) -> Table:
     """The desired ruleset, or the same without names that the actual one has for other elements."""
-    changed: list[Set | VerdictMap] = [
-        *_changed(actual.sets, desired.sets),
-        *_changed(actual.maps, desired.maps),
-    ]
+    held = {part.name: part for part in actual.parts}
+    changed = [p for p in desired.parts if p.name in held and not have_same_elements(held[p.name], p)]
     if desired.bridge is not None and actual.bridge is not None:
         desired = replace(desired, bridge=apart(actual.bridge, desired.bridge))
     return _renamed(desired, changed) if changed else desired
-
-
-def _changed(actual: Iterable[Part], desired: Iterable[Part]) -> Iterator[Part]:
-    held = {part.name: part for part in actual}
-    for part in desired:
-        before = held.get(part.name)
-        if before is not None and not (before.elements is part.elements or before.elements == part.elements):
-            yield part
 
 
 def _renamed(table: Table, changed: list[Set | VerdictMap]) -> Table:

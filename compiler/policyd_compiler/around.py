@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
-from policyd_compiler.delta import Changes, Delta, Order
+from policyd_compiler.delta import Changes, Delta, Order, OrderOf
 from policyd_compiler.elements import HeldTable, differing_parts
 from policyd_compiler.nft.ast import Set, Table, VerdictMap
 from policyd_compiler.schedule import Place
@@ -31,7 +31,7 @@ class Around:
     between: Table
 
 
-def around(held: Table, desired: Table, *, replaces_are_atomic: bool) -> Around | None:
+def around(held: Table, desired: Table, order_of: OrderOf) -> Around | None:
     """How elements that cannot be changed alone are changed beside a swap; None where no way is safe.
 
     None, too, if no part has other elements under the same name.
@@ -41,8 +41,7 @@ def around(held: Table, desired: Table, *, replaces_are_atomic: bool) -> Around 
         return None
     lagging = _with_elements_of(desired, held, changes)
     leading = _with_elements_of(held, desired, changes)
-    before = Order(held, replaces_are_atomic=replaces_are_atomic)
-    after = Order(lagging, replaces_are_atomic=replaces_are_atomic)
+    before, after = order_of(held), order_of(lagging)
     moved = _moved(before.walks, after.walks)
     ways: tuple[tuple[When, Order, Table, Table], ...] = (
         ("before", before, held, leading),

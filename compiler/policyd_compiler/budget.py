@@ -16,7 +16,7 @@ from policyd_compiler.lower.classes import Classes, HostIndex, TooMany, classify
 from policyd_compiler.lower.decide import Decider, ports_of
 from policyd_compiler.lower.port_chains import choose_bases, difference, in_order
 from policyd_compiler.lower.port_masks import PortMasks, spread
-from policyd_compiler.lower.sharing import own_classes
+from policyd_compiler.lower.sharing import group_classes, own_classes
 from policyd_compiler.nft.keys import Family
 from policyd_compiler.ports import PortSet
 
@@ -313,8 +313,7 @@ def _range_elements(classes: Classes) -> int:
 
 def _host_elements(classes: Classes, decider: Decider, family: Family, seen: set[tuple[int, ...]]) -> int:
     """The hosts in a chain's own set or map, and in groups that were not seen before."""
-    isolation = decider.isolation
-    groups = tuple((decider.masks.mask(group.ports), group.hosts) for group in isolation.layout.groups)
+    groups = group_classes(decider)
     cost = sum(hosts.bit_count() for _, hosts in own_classes(classes, groups))
     for _, hosts in groups:
         if (key := (family, *spread(hosts))) not in seen:

@@ -14,7 +14,7 @@ Between two transactions all packets must be gone that were walking (`applier/gr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Protocol, TypeAlias
@@ -156,15 +156,18 @@ class Order:
 _Step: TypeAlias = Mapping[SetName, Sequence[tuple[int, Op]]]
 
 
-def in_place(old: Table, new: Table, *, replaces_are_atomic: bool) -> Delta | None:
+#: Gives the order of a ruleset's changes; who asks for many keeps it for the next.
+OrderOf: TypeAlias = Callable[[Table], Order]
+
+
+def in_place(old: Table, new: Table, order_of: OrderOf, changes: Changes | None = None) -> Delta | None:
     """The delta between two rulesets, in canonical order and of the same generation.
 
-    None where more differs than elements that may be changed in place, or no safe order is known: then a plan
-    leads from one to the other.
+    `changes`: all that differs, where that is known. None where more differs than elements that may be
+    changed in place, or no safe order is known: then a plan leads from one to the other.
     """
-    changes = differing_elements(old, new)
+    if changes is None:
+        changes = differing_elements(old, new)
     if changes is None:
         return None
-    if not changes:
-        return Delta(())
-    return Order(old, replaces_are_atomic=replaces_are_atomic).delta(changes, HeldTable(old))
+    return order_of(old).delta(changes, HeldTable(old)) if changes else Delta(())

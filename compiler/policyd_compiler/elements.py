@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import TypeAlias
 
 from policyd_compiler.errors import CompilerBug
-from policyd_compiler.nft.ast import Chain, Set, Table, Verdict, VerdictMap
+from policyd_compiler.nft.ast import Chain, Set, Table, Verdict, VerdictMap, have_same_elements
 from policyd_compiler.nft.keys import KEY, Key, SetName
 from policyd_compiler.walks import HELD, Answer
 
@@ -28,24 +28,22 @@ def differing_elements(
         return None
     if not _same_beside(old.bridge, new.bridge):
         return None
-    if _names(old) != _names(new):
+    if [part.name for part in old.parts] != [part.name for part in new.parts]:
         return None
     return differing_parts(old, new)
 
 
 def differing_parts(old: Table, new: Table) -> Mapping[SetName, Mapping[int, tuple[Answer, Answer]]] | None:
     """The same of the sets and maps that both tables have; None where others than of addresses differ."""
-    held: dict[SetName, Set | VerdictMap] = {part.name: part for part in old.sets}
-    held.update((part.name, part) for part in old.maps)
+    held = {part.name: part for part in old.parts}
     found: _Found = {}
-    parts: tuple[Set | VerdictMap, ...] = (*new.sets, *new.maps)
-    for after in parts:
+    for after in new.parts:
         before = held.get(after.name)
         if before is None:
             continue
         if _declared(before) != _declared(after):
             return None
-        if before.elements is after.elements or before.elements == after.elements:
+        if have_same_elements(before, after):
             continue
         if before.interval or before.key not in KEY.values():
             return None
@@ -53,25 +51,17 @@ def differing_parts(old: Table, new: Table) -> Mapping[SetName, Mapping[int, tup
     return found
 
 
-def _names(table: Table) -> list[SetName]:
-    return [*(part.name for part in table.sets), *(part.name for part in table.maps)]
-
-
 def same_but_for(names: Container[SetName], old: Table, new: Table) -> bool:
     """Whether two tables of family inet have the same chains and parts, but for the elements of these."""
     if not all(_same_chain(a, b) for a, b in zip_longest(old.chains, new.chains)):
         return False
-    pairs: tuple[tuple[Set | VerdictMap | None, Set | VerdictMap | None], ...] = (
-        *zip_longest(old.sets, new.sets),
-        *zip_longest(old.maps, new.maps),
+    return all(
+        before is not None
+        and after is not None
+        and _declared(before) == _declared(after)
+        and (before.name in names or have_same_elements(before, after))
+        for before, after in zip_longest(old.parts, new.parts)
     )
-    for before, after in pairs:
-        if before is None or after is None or _declared(before) != _declared(after):
-            return False
-        same = before.elements is after.elements or before.name in names or before.elements == after.elements
-        if not same:
-            return False
-    return True
 
 
 def _same_beside(old: Table | None, new: Table | None) -> bool:

@@ -5,7 +5,6 @@ The law that holds this file: change by change it leads to the table that a comp
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from policyd_compiler.lower.classes import Classes, classify_unnamed, rules_for_
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.lower import Judging, Lowered
 from policyd_compiler.lower.port_chains import LARGE, count_runs
+from policyd_compiler.lower.sharing import group_classes
 from policyd_compiler.nft.keys import Family, PortSide, SetName
 from policyd_compiler.walks import HELD, Answer
 
@@ -48,7 +48,7 @@ class OneHost:
         self._decider = decider = Decider(isolation)
         layout = isolation.layout
         self._always = tuple(rules_for_all(decider))
-        self._opened = tuple(decider.masks.mask(group.ports) for group in layout.groups)
+        self._opened = tuple(ports for ports, _ in group_classes(decider))
         self._alike = None if layout.alike is None else decider.masks.mask(layout.alike)
         self._asked = {family: self._read(family, isolation) for family in judging.judges}
         self._is_simple = judging.plain and _is_simple(isolation)
@@ -81,7 +81,7 @@ class OneHost:
                 if inside:
                     yield name, address, HELD
             ports = self._ports(matching, asked, address)
-            if first != ports and not (first is None and _of_unnamed(asked.unnamed, address) == ports):
+            if first != ports and not (first is None and asked.unnamed.of_unnamed(address) == ports):
                 yield from self._own(asked, address, ports)
 
     def _ports(self, matching: Sequence[int], asked: _Asked, address: int) -> int:
@@ -136,11 +136,3 @@ def _is_simple(isolation: Isolation) -> bool:
     (stage, *more) = isolation.stages
     accepts = all(rule.action is Action.ACCEPT for rule in stage.rules)
     return not more and accepts and stage.otherwise is Action.DENY and bool(isolation.layout.identity)
-
-
-def _of_unnamed(classes: Classes, address: int) -> int:
-    """The ports of the range that an address is in, or those of all."""
-    at = bisect_right(classes.ranges, address, key=lambda item: item[0][0]) - 1
-    if at >= 0 and address <= classes.ranges[at][0][1]:
-        return classes.ranges[at][1]
-    return classes.default

@@ -141,8 +141,7 @@ def _hooks(table: Table) -> dict[ChainName, Hook]:
 
 def _declarations(table: Table) -> dict[SetName, tuple[object, ...]]:
     """What cannot be changed under the same name: sets and maps share their names."""
-    parts: tuple[Set | VerdictMap, ...] = (*table.sets, *table.maps)
-    return {part.name: (type(part), part.key, part.interval, part.size) for part in parts}
+    return {part.name: (type(part), part.key, part.interval, part.size) for part in table.parts}
 
 
 def _stage(actual: Table, desired: Table) -> list[Change]:

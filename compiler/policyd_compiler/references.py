@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from policyd_compiler.nft.ast import Goto, Jump, Rule, Table, Vmap
 from policyd_compiler.nft.expressions import InSet
+from policyd_compiler.nft.keys import SetName
 
 
 def references(table: Table) -> Mapping[str, set[str]]:
@@ -23,13 +24,7 @@ def references(table: Table) -> Mapping[str, set[str]]:
 
 def referrers(table: Table, names: AbstractSet[str]) -> set[str]:
     """These names, and those of all that leads to them."""
-    known = references(table)
-    seen, ahead = set(names), list(names)
-    while ahead:
-        new = known.get(ahead.pop(), set()) - seen
-        seen |= new
-        ahead.extend(new)
-    return seen
+    return closure(names, references(table))
 
 
 def reached(table: Table) -> set[str]:
@@ -39,21 +34,28 @@ def reached(table: Table) -> set[str]:
     for name, leading in led_by.items():
         for one in leading:
             leads_to.setdefault(one, set()).add(name)
-    seen = {str(chain.name) for chain in table.chains if chain.hook is not None}
-    ahead = list(seen)
+    return closure({chain.name for chain in table.chains if chain.hook is not None}, leads_to)
+
+
+def closure(names: AbstractSet[str], edges: Mapping[str, AbstractSet[str]]) -> set[str]:
+    """These names, and all that edges lead to from them."""
+    seen, ahead = set(names), list(names)
     while ahead:
-        new = leads_to.get(ahead.pop(), set()) - seen
+        new = edges.get(ahead.pop(), frozenset()) - seen
         seen |= new
         ahead.extend(new)
     return seen
 
 
-def _names(rule: Rule) -> Iterator[str]:
-    """What a rule refers to."""
-    for match in rule.matches:
-        if isinstance(match.right, InSet):
-            yield match.right.set
+def asked_by(rule: Rule) -> Iterator[SetName]:
+    """The sets and maps that a rule asks."""
+    yield from (match.right.set for match in rule.matches if isinstance(match.right, InSet))
     if isinstance(rule.action, Vmap):
         yield rule.action.map
-    elif isinstance(rule.action, Goto | Jump):
+
+
+def _names(rule: Rule) -> Iterator[str]:
+    """What a rule refers to."""
+    yield from asked_by(rule)
+    if isinstance(rule.action, Goto | Jump):
         yield rule.action.chain

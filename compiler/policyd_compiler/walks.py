@@ -31,7 +31,7 @@ from policyd_compiler.nft.ast import (
 )
 from policyd_compiler.nft.expressions import Field, InSet, Match, address_field
 from policyd_compiler.nft.keys import KEY, Family, KeyType, SetName, Side
-from policyd_compiler.references import reached
+from policyd_compiler.references import asked_by, reached
 
 #: What a look-up finds: in a map the verdict, in a set HELD; None: nothing.
 Answer: TypeAlias = Verdict | None
@@ -122,10 +122,7 @@ class _Reader:
     """Reads one table."""
 
     def __init__(self, table: Table) -> None:
-        self.parts: dict[SetName, Set | VerdictMap] = {
-            **{part.name: part for part in table.sets},
-            **{part.name: part for part in table.maps},
-        }
+        self.parts = {part.name: part for part in table.parts}
         met = reached(table)  # what is left of an earlier ruleset is in nobody's way
         self._chains = {chain.name: chain for chain in table.chains if chain.name in met}
         self._opened: set[ChainName] = set()
@@ -146,7 +143,7 @@ class _Reader:
         }
         for chain in self._chains.values():
             if chain.name not in self._judges:
-                for name in _asked(chain):
+                for name in (name for rule in chain.rules for name in asked_by(rule)):
                     found.pop(name, None)
         for judge in self._judges.values():
             for asked in {ask.part for ask in judge.asks if ask.part is not None} & found.keys():
@@ -193,7 +190,7 @@ class _Reader:
         if any(isinstance(rule.action, Accept) for chain in inner for rule in chain.rules):
             return {}  # a packet would be done before all have judged it
         others = {name for name in self.parts if name not in dispatch}
-        others.update(name for chain in inner for name in _asked(chain))
+        others.update(name for chain in inner for rule in chain.rules for name in asked_by(rule))
         elsewhere = {*self._opened, *(target for name in others for target in self._leads_to(name))}
         elsewhere.update(
             rule.action.chain
@@ -270,14 +267,6 @@ def _bare(part: Set | VerdictMap) -> Set | VerdictMap:
     if isinstance(part, Set):
         return replace(part, elements=(), notes=())
     return replace(part, elements=(), notes=())
-
-
-def _asked(chain: Chain) -> Iterator[SetName]:
-    """The sets and maps that a chain asks."""
-    for rule in chain.rules:
-        yield from (match.right.set for match in rule.matches if isinstance(match.right, InSet))
-        if isinstance(rule.action, Vmap):
-            yield rule.action.map
 
 
 def _later(roads: Iterable[tuple[Stage, ...]]) -> dict[Judge, frozenset[Judge]]:

@@ -13,8 +13,7 @@ from typing import Protocol, TypeVar
 
 from policyd.applier.grace import wait_for_packets
 from policyd_compiler.around import Around, around
-from policyd_compiler.delta import Changes, Delta, Order
-from policyd_compiler.elements import HeldTable, differing_elements
+from policyd_compiler.delta import Changes, Delta, Order, in_place
 from policyd_compiler.nft.ast import Chain, Counter, Set, Table, VerdictMap
 from policyd_compiler.nft.commands import Change
 
@@ -22,8 +21,6 @@ Part = TypeVar("Part", Set, VerdictMap, Chain, Counter)
 
 #: So long after a transaction nobody hurries to forget it: most are followed by none that must wait.
 FORGET_SECONDS = 0.1
-
-
 #: Kinds of changes of which is kept what was found out.
 MOST_KINDS = 4096
 
@@ -68,11 +65,7 @@ class InPlace:
         `changes`: all that differs, where that is known.
         """
         found = restricted(held, wanted)
-        if found is not None and changes is None:
-            changes = differing_elements(found, wanted)
-        if found is None or changes is None:
-            return None
-        return self._order_of(found).delta(changes, HeldTable(found)) if changes else Delta(())
+        return None if found is None else in_place(found, wanted, self._order_of, changes)
 
     def _order_of(self, table: Table) -> Order:
         """Who asks what in a table: found out once, as it is the same for other elements of peers."""
@@ -87,7 +80,7 @@ class InPlace:
 
         What is not swept yet counts as gone: it is in no packet's way once the swap before is forgotten.
         """
-        return around(held, wanted, replaces_are_atomic=self._atomic)
+        return around(held, wanted, self._order_of)
 
     async def run(self, delta: Delta) -> None:
         """Write it. Raises EnvironmentRefused; then it is not known how much is in force."""

@@ -65,11 +65,8 @@ class Pieces:
 
     def _in_turn(self, wanted: Table) -> Iterator[tuple[TableFamily, Set | VerdictMap]]:
         """All sets and maps, those that were not looked at for longest first."""
-        parts: list[tuple[TableFamily, Set | VerdictMap]] = []
-        for table in (wanted, wanted.bridge):
-            if table is not None:
-                parts.extend((table.family, part) for part in table.sets)
-                parts.extend((table.family, part) for part in table.maps)
+        tables = [table for table in (wanted, wanted.bridge) if table is not None]
+        parts = [(table.family, part) for table in tables for part in table.parts]
         parts.sort(key=lambda item: (item[0], item[1].name))
         behind = [item for item in parts if (item[0], item[1].name) > self._last]
         return iter([*behind, *parts[: len(parts) - len(behind)]])

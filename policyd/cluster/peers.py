@@ -101,13 +101,14 @@ class RuleResolver:
         known = self._written.get(key)
         if known is None:
             rules = policy.ingress if direction == "ingress" else policy.egress
-            ports = (
-                (lambda rule: _subject_ports(rule.ports, subject) if rule.ports else _numbers(rule))
-                if by_name
-                else _numbers
-            )
             known = self._written[key] = tuple(
-                self._write(policy, rule, ports(rule), direction) for rule in rules or ()
+                self._write(
+                    policy,
+                    rule,
+                    _subject_ports(rule.ports, subject) if by_name and rule.ports else _numbers(rule),
+                    direction,
+                )
+                for rule in rules or ()
             )
         return known
 

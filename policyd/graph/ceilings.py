@@ -40,8 +40,7 @@ class Ceilings:
             found = self._parts.setdefault(space, {})
             for name, is_shared in host.peers():
                 found[name] = 1 if is_shared else found.get(name, 0) + 1
-        self._sizes: dict[SetName, int] = {part.name: len(part.elements) for part in table.sets}
-        self._sizes.update((part.name, len(part.elements)) for part in table.maps)
+        self._sizes = {part.name: len(part.elements) for part in table.parts}
 
     def count(self, place: int, by: int) -> None:
         """A rule of an isolation names one host more, or one less."""

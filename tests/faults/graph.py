@@ -104,7 +104,7 @@ GRAPH = (
         "who may no more than everybody there stands in a set",
         "DESIGN: a ruleset that follows",
         ONE_HOST,
-        "_of_unnamed(asked.unnamed, address) == ports):\n",
+        "asked.unnamed.of_unnamed(address) == ports):\n",
         "False):\n",
         FOLLOWING,
     ),

@@ -31,6 +31,7 @@ from tests.kernel.scene import watch
 from tests.kernel.stream import Stream
 from tests.kernel.swaps import SOURCE_PORT, Road, datagram
 from tests.setting import chosen_count
+from tests.splits import OLDER
 from tests.strategies.judged import BASE, Contents, Form, Forms, judged, names
 
 pytestmark = pytest.mark.kernel
@@ -136,7 +137,7 @@ def table(scene: Scene, family: Family, contents: Contents) -> Table:
 
 def steps(old: Table, new: Table) -> Steps:
     """The transactions of the product."""
-    delta = in_place(old, new, replaces_are_atomic=False)
+    delta = in_place(old, new, OLDER)
     assert delta is not None
     return delta.steps
 

@@ -18,7 +18,7 @@ from policyd_compiler.sim import Packet, Simulator
 from tests.cases.form import ingress, namespace, pod, pods
 from tests.oracle import Manifest
 from tests.routes import compile_world
-from tests.splits import applied, ends, outcomes
+from tests.splits import ATOMIC, applied, ends, outcomes
 from tests.strategies.clusters import Shape
 from tests.strategies.worlds import random_world
 
@@ -81,7 +81,7 @@ def test_no_packet_meets_what_neither_ruleset_says(seed: int) -> None:
     rng = random.Random(seed)
     world, other = changed(rng, random_world(rng, SHAPE))
     old, new = (compile_world(of, "n1").table for of in (world, other))
-    found = around(old, new, replaces_are_atomic=True)
+    found = around(old, new, ATOMIC)
     if found is not None:
         sent = list(packets(rng, [*world, *other]))
         assert wrong(old, new, found, sent) == []
@@ -93,7 +93,7 @@ def test_it_is_found_for_many_pods_that_come_and_go() -> None:
     for seed in range(60):
         rng = random.Random(seed)
         old, new = (compile_world(of, "n1").table for of in changed(rng, random_world(rng, SHAPE)))
-        found = around(old, new, replaces_are_atomic=True)
+        found = around(old, new, ATOMIC)
         seen.append("none" if found is None else found.when)
     assert seen.count("before") > 3, seen
     assert seen.count("after") > 3, seen
@@ -110,7 +110,7 @@ def friends(*numbers: int) -> Table:
 
 def test_pods_that_come_together_and_are_peers_of_each_other_are_put_beside() -> None:
     """In between, the chains of each would not know the other yet; one alone has nobody to miss."""
-    assert around(friends(1), friends(1, 2, 3), replaces_are_atomic=True) is None
-    found = around(friends(1), friends(1, 2), replaces_are_atomic=True)
+    assert around(friends(1), friends(1, 2, 3), ATOMIC) is None
+    found = around(friends(1), friends(1, 2), ATOMIC)
     assert found is not None
     assert found.when == "after"

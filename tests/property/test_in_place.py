@@ -20,7 +20,7 @@ from policyd_compiler.sim import Packet, Simulator
 from policyd_compiler.walks import read_walks
 from tests.property.holding import held_is
 from tests.routes import compile_world
-from tests.splits import applied, ends, outcomes
+from tests.splits import ATOMIC, applied, ends, outcomes
 from tests.strategies.clusters import Shape
 from tests.strategies.judged import (
     BASE,
@@ -99,7 +99,7 @@ def states(old: Table, delta: Delta) -> list[Table]:
 @given(SEEDS)
 def test_no_packet_meets_what_neither_ruleset_says(seed: int) -> None:
     old, new, sent = made(random.Random(seed))
-    delta = in_place(old, new, replaces_are_atomic=True)
+    delta = in_place(old, new, ATOMIC)
     if delta is not None:
         after = states(old, delta)
         assert [old, *after][-1] == new
@@ -110,7 +110,7 @@ def test_no_packet_meets_what_neither_ruleset_says(seed: int) -> None:
 @given(SEEDS)
 def test_nor_in_the_rulesets_of_worlds(seed: int) -> None:
     old, new, sent = compiled(random.Random(seed))
-    delta = in_place(old, new, replaces_are_atomic=True)
+    delta = in_place(old, new, ATOMIC)
     if delta is not None:
         after = states(old, delta)
         assert [old, *after][-1] == new
@@ -123,7 +123,7 @@ def test_what_is_printed_arrives(seed: int) -> None:
     """As text, too, in a kernel that refuses what is there already and what is not."""
     rng = random.Random(seed)
     old, new, _ = rng.choice((made, compiled))(rng)
-    delta = in_place(old, new, replaces_are_atomic=True)
+    delta = in_place(old, new, ATOMIC)
     if delta is not None:
         nft = FakeNft()
         asyncio.run(nft.run(print_replace(old)))
@@ -137,7 +137,7 @@ def test_most_changes_are_one_step_and_in_one_the_law_would_not_hold_for_all() -
     rng, counts = random.Random("power"), {"one": 0, "more": 0, "none": 0, "refused": 0}
     for _ in range(120):
         old, new, sent = made(rng)
-        delta = in_place(old, new, replaces_are_atomic=True)
+        delta = in_place(old, new, ATOMIC)
         counts["none" if delta is None else "one" if len(delta.steps) < 2 else "more"] += 1
         if delta is None or len(delta.steps) > 1:
             counts["refused"] += bool(check(old, new, [new], sent))
@@ -154,7 +154,7 @@ def met_twice(rng: random.Random) -> tuple[bool, bool] | None:
     forms, first = random_forms(rng), random_contents(rng)
     second = random_change(rng, first)
     tables = [judged(family, forms, of) for of in (first, second, random_change(rng, second))]
-    one, other = (in_place(a, b, replaces_are_atomic=True) for a, b in pairwise(tables))
+    one, other = (in_place(a, b, ATOMIC) for a, b in pairwise(tables))
     if one is None or other is None or not one.steps or not other.steps:
         return None
     before, between = [tables[0], *states(tables[0], one)][-2:]

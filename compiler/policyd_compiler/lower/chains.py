@@ -13,7 +13,7 @@ from policyd_compiler.lower.classes import Classes, HostIndex
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.port_chains import PortVerdicts
-from policyd_compiler.lower.sharing import Class, own_classes
+from policyd_compiler.lower.sharing import Class, group_classes, own_classes
 from policyd_compiler.names import readable
 from policyd_compiler.nft.ast import ChainName, Drop, Rule, Vmap
 from policyd_compiler.nft.expressions import Field, InSet, Match, Word, address_field
@@ -79,7 +79,7 @@ def lower_isolation(
     """Add the chains that judge one direction of endpoints, and all that they need."""
     ingress = decider.isolation.direction == "ingress"
     layout = decider.isolation.layout
-    groups = tuple((decider.masks.mask(group.ports), group.hosts) for group in layout.groups)
+    groups = group_classes(decider)
     own = own_classes(classes, groups)
     if any(hosts & ~classes.named for _, hosts in groups):
         raise CompilerBug("a group holds a host that no rule names")

@@ -37,6 +37,13 @@ class Classes:
     plain: tuple[tuple[int, int], ...] = ()
     steps: int = 0
 
+    def of_unnamed(self, address: int) -> int:
+        """The ports of the range that an address is in, or those of all."""
+        place = bisect_right(self.ranges, address, key=lambda item: item[0][0]) - 1
+        if place >= 0 and address <= self.ranges[place][0][1]:
+            return self.ranges[place][1]
+        return self.default
+
     @property
     def named(self) -> int:
         """The hosts that rules name."""

@@ -7,7 +7,6 @@ pod. And so is what an isolated pod sends from an address that family inet does 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -83,10 +82,7 @@ def _mask_of(classes: Classes, index: HostIndex, address: int) -> int:
     for ports, hosts in classes.hosts:
         if hosts & host:
             return ports
-    place = bisect_right(classes.ranges, address, key=lambda item: item[0][0]) - 1
-    if place >= 0 and address <= classes.ranges[place][0][1]:
-        return classes.ranges[place][1]
-    return classes.default
+    return classes.of_unnamed(address)
 
 
 def hearing_map(bound: Bound, family: Family, judged: Judged, objects: Objects) -> SetName | None:

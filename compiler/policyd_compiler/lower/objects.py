@@ -84,8 +84,7 @@ class Objects:
         part = Set(UNNAMED, KEY[family], addresses, size=capacity(len(addresses)))
         if not identity:
             return self._add_set(prefix, part)
-        claimed, new = self._names.of_content(prefix, f"{part.size} {identity}".encode())
-        name = self.peers[prefix, identity] = SetName(claimed)
+        name, new = self._claim_peers(prefix, identity, f"{part.size} {identity}")
         if new:
             self.sets[name] = replace(part, name=name)
         return name
@@ -97,11 +96,16 @@ class Objects:
         part = VerdictMap(UNNAMED, KEY[family], elements, size=capacity(len(elements)))
         if not identity:
             return self._add_map(prefix, part)
-        claimed, new = self._names.of_content(prefix, f"{part.size} {self._deny} {identity}".encode())
-        name = self.peers[prefix, identity] = SetName(claimed)
+        name, new = self._claim_peers(prefix, identity, f"{part.size} {self._deny} {identity}")
         if new:
             self.maps[name] = replace(part, name=name)
         return name
+
+    def _claim_peers(self, prefix: str, identity: str, content: str) -> tuple[SetName, bool]:
+        """The name that stands for an identity, and whether it is new; noted for who follows pods."""
+        claimed, new = self._names.of_content(prefix, content.encode())
+        name = self.peers[prefix, identity] = SetName(claimed)
+        return name, new
 
     def add_pair_set(self, prefix: str, family: Family, pairs: tuple[tuple[int, int], ...]) -> SetName:
         """Add a hash set of (source, destination), or find the one there is."""

@@ -13,7 +13,7 @@ from policyd_compiler.nft.ast import (
     Table,
     VerdictMap,
 )
-from policyd_compiler.references import references
+from policyd_compiler.references import closure, references
 
 
 class Owners(Mapping[str, frozenset[str]]):
@@ -36,23 +36,14 @@ class Owners(Mapping[str, frozenset[str]]):
 
     def __getitem__(self, name: str) -> frozenset[str]:
         served: dict[int, tuple[Origin, ...]] = {}
-        seen, ahead = {name}, [name]
-        while ahead:
-            near = ahead.pop()
+        for near in closure({name}, self._referrers):
             served.update((id(policies), policies) for policies in self._served.get(ChainName(near), ()))
-            new = self._referrers.get(near, set()) - seen
-            seen |= new
-            ahead.extend(new)
         if not served:
             raise KeyError(name)
         return frozenset(origin.policy for policies in served.values() for origin in policies)
 
     def __iter__(self) -> Iterator[str]:
-        parts: tuple[Set | VerdictMap | Chain, ...] = (
-            *self._table.sets,
-            *self._table.maps,
-            *self._table.chains,
-        )
+        parts: tuple[Set | VerdictMap | Chain, ...] = (*self._table.parts, *self._table.chains)
         return (part.name for part in parts if part.name in self)
 
     def __len__(self) -> int:

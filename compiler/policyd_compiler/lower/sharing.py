@@ -6,10 +6,17 @@ Pure algebra on masks: what is asked becomes more by a few look-ups, what the ke
 from __future__ import annotations
 
 from policyd_compiler.lower.classes import Classes
+from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.port_masks import spread
 
 #: Ports and hosts, both as masks.
 Class = tuple[int, int]
+
+
+def group_classes(decider: Decider) -> tuple[Class, ...]:
+    """The groups of an isolation's layout, in their order, in the masks of its decider."""
+    groups = decider.isolation.layout.groups
+    return tuple((decider.masks.mask(group.ports), group.hosts) for group in groups)
 
 
 def own_classes(classes: Classes, groups: tuple[Class, ...]) -> tuple[Class, ...]:

@@ -201,3 +201,13 @@ class Table:
     family: TableFamily = "inet"
     counters: tuple[Counter, ...] = ()
     bridge: Table | None = None
+
+    @property
+    def parts(self) -> tuple[Set | VerdictMap, ...]:
+        """The sets, then the maps: no two have one name."""
+        return (*self.sets, *self.maps)
+
+
+def have_same_elements(one: Set | VerdictMap, other: Set | VerdictMap) -> bool:
+    """Whether two parts hold the same; mostly it is one tuple, which is seen at once."""
+    return one.elements is other.elements or one.elements == other.elements

@@ -55,8 +55,7 @@ def print_table(table: Table) -> str:
     if table.comment:
         lines.append(f"\tcomment {quote(table.comment)}")
     lines.extend(f"\tcounter {counter.name} {{ }}" for counter in table.counters)
-    parts: tuple[Set | VerdictMap, ...] = (*table.sets, *table.maps)
-    for part in parts:
+    for part in table.parts:
         lines.extend(_set_lines(part))
     # A chain must be known before a map element or a rule names it, so all are declared first.
     lines.extend(f"\tchain {chain.name} {{ }}" for chain in table.chains if chain.hook is None)

@@ -16,7 +16,7 @@ from policyd_compiler.nft.keys import KeyType, SetName
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.sim import Simulator
 from policyd_compiler.walks import HELD, Answer
-from tests.splits import applied, ends, outcomes
+from tests.splits import ATOMIC, OLDER, applied, ends, outcomes
 from tests.strategies.judged import BASE, SIZE, Contents, Form, Forms, judged, names, packets
 
 A, B, PEER = 0, 1, 2
@@ -37,7 +37,7 @@ def sized(size: int, forms: Forms, **contents: dict[int, int]) -> Table:
 
 
 def delta(old: Table, new: Table, *, replaces_are_atomic: bool = True) -> Delta | None:
-    return in_place(old, new, replaces_are_atomic=replaces_are_atomic)
+    return in_place(old, new, ATOMIC if replaces_are_atomic else OLDER)
 
 
 def steps(old: Table, new: Table) -> list[list[str]] | None:
