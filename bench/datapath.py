@@ -21,8 +21,8 @@ from typing import Any, Literal, TypeAlias
 from bench import layouts
 from bench.scenarios import as_list
 from policyd.cluster.state import ClusterState
-from policyd.kube.manifests import load_manifest
 from policyd.lab.packets import UDP, ip_packet, udp_datagram
+from policyd.manifests.load import load_manifest
 from policyd.pipeline import build
 from policyd_compiler.budget import UNBOUNDED
 from policyd_compiler.layout import MOST_SHARED

@@ -12,8 +12,8 @@ from bench.scenarios import NODE
 from policyd.applier.apply import Applier
 from policyd.applier.choose import BackendKind, open_backend
 from policyd.cluster.state import ClusterState
-from policyd.kube.manifests import load_manifest
 from policyd.lab.namespace import Namespace
+from policyd.manifests.load import load_manifest
 from policyd.pipeline import Build, build
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.kube.decode import decode_live
-from policyd.kube.manifests import load_manifest
+from policyd.manifests.load import load_manifest
 from policyd.pipeline import Build, build
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Packet

@@ -20,10 +20,10 @@ from policyd.agent.status import Known
 from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.errors import Diagnostic
 from policyd.kube.kind import Kinds
-from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.objects import KubeObject
 from policyd.kube.reading import Options
 from policyd.kube.registry import KINDS, NETWORK_POLICY
+from policyd.manifests.load import combine, load_manifest
 from policyd.obs.metrics import Metrics
 
 log = logging.getLogger(__name__)

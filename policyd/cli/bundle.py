@@ -28,7 +28,7 @@ from policyd.cluster.state import ClusterState
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
 from policyd.kube.encode import encode_list
-from policyd.kube.manifests import load_manifest
+from policyd.manifests.load import load_manifest
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.options import Options

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from policyd.errors import Diagnostic
-from policyd.kube.manifests import size_mistake
 from policyd.kube.syntax import printable
+from policyd.manifests.load import size_mistake
 
 STDIN = "<stdin>"
 SUFFIXES = (".yaml", ".yml", ".json")

@@ -13,10 +13,10 @@ from policyd.cli.inputs import STDIN, Text, read_inputs
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.errors import BadInput, Diagnostic, WrongUsage
 from policyd.kube.kind import Kinds
-from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.objects import KubeObject
 from policyd.kube.registry import KINDS
 from policyd.kube.syntax import printable
+from policyd.manifests.load import combine, load_manifest
 from policyd_compiler.options import Options
 
 

@@ -15,9 +15,9 @@ from typing import TypeAlias
 from policyd.cluster.state import ClusterState
 from policyd.errors import BadInput
 from policyd.kube.cidr import print_ips
-from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import Node, Pod
 from policyd.lab.servers import Transport
+from policyd.manifests.load import load_manifest
 
 FAMILIES = (4, 6)
 HERE = Path(__file__).parent

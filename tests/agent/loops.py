@@ -12,8 +12,8 @@ from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applier
 from policyd.applier.fake import FakeNft
 from policyd.cluster.events import Event, Synced, Upsert
-from policyd.kube.manifests import load_manifest
 from policyd.kube.registry import KINDS
+from policyd.manifests.load import load_manifest
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.printer import print_table
 from tests.support.elements import in_place_in

@@ -17,12 +17,12 @@ from policyd.agent.store import ObjectStore
 from policyd.applier.fake import NO_BRIDGE, FakeNft
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.events import Delete, Synced, Upsert
-from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import Pod
 from policyd.kube.registry import KINDS
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
 from policyd.lab.plan import Bridged, NodePlan, PodPlan
+from policyd.manifests.load import load_manifest
 from policyd.node.bridge_guard import BridgeGuard
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options

@@ -18,10 +18,10 @@ from policyd.applier.fake import FakeNft
 from policyd.applier.program import NftProgram
 from policyd.cluster.state import ClusterState
 from policyd.config import load_settings
-from policyd.kube.manifests import load_manifest
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
 from policyd.lab.plan import NodePlan, PodPlan, Routed
+from policyd.manifests.load import load_manifest
 from policyd.netlink.bridges import show_packets
 from policyd.netlink.links import Link
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, read_facts

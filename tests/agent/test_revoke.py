@@ -9,7 +9,7 @@ import pytest
 from policyd.agent.revoke import denied, mirrored
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
-from policyd.kube.manifests import load_manifest
+from policyd.manifests.load import load_manifest
 from policyd.netlink.conntrack import Flow
 from policyd.pipeline import build
 from policyd_compiler.ir import Attachment

@@ -21,8 +21,8 @@ from policyd.applier.listing import list_tables
 from policyd.applier.program import NftProgram
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
-from policyd.kube.manifests import load_manifest
 from policyd.lab.namespace import Namespace
+from policyd.manifests.load import load_manifest
 from policyd.pipeline import build
 from policyd_compiler.ir import Attachment
 from policyd_compiler.nft.stamp import stamp, unstamp

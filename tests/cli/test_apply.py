@@ -12,8 +12,8 @@ from policyd.cli.apply import with_attachments
 from policyd.cluster.attachments import attachments_json
 from policyd.cluster.state import ClusterState
 from policyd.errors import Exit
-from policyd.kube.manifests import load_manifest
 from policyd.lab.namespace import Namespace
+from policyd.manifests.load import load_manifest
 from tests.agent.agents import nft, policy, run, running, write
 from tests.cli.node import manifests, node
 

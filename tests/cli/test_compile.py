@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from policyd.cluster.state import ClusterState
-from policyd.kube.manifests import load_manifest
+from policyd.manifests.load import load_manifest
 from policyd.pipeline import build
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options

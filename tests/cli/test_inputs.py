@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from policyd.cli.inputs import STDIN, Text, read_inputs
-from policyd.kube.manifests import MAX_JSON, MAX_YAML
+from policyd.manifests.load import MAX_JSON, MAX_YAML
 from tests.cli.calls import Call, finish, start
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from policyd.demo.scene import CLUSTER, FAMILIES, MANIFESTS, Reach, Scene, policy_files, read_scene, shortly
-from policyd.kube.manifests import load_manifest
+from policyd.manifests.load import load_manifest
 from policyd_compiler.sim import Simulator
 from tests.oracle import Connection, Manifest, Oracle
 from tests.routes import compile_world, node_addresses, packet

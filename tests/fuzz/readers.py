@@ -19,8 +19,8 @@ from policyd.cluster.attachments import (
 from policyd.cluster.state import ClusterState
 from policyd.config import load_settings
 from policyd.errors import BadInput
-from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.reading import Options
+from policyd.manifests.load import combine, load_manifest
 from policyd.pipeline import build
 from policyd_compiler.ir import Attachment
 from policyd_compiler.nft.parser import parse_replace

@@ -21,7 +21,7 @@ from policyd.cli.attachments_file import read_attachments
 from policyd.cli.flags import add_compiler_flags, compiler_options
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.cluster.state import ClusterState, MissingNamespaces
-from policyd.kube.manifests import load_manifest
+from policyd.manifests.load import load_manifest
 from policyd.pipeline import build
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.printer import print_replace

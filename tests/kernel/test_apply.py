@@ -18,7 +18,7 @@ import pytest
 from policyd.cli.apply import with_attachments
 from policyd.cli.frame import run
 from policyd.cluster.state import ClusterState
-from policyd.kube.manifests import load_manifest
+from policyd.manifests.load import load_manifest
 from tests.agent.talk import Echo, Talk
 from tests.cases.form import block, ingress, namespace, pod, pods, policy
 from tests.kernel.stream import Stream

@@ -17,8 +17,8 @@ from policyd.cluster.state import ClusterState
 from policyd.kube.decode import decode_live
 from policyd.kube.encode import encode_list
 from policyd.kube.kind import Kinds
-from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.registry import KINDS, NAMESPACE, NETWORK_POLICY, POD
+from policyd.manifests.load import combine, load_manifest
 from policyd.pipeline import build
 from policyd_compiler.options import Options
 from tests.cases.form import namespace, pod, policy

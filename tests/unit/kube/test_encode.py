@@ -11,8 +11,8 @@ from hypothesis import given
 from policyd.cluster.state import ClusterState
 from policyd.kube.decode import decode_live
 from policyd.kube.encode import encode_list, without_source
-from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import KubeObject, NetworkPolicy
+from policyd.manifests.load import load_manifest
 from policyd.pipeline import build
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options

@@ -14,9 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from policyd.kube.decode import decode_live, decode_manifest
-from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.reading import Options
 from policyd.kube.registry import KINDS
+from policyd.manifests.load import combine, load_manifest
 from tests.cases.form import block, egress, namespace, pod, pods, policy, requirement
 from tests.oracle import Manifest
 

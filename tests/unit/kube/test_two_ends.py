@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyd.kube.decode import decode_live, decode_manifest
-from policyd.kube.manifests import load_manifest
 from policyd.kube.objects import KubeObject
 from policyd.kube.reading import Options
 from policyd.kube.registry import POD
+from policyd.manifests.load import load_manifest
 from tests.oracle import Manifest
 from tests.strategies.worlds import worlds
 

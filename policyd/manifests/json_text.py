@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from policyd.kube.places import Flaw, Place
 from policyd.kube.reading import Path
 from policyd.kube.syntax import quote
+from policyd.manifests.places import Flaw, Place
 
 #: In longer texts the parts of an object count as standing where the object begins: to look for their lines
 #: would take longer than to decode the objects.

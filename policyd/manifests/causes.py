@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from policyd.kube.places import Flaw, Place
+from policyd.manifests.places import Flaw, Place
 
 HELM = "this is a Helm template, not a manifest; pipe the output of `helm template` in"
 WORKFLOW = "${{ }} is for a CI system, as in a GitHub workflow: this is not a manifest"

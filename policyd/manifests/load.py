@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, TypeGuard
 
 from policyd.errors import Diagnostic
-from policyd.kube.causes import byte_place, find_cause, find_template, without_marks
 from policyd.kube.decode import Decoded, decode_manifest
-from policyd.kube.json_text import Items, JsonDocument, NotJson, Unsound, read_items, read_json
 from policyd.kube.kind import Kinds
 from policyd.kube.objects import KubeObject, Source
-from policyd.kube.places import Flaw, Place
 from policyd.kube.reading import Mistake, Options, Path, kind_of
 from policyd.kube.registry import KINDS
 from policyd.kube.syntax import printable, quote
-from policyd.kube.yaml_text import YamlDocument, read_yaml
+from policyd.manifests.causes import byte_place, find_cause, find_template, without_marks
+from policyd.manifests.json_text import Items, JsonDocument, NotJson, Unsound, read_items, read_json
+from policyd.manifests.places import Flaw, Place
+from policyd.manifests.yaml_text import YamlDocument, read_yaml
 
 #: The longest texts that are read. JSON is what a large cluster comes in: with 10 000 pods, some 70 MB.
 MAX_JSON = 512 * 1024 * 1024

@@ -25,10 +25,10 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from policyd.kube.places import Flaw, Place
 from policyd.kube.reading import Path
-from policyd.kube.scalars import NOT_A_NUMBER, resolve_scalar
 from policyd.kube.syntax import quote
+from policyd.manifests.places import Flaw, Place
+from policyd.manifests.scalars import NOT_A_NUMBER, resolve_scalar
 
 MAX_DEPTH = 100
 MAX_ALIASED = 100_000

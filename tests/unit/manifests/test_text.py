@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from policyd.kube import manifests
-from policyd.kube.causes import HELM, WORKFLOW
-from policyd.kube.manifests import load_manifest, size_mistake
 from policyd.kube.objects import Pod
 from policyd.kube.reading import Options
+from policyd.manifests import load as manifests
+from policyd.manifests.causes import HELM, WORKFLOW
+from policyd.manifests.load import load_manifest, size_mistake
 
 MAPPING = "a manifest is a mapping with apiVersion, kind and metadata"
 HEAD = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n"

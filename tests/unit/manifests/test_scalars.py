@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.kube.scalars import NOT_A_NUMBER, resolve_scalar
+from policyd.manifests.scalars import NOT_A_NUMBER, resolve_scalar
 
 READ: list[tuple[str, object]] = [
     ("", None), ("~", None), ("null", None), ("Null", None), ("nULL", "nULL"), ("none", "none"),

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from policyd.errors import Diagnostic
-from policyd.kube import json_text
-from policyd.kube.manifests import combine, load_manifest
 from policyd.kube.objects import NetworkPolicy, Source
+from policyd.manifests import json_text
+from policyd.manifests.load import combine, load_manifest
 from tests.oracle import Manifest
 
 # One mistake in each text; `^` stands before the place that the diagnostic must name, and is taken out.
