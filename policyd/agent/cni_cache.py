@@ -12,13 +12,13 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
 
 from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.conditions import Condition, unwatched
 from policyd.agent.folder import Folder
+from policyd.node.attach import Hint
 
 log = logging.getLogger(__name__)
 
@@ -30,20 +30,6 @@ POD_INTERFACE = "eth0"
 _MAC_BYTES = 6
 #: A result has some KB; what is longer is none.
 MAX_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """A pod's addresses as numbers, as its network plugin gave them.
-
-    `interfaces` are those of the node that it names, a bridge among them; `mac` is the pod's end's, if named.
-    """
-
-    uid: str
-    v4: int | None
-    v6: int | None
-    interfaces: tuple[str, ...] = ()
-    mac: int | None = None
 
 
 class CniCache:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never, cast
 
-from policyd.agent.cni_cache import Hint
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.cluster.state import ClusterState, MissingNamespaces
@@ -16,7 +15,7 @@ from policyd.graph.graph import PodChange
 from policyd.kube.kind import Kinds
 from policyd.kube.objects import KubeObject, Pod
 from policyd.kube.registry import KINDS, POD
-from policyd.node.attach import LocalPod
+from policyd.node.attach import Hint, LocalPod
 
 
 class ObjectStore:

@@ -25,7 +25,8 @@ from policyd.cli.flags import (
     node_name,
 )
 from policyd.cli.kernel_table import table_names
-from policyd.cli.loading import Loaded, load_cluster
+from policyd.cli.loaded import Loaded
+from policyd.cli.loading import load_cluster
 from policyd.cli.nodes import build_warnings, choose_node
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cluster.events import Upsert

@@ -20,8 +20,8 @@ from policyd.applier.choose import open_backend
 from policyd.applier.listing import FAMILIES
 from policyd.cli.agent_answers import AgentState, NoAnswer, ask, ask_state
 from policyd.cli.anonymise import anonymise
-from policyd.cli.doctor import print_json, print_lines
 from policyd.cli.examination import examine
+from policyd.cli.node_lines import print_json, print_lines
 from policyd.cli.status_lines import lines
 from policyd.cli.version import VERSION
 from policyd.cluster.state import ClusterState

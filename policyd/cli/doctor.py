@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Coroutine
-from dataclasses import asdict
 from typing import Any
 
 from policyd.cli import terminal
 from policyd.cli.agent_answers import settings_as_agent
 from policyd.cli.examination import examine
-from policyd.cli.node_lines import Line
+from policyd.cli.node_lines import Line, print_json, print_lines
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
 from policyd.errors import Exit
-from policyd.kube.syntax import printable
 
 TEXT = """\
 Examine this node: the kernel, nft, sysctls, interfaces, the table, the agent, the state on disk, the API
@@ -58,13 +55,3 @@ def exit_code(lines: tuple[Line, ...]) -> Exit:
     """0: nothing is wrong; 1: something is; 4: nothing was seen to be wrong, but not all could be seen."""
     states = {line.state for line in lines}
     return Exit.FINDING if "FAIL" in states else Exit.ENVIRONMENT if "unseen" in states else Exit.OK
-
-
-def print_lines(lines: tuple[Line, ...]) -> str:
-    """A line for each, for a person."""
-    return "".join(f"{line.state:6}  {line.name:11}  {printable(line.text)}\n" for line in lines)
-
-
-def print_json(lines: tuple[Line, ...]) -> str:
-    """The same for programs."""
-    return json.dumps([asdict(line) for line in lines], indent=2) + "\n"

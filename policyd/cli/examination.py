@@ -21,9 +21,9 @@ from policyd.applier.choose import open_backend
 from policyd.applier.probe import Capabilities, probe_nft
 from policyd.cli.agent_answers import AgentState, NoAnswer, ask_state
 from policyd.cli.api_line import api_line
+from policyd.cli.disk import read_disk
 from policyd.cli.kernel_table import KernelTable, read_table
 from policyd.cli.node_lines import Line, State, node_lines
-from policyd.cli.status import read_disk
 from policyd.cli.status_lines import bindings, holdings
 from policyd.cli.version import VERSION
 from policyd.config import Settings

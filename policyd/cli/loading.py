@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterable
-from dataclasses import dataclass
-from importlib import import_module
-from typing import assert_never, cast
+from typing import assert_never
 
 from policyd.cli.flags import compiler_options, missing_namespaces, reading_options
 from policyd.cli.inputs import STDIN, Text, read_inputs
+from policyd.cli.loaded import Loaded
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.errors import BadInput, Diagnostic, WrongUsage
 from policyd.kube.kind import Kinds
@@ -17,7 +16,6 @@ from policyd.kube.objects import KubeObject
 from policyd.kube.registry import KINDS
 from policyd.kube.syntax import printable
 from policyd.manifests.load import combine, load_manifest
-from policyd_compiler.options import Options
 
 
 def _one_of(kinds: Kinds) -> str:
@@ -29,19 +27,6 @@ def _one_of(kinds: Kinds) -> str:
 ONE_OF = _one_of(KINDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A cluster without mistakes, what should be said about it nevertheless, and what to compile of it.
-
-    `node` is None where nobody named one.
-    """
-
-    state: ClusterState
-    warnings: tuple[Diagnostic, ...]
-    options: Options
-    node: str | None
-
-
 def load_cluster(args: Namespace) -> Loaded:
     """Read all that the flags of `add_manifest_flags` name.
 
@@ -49,7 +34,10 @@ def load_cluster(args: Namespace) -> Loaded:
     """
     _check_flags(args)
     if args.live:
-        return cast(Loaded, import_module("policyd.cli.live").load_live(args))
+        # Here, as the offline commands know nothing of a Kubernetes client.
+        from policyd.cli.live import load_live  # noqa: PLC0415
+
+        return load_live(args)
     if not args.filename:
         raise WrongUsage(
             "nothing to read: name files or directories with -f (- is standard input), or take --live"

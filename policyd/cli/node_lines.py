@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
+from policyd.kube.syntax import printable
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, Facts
 from policyd.node.findings import judge, pod_bridges, pod_links
 
@@ -34,6 +36,16 @@ class Line:
     name: str
     state: State
     text: str
+
+
+def print_lines(lines: tuple[Line, ...]) -> str:
+    """A line for each, for a person."""
+    return "".join(f"{line.state:6}  {line.name:11}  {printable(line.text)}\n" for line in lines)
+
+
+def print_json(lines: tuple[Line, ...]) -> str:
+    """The same for programs."""
+    return json.dumps([asdict(line) for line in lines], indent=2) + "\n"
 
 
 def node_lines(

@@ -7,14 +7,13 @@ import json
 import time
 from collections.abc import Coroutine
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from policyd.agent.claim import holder
-from policyd.agent.state import BadState, Saved, load_state, state_file
 from policyd.applier.choose import open_backend
 from policyd.cli import terminal
 from policyd.cli.agent_answers import AgentState, NoAnswer, ask_state
+from policyd.cli.disk import read_disk
 from policyd.cli.kernel_table import KernelTable, read_table
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
@@ -85,17 +84,3 @@ async def _read_remains(settings: Settings, why: str) -> Remains:
     except EnvironmentRefused as error:
         kernel = str(error)
     return Remains(why, holder(settings.table), kernel, read_disk(settings))
-
-
-def read_disk(settings: Settings) -> int | str | None:
-    """The generation of the ruleset on disk, or why it cannot be used; None where there is none."""
-    if not settings.state_dir:
-        return None
-    if not settings.node:
-        return f"the state in {settings.state_dir} is not read without the name of the node (--node)"
-    path = state_file(Path(settings.state_dir), settings.table)
-    try:
-        saved: Saved | None = load_state(path, settings.node, settings.table)
-    except BadState as error:
-        return f"{path} cannot be used: {error}"
-    return None if saved is None else saved.generation

@@ -22,6 +22,20 @@ Address = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """A pod's addresses as numbers, as its network plugin gave them.
+
+    `interfaces` are those of the node that it names, a bridge among them; `mac` is the pod's end's, if named.
+    """
+
+    uid: str
+    v4: int | None
+    v6: int | None
+    interfaces: tuple[str, ...] = ()
+    mac: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LocalPod:
     """A pod of this node: `namespace/name`, its addresses, and the interfaces its libcni result names."""
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyd.agent.cni_cache import Hint
 from policyd.agent.store import ObjectStore
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.cluster.events import Delete, Event, Synced, Upsert
@@ -16,6 +15,7 @@ from policyd.cluster.state import ClusterState
 from policyd.graph.graph import PodChange
 from policyd.kube.objects import KubeObject, LabelSelector, Namespace, NetworkPolicy, Node, Pod
 from policyd.kube.registry import KINDS, POD
+from policyd.node.attach import Hint
 
 NAMES = ("a", "b")
 IPS = st.sampled_from([(), ("10.0.0.1",), ("10.0.0.2",)])

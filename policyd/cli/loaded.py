@@ -1,0 +1,22 @@
+"""A cluster that was read, from manifests or from the API server. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policyd.cluster.state import ClusterState
+from policyd.errors import Diagnostic
+from policyd_compiler.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A cluster without mistakes, what should be said about it nevertheless, and what to compile of it.
+
+    `node` is None where nobody named one.
+    """
+
+    state: ClusterState
+    warnings: tuple[Diagnostic, ...]
+    options: Options
+    node: str | None
