@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from policyd.agent.attachment_watch import AttachmentWatch
-from policyd.agent.claim import claim_node
 from policyd.agent.cni_cache import CniCache
 from policyd.agent.directory import DirectorySource
 from policyd.agent.events import ConditionLog, EventPoster
@@ -40,6 +39,7 @@ from policyd.applier.probe import replaces_are_atomic
 from policyd.cluster.state import MissingNamespaces
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused, PolicydError
+from policyd.netlink.claim import claim_node
 from policyd.netlink.element_reader import ElementReader
 from policyd.netlink.elements import ElementWriter
 from policyd.node.bridge_guard import BridgeGuard

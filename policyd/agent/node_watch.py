@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from policyd.agent.conditions import Condition
-from policyd.agent.witness import Witness
 from policyd.applier.backend import Nft
 from policyd.cluster.state import ClusterState
 from policyd.config import Settings
@@ -21,6 +20,7 @@ from policyd.node.blind import Measured, measure, suspects
 from policyd.node.facts import Facts, read_facts
 from policyd.node.findings import STEADY_LOOKS, hides_packets, judge, pod_bridges
 from policyd.node.self_test import refusal
+from policyd.node.witness import Witness
 
 log = logging.getLogger(__name__)
 

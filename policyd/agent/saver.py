@@ -8,8 +8,8 @@ from pathlib import Path
 
 from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.conditions import Condition
-from policyd.agent.state import BadState, Saved, load_state, save_state, state_file
 from policyd.agent.status import Swap
+from policyd.saved_state import BadState, Saved, load_state, save_state, state_file
 
 log = logging.getLogger(__name__)
 

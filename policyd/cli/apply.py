@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from policyd.agent.attachment_watch import read_attachments
-from policyd.agent.claim import claim_node
 from policyd.agent.revoker import Revoker
 from policyd.agent.status import Swap
 from policyd.agent.store import ObjectStore
@@ -24,15 +23,16 @@ from policyd.cli.flags import (
     add_manifest_flags,
     node_name,
 )
-from policyd.cli.kernel_table import table_names
 from policyd.cli.loaded import Loaded
 from policyd.cli.loading import load_cluster
 from policyd.cli.nodes import build_warnings, choose_node
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cluster.events import Upsert
 from policyd.cluster.state import ClusterState
+from policyd.doctor.kernel_table import table_names
 from policyd.errors import EnvironmentRefused, Exit, WrongUsage
 from policyd.kube.syntax import printable
+from policyd.netlink.claim import claim_node
 from policyd.node.bridge_guard import BridgeGuard
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, build

@@ -7,9 +7,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from policyd.agent.claim import claim_node
-from policyd.agent.state import state_file
-from policyd.agent.witness import witness_name
 from policyd.applier.backend import delete_tables
 from policyd.applier.choose import open_backend
 from policyd.applier.listing import FAMILIES
@@ -17,6 +14,9 @@ from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
 from policyd.errors import Exit
+from policyd.netlink.claim import claim_node
+from policyd.node.witness import witness_name
+from policyd.saved_state import state_file
 
 TEXT = """\
 Remove policyd's tables from this node's kernel: nothing is enforced any more. Refuses while an agent is at

@@ -7,11 +7,11 @@ from collections.abc import Coroutine
 from typing import Any
 
 from policyd.cli import terminal
-from policyd.cli.agent_answers import settings_as_agent
-from policyd.cli.examination import examine
-from policyd.cli.node_lines import Line, print_json, print_lines
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
+from policyd.doctor.agent_client import settings_as_agent
+from policyd.doctor.examination import examine
+from policyd.doctor.node_lines import Line, print_json, print_lines
 from policyd.errors import Exit
 
 TEXT = """\

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any, NoReturn, Protocol, TextIO, cast
 
 from policyd.cli.parsing import Parser, Subparsers
-from policyd.cli.version import VERSION
+from policyd.version import VERSION
 
 #: Command → what `policyd --help` says of it. Its module has the same name, with `_` for `-`.
 COMMANDS = {

@@ -16,11 +16,11 @@ from dataclasses import fields, replace
 
 from policyd.agent.store import ObjectStore
 from policyd.cli import terminal
-from policyd.cli.agent_answers import NoAnswer, ask_attachments, settings_as_agent
 from policyd.cli.loaded import Loaded
 from policyd.cli.setting_flags import settings_of
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.config import Settings
+from policyd.doctor.agent_client import NoAnswer, ask_attachments, settings_as_agent
 from policyd.errors import Diagnostic, EnvironmentRefused
 from policyd.kube.registry import KINDS
 from policyd.kube.syntax import printable

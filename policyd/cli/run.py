@@ -11,9 +11,9 @@ from typing import Any
 from policyd.agent.daemon import run_agent
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
-from policyd.cli.version import VERSION
 from policyd.errors import BadInput, Diagnostic, Exit, WrongUsage
 from policyd.obs.log import set_up
+from policyd.version import VERSION
 
 TEXT = """\
 Enforce NetworkPolicies on this node, until SIGTERM. The ruleset stays in force afterwards; `policyd cleanup`

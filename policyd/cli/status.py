@@ -9,17 +9,17 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import Any
 
-from policyd.agent.claim import holder
 from policyd.applier.choose import open_backend
 from policyd.cli import terminal
-from policyd.cli.agent_answers import AgentState, NoAnswer, ask_state
-from policyd.cli.disk import read_disk
-from policyd.cli.kernel_table import KernelTable, read_table
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
-from policyd.cli.status_lines import Remains, lines
 from policyd.config import Settings
+from policyd.doctor.agent_client import AgentState, NoAnswer, ask_state
+from policyd.doctor.disk import read_disk
+from policyd.doctor.kernel_table import KernelTable, read_table
+from policyd.doctor.status_lines import Remains, lines
 from policyd.errors import EnvironmentRefused, Exit
+from policyd.netlink.claim import holder
 
 TEXT = """\
 Tell what is enforced on this node, since when, and what keeps it from being what the objects say. Asks the

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from policyd.cli import terminal
-from policyd.cli.agent_answers import settings_as_agent
-from policyd.cli.bundle import gather, pack, without_names
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
+from policyd.doctor.agent_client import settings_as_agent
+from policyd.doctor.bundle import gather, pack, without_names
 from policyd.errors import EnvironmentRefused, Exit, WrongUsage
 from policyd.kube.syntax import printable
 

@@ -1,7 +1,7 @@
 """Whether packets of pods take a way past netfilter, by what their interfaces received and what it saw. Pure.
 
 An eBPF program on a pod's interface can hand packets to another one before IP, and so every hook, meets them.
-How many there are the interface knows; how many reached the first hook, a witness does (agent/witness.py).
+How many there are the interface knows; how many reached the first hook, a witness does (node/witness.py).
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from policyd.agent import claim
-from policyd.agent.claim import claim_node, holder, queue_of
 from policyd.errors import EnvironmentRefused
 from policyd.lab.namespace import Namespace
+from policyd.netlink import claim
+from policyd.netlink.claim import claim_node, holder, queue_of
 from tests.agent.agents import nft
 
 pytestmark = pytest.mark.kernel
@@ -58,7 +58,9 @@ def test_who_comes_second_refuses_and_says_who_was_first(node: Namespace) -> Non
 
 
 def test_a_claim_ends_with_its_process_however_that_ends(node: Namespace) -> None:
-    code = "import os\nfrom policyd.agent.claim import *\nc = claim_node('policyd')\nos.kill(os.getpid(), 9)"
+    code = (
+        "import os\nfrom policyd.netlink.claim import *\nc = claim_node('policyd')\nos.kill(os.getpid(), 9)"
+    )
     with node.entered():
         done = subprocess.run([sys.executable, "-c", code], check=False)
         assert done.returncode == -signal.SIGKILL
@@ -93,7 +95,9 @@ def test_a_process_without_privileges_takes_no_claim(node: Namespace) -> None:
 
 
 def test_without_privileges_it_says_what_it_needs(node: Namespace) -> None:
-    code = "from policyd.agent.claim import *\ntry:\n claim_node('policyd')\nexcept Exception as e: print(e)"
+    code = (
+        "from policyd.netlink.claim import *\ntry:\n claim_node('policyd')\nexcept Exception as e: print(e)"
+    )
     with node.entered():
         done = subprocess.run(
             [*AS_NOBODY, sys.executable, "-c", code], capture_output=True, text=True, check=False

@@ -10,15 +10,15 @@ from typing import cast, get_args
 
 import yaml
 
-from policyd.agent.claim import queue_of
 from policyd.agent.conditions import NAMES, STALE_SECONDS
 from policyd.agent.http import Told, private, public
 from policyd.agent.node_watch import LOOK_SECONDS
-from policyd.agent.state import state_file
 from policyd.config import Settings, load_settings
 from policyd.errors import Exit
+from policyd.netlink.claim import queue_of
 from policyd.obs.log import Recent
 from policyd.obs.metrics import Metrics
+from policyd.saved_state import state_file
 from policyd.watcher.failure import Reason
 from policyd.watcher.transport import SERVICE_ACCOUNT
 from tests.deploy.rendering import CHART, ROOT

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from policyd.agent.saver import REST_SECONDS, Saver
-from policyd.agent.state import BadState, Saved, load_state, save_state, state_file
 from policyd.agent.status import Swap
 from policyd.applier.listing import list_tables
 from policyd.applier.program import NftProgram
@@ -24,6 +23,7 @@ from policyd.cluster.state import ClusterState
 from policyd.lab.namespace import Namespace
 from policyd.manifests.load import load_manifest
 from policyd.pipeline import build
+from policyd.saved_state import BadState, Saved, load_state, save_state, state_file
 from policyd_compiler.ir import Attachment
 from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.options import Options

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from policyd.cli.api_line import api_line
 from policyd.cli.doctor import exit_code
-from policyd.cli.node_lines import Line, State, node_lines
 from policyd.config import load_settings
+from policyd.doctor.api_line import api_line
+from policyd.doctor.node_lines import Line, State, node_lines
 from policyd.lab.namespace import Namespace
 from policyd.netlink.links import Link, Way
 from policyd.node.facts import BRIDGE4, FORWARD4, Connections

@@ -16,9 +16,9 @@ from policyd import __main__
 from policyd.cli import frame
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import METAVARS
-from policyd.cli.version import VERSION
 from policyd.config import Settings
 from policyd.errors import BadInput, Diagnostic, EnvironmentRefused, PolicydError, WrongUsage
+from policyd.version import VERSION
 from tests.cli.calls import ROOT, Call, finish, start
 
 Main = Callable[[Namespace], int | Coroutine[Any, Any, int]]
@@ -242,7 +242,7 @@ def test_start_is_quick_because_next_to_nothing_is_imported() -> None:
     """A clock would be fooled by a busy machine; what is imported is what takes the time."""
     found = imported("--version")
     ours = {name for name in found if name.startswith(("policyd.", "policyd_compiler"))}
-    assert ours == {"policyd.cli", "policyd.cli.frame", "policyd.cli.parsing", "policyd.cli.version"}
+    assert ours == {"policyd.cli", "policyd.cli.frame", "policyd.cli.parsing", "policyd.version"}
     assert found.isdisjoint({"dataclasses", "yaml", "asyncio", "json", "importlib.metadata", "subprocess"})
 
 
@@ -253,4 +253,4 @@ def test_the_offline_commands_import_nothing_of_the_agent() -> None:
         {"pydantic", "asyncio", "aiohttp", "kubernetes_asyncio", "nftables", "watchfiles"}
     )
     rooms = {name.split(".")[1] for name in found if name.startswith("policyd.")}
-    assert rooms == {"cli", "cluster", "errors", "kube", "pipeline"}
+    assert rooms == {"cli", "cluster", "errors", "kube", "manifests", "pipeline", "version"}

@@ -20,7 +20,8 @@ from threading import Thread
 
 import pytest
 
-from policyd.cli.agent_answers import (
+from policyd.cli.status import exit_code
+from policyd.doctor.agent_client import (
     AgentState,
     InForce,
     Interfaces,
@@ -31,9 +32,8 @@ from policyd.cli.agent_answers import (
     ask,
     ask_state,
 )
-from policyd.cli.kernel_table import KernelTable
-from policyd.cli.status import exit_code
-from policyd.cli.status_lines import Remains, lines
+from policyd.doctor.kernel_table import KernelTable
+from policyd.doctor.status_lines import Remains, lines
 from policyd.lab.namespace import Namespace
 from policyd.node.facts import BRIDGE4
 from tests.agent.agents import command, nft, run, running

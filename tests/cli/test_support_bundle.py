@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from policyd.cli.agent_answers import AgentState
-from policyd.cli.anonymise import anonymise
-from policyd.cli.bundle import ANONYMOUS, MEANINGS, replay
+from policyd.cluster.anonymise import anonymise
 from policyd.cluster.state import ClusterState
+from policyd.doctor.agent_client import AgentState
+from policyd.doctor.bundle import ANONYMOUS, MEANINGS, replay
 from policyd.kube.decode import decode_live
 from policyd.lab.namespace import Namespace
 from policyd.pipeline import Build, build

@@ -12,9 +12,9 @@ import yaml
 
 from policyd.agent.daemon import STOP_SECONDS
 from policyd.agent.http import Told, public
-from policyd.cli.version import VERSION
 from policyd.config import PREFIX, Settings, load_settings
 from policyd.kube.registry import KINDS
+from policyd.version import VERSION
 from policyd.watcher import events
 from tests.deploy.rendering import BASE, CHART, DEPLOY, MONITORING, NAMESPACE, NO_VALUES
 

@@ -50,7 +50,7 @@ ATTACHMENTS = (
     Fault(
         "the interfaces of this node count for every node",
         "NP-162",
-        "policyd/cli/agent_answers.py",
+        "policyd/doctor/agent_client.py",
         '    if told.settings.get("node") != node:\n',
         "    if not told.settings:\n",
         "tests/cli/test_attachments.py::test_live_has_them_of_the_agent_of_the_node_it_compiles_for",
@@ -66,7 +66,7 @@ ATTACHMENTS = (
     Fault(
         "the saved ruleset is without the table in family bridge",
         "NP-160",
-        "policyd/agent/state.py",
+        "policyd/saved_state.py",
         "    body = print_replace(stamp(saved.table, saved.generation))\n",
         "    body = print_replace(stamp(saved.table, saved.generation)).partition('add table bridge')[0]\n",
         "tests/agent/test_state.py::test_both_tables_are_saved_loaded_and_brought_back_by_nft",

@@ -7,9 +7,9 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from policyd.agent.state import BadState, load_state
 from policyd.applier.backend import NftRefused, read_errors, says_absent
 from policyd.applier.fake import FakeNft
+from policyd.saved_state import BadState, load_state
 from policyd_compiler.nft.ast import (
     Continue,
     Counter,

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import pytest
 
-from policyd.agent.witness import Witness
 from policyd.applier.program import NftProgram
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
@@ -21,6 +20,7 @@ from policyd.netlink.links import Way
 from policyd.node.blind import measure
 from policyd.node.facts import BRIDGE4, BRIDGE6, Facts, read_facts
 from policyd.node.findings import STEADY_LOOKS, Finding, judge, pod_links
+from policyd.node.witness import Witness
 from tests.node.ebpf import attach, load_pass, load_redirect_peer
 
 pytestmark = pytest.mark.kernel

@@ -27,7 +27,7 @@ from tests.support.waiting import until
 SHOW_THE_TIME = {
     "policyd/agent/events.py",
     "policyd/agent/clock.py",
-    "policyd/cli/bundle.py",
+    "policyd/doctor/bundle.py",
     "policyd/cli/status.py",
     "policyd/cli/support_bundle.py",
 }

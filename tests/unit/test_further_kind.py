@@ -11,7 +11,7 @@ import pytest
 
 from policyd.agent.directory import DirectorySource
 from policyd.agent.store import ObjectStore
-from policyd.cli.anonymise import anonymise
+from policyd.cluster.anonymise import anonymise
 from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.cluster.state import ClusterState
 from policyd.kube.decode import decode_live

@@ -14,9 +14,9 @@ import pytest
 from policyd.agent.conditions import Condition, of_watches
 from policyd.agent.live import LiveSource
 from policyd.agent.store import ObjectStore
-from policyd.cli.api_line import api_line
 from policyd.cluster.events import Event, Synced
 from policyd.config import load_settings
+from policyd.doctor.api_line import api_line
 from policyd.kube.registry import KINDS
 from policyd.watcher.absence import CONFIRM, Absence
 from policyd.watcher.discovery import served_version

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from policyd.agent.conditions import STALE_SECONDS
-from policyd.agent.state import load_state
 from policyd.kube.registry import KINDS
+from policyd.saved_state import load_state
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.stamp import unstamp
 from policyd_compiler.plan import differences

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from policyd.cli.version import VERSION
 from policyd.lab.probes import Probe, Result, probe_all
 from policyd.lab.servers import Servers
+from policyd.version import VERSION
 from tests.cluster.client import Manifest
 from tests.cluster.cluster import Cluster
 from tests.cluster.failures import wait_until

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from policyd.cli.version import VERSION
+from policyd.version import VERSION
 from tests.cluster.cluster import Cluster
 from tests.cluster.policyd.api import opened_api
 from tests.cluster.policyd.installation import Installation

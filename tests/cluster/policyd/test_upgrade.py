@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from policyd.cli.version import VERSION
+from policyd.version import VERSION
 from tests.cluster.failures import wait_until
 from tests.cluster.policyd.installation import DAEMONSET, INSTALL, NAMESPACE, TABLE, Installation
 from tests.cluster.policyd.removal import remove

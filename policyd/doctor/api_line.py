@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from policyd.cli.node_lines import Line
 from policyd.config import Settings
+from policyd.doctor.node_lines import Line
 from policyd.errors import EnvironmentRefused
 from policyd.kube.kind import Kinds
 from policyd.kube.registry import KINDS

@@ -15,23 +15,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
-from policyd.agent.claim import holder
 from policyd.applier.backend import Nft
 from policyd.applier.choose import open_backend
 from policyd.applier.probe import Capabilities, probe_nft
-from policyd.cli.agent_answers import AgentState, NoAnswer, ask_state
-from policyd.cli.api_line import api_line
-from policyd.cli.disk import read_disk
-from policyd.cli.kernel_table import KernelTable, read_table
-from policyd.cli.node_lines import Line, State, node_lines
-from policyd.cli.status_lines import bindings, holdings
-from policyd.cli.version import VERSION
 from policyd.config import Settings
+from policyd.doctor.agent_client import AgentState, NoAnswer, ask_state
+from policyd.doctor.api_line import api_line
+from policyd.doctor.disk import read_disk
+from policyd.doctor.kernel_table import KernelTable, read_table
+from policyd.doctor.node_lines import Line, State, node_lines
+from policyd.doctor.status_lines import bindings, holdings
 from policyd.errors import EnvironmentRefused
+from policyd.netlink.claim import holder
 from policyd.node.element_trial import elements_refusal
 from policyd.node.facts import read_facts
 from policyd.node.findings import pod_bridges
 from policyd.node.self_test import bridge_refusal, refusal
+from policyd.version import VERSION
 
 #: What rules need of a kernel that is built in modules; others come along with these.
 MODULES = ("nf_tables", "nft_ct", "nft_fib_inet", "nft_reject_inet", "nf_conntrack_netlink", "br_netfilter")

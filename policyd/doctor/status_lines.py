@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policyd.cli.agent_answers import AgentState, Interfaces
-from policyd.cli.kernel_table import KernelTable
+from policyd.doctor.agent_client import AgentState, Interfaces
+from policyd.doctor.kernel_table import KernelTable
 from policyd.kube.syntax import printable
 
 #: Names in a line; the rest is counted.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from policyd.agent.state import BadState, Saved, load_state, state_file
 from policyd.config import Settings
+from policyd.saved_state import BadState, Saved, load_state, state_file
 
 
 def read_disk(settings: Settings) -> int | str | None:

@@ -15,20 +15,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from policyd.agent.state import BadState, load_state, state_file
 from policyd.applier.choose import open_backend
 from policyd.applier.listing import FAMILIES
-from policyd.cli.agent_answers import AgentState, NoAnswer, ask, ask_state
-from policyd.cli.anonymise import anonymise
-from policyd.cli.examination import examine
-from policyd.cli.node_lines import print_json, print_lines
-from policyd.cli.status_lines import lines
-from policyd.cli.version import VERSION
+from policyd.cluster.anonymise import anonymise
 from policyd.cluster.state import ClusterState
 from policyd.config import Settings
+from policyd.doctor.agent_client import AgentState, NoAnswer, ask, ask_state
+from policyd.doctor.examination import examine
+from policyd.doctor.node_lines import print_json, print_lines
+from policyd.doctor.status_lines import lines
 from policyd.errors import EnvironmentRefused
 from policyd.kube.encode import encode_list
 from policyd.manifests.load import load_manifest
+from policyd.saved_state import BadState, load_state, state_file
+from policyd.version import VERSION
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.options import Options
