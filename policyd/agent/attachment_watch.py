@@ -10,8 +10,7 @@ import logging
 import socket
 from collections.abc import Sequence
 
-from policyd.agent.conditions import Condition
-from policyd.agent.store import ObjectStore
+from policyd.agent.reporting.conditions import Condition
 from policyd.cluster.attachments import Attachments
 from policyd.kube.cidr import print_ip
 from policyd.netlink.links import read_links, read_ways
@@ -19,6 +18,7 @@ from policyd.netlink.messages import open_socket
 from policyd.netlink.peers import read_peers
 from policyd.node.attach import LocalPod, Network, attach
 from policyd.node.bridge_guard import BridgeGuard
+from policyd.object_store import ObjectStore
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from policyd.agent.clock import Clock
 from policyd.agent.compiling import CompileFailed, Limits, compile_here
-from policyd.agent.status import Status
+from policyd.agent.reporting.status import Status
 from policyd.cluster.state import ClusterState
 from policyd.graph.graph import Graph, PodChange, Step
 from policyd.obs.metrics import Metrics

@@ -15,17 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from policyd.agent.attachment_watch import AttachmentWatch
-from policyd.agent.cni_cache import CniCache
-from policyd.agent.directory import DirectorySource
-from policyd.agent.events import ConditionLog, EventPoster
-from policyd.agent.http import DEBUG, Listener, private, public
-from policyd.agent.live import LiveSource
+from policyd.agent.connections.revoker import Revoker
 from policyd.agent.node_watch import NodeWatch
 from policyd.agent.reconciler import Reconciler, Target, Timing
-from policyd.agent.report import Part, Reporter, Source
-from policyd.agent.revoker import Revoker
+from policyd.agent.reporting.http import DEBUG, Listener, private, public
+from policyd.agent.reporting.node_events import ConditionLog, EventPoster
+from policyd.agent.reporting.report import Part, Reporter, Source
 from policyd.agent.saver import Saver
-from policyd.agent.store import ObjectStore
+from policyd.agent.sources.api_server import LiveSource
+from policyd.agent.sources.cni_cache import CniCache
+from policyd.agent.sources.directory import DirectorySource
 from policyd.agent.supervise import Supervised
 from policyd.agent.table_watch import TableWatch
 from policyd.agent.watchdog import watch_loop
@@ -44,6 +43,7 @@ from policyd.netlink.element_reader import ElementReader
 from policyd.netlink.elements import ElementWriter
 from policyd.node.bridge_guard import BridgeGuard
 from policyd.node.element_trial import elements_refusal
+from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
 from policyd.threads import start_threads
 

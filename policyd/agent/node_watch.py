@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from policyd.agent.conditions import Condition
+from policyd.agent.reporting.conditions import Condition
 from policyd.applier.backend import Nft
 from policyd.cluster.state import ClusterState
 from policyd.config import Settings

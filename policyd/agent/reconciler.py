@@ -18,19 +18,19 @@ from typing import Literal, Protocol, TypeAlias, assert_never
 from policyd.agent.builder import Builder, Making
 from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.compiling import CompileFailed, OverLimits, describe
-from policyd.agent.conditions import Condition, of_reconciler
 from policyd.agent.hunt import Failure, Hunt
 from policyd.agent.pacing import Burst, merge
 from policyd.agent.quarantine import Quarantine, log_quarantine
+from policyd.agent.reporting.conditions import Condition, of_reconciler
+from policyd.agent.reporting.status import Enforced, Status, Swap
 from policyd.agent.schedule import Action, Facts, Hunting, Intervals, State, schedule
-from policyd.agent.status import Enforced, Status, Swap
-from policyd.agent.store import ObjectStore
 from policyd.applier.apply import Applied, Applier
 from policyd.applier.backend import NftBroken, NftRefused
 from policyd.applier.in_place import Difference
 from policyd.cluster.state import ClusterState
 from policyd.errors import EnvironmentRefused, PolicydError
 from policyd.graph.graph import Step
+from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, Ruleset, build
 from policyd.watcher.pauses import Pauses, backoff

@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 
 from policyd.agent.clock import CLOCK, Clock
-from policyd.agent.conditions import Condition
-from policyd.agent.status import Swap
+from policyd.agent.reporting.conditions import Condition
+from policyd.agent.reporting.status import Swap
 from policyd.saved_state import BadState, Saved, load_state, save_state, state_file
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 
 from policyd.agent.clock import CLOCK, Clock
-from policyd.agent.conditions import Condition
-from policyd.agent.report import Part, Source
+from policyd.agent.reporting.conditions import Condition
+from policyd.agent.reporting.report import Part, Source
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from policyd.agent.conditions import Condition
+from policyd.agent.reporting.conditions import Condition
 from policyd.applier.monitor import TableMonitor
 
 log = logging.getLogger(__name__)

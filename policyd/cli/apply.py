@@ -10,9 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from policyd.agent.attachment_watch import read_attachments
-from policyd.agent.revoker import Revoker
-from policyd.agent.status import Swap
-from policyd.agent.store import ObjectStore
+from policyd.agent.connections.revoker import Revoker
+from policyd.agent.reporting.status import Swap
 from policyd.applier.apply import Applied, Applier, replacement
 from policyd.applier.backend import Nft
 from policyd.applier.choose import insist, open_backend
@@ -34,6 +33,7 @@ from policyd.errors import EnvironmentRefused, Exit, WrongUsage
 from policyd.kube.syntax import printable
 from policyd.netlink.claim import claim_node
 from policyd.node.bridge_guard import BridgeGuard
+from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, build
 

@@ -14,7 +14,6 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 
-from policyd.agent.store import ObjectStore
 from policyd.cli import terminal
 from policyd.cli.loaded import Loaded
 from policyd.cli.setting_flags import settings_of
@@ -24,6 +23,7 @@ from policyd.doctor.agent_client import NoAnswer, ask_attachments, settings_as_a
 from policyd.errors import Diagnostic, EnvironmentRefused
 from policyd.kube.registry import KINDS
 from policyd.kube.syntax import printable
+from policyd.object_store import ObjectStore
 from policyd.watcher.reflector import Reflector
 from policyd.watcher.status import Trouble
 from policyd.watcher.transport import connect, find_access

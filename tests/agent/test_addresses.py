@@ -6,15 +6,15 @@ import asyncio
 
 import pytest
 
-from policyd.agent.conditions import Condition, of_reconciler
 from policyd.agent.daemon import _missing_namespaces
-from policyd.agent.status import Enforced, Status
-from policyd.agent.store import ObjectStore
+from policyd.agent.reporting.conditions import Condition, of_reconciler
+from policyd.agent.reporting.status import Enforced, Status
 from policyd.cluster.events import Delete, Upsert
 from policyd.cluster.state import MissingNamespaces
 from policyd.config import load_settings
 from policyd.kube.decode import decode_live
 from policyd.kube.registry import KINDS
+from policyd.object_store import ObjectStore
 from policyd.pipeline import build
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Packet, Simulator

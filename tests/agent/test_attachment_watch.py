@@ -12,8 +12,7 @@ import pytest
 
 from policyd.agent import attachment_watch
 from policyd.agent.attachment_watch import STEADY_LOOKS, AttachmentWatch
-from policyd.agent.cni_cache import read_hint
-from policyd.agent.store import ObjectStore
+from policyd.agent.sources.cni_cache import read_hint
 from policyd.applier.fake import NO_BRIDGE, FakeNft
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.events import Delete, Synced, Upsert
@@ -25,6 +24,7 @@ from policyd.lab.plan import Bridged, NodePlan, PodPlan
 from policyd.manifests.load import load_manifest
 from policyd.node.attach import Hint
 from policyd.node.bridge_guard import BridgeGuard
+from policyd.object_store import ObjectStore
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
 from tests.agent.agents import nft, running

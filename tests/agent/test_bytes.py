@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from policyd.agent.directory import DirectorySource
-from policyd.agent.store import ObjectStore
+from policyd.agent.sources.directory import DirectorySource
 from policyd.applier.apply import Applier
 from policyd.applier.fake import FakeNft
 from policyd.cluster.attachments import UNKNOWN, Attachments, attachments_json
+from policyd.object_store import ObjectStore
 from policyd.pipeline import build
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from policyd.agent.directory import DirectorySource
-from policyd.agent.store import ObjectStore
+from policyd.agent.sources.directory import DirectorySource
 from policyd.kube.objects import NetworkPolicy
+from policyd.object_store import ObjectStore
 from tests.agent.agents import WORLD, policy, write
 from tests.support.waiting import eventually
 

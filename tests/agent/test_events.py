@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
-from policyd.agent.conditions import NAMES, Condition
-from policyd.agent.events import LOOK_SECONDS, ConditionLog, EventPoster, Pauses, by_name
+from policyd.agent.reporting.conditions import NAMES, Condition
+from policyd.agent.reporting.node_events import LOOK_SECONDS, ConditionLog, EventPoster, Pauses, by_name
 from policyd.watcher.events import NodeEvent
 from policyd.watcher.failure import WatchError
 from tests.support.clock import TurnedClock

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from policyd.agent.conditions import NAMES
+from policyd.agent.reporting.conditions import NAMES
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
 from policyd.lab.plan import NodePlan, PodPlan

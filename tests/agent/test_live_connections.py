@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from policyd.agent.revoker import WATCH_SECONDS
+from policyd.agent.connections.revoker import WATCH_SECONDS
 from policyd.lab.lab import Lab
 from policyd.lab.plan import NodePlan, PodPlan
 from tests.agent.agents import running, write

@@ -10,9 +10,9 @@ from typing import cast, get_args
 
 import yaml
 
-from policyd.agent.conditions import NAMES, STALE_SECONDS
-from policyd.agent.http import Told, private, public
 from policyd.agent.node_watch import LOOK_SECONDS
+from policyd.agent.reporting.conditions import NAMES, STALE_SECONDS
+from policyd.agent.reporting.http import Told, private, public
 from policyd.config import Settings, load_settings
 from policyd.errors import Exit
 from policyd.netlink.claim import queue_of

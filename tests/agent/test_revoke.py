@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from policyd.agent.revoke import denied, mirrored
+from policyd.agent.connections.judge import denied, mirrored
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
 from policyd.manifests.load import load_manifest

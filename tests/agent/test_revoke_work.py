@@ -8,10 +8,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from policyd.agent import revoker as revoker_room
-from policyd.agent.revoke import denied
-from policyd.agent.revoker import LOOK_SECONDS, WATCH_SECONDS, Revoker
-from policyd.agent.status import Swap
+from policyd.agent.connections import revoker as revoker_room
+from policyd.agent.connections.judge import denied
+from policyd.agent.connections.revoker import LOOK_SECONDS, WATCH_SECONDS, Revoker
+from policyd.agent.reporting.status import Swap
 from policyd.lab.namespace import Namespace
 from policyd.netlink.conntrack import Conntrack, Flow
 from policyd.obs.metrics import Metrics

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from policyd.agent.reporting.status import Swap
 from policyd.agent.saver import REST_SECONDS, Saver
-from policyd.agent.status import Swap
 from policyd.applier.listing import list_tables
 from policyd.applier.program import NftProgram
 from policyd.cluster.attachments import Attachments

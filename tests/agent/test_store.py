@@ -8,7 +8,6 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyd.agent.store import ObjectStore
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.cluster.state import ClusterState
@@ -16,6 +15,7 @@ from policyd.graph.graph import PodChange
 from policyd.kube.objects import KubeObject, LabelSelector, Namespace, NetworkPolicy, Node, Pod
 from policyd.kube.registry import KINDS, POD
 from policyd.node.attach import Hint
+from policyd.object_store import ObjectStore
 
 NAMES = ("a", "b")
 IPS = st.sampled_from([(), ("10.0.0.1",), ("10.0.0.2",)])

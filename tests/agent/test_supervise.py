@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from policyd.agent.conditions import Condition
+from policyd.agent.reporting.conditions import Condition
 from policyd.agent.supervise import FAILING_SECONDS, RESTART_SECONDS, Supervised
 from tests.support.clock import TurnedClock
 

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
-from policyd.agent.live import LiveSource
+from policyd.agent.sources.api_server import LiveSource
 from policyd.cluster.state import ClusterState
 from policyd.watcher.transport import Timeouts, connect
 from tests.reliability.machine import SEEDS, TARGETS, Machine

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from policyd.agent.daemon import STOP_SECONDS
-from policyd.agent.http import Told, public
+from policyd.agent.reporting.http import Told, public
 from policyd.config import PREFIX, Settings, load_settings
 from policyd.kube.registry import KINDS
 from policyd.version import VERSION

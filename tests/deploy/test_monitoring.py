@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from policyd.agent.conditions import STALE_SECONDS
+from policyd.agent.reporting.conditions import STALE_SECONDS
 from policyd.obs.metrics import Metrics
 from tests.deploy.rendering import CHART, MONITORING
 

@@ -26,7 +26,7 @@ ATTACHMENTS = (
     Fault(
         "the first ruleset does not wait for the interfaces of the pods",
         "NP-162",
-        "policyd/agent/store.py",
+        "policyd/object_store.py",
         '        return kinds or (("interfaces",) if self._expects_attachments else ())\n',
         "        return kinds\n",
         "tests/agent/test_store.py::test_it_waits_for_interfaces_that_were_read_when_every_pod_was_known",
@@ -34,7 +34,7 @@ ATTACHMENTS = (
     Fault(
         "interfaces count that were read before every pod was known",
         "NP-162",
-        "policyd/agent/store.py",
+        "policyd/object_store.py",
         "        if complete and self._expects_attachments:\n",
         "        if self._expects_attachments:\n",
         "tests/agent/test_store.py::test_it_waits_for_interfaces_that_were_read_when_every_pod_was_known",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.fault import Fault
 
 APPLY = "policyd/applier/apply.py"
-DIRECTORY = "policyd/agent/directory.py"
+DIRECTORY = "policyd/agent/sources/directory.py"
 FAKE = "policyd/applier/fake.py"
 RECONCILER = "policyd/agent/reconciler.py"
 
@@ -152,7 +152,7 @@ AGENT = (
     Fault(
         "the answering side of a forgotten connection stays",
         "NP-122",
-        "policyd/agent/revoke.py",
+        "policyd/agent/connections/judge.py",
         "(flow.family, flow.protocol, flow.source, flow.source_port, flow.destination, flow.port) in ends",
         "(flow.family, flow.protocol, flow.destination, flow.port, flow.source, flow.source_port) in ends",
         "tests/agent/test_revoke.py::test_the_answering_side_of_a_forgotten_connection_is_forgotten_too",
@@ -160,7 +160,7 @@ AGENT = (
     Fault(
         "a second network's address is the pod's",
         "NP-113",
-        "policyd/agent/cni_cache.py",
+        "policyd/agent/sources/cni_cache.py",
         "if device != POD_INTERFACE or",
         'if device == "lo" or',
         "tests/agent/test_cni_cache.py::test_anything_else_is_none[other12]",
@@ -168,7 +168,7 @@ AGENT = (
     Fault(
         "a hint takes another pod's address",
         "NP-166",
-        "policyd/agent/store.py",
+        "policyd/object_store.py",
         "v4=None if hint.v4 in v4 else hint.v4,",
         "v4=hint.v4,",
         "tests/agent/test_cni_cache.py::test_a_hint_takes_no_address_of_another_live_pod[other0-expected0]",
@@ -258,7 +258,7 @@ AGENT = (
     Fault(
         "an object that is gone stays in the store",
         "NP-115",
-        "policyd/agent/store.py",
+        "policyd/object_store.py",
         "self._objects[kind].pop(key, None)",
         "self._objects[kind].get(key)",
         "tests/agent/test_store.py::test_the_last_word_counts",

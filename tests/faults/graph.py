@@ -15,7 +15,7 @@ FOLLOWING = "tests/property/test_graph.py::test_following_is_building"
 UNITS = "tests/unit/graph/test_graph.py"
 
 BUILDER = "policyd/agent/builder.py"
-STORE = "policyd/agent/store.py"
+STORE = "policyd/object_store.py"
 APPLY = "policyd/applier/apply.py"
 AGENT = "tests/agent/test_following.py"
 

@@ -45,7 +45,7 @@ BUDGETS = (
     Fault(
         "a reminder is soon enough to say that a node is blind",
         "events",
-        "policyd/agent/events.py",
+        "policyd/agent/reporting/node_events.py",
         "            return now - topic.written >= self._pauses.settle\n",
         "            return now - topic.written >= self._pauses.remind\n",
         "tests/agent/test_events.py::test_that_enforcing_is_no_longer_true_is_written_without_a_rest",

@@ -47,7 +47,7 @@ TIMING = (
     Fault(
         "a network plugin's result is known when one looks again",
         "DESIGN: when a change is compiled",
-        "policyd/agent/folder.py",
+        "policyd/agent/sources/folder.py",
         "        self.changed.set()\n",
         "        pass\n",
         "tests/agent/test_cni_cache.py::test_a_result_is_known_as_soon_as_it_is_written_and_no_time_passes",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from policyd.agent.cni_cache import _read
+from policyd.agent.sources.cni_cache import _read
 from policyd.cluster.attachments import (
     Attachments,
     attachments_json,

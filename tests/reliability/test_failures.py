@@ -11,11 +11,11 @@ import pytest
 
 from policyd.agent.pacing import Pacing
 from policyd.agent.reconciler import Reconciler, Target, Timing
-from policyd.agent.status import Swap
-from policyd.agent.store import ObjectStore
+from policyd.agent.reporting.status import Swap
 from policyd.applier.apply import Applier
 from policyd.cluster.events import Synced
 from policyd.kube.registry import KINDS
+from policyd.object_store import ObjectStore
 from policyd_compiler.changes import changed_addresses
 from tests.cases.form import ingress, pod
 from tests.oracle import Manifest

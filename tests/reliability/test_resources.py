@@ -25,7 +25,7 @@ from tests.support.waiting import until
 
 #: What reads the wall clock, and only shows it: Events, when something was in force, what a person is told.
 SHOW_THE_TIME = {
-    "policyd/agent/events.py",
+    "policyd/agent/reporting/node_events.py",
     "policyd/agent/clock.py",
     "policyd/doctor/bundle.py",
     "policyd/cli/status.py",

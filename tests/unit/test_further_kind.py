@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from policyd.agent.directory import DirectorySource
-from policyd.agent.store import ObjectStore
+from policyd.agent.sources.directory import DirectorySource
 from policyd.cluster.anonymise import anonymise
 from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.cluster.state import ClusterState
@@ -19,6 +18,7 @@ from policyd.kube.encode import encode_list
 from policyd.kube.kind import Kinds
 from policyd.kube.registry import KINDS, NAMESPACE, NETWORK_POLICY, POD
 from policyd.manifests.load import combine, load_manifest
+from policyd.object_store import ObjectStore
 from policyd.pipeline import build
 from policyd_compiler.options import Options
 from tests.cases.form import namespace, pod, policy

@@ -11,13 +11,13 @@ from typing import TypeAlias
 
 import pytest
 
-from policyd.agent.conditions import Condition, of_watches
-from policyd.agent.live import LiveSource
-from policyd.agent.store import ObjectStore
+from policyd.agent.reporting.conditions import Condition, of_watches
+from policyd.agent.sources.api_server import LiveSource
 from policyd.cluster.events import Event, Synced
 from policyd.config import load_settings
 from policyd.doctor.api_line import api_line
 from policyd.kube.registry import KINDS
+from policyd.object_store import ObjectStore
 from policyd.watcher.absence import CONFIRM, Absence
 from policyd.watcher.discovery import served_version
 from policyd.watcher.failure import WatchError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from policyd.agent.conditions import STALE_SECONDS
+from policyd.agent.reporting.conditions import STALE_SECONDS
 from policyd.kube.registry import KINDS
 from policyd.saved_state import load_state
 from policyd_compiler.nft.json_parser import parse_listing

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import watchfiles
 
-from policyd.agent.conditions import Condition, unwatched
-from policyd.agent.status import Known
+from policyd.agent.reporting.conditions import Condition, unwatched
+from policyd.agent.reporting.status import Known
 from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.errors import Diagnostic
 from policyd.kube.kind import Kinds

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from policyd.agent.clock import CLOCK, Clock
-from policyd.agent.conditions import Condition
+from policyd.agent.reporting.conditions import Condition
 from policyd.errors import PolicydError
 from policyd.watcher.events import NodeEvent
 

@@ -19,8 +19,8 @@ from typing import Protocol
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from policyd.agent.bounded import BoundedServer, Bounds, Handler
-from policyd.agent.conditions import Condition
+from policyd.agent.reporting.bounded import BoundedServer, Bounds, Handler
+from policyd.agent.reporting.conditions import Condition
 
 log = logging.getLogger(__name__)
 

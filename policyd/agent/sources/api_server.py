@@ -6,8 +6,8 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 
-from policyd.agent.conditions import Condition, of_watches
-from policyd.agent.status import Known
+from policyd.agent.reporting.conditions import Condition, of_watches
+from policyd.agent.reporting.status import Known
 from policyd.cluster.events import Event
 from policyd.config import Settings
 from policyd.kube.kind import Kinds

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Protocol
 
-from policyd.agent.conditions import NAMES, NOTHING_ENFORCED, Condition
-from policyd.agent.reconciler import Reconciler
-from policyd.agent.status import Known
-from policyd.agent.store import ObjectStore
+from policyd.agent.reporting.conditions import NAMES, NOTHING_ENFORCED, Condition
+from policyd.agent.reporting.status import Known, Status
 from policyd.cluster.attachments import attachments_json
 from policyd.config import Settings
 from policyd.kube.encode import encode_list
+from policyd.object_store import ObjectStore
 from policyd.obs.log import recent_lines
 from policyd.obs.metrics import Metrics
 from policyd.threads import Threads
@@ -41,6 +40,21 @@ class Source(Part, Protocol):
         """Bring the metrics up to date."""
 
 
+class Enforcer(Protocol):
+    """The loop that brings rulesets into force."""
+
+    @property
+    def status(self) -> Status:
+        """What is in force, and what keeps other things from being so."""
+
+    @property
+    def holds_ruleset(self) -> bool:
+        """Whether a ruleset of policyd is known to be in force."""
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What is not as it should be."""
+
+
 class Reporter:
     """Reads everybody and changes nobody."""
 
@@ -48,7 +62,7 @@ class Reporter:
         self,
         settings: Settings,
         store: ObjectStore,
-        reconciler: Reconciler,
+        reconciler: Enforcer,
         source: Source,
         parts: Iterable[Part],
         metrics: Metrics,

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from policyd.agent.clock import CLOCK, Clock
-from policyd.agent.conditions import Condition
-from policyd.agent.revoke import denied, mirrored
-from policyd.agent.status import Swap
+from policyd.agent.connections.judge import denied, mirrored
+from policyd.agent.reporting.conditions import Condition
+from policyd.agent.reporting.status import Swap
 from policyd.errors import EnvironmentRefused
 from policyd.netlink.conntrack import Conntrack, Flow
 from policyd.netlink.own_addresses import own_addresses

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from policyd.agent.status import Status
+from policyd.agent.reporting.status import Status
 from policyd.cluster.findings import NAMES as ADDRESS_NAMES
 from policyd.cluster.findings import Finding
 from policyd.node.findings import NAMES as NODE_NAMES

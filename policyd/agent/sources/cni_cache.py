@@ -16,8 +16,8 @@ from ipaddress import ip_interface
 from pathlib import Path
 
 from policyd.agent.clock import CLOCK, Clock
-from policyd.agent.conditions import Condition, unwatched
-from policyd.agent.folder import Folder
+from policyd.agent.reporting.conditions import Condition, unwatched
+from policyd.agent.sources.folder import Folder
 from policyd.node.attach import Hint
 
 log = logging.getLogger(__name__)
