@@ -6,13 +6,13 @@ a port of each destination pod (NP-051). A name that resolves nowhere matches no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
-from policyd.cluster.index import PodIndex, bits_of, mask_of
+from policyd.cluster.index import PodIndex, bits_of
 from policyd.cluster.origins import origin_of
-from policyd.cluster.ownership import Claims
 from policyd.kube.legal import contradicts, legal
 from policyd.kube.objects import (
     Cidr,
@@ -27,7 +27,7 @@ from policyd.kube.objects import (
 )
 from policyd.kube.registry import NETWORK_POLICY
 from policyd_compiler.addr import Ranges, contains, prefix_interval, subtract, union
-from policyd_compiler.ir import ANYTHING, Action, Direction, Origin, Peers, Rule
+from policyd_compiler.ir import ANYTHING, Action, Direction, Host, Origin, Peers, Rule
 from policyd_compiler.layout import Selected, Written
 from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet, union_ports
 
@@ -64,6 +64,16 @@ class Said:
     exposed: NamedPort | None = None
 
 
+class Holders(typing.Protocol):
+    """Who holds which addresses: `policyd.cluster.ownership.Claims`, or what keeps them up to date."""
+
+    @property
+    def hosts(self) -> Sequence[Host]: ...
+
+    def held(self, claims: int) -> int:
+        """The hosts of which every claim is among these (NP-166)."""
+
+
 class RuleResolver:
     """Resolves the rules of policies against one set of pods. Remembers what it has resolved.
 
@@ -71,13 +81,9 @@ class RuleResolver:
     entry allows only what it allows to each (NP-166).
     """
 
-    def __init__(self, index: PodIndex, claims: Claims) -> None:
+    def __init__(self, index: PodIndex, claims: Holders) -> None:
         self._index = index
         self._claims = claims
-        self._named: dict[tuple[str, str], dict[int, list[int]]] = {}
-        for bit, pod in enumerate(index.pods):
-            for port in pod.ports:
-                self._named.setdefault((port.name, port.protocol), {}).setdefault(port.number, []).append(bit)
         self._egress: dict[int, tuple[Rule, ...]] = {}
         self._ingress: dict[tuple[int, SubjectPorts | None], tuple[Rule, ...]] = {}
         self._read: dict[int, tuple[_Read, ...]] = {}
@@ -194,10 +200,10 @@ class RuleResolver:
         peers = _together([peers for peers, _, _ in whom])
         origins = tuple(origin for _, origin, _ in whom)
         written = tuple(rule for _, _, rule in whom)
-        numbers = self._named.get((port, protocol), {})
-        self.asked[port, protocol] = frozenset(numbers)
-        for number, bits in sorted(numbers.items()):
-            exposing = self._exposing(peers, self._claims.held(mask_of(bits, len(self._index.pods))))
+        numbers = self._index.exposing(port, protocol)
+        self.asked[port, protocol] = frozenset(number for number, _ in numbers)
+        for number, pods in numbers:
+            exposing = self._exposing(peers, self._claims.held(pods))
             made = Rule(Action.ACCEPT, exposing, _one(protocol, number, number), origins)
             yield self._made(Said(made, policy, written, NamedPort(port, protocol, number)))
 

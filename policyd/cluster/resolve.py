@@ -42,9 +42,9 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 NAMED_QUARANTINED = 12
 
 #: A pod that claims an endpoint's address, and the numbers of the policies that select the pod, ascending.
-_Subject: TypeAlias = tuple[Pod, tuple[int, ...]]
+Subject: TypeAlias = tuple[Pod, tuple[int, ...]]
 #: The numbers of policies that isolate in one direction, and the named ports that they ask for, if any.
-_Part: TypeAlias = tuple[tuple[int, ...], SubjectPorts | None]
+Part: TypeAlias = tuple[tuple[int, ...], SubjectPorts | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +88,11 @@ def resolve(
     local = sorted({claims.host_of(claim) for claim, pod in enumerate(claims.pods) if pod.node == node})
     policies = [state.policies[key] for key in sorted(state.policies)]
     subjects = mask_of((claim for host in local for claim in claims.to(host)), len(claims.pods))
-    selected, selecting = _select(policies, index, subjects)
+    selected, selecting = _select(policies, claims.pods, index, subjects)
     claimants_of = {
         host: [(claims.pods[claim], selected.get(claim, ())) for claim in claims.to(host)] for host in local
     }
-    isolations = _Isolations(policies, resolver, quarantined)
+    isolations = Isolations(policies, resolver, quarantined)
     over = isolations.close_dear(claimants_of.values(), budget)
     endpoints = []
     for host, claimants in claimants_of.items():
@@ -149,12 +149,15 @@ def _is_selected(pod: Pod, state: ClusterState) -> bool:
 
 
 def _select(
-    policies: list[NetworkPolicy], index: PodIndex, local: int
+    policies: list[NetworkPolicy], pods: Sequence[Pod], index: PodIndex, local: int
 ) -> tuple[dict[int, tuple[int, ...]], int]:
     """For each of these claims, the numbers of the policies that select its pod, ascending; how many do."""
     selected: dict[int, list[int]] = {}
     count = 0
+    here = {pods[bit].namespace for bit in bits_of(local)}
     for number, policy in enumerate(policies):
+        if policy.namespace not in here:
+            continue
         subjects = local & index.in_namespace(policy.namespace) & index.select(policy.pods)
         count += bool(subjects)
         for bit in bits_of(subjects):
@@ -162,7 +165,7 @@ def _select(
     return {bit: tuple(numbers) for bit, numbers in selected.items()}, count
 
 
-class _Isolations:
+class Isolations:
     """Makes isolations, each once: pods with the same policies (and the same named ports) share one."""
 
     def __init__(
@@ -176,15 +179,15 @@ class _Isolations:
             if quarantined and NETWORK_POLICY.key(policy) in quarantined
         }
         self._named = frozenset(n for n, policy in enumerate(policies) if uses_names(policy))
-        self._known: dict[tuple[Direction, tuple[_Part, ...]], Isolation] = {}
+        self._known: dict[tuple[Direction, tuple[Part, ...]], Isolation] = {}
         self._origins: dict[int, Origin] = {}
 
-    def close_dear(self, hosts: Iterable[Sequence[_Subject]], budget: Budget) -> tuple[OverBudget, ...]:
+    def close_dear(self, hosts: Iterable[Sequence[Subject]], budget: Budget) -> tuple[OverBudget, ...]:
         """Quarantine what is over the budget before any rule is resolved, and say what that is."""
-        parts: dict[Direction, set[_Part]] = {"ingress": set(), "egress": set()}
+        parts: dict[Direction, set[Part]] = {"ingress": set(), "egress": set()}
         for claimants in hosts:
             for direction, found in parts.items():
-                found.update(self._parts(direction, claimants))
+                found.update(self.parts(direction, claimants))
         compiled = {direction: [numbers for numbers, _ in found] for direction, found in parts.items()}
         over = over_when_counted(self._policies, compiled, self._quarantined, budget)
         self._quarantined |= over.keys()
@@ -193,17 +196,21 @@ class _Isolations:
             for n, sentence in sorted(over.items())
         )
 
-    def of(self, direction: Direction, claimants: Sequence[_Subject]) -> Isolation | None:
+    def of(self, direction: Direction, claimants: Sequence[Subject]) -> Isolation | None:
         """What governs a direction of an address; None where no policy names it that selects a claimant."""
-        parts = tuple(dict.fromkeys(self._parts(direction, claimants)))
+        parts = self.parts(direction, claimants)
         if not parts:
             return None
         known = self._known.get((direction, parts))
         if known is None:
-            known = self._known[direction, parts] = self._make(direction, parts)
+            known = self._known[direction, parts] = self.make(direction, parts)
         return known
 
-    def _parts(self, direction: Direction, claimants: Sequence[_Subject]) -> Iterator[_Part]:
+    def parts(self, direction: Direction, claimants: Sequence[Subject]) -> tuple[Part, ...]:
+        """What the isolation of such an address follows from: equal parts make equal ones."""
+        return tuple(dict.fromkeys(self._parts(direction, claimants)))
+
+    def _parts(self, direction: Direction, claimants: Sequence[Subject]) -> Iterator[Part]:
         for pod, selecting in claimants:
             numbers = tuple(n for n in selecting if getattr(self._policies[n], direction) is not None)
             if not self._quarantined.isdisjoint(numbers):
@@ -217,7 +224,8 @@ class _Isolations:
         named = [n for n in numbers if n in self._quarantined][:NAMED_QUARANTINED]
         return tuple(n for n in numbers if n not in self._quarantined or n in named)
 
-    def _make(self, direction: Direction, parts: tuple[_Part, ...]) -> Isolation:
+    def make(self, direction: Direction, parts: tuple[Part, ...]) -> Isolation:
+        """Resolve the rules of these parts."""
         stages = [self._stage(direction, numbers, subject or SubjectPorts(())) for numbers, subject in parts]
         # What one claimant is allowed goes on to the next, so that each must allow it (NP-166).
         stages[:-1] = [

@@ -54,8 +54,8 @@ IDENTITY = (
         "a named port counts if one claimant has it",
         "NP-166",
         PEERS,
-        "self._claims.held(mask_of(bits, len(self._index.pods)))",
-        "mask_of(bits, len(self._index.pods)) & (1 << len(self._claims.hosts)) - 1",
+        "self._claims.held(pods)",
+        "pods & (1 << len(self._claims.hosts)) - 1",
         f"{CASE}[NP-166-peer-named-port]",
     ),
     Fault(

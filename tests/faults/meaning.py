@@ -154,7 +154,7 @@ PORTS = (
         "a named port of an egress rule is its number on all pods",
         "NP-051",
         PEERS,
-        "exposing = self._exposing(peers, self._claims.held(mask_of(bits, len(self._index.pods))))",
+        "exposing = self._exposing(peers, self._claims.held(pods))",
         "exposing = peers",
         f"{CASE}[NP-051]",
     ),

@@ -6,8 +6,9 @@ its peer and one of its port, however many rules there were.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from policyd_compiler.addr import Interval, Ranges
@@ -19,6 +20,9 @@ from policyd_compiler.lower.port_masks import spread
 FEW_HOSTS = 4
 #: So few bits of a long mask are found one by one faster than by reading it.
 FEW_RULES = 8
+#: Of more hosts that changed it is faster to sort all.
+MOST_INSERTED = 512
+_SET_BYTE = re.compile(rb"[^\0]")
 #: More steps than anybody takes.
 NO_LIMIT = 1 << 62
 
@@ -54,27 +58,56 @@ class Classes:
 
 
 class HostIndex:
-    """The hosts of one family by address, to turn address ranges into masks."""
+    """The hosts of one family by address, to turn address ranges into masks.
 
-    def __init__(self, hosts: tuple[Host, ...], family: int) -> None:
-        self.addresses = tuple(host.address(family) for host in hosts)
-        ordered = sorted((a, bit) for bit, a in enumerate(self.addresses) if a is not None)
-        self._sorted = [address for address, _ in ordered]
-        self._bits = [bit for _, bit in ordered]
-        self._size = len(hosts)
+    `addresses` are by bit. Bits may get others one by one; what was asked is then worked out again.
+    """
+
+    def __init__(self, hosts: Sequence[Host], family: int) -> None:
+        self.addresses = [host.address(family) for host in hosts]
+        self._changed: dict[int, int | None] = {}  # by bit, the address that is among the sorted ones
         self._masks: dict[Ranges, int] = {}
+        self._sort()
+
+    def put(self, bit: int, address: int | None) -> None:
+        """A bit stands for another address, or for none."""
+        self.addresses.extend([None] * (bit + 1 - len(self.addresses)))
+        self._changed.setdefault(bit, self.addresses[bit])
+        self.addresses[bit] = address
+        self._masks.clear()
 
     def mask(self, ranges: Ranges) -> int:
         """The hosts whose address is in any of the ranges."""
         known = self._masks.get(ranges)
         if known is not None:
             return known
-        out = bytearray(self._size // 8 + 1)
+        self._catch_up()
+        out = bytearray(len(self.addresses) // 8 + 1)
         for low, high in ranges:
             for bit in self._bits[bisect_left(self._sorted, low) : bisect_right(self._sorted, high)]:
                 out[bit >> 3] |= 1 << (bit & 7)
         mask = self._masks[ranges] = int.from_bytes(out, "little")
         return mask
+
+    def _sort(self) -> None:
+        ordered = sorted((a, bit) for bit, a in enumerate(self.addresses) if a is not None)
+        self._sorted = [address for address, _ in ordered]
+        self._bits = [bit for _, bit in ordered]
+
+    def _catch_up(self) -> None:
+        changed, self._changed = self._changed, {}
+        if len(changed) > MOST_INSERTED:
+            self._sort()
+            return
+        for bit, address in changed.items():
+            if address is not None:
+                at = self._bits.index(bit, bisect_left(self._sorted, address))
+                del self._sorted[at], self._bits[at]
+        for bit in changed:
+            if (new := self.addresses[bit]) is not None:
+                at = bisect_left(self._sorted, new)
+                self._sorted.insert(at, new)
+                self._bits.insert(at, bit)
 
 
 class TooMany(Exception):
@@ -168,6 +201,14 @@ def _bits(mask: int) -> Iterator[int]:
         lowest = mask & -mask
         yield lowest
         mask ^= lowest
+
+
+def few_bits(mask: int) -> Iterator[int]:
+    """The positions of the bits of a mask, ascending; made for long masks with few bits."""
+    raw = mask.to_bytes(mask.bit_length() // 8 + 1, "little")
+    for found in _SET_BYTE.finditer(raw):
+        start = 8 * found.start()
+        yield from (start + bit for bit in range(8) if raw[found.start()] >> bit & 1)
 
 
 def _numbers(mask: int) -> list[int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from policyd_compiler.ir import Direction, Endpoint, Isolation, Origin, Snapshot
 from policyd_compiler.lower.bridge import lower_bridge
@@ -23,6 +24,9 @@ from policyd_compiler.nft.keys import Family, PortSide, SetName
 from policyd_compiler.options import Options
 from policyd_compiler.ports import PortSet
 
+#: By direction and family, the addresses of endpoints that are isolated, and where packets go for each.
+Leading: TypeAlias = dict[tuple[Direction, Family], list[tuple[int, Verdict]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Judging:
@@ -34,6 +38,12 @@ class Judging:
     endpoints: tuple[str, ...]
     judges: Mapping[Family, Judges]
     plain: bool
+
+    def chains(self) -> Iterator[ChainName]:
+        """The chains that packets are led to."""
+        for judges in self.judges.values():
+            yield judges.asking
+            yield judges.answering
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,32 +65,16 @@ def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> L
     """Lower a snapshot. Equal snapshots and options give equal tables. Names are fresh if none are given."""
     objects = Objects(options.deny, names or Names())
     indexes = {family: HostIndex(snapshot.hosts, family) for family in FAMILIES}
-    dispatch: dict[tuple[Direction, Family], list[tuple[int, Verdict]]] = {}
-    answering: dict[tuple[Direction, Family], list[tuple[int, Verdict]]] = {}
+    dispatch: Leading = {}
+    answering: Leading = {}
     judged = Judged(indexes)
     served: list[tuple[ChainName, tuple[Origin, ...]]] = []
     judging: list[Judging] = []
     for isolation, endpoints in shared_isolations(snapshot.endpoints):
-        decider = Decider(isolation)
-        keys = tuple(endpoint.key for endpoint in endpoints)
-        notes, of_families, plain = take_notes(isolation, keys), dict[Family, Judges](), True
-        for family in FAMILIES:
-            addresses = [a for e in endpoints if (a := e.host.address(family)) is not None]
-            if not addresses:
-                continue
-            classes = classify(decider, indexes[family], family)
-            if snapshot.network.bridges:
-                judged.note(isolation, family, decider, classes)
-            plain = plain and not choose_bases(classes)
-            judges = lower_isolation(decider, classes, notes, indexes[family], family, objects)
-            of_families[family] = judges
-            served.extend((chain, isolation.policies) for chain in (judges.asking, judges.answering))
-            # Egress comes back to the base chain, where the receiver's ingress is asked; ingress is the end.
-            asking = Jump(judges.asking) if isolation.direction == "egress" else Goto(judges.asking)
-            here = (isolation.direction, family)
-            dispatch.setdefault(here, []).extend((a, asking) for a in addresses)
-            answering.setdefault(here, []).extend((a, Jump(judges.answering)) for a in addresses)
-        judging.append(Judging(keys, of_families, plain))
+        made = judge(isolation, endpoints, indexes, objects, judged if snapshot.network.bridges else None)
+        served.extend((chain, isolation.policies) for chain in made.chains())
+        lead(made, isolation, endpoints, dispatch, answering)
+        judging.append(made)
     roots = lower_roots(snapshot, dispatch, answering, options, objects)
     guard = lower_guard(snapshot, options, objects)
     chains = base_chains(roots, guard, options, objects)
@@ -93,6 +87,53 @@ def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> L
         bridge=lower_bridge(snapshot, judged, options),
     )
     return Lowered(table, Owners(table, served), tuple(judging), objects.peers, objects.verdicts)
+
+
+def judge(
+    isolation: Isolation,
+    endpoints: Sequence[Endpoint],
+    indexes: Mapping[Family, HostIndex],
+    objects: Objects,
+    judged: Judged | None = None,
+) -> Judging:
+    """Add the chains of one isolation, in the families in which its endpoints have addresses.
+
+    `judged`: where to keep what was worked out on the way.
+    """
+    decider = Decider(isolation)
+    keys = tuple(endpoint.key for endpoint in endpoints)
+    notes, of_families, plain = take_notes(isolation, keys), dict[Family, Judges](), True
+    for family in families_of(endpoints):
+        classes = classify(decider, indexes[family], family)
+        if judged is not None:
+            judged.note(isolation, family, decider, classes)
+        plain = plain and not choose_bases(classes)
+        of_families[family] = lower_isolation(decider, classes, notes, indexes[family], family, objects)
+    return Judging(keys, of_families, plain)
+
+
+def families_of(endpoints: Iterable[Endpoint]) -> tuple[Family, ...]:
+    """The families in which any of these has an address."""
+    hosts = [endpoint.host for endpoint in endpoints]
+    return tuple(f for f in FAMILIES if any(host.address(f) is not None for host in hosts))
+
+
+def lead(
+    judging: Judging,
+    isolation: Isolation,
+    endpoints: Iterable[Endpoint],
+    dispatch: Leading,
+    answering: Leading,
+) -> None:
+    """Lead packets of and to these endpoints to the chains of their isolation."""
+    hosts = [endpoint.host for endpoint in endpoints]
+    for family, judges in judging.judges.items():
+        addresses = [a for host in hosts if (a := host.address(family)) is not None]
+        # Egress comes back to the base chain, where the receiver's ingress is asked; ingress is the end.
+        asking = Jump(judges.asking) if isolation.direction == "egress" else Goto(judges.asking)
+        here = (isolation.direction, family)
+        dispatch.setdefault(here, []).extend((a, asking) for a in addresses)
+        answering.setdefault(here, []).extend((a, Jump(judges.answering)) for a in addresses)
 
 
 def shared_isolations(endpoints: tuple[Endpoint, ...]) -> list[tuple[Isolation, list[Endpoint]]]:
