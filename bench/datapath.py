@@ -21,13 +21,13 @@ from typing import Any, Literal, TypeAlias
 from bench import layouts
 from bench.scenarios import as_list
 from policyd.cluster.state import ClusterState
-from policyd.lab.packets import UDP, ip_packet, udp_datagram
 from policyd.manifests.load import load_manifest
 from policyd.pipeline import build
 from policyd_compiler.budget import UNBOUNDED
 from policyd_compiler.layout import MOST_SHARED
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
+from tests.lab.packets import UDP, ip_packet, udp_datagram
 
 CLIENT, SERVER = ("10.77.1.2", "fd00:77:1::2"), ("10.77.2.2", "fd00:77:2::2")
 FLOWS = 30_000

@@ -9,13 +9,13 @@ from policyd.agent.pacing import Pacing
 from policyd.agent.reconciler import Reconciler, Target, Timing
 from policyd.agent.reporting.conditions import Condition, of_reconciler
 from policyd.applier.apply import Applier
-from policyd.applier.fake import FakeNft
 from policyd.cluster.events import Event, Synced, Upsert
 from policyd.kube.registry import KINDS
 from policyd.manifests.load import load_manifest
 from policyd.object_store import ObjectStore
 from policyd_compiler.nft.json_parser import parse_listing
 from policyd_compiler.nft.printer import print_table
+from tests.fakes.fake_nft import FakeNft
 from tests.support.elements import in_place_in
 
 

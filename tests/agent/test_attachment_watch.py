@@ -13,7 +13,6 @@ import pytest
 from policyd.agent import attachment_watch
 from policyd.agent.attachment_watch import STEADY_LOOKS, AttachmentWatch
 from policyd.agent.sources.cni_cache import read_hint
-from policyd.applier.fake import NO_BRIDGE, FakeNft
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.events import Delete, Synced, Upsert
 from policyd.kube.objects import Pod
@@ -30,6 +29,7 @@ from policyd_compiler.options import Options
 from tests.agent.agents import nft, running
 from tests.agent.results import RESULT
 from tests.cli.node import manifests, node
+from tests.fakes.fake_nft import NO_BRIDGE, FakeNft
 
 __all__ = ["manifests", "node"]
 from tests.support.waiting import DEADLINE

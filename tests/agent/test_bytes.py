@@ -12,13 +12,13 @@ import pytest
 
 from policyd.agent.sources.directory import DirectorySource
 from policyd.applier.apply import Applier
-from policyd.applier.fake import FakeNft
 from policyd.cluster.attachments import UNKNOWN, Attachments, attachments_json
 from policyd.object_store import ObjectStore
 from policyd.pipeline import build
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy, write
+from tests.fakes.fake_nft import FakeNft
 
 BRIDGED = Attachments(
     {"shop/web": Attachment("veth1", "cni0", 0x02_00_00_00_00_01), "shop/db": Attachment("veth2", "cni0")},

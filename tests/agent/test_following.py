@@ -11,7 +11,6 @@ import pytest
 
 from policyd.agent.pacing import Pacing
 from policyd.agent.reconciler import Target, Timing
-from policyd.applier.fake import FakeNft
 from policyd.applier.listing import list_tables
 from policyd.cluster.events import Delete
 from policyd.cluster.state import ClusterState
@@ -23,6 +22,7 @@ from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD
 from tests.agent.loops import ALL_SYNCED, Agent
+from tests.fakes.fake_nft import FakeNft
 from tests.property.holding import bare
 from tests.support.clock import TurnedClock
 

@@ -14,7 +14,6 @@ import pytest
 
 from policyd.agent.node_watch import NodeWatch, pod_addresses
 from policyd.applier.backend import NftRefused
-from policyd.applier.fake import FakeNft
 from policyd.applier.program import NftProgram
 from policyd.cluster.state import ClusterState
 from policyd.config import load_settings
@@ -28,6 +27,7 @@ from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, read_facts
 from policyd.node.findings import STEADY_LOOKS
 from tests.agent.agents import WORLD, nft, policy, run, running, write
 from tests.agent.asking import ask
+from tests.fakes.fake_nft import FakeNft
 from tests.node.ebpf import attach, load_redirect_peer, send
 from tests.support.setting_back import setting_back
 from tests.support.waiting import until

@@ -12,13 +12,13 @@ import pytest
 from policyd.agent.reconciler import Reconciler, Target
 from policyd.applier.apply import Applier
 from policyd.applier.backend import NftRefused, statement_at
-from policyd.applier.fake import FakeNft
 from policyd.cluster.events import Delete, Synced
 from policyd.kube.registry import KINDS
 from policyd.object_store import ObjectStore
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy
 from tests.agent.loops import ALL_SYNCED, TIMING, events, held
+from tests.fakes.fake_nft import FakeNft
 from tests.support.elements import in_place_in
 from tests.support.waiting import eventually
 

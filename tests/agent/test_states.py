@@ -14,10 +14,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
-from policyd.applier.fake import Fault
 from policyd.cluster.events import Event, Synced
 from policyd.cluster.state import ClusterState
 from policyd.kube.registry import KINDS
+from tests.fakes.fake_nft import Fault
 from tests.reliability.machine import FAULTS, SEEDS, TARGETS, Machine
 from tests.reliability.states import Order, Pool, State, compiled, decoded, roads
 

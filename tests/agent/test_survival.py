@@ -14,7 +14,6 @@ import pytest
 
 from policyd.agent.reconciler import BuildFunction, Target, Timing
 from policyd.applier.backend import NftBroken, NftRefused, NftUnavailable
-from policyd.applier.fake import FakeNft
 from policyd.cluster.state import ClusterState
 from policyd.pipeline import Build, build
 from policyd_compiler.errors import CompilerBug
@@ -22,6 +21,7 @@ from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy
 from tests.agent.loops import ALL_SYNCED, TIMING, Agent, held
 from tests.cases.form import ingress, pod
+from tests.fakes.fake_nft import FakeNft
 from tests.reliability.states import upsert
 from tests.support.waiting import eventually
 

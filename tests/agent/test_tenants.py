@@ -16,13 +16,13 @@ from bench import tenants
 from policyd.agent.compiling import Limits, compile_apart
 from policyd.agent.reconciler import Target
 from policyd.applier.apply import replacement
-from policyd.applier.fake import FakeNft
 from policyd.cluster.state import ClusterState
 from policyd.pipeline import build
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy
 from tests.agent.loops import ALL_SYNCED, Agent, events, held
 from tests.cases.form import block, egress, ingress, pod, pods
+from tests.fakes.fake_nft import FakeNft
 from tests.oracle import Manifest
 from tests.reliability.states import decoded
 from tests.support.waiting import eventually

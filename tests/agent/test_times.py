@@ -10,11 +10,11 @@ from itertools import pairwise
 from policyd.agent.pacing import Pacing
 from policyd.agent.reconciler import Target, Timing
 from policyd.applier.backend import NftUnavailable
-from policyd.applier.fake import FakeNft
 from policyd_compiler.nft.ast import TableFamily
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy
 from tests.agent.loops import ALL_SYNCED, Agent, held
+from tests.fakes.fake_nft import FakeNft
 from tests.support.clock import TurnedClock
 
 PACING = Pacing(settle=0.005, patience=0.05, rest=0.02, quiet=0.1)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from policyd.applier.backend import Nft
-from policyd.applier.fake import FakeNft
 from policyd.applier.program import NftProgram
 from policyd.applier.worker import NftWorker
 from policyd.lab.namespace import Namespace
+from tests.fakes.fake_nft import FakeNft
 from tests.lab.leftovers import children
 
 

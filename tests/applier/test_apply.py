@@ -6,13 +6,13 @@ import pytest
 
 from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft, NftRefused, NftTooLarge
-from policyd.applier.fake import FakeNft
 from policyd.errors import EnvironmentRefused
 from policyd_compiler.nft.ast import Table, TableFamily
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.plan import committed
 from tests.applier.rulesets import NAME, OLD, compiled, content
 from tests.cases.form import ingress, pods
+from tests.fakes.fake_nft import FakeNft
 
 NEW = compiled(ingress("x", None, {"from": [pods(pod="b")], "ports": [{"port": 443}]}))
 

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policyd.applier.backend import Nft, NftRefused, delete_tables
-from policyd.applier.fake import FakeNft
 from policyd_compiler.nft.ast import (
     Accept,
     Chain,
@@ -49,6 +48,7 @@ from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
 from policyd_compiler.plan import plan
 from tests.applier.refusals import FOUNDATION, REFUSALS, Refused
+from tests.fakes.fake_nft import FakeNft
 from tests.routes import compile_world
 from tests.strategies.worlds import worlds
 

@@ -9,8 +9,8 @@ import pytest
 
 from policyd.applier.backend import NftUnavailable
 from policyd.applier.choose import BackendKind, open_backend
-from policyd.applier.fake import FakeNft
 from policyd.applier.probe import Capabilities, probe_nft, replaces_are_atomic
+from tests.fakes.fake_nft import FakeNft
 
 pytestmark = pytest.mark.kernel
 

@@ -10,7 +10,6 @@ import pytest
 
 from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft
-from policyd.applier.fake import FakeNft
 from policyd.applier.in_place import InPlace
 from policyd.applier.worker import NftWorker
 from policyd.errors import EnvironmentRefused
@@ -21,6 +20,7 @@ from policyd_compiler.nft.commands import Change
 from policyd_compiler.nft.stamp import stamp
 from tests.applier.rulesets import NAME, content
 from tests.cases.form import ingress, namespace, pod, pods
+from tests.fakes.fake_nft import FakeNft
 from tests.oracle import Manifest
 from tests.property.holding import bare
 from tests.routes import compile_world

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from policyd.applier.backend import NftBroken, NftRefused
-from policyd.applier.fake import FakeNft
+from tests.fakes.fake_nft import FakeNft
 
 ADD = "add table inet t\n"
 

@@ -266,7 +266,7 @@ async def test_worker_outlives_the_signal_to_stop(worker: NftWorker) -> None:
 
 def test_parent_never_loads_the_library() -> None:
     code = (
-        "import sys; from policyd.applier import choose, fake, probe\n"
+        "import sys; from policyd.applier import choose, probe\n"
         "print({'nftables', 'policyd.applier.worker_process'} & set(sys.modules) or 'clean')"
     )
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

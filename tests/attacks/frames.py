@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from ipaddress import ip_address
 
-from policyd.lab.packets import (
+from tests.lab.packets import (
     ICMP,
     ICMPV6,
     SCTP,

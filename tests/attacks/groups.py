@@ -6,10 +6,10 @@ import socket
 from collections.abc import Iterator
 from functools import partial
 
-from policyd.lab.packets import checksum
 from tests.attacks import frames
 from tests.attacks.attack import BRIDGED, Attack, Honest, Shots
 from tests.attacks.bed import Bed, Shot
+from tests.lab.packets import checksum
 
 GROUPS = {
     4: ("224.0.0.1", "224.0.0.251", "239.1.2.3", "255.255.255.255"),

@@ -6,10 +6,10 @@ import struct
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
-from policyd.lab.packets import ACK, FIN, RST, SYN
 from tests.attacks import frames
 from tests.attacks.attack import Attack, Shots
 from tests.attacks.bed import LIVE_PORT, Bed, Shot
+from tests.lab.packets import ACK, FIN, RST, SYN
 
 PSH, URG, ECE, CWR = 0x08, 0x20, 0x40, 0x80
 FLAGS = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from policyd.lab.packets import SYN
 from tests.attacks import frames
 from tests.attacks.attack import BRIDGED, Attack, Shots
 from tests.attacks.bed import LIVE_PORT, NODES, Bed, Shot
+from tests.lab.packets import SYN
 
 LOOPBACK = ("127.0.0.1", "::1")
 NOBODY = ("0.0.0.0", "::")

@@ -15,7 +15,6 @@ from typing import TypeAlias
 
 import pytest
 
-from policyd.lab.packets import ACK
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
 from tests.attacks import frames, protocols
@@ -25,6 +24,7 @@ from tests.attacks.judge import by_label
 from tests.attacks.lab_bed import LabBed, open_bed
 from tests.cases.form import egress, ingress, pods, policy
 from tests.kernel.ground import nft
+from tests.lab.packets import ACK
 from tests.oracle import Manifest
 from tests.routes import DEFAULTS, compile_world
 from tests.support.waiting import until

@@ -6,7 +6,7 @@ from tests.faults.fault import Fault
 
 APPLY = "policyd/applier/apply.py"
 DIRECTORY = "policyd/agent/sources/directory.py"
-FAKE = "policyd/applier/fake.py"
+FAKE = "tests/fakes/fake_nft.py"
 RECONCILER = "policyd/agent/reconciler.py"
 
 APPLYING = "tests/applier/test_apply.py"
@@ -109,7 +109,7 @@ APPLIER = (
     Fault(
         "the fake takes a jump to a chain that is not there",
         "DESIGN: the fake",
-        "policyd/applier/fake_table.py",
+        "tests/fakes/fake_table.py",
         "            if self._chain(target).hook is not None:\n",
         "            if self.chains.setdefault(target, Chain(target)).hook is not None:\n",
         f"{BACKENDS}::test_refusal[fake-a jump to no chain]",

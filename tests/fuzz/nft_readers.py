@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from policyd.applier.backend import NftRefused, read_errors, says_absent
-from policyd.applier.fake import FakeNft
 from policyd.saved_state import BadState, load_state
 from policyd_compiler.nft.ast import (
     Continue,
@@ -29,6 +28,7 @@ from policyd_compiler.options import Options
 from policyd_compiler.plan import differences, plan
 from tests.applier.expressions import every_rule, table
 from tests.cases.form import ingress, pods
+from tests.fakes.fake_nft import FakeNft
 from tests.fuzz.mutations import JSON, WORDS
 from tests.fuzz.readers import ATTACHMENTS, OBJECTS
 from tests.fuzz.target import Target

@@ -14,11 +14,11 @@ from ipaddress import ip_address
 
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
-from policyd.lab.packets import Protocol, Shot, craft
 from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed
-from policyd.lab.wire import Arrival, Wire
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.printer import print_replace
+from tests.lab.packets import Protocol, Shot, craft
+from tests.lab.wire import Arrival, Wire
 from tests.oracle import Connection, Manifest
 from tests.oracle.addresses import parse_address
 from tests.oracle.manifests import read_world

@@ -15,15 +15,15 @@ from itertools import count
 
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
-from policyd.lab.packets import SYN, Shot, craft
 from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed
 from policyd.lab.probes import Outcome, Probe, probe_all
 from policyd.lab.servers import Transport
-from policyd.lab.wire import Arrival, Wire
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
 from tests.cases.form import pod
 from tests.kernel.ground import forget_connections, nft
+from tests.lab.packets import SYN, Shot, craft
+from tests.lab.wire import Arrival, Wire
 from tests.oracle import Manifest
 from tests.routes import DEFAULTS, compile_world
 from tests.support.waiting import DEADLINE

@@ -6,9 +6,9 @@ import socket
 from dataclasses import dataclass
 
 from policyd.lab.namespace import Namespace
-from policyd.lab.packets import UDP, ip_packet, udp_datagram
 from tests.kernel.ground import nft
 from tests.kernel.scene import watch
+from tests.lab.packets import UDP, ip_packet, udp_datagram
 from tests.setting import chosen_number
 
 #: How long rulesets are swapped; a minute is some thousand swaps and millions of packets.

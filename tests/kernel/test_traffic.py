@@ -8,11 +8,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from policyd.lab.packets import ACK, FIN, SYN
 from policyd_compiler.options import Options
 from tests.cases.form import block, egress, ingress, pods, policy
 from tests.kernel.ground import nft
 from tests.kernel.scene import Scene, dial, echoes, watch
+from tests.lab.packets import ACK, FIN, SYN
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.kernel

@@ -9,11 +9,11 @@ import pytest
 from policyd.errors import EnvironmentRefused
 from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
-from policyd.lab.packets import Shot, craft
 from policyd.lab.plan import Bridged, NodePlan, PodPlan, Routed, Wiring
 from policyd.lab.probes import MOST_AT_ONCE, Outcome, Probe, probe_all
 from policyd.lab.servers import MOST_CONNECTIONS, Servers
-from policyd.lab.wire import Arrival, Wire
+from tests.lab.packets import Shot, craft
+from tests.lab.wire import Arrival, Wire
 
 pytestmark = pytest.mark.kernel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.lab.packets import (
+from tests.lab.packets import (
     ICMPV6,
     TCP,
     Protocol,

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from policyd.applier.backend import NftBroken
-from policyd.applier.fake import NO_BRIDGE, FakeNft
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.node.bridge_guard import BridgeGuard
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
+from tests.fakes.fake_nft import NO_BRIDGE, FakeNft
 
 BRIDGED = Attachments({"shop/web": Attachment("veth1", "cni0")}, ("cni0",), ("veth1",), ("eth1",))
 

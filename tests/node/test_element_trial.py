@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from policyd.applier.backend import Nft
-from policyd.applier.fake import FakeNft
 from policyd.applier.program import NftProgram
 from policyd.applier.worker import NftWorker
 from policyd.lab.namespace import Namespace
 from policyd.netlink.netfilter import table_names
 from policyd.node.element_trial import elements_refusal
 from policyd_compiler.nft.ast import TableFamily
+from tests.fakes.fake_nft import FakeNft
 
 pytestmark = pytest.mark.kernel
 

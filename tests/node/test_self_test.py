@@ -11,7 +11,6 @@ from typing import get_args
 import pytest
 
 from policyd.applier.backend import NftRefused, statement_at
-from policyd.applier.fake import NO_BRIDGE, FakeNft
 from policyd.applier.program import NftProgram
 from policyd.lab.namespace import Namespace
 from policyd.node.self_test import (
@@ -27,6 +26,7 @@ from policyd_compiler.lower import bridge, dispatch, guard, hearers, link
 from policyd_compiler.nft.ast import Action, Continue, Rule, Set, Table, VerdictMap, Vmap
 from policyd_compiler.nft.expressions import Field, Right, address_field, interface_field, pair_field
 from policyd_compiler.options import Options
+from tests.fakes.fake_nft import NO_BRIDGE, FakeNft
 from tests.golden.golden import cases
 
 DROP, REJECT = Options(), Options(deny="reject")

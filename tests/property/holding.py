@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from policyd.applier.fake import FakeNft
 from policyd.applier.listing import list_tables
 from policyd_compiler.nft.ast import Table
+from tests.fakes.fake_nft import FakeNft
 
 
 def held(nft: FakeNft) -> Table | None:

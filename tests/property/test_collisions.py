@@ -8,7 +8,6 @@ from hashlib import blake2b
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policyd.applier.fake import FakeNft
 from policyd_compiler.ir import Snapshot
 from policyd_compiler.lower.lower import lower
 from policyd_compiler.names import Digest, Names, digest
@@ -20,6 +19,7 @@ from policyd_compiler.options import Options
 from policyd_compiler.plan import plan
 from policyd_compiler.sim import Packet, Simulator
 from tests.cases.form import block, namespace, pod, policy
+from tests.fakes.fake_nft import FakeNft
 from tests.property.holding import bare, held_is
 from tests.routes import compile_world
 from tests.strategies.snapshots import SPAN, V4, V6, allows, snapshots

@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policyd.applier.backend import Nft, NftRefused, delete_tables
-from policyd.applier.fake import FakeNft
-from policyd.applier.fake_table import kind
 from policyd.applier.worker import NftWorker
 from policyd.lab.namespace import Namespace
 from policyd_compiler.nft.ast import Set, Table, VerdictMap
 from policyd_compiler.nft.commands import Change, Elements, Named, print_changes
 from policyd_compiler.nft.json_parser import parse_listing
 from tests.applier.commands import FOUNDATION, scripts
+from tests.fakes.fake_nft import FakeNft
+from tests.fakes.fake_table import kind
 
 NAME = "policyd-test"
 

@@ -10,7 +10,6 @@ from itertools import pairwise, product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policyd.applier.fake import FakeNft
 from policyd_compiler.delta import Delta, in_place
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.commands import print_changes
@@ -18,6 +17,7 @@ from policyd_compiler.nft.keys import KEY, Family
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.sim import Packet, Simulator
 from policyd_compiler.walks import read_walks
+from tests.fakes.fake_nft import FakeNft
 from tests.property.holding import held_is
 from tests.routes import compile_world
 from tests.splits import ATOMIC, applied, ends, outcomes

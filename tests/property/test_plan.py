@@ -11,11 +11,11 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policyd.applier.fake import FakeNft
 from policyd_compiler.nft.ast import Chain, Table
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.plan import committed, differences, plan
+from tests.fakes.fake_nft import FakeNft
 from tests.property.holding import held, held_is
 from tests.strategies.tables import TABLES, damaged
 

@@ -14,11 +14,11 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policyd.applier.fake import FakeNft
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.plan import plan
 from policyd_compiler.sim import Simulator
+from tests.fakes.fake_nft import FakeNft
 from tests.property.holding import held
 from tests.routes import compile_world, node_addresses, packet
 from tests.splits import ends, outcomes

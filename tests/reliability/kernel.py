@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Literal, TypeAlias, TypeVar
 
 from policyd.applier.backend import NftBroken
-from policyd.applier.fake import FakeNft, Fault
 from policyd_compiler.nft.ast import Table, TableFamily
 from policyd_compiler.nft.commands import Change
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
 from policyd_compiler.nft.stamp import unstamp
+from tests.fakes.fake_nft import FakeNft, Fault
 
 TABLE = "policyd"
 #: How long a worker that hangs is waited for.

@@ -15,10 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from policyd.agent.pacing import Pacing
 from policyd.agent.reconciler import Reconciler, Target, Timing
 from policyd.applier.apply import Applier
-from policyd.applier.fake import Fault
 from policyd.cluster.state import ClusterState
 from policyd.object_store import ObjectStore
 from policyd_compiler.nft.ast import Table
+from tests.fakes.fake_nft import Fault
 from tests.reliability.kernel import TABLE, TROUBLES, Kernel
 from tests.reliability.states import NODE, OPTIONS, Meaning, Pool, compiled
 from tests.support.elements import in_place_in

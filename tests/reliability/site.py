@@ -18,13 +18,13 @@ from policyd.cli.apply import with_attachments
 from policyd.cluster.state import ClusterState
 from policyd.lab.lab import SPEAKER, Lab
 from policyd.lab.namespace import Namespace
-from policyd.lab.packets import Protocol, Shot, craft
 from policyd.lab.plan import NodePlan, PodPlan
-from policyd.lab.wire import Arrival, Wire
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.json_parser import ForeignContent, parse_listing
 from policyd_compiler.plan import differences
 from tests.kernel.ground import nft
+from tests.lab.packets import Protocol, Shot, craft
+from tests.lab.wire import Arrival, Wire
 from tests.oracle import Connection, Manifest, Oracle
 from tests.reliability.churn import GUARDED, NODES, Churn
 from tests.reliability.flows import Flows

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from policyd.applier.fake import FakeNft
 from policyd.applier.in_place import InPlace
+from tests.fakes.fake_nft import FakeNft
 
 
 def in_place_in(nft: FakeNft, table: str = "policyd") -> InPlace:

@@ -1,6 +1,6 @@
 """nft in memory: takes the same scripts, refuses what nft and the kernel refuse, lists the same JSON.
 
-For tests. It reads exactly what our printers print; the line of a refusal is where the statement begins.
+It reads exactly what our printers print; the line of a refusal is where the statement begins.
 Faults are injected by the number of the run, so that a test says what goes wrong and when.
 """
 
@@ -12,7 +12,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, TypeAlias
 
 from policyd.applier.backend import NAME, NftBroken, NftRefused, checked, statement_at
-from policyd.applier.fake_table import (
+from policyd.errors import EnvironmentRefused
+from policyd_compiler.nft.ast import Chain, Counter, Set, TableFamily, VerdictMap
+from policyd_compiler.nft.commands import Change, WholeTable, print_changes
+from policyd_compiler.nft.json_printer import print_replace_json
+from policyd_compiler.nft.parser import ParseError, Statement, parse_script
+from tests.fakes.fake_table import (
     ABSENT,
     LONG_COMMENT,
     MAX_COMMENT_BYTES,
@@ -22,11 +27,6 @@ from policyd.applier.fake_table import (
     Refusal,
     check_length,
 )
-from policyd.errors import EnvironmentRefused
-from policyd_compiler.nft.ast import Chain, Counter, Set, TableFamily, VerdictMap
-from policyd_compiler.nft.commands import Change, WholeTable, print_changes
-from policyd_compiler.nft.json_printer import print_replace_json
-from policyd_compiler.nft.parser import ParseError, Statement, parse_script
 
 #: refuse: the kernel says no. hang: no answer, ever. vanish: the worker dies before anything was done.
 #: vanish-after: it dies when all was done, and nobody hears of it.

@@ -20,7 +20,7 @@ from typing import Self
 
 from policyd.errors import EnvironmentRefused
 from policyd.lab.namespace import Namespace
-from policyd.lab.packets import ICMP, ICMPV6, SCTP, TCP, UDP, read_body_mark, read_mark
+from tests.lab.packets import ICMP, ICMPV6, SCTP, TCP, UDP, read_body_mark, read_mark
 
 _ETH_P_ALL = 3
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_IGNORE_OUTGOING = 263, 6, 23
