@@ -7,9 +7,8 @@ that refers to them. The meaning is the same; the next plan, or a quiet moment, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 from policyd_compiler.names import digest
 from policyd_compiler.nft.ast import (
@@ -28,9 +27,7 @@ from policyd_compiler.nft.ast import (
 from policyd_compiler.nft.expressions import InSet, Match
 from policyd_compiler.nft.keys import SetName
 from policyd_compiler.nft.printer import print_elements
-from policyd_compiler.references import referrers
-
-Part = TypeVar("Part", Set, VerdictMap)
+from policyd_compiler.ruleset import Ruleset, id_of, in_order
 
 
 def apart(actual: Table, desired: Table) -> Table:
@@ -45,20 +42,15 @@ def apart(actual: Table, desired: Table) -> Table:
 def _renamed(table: Table, changed: list[Set | VerdictMap]) -> Table:
     """With other names for these parts and all that leads to them, but for base chains."""
     content = "\n".join(f"{part.name} {', '.join(print_elements(part))}" for part in changed)
-    suffix = digest(content.encode())
-    fixed = {chain.name for chain in table.chains if chain.hook is not None}
-    reached = referrers(table, {part.name for part in changed}) - fixed
-    names = {name: f"{name}-{suffix}" for name in reached}
+    suffix, ruleset = digest(content.encode()), Ruleset(table)
+    reached = ruleset.leading_to({id_of(part) for part in changed}) - {id_of(c) for c in ruleset.hooks}
+    names = {part.name: f"{part.name}-{suffix}" for part in reached}
     return replace(
         table,
-        sets=_sorted(replace(part, name=SetName(names.get(part.name, part.name))) for part in table.sets),
-        maps=_sorted(_map(part, names) for part in table.maps),
-        chains=tuple(sorted((_chain(chain, names) for chain in table.chains), key=lambda c: c.name)),
+        sets=in_order(replace(p, name=SetName(names.get(p.name, p.name))) for p in table.sets),
+        maps=in_order(_map(part, names) for part in table.maps),
+        chains=in_order(_chain(chain, names) for chain in table.chains),
     )
-
-
-def _sorted(parts: Iterable[Part]) -> tuple[Part, ...]:
-    return tuple(sorted(parts, key=lambda part: part.name))
 
 
 def _map(part: VerdictMap, names: Mapping[str, str]) -> VerdictMap:

@@ -31,7 +31,7 @@ from policyd_compiler.nft.ast import (
 )
 from policyd_compiler.nft.expressions import Field, InSet, Match, address_field
 from policyd_compiler.nft.keys import KEY, Family, KeyType, SetName, Side
-from policyd_compiler.references import asked_by, reached
+from policyd_compiler.ruleset import Ruleset, asked_by, id_of
 
 #: What a look-up finds: in a map the verdict, in a set HELD; None: nothing.
 Answer: TypeAlias = Verdict | None
@@ -123,8 +123,8 @@ class _Reader:
 
     def __init__(self, table: Table) -> None:
         self.parts = {part.name: part for part in table.parts}
-        met = reached(table)  # what is left of an earlier ruleset is in nobody's way
-        self._chains = {chain.name: chain for chain in table.chains if chain.name in met}
+        met = Ruleset(table).reached  # what is left of an earlier ruleset is in nobody's way
+        self._chains = {chain.name: chain for chain in table.chains if id_of(chain) in met}
         self._opened: set[ChainName] = set()
         self.ways = self._ways(table)
         self._judges = self._find_judges()

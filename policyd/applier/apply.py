@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from policyd.applier.backend import Nft, removal
 from policyd.applier.grace import wait_for_packets
-from policyd.applier.in_place import Difference, InPlace, restricted, with_elements
+from policyd.applier.in_place import Difference, InPlace, with_elements
 from policyd.applier.listing import list_tables
 from policyd.applier.monitor import TableMonitor
 from policyd.applier.pieces import Pieces
@@ -22,7 +22,8 @@ from policyd_compiler.around import Around
 from policyd_compiler.delta import Delta
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.stamp import stamp, unstamp
-from policyd_compiler.plan import Step, StepKind, Transaction, committed, differences, plan
+from policyd_compiler.plan import Step, StepKind, Transaction, differences, plan
+from policyd_compiler.ruleset import restricted
 
 log = logging.getLogger(__name__)
 
@@ -125,13 +126,12 @@ class Applier:
 
     async def _swap(self, target: Table) -> tuple[StepKind, ...]:
         """Bring a ruleset into force by a plan."""
-        transaction = plan(self._held, stamp(target, self.generation))
-        if _changes(transaction):
-            transaction = plan(self._held, stamp(target, self.generation + 1))
+        transaction = plan(self._held, target, self.generation + 1)
+        if transaction.is_swap:
             self._certain = False  # until all has gone well
             for step in _changes(transaction):
                 await self._run(step)
-            self._held = committed(self._held, transaction.brings)
+            self._held = transaction.leaves
             self._certain = True
             self.generation += 1
             if self._elements is not None:
@@ -182,7 +182,7 @@ class Applier:
 
     def planned(self, desired: Table) -> tuple[StepKind, ...]:
         """The steps that `apply` would take, by what was read back; none if nothing differs."""
-        return tuple(step.kind for step in _changes(plan(self._held, stamp(desired, self.generation))))
+        return tuple(step.kind for step in _changes(plan(self._held, desired, self.generation + 1)))
 
     async def _run(self, step: Step) -> None:
         # Megabytes, in a large cluster: the loop goes on reading what comes meanwhile.

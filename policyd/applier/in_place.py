@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from policyd.applier.grace import wait_for_packets
 from policyd_compiler.around import Around, around
 from policyd_compiler.delta import Changes, Delta, Order, in_place
-from policyd_compiler.nft.ast import Chain, Counter, Set, Table, VerdictMap
+from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.commands import Change
-
-Part = TypeVar("Part", Set, VerdictMap, Chain, Counter)
+from policyd_compiler.ruleset import restricted, with_others
 
 #: So long after a transaction nobody hurries to forget it: most are followed by none that must wait.
 FORGET_SECONDS = 0.1
@@ -133,49 +132,4 @@ class InPlace:
 
 def with_elements(held: Table, wanted: Table) -> Table:
     """What the kernel holds after a delta to what is wanted: beside it what was not swept yet."""
-    return replace(
-        wanted,
-        sets=_over(held.sets, wanted.sets),
-        maps=_over(held.maps, wanted.maps),
-        chains=_over(held.chains, wanted.chains),
-        counters=_over(held.counters, wanted.counters),
-        bridge=held.bridge,
-    )
-
-
-def restricted(held: Table, wanted: Table) -> Table | None:
-    """The part of one table that another names; None where something is not there."""
-    if (held.bridge is None) != (wanted.bridge is None):
-        return None
-    bridge = None
-    if held.bridge is not None and wanted.bridge is not None:
-        bridge = restricted(held.bridge, wanted.bridge)
-        if bridge is None:
-            return None
-    found = replace(
-        held,
-        sets=_named(held.sets, wanted.sets),
-        maps=_named(held.maps, wanted.maps),
-        chains=_named(held.chains, wanted.chains),
-        counters=_named(held.counters, wanted.counters),
-        bridge=bridge,
-    )
-    whole = all(
-        len(some) == len(all_)
-        for some, all_ in (
-            (found.sets, wanted.sets),
-            (found.maps, wanted.maps),
-            (found.chains, wanted.chains),
-        )
-    )
-    return found if whole else None
-
-
-def _named(held: tuple[Part, ...], wanted: tuple[Part, ...]) -> tuple[Part, ...]:
-    names = {part.name for part in wanted}
-    return tuple(part for part in held if part.name in names)
-
-
-def _over(held: tuple[Part, ...], wanted: tuple[Part, ...]) -> tuple[Part, ...]:
-    parts = {part.name: part for part in held} | {part.name: part for part in wanted}
-    return tuple(sorted(parts.values(), key=lambda part: part.name))
+    return replace(with_others(wanted, held), bridge=held.bridge)

@@ -9,7 +9,7 @@ from policyd.applier.backend import Nft, NftRefused, NftTooLarge
 from policyd.errors import EnvironmentRefused
 from policyd_compiler.nft.ast import Table, TableFamily
 from policyd_compiler.nft.stamp import stamp
-from policyd_compiler.plan import committed
+from policyd_compiler.plan import plan
 from tests.applier.rulesets import NAME, OLD, compiled, content
 from tests.cases.form import ingress, pods
 from tests.fakes.fake_nft import FakeNft
@@ -137,7 +137,7 @@ async def test_the_first_apply_and_every_later_one_arrive(nft: Nft) -> None:
 
 
 # With 1 the first ruleset has been applied.
-@pytest.mark.parametrize(("number", "left"), [(2, OLD), (3, committed(NEW, OLD))], ids=["stage", "commit"])
+@pytest.mark.parametrize(("number", "left"), [(2, OLD), (3, plan(NEW, OLD).leaves)], ids=["stage", "commit"])
 async def test_what_is_refused_ends_the_apply_and_the_next_one_arrives(
     nft: Nft, number: int, left: Table
 ) -> None:

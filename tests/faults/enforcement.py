@@ -85,9 +85,9 @@ APPLIER = (
     Fault(
         "elements are not compared with what was applied",
         "DESIGN: drift",
-        "compiler/policyd_compiler/plan.py",
-        "            if item.name in by_name and _without_notes(",
-        "            if isinstance(item, Chain) and item.name in by_name and _without_notes(",
+        "compiler/policyd_compiler/ruleset.py",
+        "            return have_same_elements(one, other)\n",
+        "            return True\n",
         f"{DRIFT}[an element less-program]",
     ),
     Fault(

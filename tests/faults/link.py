@@ -215,7 +215,7 @@ PLANS = (
         "leftovers beside are taken for somebody's change",
         "DESIGN: drift",
         PLAN,
-        "        beside = committed(actual.bridge, beside)\n",
+        "        beside = _leaves(actual.bridge, beside)\n",
         "        pass\n",
         f"{DRIFT}::test_what_is_not_swept_beside_is_no_change[program]",
     ),

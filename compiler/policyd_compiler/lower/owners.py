@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from typing import get_args
 
 from policyd_compiler.ir import Origin
-from policyd_compiler.nft.ast import (
-    Chain,
-    ChainName,
-    Set,
-    Table,
-    VerdictMap,
-)
-from policyd_compiler.references import closure, references
+from policyd_compiler.nft.ast import ChainName, Table
+from policyd_compiler.nft.commands import PartKind
+from policyd_compiler.ruleset import PartId, Ruleset
+
+_KINDS: tuple[PartKind, ...] = get_args(PartKind)
 
 
 class Owners(Mapping[str, frozenset[str]]):
@@ -24,32 +21,27 @@ class Owners(Mapping[str, frozenset[str]]):
     """
 
     def __init__(self, table: Table, served: Iterable[tuple[ChainName, tuple[Origin, ...]]]) -> None:
-        self._table = table
-        self._served: dict[ChainName, list[tuple[Origin, ...]]] = {}
+        self._ruleset = Ruleset(table)
+        self._served: dict[PartId, list[tuple[Origin, ...]]] = {}
         for chain, policies in served:
-            self._served.setdefault(chain, []).append(policies)
+            self._served.setdefault(PartId("chain", chain), []).append(policies)
 
     def of(self, table: Table) -> Owners:
         """The same for another table, in which the same chains judge."""
-        served = ((chain, policies) for chain, many in self._served.items() for policies in many)
+        served = ((ChainName(by.name), policies) for by, many in self._served.items() for policies in many)
         return Owners(table, served)
 
     def __getitem__(self, name: str) -> frozenset[str]:
         served: dict[int, tuple[Origin, ...]] = {}
-        for near in closure({name}, self._referrers):
-            served.update((id(policies), policies) for policies in self._served.get(ChainName(near), ()))
+        named = {part for part in (PartId(kind, name) for kind in _KINDS) if part in self._ruleset}
+        for near in self._ruleset.leading_to(named):
+            served.update((id(policies), policies) for policies in self._served.get(near, ()))
         if not served:
             raise KeyError(name)
         return frozenset(origin.policy for policies in served.values() for origin in policies)
 
     def __iter__(self) -> Iterator[str]:
-        parts: tuple[Set | VerdictMap | Chain, ...] = (*self._table.parts, *self._table.chains)
-        return (part.name for part in parts if part.name in self)
+        return (part.name for part in self._ruleset if part.name in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-    @cached_property
-    def _referrers(self) -> Mapping[str, set[str]]:
-        """For each name, the chains and maps that refer to it."""
-        return references(self._table)
