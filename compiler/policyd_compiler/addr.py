@@ -6,6 +6,7 @@ equal sets of numbers are equal values and nft never sees an overlap (NP-074 to 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
@@ -16,11 +17,8 @@ Interval: TypeAlias = tuple[int, int]
 Ranges: TypeAlias = tuple[Interval, ...]
 
 BITS: dict[int, int] = {4: 32, 6: 128}
-
-
-def full(family: Family) -> Interval:
-    """Every address of a family."""
-    return (0, (1 << BITS[family]) - 1)
+_BYTES = {str(byte): byte for byte in range(256)}
+_GROUP = re.compile(r"[0-9a-fA-F]{1,4}")
 
 
 def prefix_interval(family: Family, network: int, prefix: int) -> Interval:
@@ -94,7 +92,7 @@ def print_v6(address: int) -> str:
     return ":".join(words[:best_start]) + "::" + ":".join(words[best_start + best_length :])
 
 
-def print_address(family: Family, address: int) -> str:
+def print_address(family: int, address: int) -> str:
     """Canonical text of an address."""
     return print_v4(address) if family == 4 else print_v6(address)
 
@@ -106,15 +104,16 @@ def parse_v4(text: str) -> int:
         raise ValueError(f"not an IPv4 address: {text!r}")
     value = 0
     for part in parts:
-        number = int(part)
-        if not 0 <= number <= 255:
+        number = _BYTES.get(part)
+        if number is None:
             raise ValueError(f"not an IPv4 address: {text!r}")
         value = value << 8 | number
     return value
 
 
 def parse_v6(text: str) -> int:
-    """Read canonical IPv6 text, with a dotted tail as the C library prints it. Raises ValueError."""
+    """Read IPv6 text, its last part dotted or not. Raises ValueError on anything else."""
+    whole = text
     if "." in text:
         head, _, tail = text.rpartition(":")
         last = parse_v4(tail)
@@ -122,18 +121,14 @@ def parse_v6(text: str) -> int:
     head, gap, tail = text.partition("::")
     left = head.split(":") if head else []
     right = tail.split(":") if tail else []
-    if len(left) + len(right) > 8 or (not gap and len(left) != 8):
-        raise ValueError(f"not an IPv6 address: {text!r}")
-    words = left + ["0"] * (8 - len(left) - len(right)) + right
+    count = len(left) + len(right)
+    if (count > 7 if gap else count != 8) or not all(map(_GROUP.fullmatch, (*left, *right))):
+        raise ValueError(f"not an IPv6 address: {whole!r}")
+    words = left + ["0"] * (8 - count) + right
     value = 0
     for word in words:
         value = value << 16 | int(word, 16)
     return value
-
-
-def parse_address(family: Family, text: str) -> int:
-    """Read canonical text of an address of this family. Raises ValueError."""
-    return parse_v4(text) if family == 4 else parse_v6(text)
 
 
 def cover_prefixes(family: Family, interval: Interval) -> tuple[tuple[int, int], ...]:

@@ -110,7 +110,7 @@ def _peers(peers: Peers, hosts: tuple[Host, ...]) -> Json:
 
 def _prefixes(family: int, ranges: Ranges) -> list[str]:
     return [
-        f"{print_address(family, network)}/{length}"  # type: ignore[arg-type]
+        f"{print_address(family, network)}/{length}"
         for interval in ranges
         for network, length in cover_prefixes(family, interval)  # type: ignore[arg-type]
     ]

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 from policyd.agent.reporting.conditions import Condition
 from policyd.cluster.attachments import Attachments
-from policyd.kube.cidr import print_ip
 from policyd.netlink.links import read_links, read_ways
 from policyd.netlink.messages import open_socket
 from policyd.netlink.peers import read_peers
 from policyd.node.attach import LocalPod, Network, attach
 from policyd.node.bridge_guard import BridgeGuard
 from policyd.object_store import ObjectStore
+from policyd_compiler.addr import print_address
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,9 @@ def read_attachments(pods: Sequence[LocalPod], before: Attachments) -> Attachmen
     links = read_links()
     names = {link.name for link in links}
     asked = [pod for pod in pods if names.isdisjoint(pod.interfaces)]
-    texts = {print_ip(family, number): (family, number) for pod in asked for family, number in pod.addresses}
+    texts = {
+        print_address(family, number): (family, number) for pod in asked for family, number in pod.addresses
+    }
     ways = {texts[text]: way for text, way in read_ways(texts).items()}
     first = attach(pods, Network(links, ways), before)
     complete = {attachment.interface for attachment in first.pods.values() if attachment.mac is not None}

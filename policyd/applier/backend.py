@@ -15,7 +15,7 @@ from policyd_compiler.nft.ast import TableFamily
 #: What nft takes as a name, its own words (`drop`, `set`) apart.
 NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9_./-]{0,254}")
 #: Where an error of nft begins: `file:line:column-column: Error: `; `internal:0:0-0` where it knows no place.
-_ERROR = re.compile(r"^(?:\S*?:(\d{1,9}):\d+-\d+: |netlink: )?Error: ", re.MULTILINE)
+_ERROR = re.compile(r"^(?:\S*?:(\d{1,9}):(\d+)-\d+: |netlink: )?Error: ", re.MULTILINE)
 #: What stands before the contents of a chain, a set or a map.
 _HEAD = re.compile(r"\t(?:chain|set|map) |add (?:set|map) |delete element ")
 _ABSENT = "No such file or directory"
@@ -43,6 +43,10 @@ class NftRefused(EnvironmentRefused):
 
 class NftUnavailable(EnvironmentRefused):
     """There is no nft here, or no permission to use it. The same call will fail again."""
+
+
+class NftMissing(NftUnavailable):
+    """There is no program nft here."""
 
 
 class NftBroken(EnvironmentRefused):
@@ -124,6 +128,17 @@ def read_errors(errors: str, script: str) -> NftRefused | NftUnavailable:
             "and a table that no other program owns"
         )
     return refused
+
+
+def all_errors(errors: str) -> tuple[tuple[int, int, str], ...]:
+    """Every error of which nft knows the place, as line, column and the first line of its text."""
+    found = (match for match in _ERROR.finditer(errors) if match[1])
+    return tuple((int(m[1]), int(m[2]), errors[m.end() :].partition("\n")[0]) for m in found)
+
+
+def says_forbidden(errors: str) -> bool:
+    """Whether a call failed for want of a privilege."""
+    return _FORBIDDEN in errors
 
 
 def says_absent(errors: str) -> bool:

@@ -11,6 +11,7 @@ from subprocess import PIPE
 
 from policyd.applier.backend import (
     NftBroken,
+    NftMissing,
     NftTooLarge,
     NftUnavailable,
     list_command,
@@ -25,15 +26,24 @@ _LIST = ("--json", "--numeric-protocol", "--numeric-priority")
 
 
 class NftProgram:
-    """`nft`, in this network namespace or in the one at the path `netns`. `note` says why it was chosen."""
+    """`nft`, in this network namespace or in the one at the path `netns`. `note` says why it was chosen.
+
+    `enter` is a program that starts it elsewhere, with its arguments, instead of `netns`.
+    """
 
     def __init__(
-        self, netns: str | None = None, *, timeout: float = 60.0, program: str = "nft", note: str = ""
+        self,
+        netns: str | None = None,
+        *,
+        timeout: float = 60.0,
+        program: str = "nft",
+        note: str = "",
+        enter: tuple[str, ...] = (),
     ) -> None:
         self._environment = environment()
         self._program = shutil.which(program, path=self._environment["PATH"])
         self._wanted = program
-        self._enter = () if netns is None else ("nsenter", f"--net={netns}", "--")
+        self._enter = enter if netns is None else ("nsenter", f"--net={netns}", "--")
         self._timeout = timeout
         self._note = note
         # The kernel lets them in one after another anyway, each having read a state that no longer holds.
@@ -73,7 +83,7 @@ class NftProgram:
     async def call(self, script: str, *arguments: str) -> tuple[int, str, str]:
         """Run nft once with a script as its input: exit status, output, errors."""
         if self._program is None:
-            raise NftUnavailable(f"there is no program {self._wanted}: install the package nftables")
+            raise NftMissing(f"there is no program {self._wanted}: install the package nftables")
         async with self._turn:
             child = await self._start(self._program, *arguments)
             try:
@@ -106,7 +116,7 @@ class NftProgram:
             raise NftTooLarge(MAX_OUTPUT)
         if status is None or status < 0:
             raise NftBroken(f"nft was ended by signal {-(status or 0)}", retryable=True)
-        if errors.startswith("nsenter: "):
+        if errors.startswith(("nsenter: ", "unshare: ")):
             raise NftUnavailable(f"cannot enter the network namespace: {errors.strip()}")
         if "JSON support not compiled" in errors:
             raise NftUnavailable(

@@ -18,7 +18,6 @@ from policyd.cli.flags import (
     generation,
     node_name,
 )
-from policyd.cli.kernel_check import check
 from policyd.cli.loading import load_cluster
 from policyd.cli.nodes import build_warnings, choose_nodes
 from policyd.cli.parsing import Subparsers, add_command
@@ -127,6 +126,9 @@ def main(args: Namespace) -> int:
         told.extend(build_warnings(state, built, one_node=not args.all_nodes))
         told.extend(of_another_node(state.attachments, state, node))
         if args.check:
+            # Here, as the other outputs need no nft.
+            from policyd.cli.kernel_check import check  # noqa: PLC0415
+
             refusals = check(node, print_replace(built.table), built.owners)
             told.extend(refusals)
             if refusals:

@@ -8,7 +8,7 @@ from typing import Any
 
 from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
-from policyd.cli.setting_flags import add_setting_flags, settings_of
+from policyd.cli.setting_flags import EXAMINED, add_setting_flags, settings_of
 from policyd.doctor.agent_client import settings_as_agent
 from policyd.doctor.examination import examine
 from policyd.doctor.node_lines import Line, print_json, print_lines
@@ -18,26 +18,13 @@ TEXT = """\
 Examine this node: the kernel, nft, sysctls, interfaces, the table, the agent, the state on disk, the API
 server. Changes nothing, needs no agent, and tells what it could not see without root."""
 EXAMPLES = "policyd doctor\npolicyd doctor --pod-interfaces cni0 -o json"
-SETTINGS = (
-    "node",
-    "manifests",
-    "kubeconfig",
-    "context",
-    "table",
-    "pod_interfaces",
-    "other_engines",
-    "deny",
-    "backend",
-    "state_dir",
-    "run_dir",
-)
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command's parser."""
     parser = add_command(subparsers, "doctor", TEXT, EXAMPLES)
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form (%(default)s)")
-    add_setting_flags(parser, SETTINGS)
+    add_setting_flags(parser, EXAMINED)
 
 
 def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:

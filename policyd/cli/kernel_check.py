@@ -4,19 +4,18 @@ namespace of its own, so that neither a root nor what is in force matters.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 
+from policyd.applier.backend import NftMissing, NftUnavailable, all_errors, says_forbidden, statement_at
+from policyd.applier.program import NftProgram
 from policyd.errors import Diagnostic, EnvironmentRefused
 
-#: nft lives where an ordinary user's PATH does not always lead.
-_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
-#: How nft complains of a line, such as `/dev/stdin:6:12-16: Error: No such file or directory`.
-_COMPLAINT = re.compile(r"^[^:\n]+:(\d+):(\d+)-\d+: Error: (.*)$", re.MULTILINE)
-_OBJECT = re.compile(r"\t(chain|set|map) (\S+) \{")
+#: A ruleset may be large; nobody waits for anything else meanwhile.
+_SECONDS = 600.0
+_OBJECT = re.compile(r"(?:chain|set|map) (\S+): ")
 
 
 def check(node: str, script: str, owners: Mapping[str, frozenset[str]]) -> tuple[Diagnostic, ...]:
@@ -25,65 +24,49 @@ def check(node: str, script: str, owners: Mapping[str, frozenset[str]]) -> tuple
     `owners` are the policies that each chain, set and map serves. Raises EnvironmentRefused when there is
     nobody to ask.
     """
-    complaint = _ask(script)
-    if complaint is None:
+    errors = asyncio.run(_ask(script))
+    if errors is None:
         return ()
-    lines = script.splitlines()
+    place = f"ruleset of {node}"
     found = tuple(
-        Diagnostic(
-            f"ruleset of {node}",
-            int(line),
-            int(column),
-            "error",
-            f"{text}: {_blame(lines, int(line), owners)}",
-        )
-        for line, column, text in _COMPLAINT.findall(complaint)
+        Diagnostic(place, line, column, "error", f"{text}: {_statement(script, line, owners)}")
+        for line, column, text in all_errors(errors)
     )
-    return found or (Diagnostic(f"ruleset of {node}", 0, 0, "error", f"refused: {complaint.strip()}"),)
+    return found or (Diagnostic(place, 0, 0, "error", f"refused: {errors.strip()}"),)
 
 
-def _ask(script: str) -> str | None:
+async def _ask(script: str) -> str | None:
     """What nft says; None if all is well."""
-    nft = shutil.which("nft", path=_PATH)
-    if nft is None:
-        raise EnvironmentRefused("there is no nft program to check with: install nftables")
-    said = ""
-    for command in _commands(nft):
+    reason = ""
+    for enter in _places():
         try:
-            result = subprocess.run(
-                command,
-                input=script,
-                capture_output=True,
-                encoding="utf-8",  # whatever the locale: names of files stand in comments
-                errors="replace",
-                check=False,
-            )
-        except FileNotFoundError:  # no unshare
+            nft = NftProgram(enter=enter, timeout=_SECONDS)
+            status, _, errors = await nft.call(script, "--check", "--file", "-")
+        except NftMissing:
+            raise EnvironmentRefused("there is no nft program to check with: install nftables") from None
+        except NftUnavailable as error:
+            reason = reason or str(error)
             continue
-        if result.returncode == 0:
+        if status == 0:
             return None
-        said = result.stderr
-        if not said.startswith("unshare:") and "Operation not permitted" not in said:
-            return said
-    reason = said.strip().splitlines()[0] if said.strip() else "there is no unshare program"
+        if not says_forbidden(errors):
+            return errors
+        reason = errors.strip().partition("\n")[0]
     raise EnvironmentRefused(
         f"the kernel cannot be asked ({reason}): be root, or allow unprivileged user namespaces"
     )
 
 
-def _commands(nft: str) -> tuple[list[str], ...]:
-    ask = [nft, "-c", "-f", "-"]
+def _places() -> tuple[tuple[str, ...], ...]:
+    """What starts nft in a network namespace of its own; nothing, to start it in ours."""
     if os.geteuid() == 0:
-        return (["unshare", "--net", *ask], ask)
-    return (["unshare", "--user", "--map-root-user", "--net", *ask],)
+        return (("unshare", "--net", "--"), ())
+    return (("unshare", "--user", "--map-root-user", "--net", "--"),)
 
 
-def _blame(lines: list[str], number: int, owners: Mapping[str, frozenset[str]]) -> str:
-    """The line, the object around it, and the policies it serves."""
-    line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
-    around = (match for text in lines[number - 1 :: -1] if (match := _OBJECT.match(text)))
-    found = next(around, None)
-    if found is None:
-        return line
-    serves = ", ".join(sorted(owners.get(found[2], ())))
-    return f"{line} (in {found[1]} {found[2]}{', for ' + serves if serves else ''})"
+def _statement(script: str, line: int, owners: Mapping[str, frozenset[str]]) -> str:
+    """What stands in the line, after the object around it, and the policies that it serves."""
+    said = statement_at(script, line)
+    found = _OBJECT.match(said)
+    serves = ", ".join(sorted(owners.get(found[1], ()))) if found else ""
+    return f"{said} (for {serves})" if serves else said

@@ -32,6 +32,20 @@ METAVARS = {
     "namespace_budget": "N",
     "compile_seconds": "SECONDS",
 }
+#: The settings that an examination of a node depends on.
+EXAMINED = (
+    "node",
+    "manifests",
+    "kubeconfig",
+    "context",
+    "table",
+    "pod_interfaces",
+    "other_engines",
+    "deny",
+    "backend",
+    "state_dir",
+    "run_dir",
+)
 
 
 def add_setting_flags(parser: argparse.ArgumentParser, only: Iterable[str] = ()) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import time
@@ -12,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from policyd.cli import terminal
+from policyd.cli.files import OWNER_ONLY, replace_file
 from policyd.cli.parsing import Subparsers, add_command
-from policyd.cli.setting_flags import add_setting_flags, settings_of
+from policyd.cli.setting_flags import EXAMINED, add_setting_flags, settings_of
 from policyd.doctor.agent_client import settings_as_agent
 from policyd.doctor.bundle import gather, pack, without_names
-from policyd.errors import EnvironmentRefused, Exit, WrongUsage
+from policyd.errors import Exit, WrongUsage
 from policyd.kube.syntax import printable
 
 TEXT = """\
@@ -27,19 +27,6 @@ EXAMPLES = """\
 policyd support-bundle
 policyd support-bundle --anonymise -o bundle.tar.gz
 kubectl -n policyd exec POD -- policyd support-bundle -o - > bundle.tar.gz"""
-SETTINGS = (
-    "node",
-    "manifests",
-    "kubeconfig",
-    "context",
-    "table",
-    "pod_interfaces",
-    "other_engines",
-    "deny",
-    "backend",
-    "state_dir",
-    "run_dir",
-)
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -57,7 +44,7 @@ def add_parser(subparsers: Subparsers) -> None:
         action="store_true",
         help="only objects under other names, and metrics; addresses stay, as they decide what is compiled",
     )
-    add_setting_flags(parser, SETTINGS)
+    add_setting_flags(parser, EXAMINED)
 
 
 def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
@@ -82,22 +69,6 @@ async def _main(args: argparse.Namespace) -> int:
         terminal.write_bytes(packed)
     else:
         path = Path(args.output or f"{folder}.tar.gz")
-        _write(path, packed)
+        replace_file(path, packed, OWNER_ONLY, "; -o names another place")
         terminal.say(f"wrote {printable(str(path))}; look into it before you give it away")
     return Exit.FINDING if bundle.missing else Exit.OK
-
-
-def _write(path: Path, packed: bytes) -> None:
-    """All of it or nothing, for its owner alone."""
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        try:
-            opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(opened, "wb") as file:
-                file.write(packed)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise EnvironmentRefused(f"{path} cannot be written: {reason}; -o names another place") from error

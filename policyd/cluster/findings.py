@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from policyd.kube.cidr import print_ip
 from policyd.kube.objects import Pod
+from policyd_compiler.addr import print_address
 
 Name: TypeAlias = Literal["address-claimed", "address-impossible"]
 NAMES: tuple[Name, ...] = ("address-claimed", "address-impossible")
@@ -35,7 +35,7 @@ def claimed(claimants: Sequence[Pod], family: int, value: int) -> Finding:
     keys = tuple(key_of(pod) for pod in claimants)
     more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
     text = (
-        f"{print_ip(family, value)} is claimed by {len(keys)} pods, {', '.join(keys[:_NAMED])}{more}: "
+        f"{print_address(family, value)} is claimed by {len(keys)} pods, {', '.join(keys[:_NAMED])}{more}: "
         f"it is isolated as all of them, and a peer only where one entry selects them all; "
         f"most probably it is {keys[0]}'s"
     )
@@ -44,7 +44,9 @@ def claimed(claimants: Sequence[Pod], family: int, value: int) -> Finding:
 
 def impossible(pod: Pod, family: int, value: int, why: str) -> Finding:
     """A pod claims an address that no pod can have (NP-167)."""
-    text = f"pod {key_of(pod)} claims {print_ip(family, value)}, {why}: it counts as having no such address"
+    text = (
+        f"pod {key_of(pod)} claims {print_address(family, value)}, {why}: it counts as having no such address"
+    )
     return Finding("address-impossible", text, (key_of(pod),))
 
 

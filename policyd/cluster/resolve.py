@@ -17,7 +17,7 @@ from policyd.cluster.ownership import Claims, claim_addresses
 from policyd.cluster.peers import RuleResolver, SubjectPorts, uses_names
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.cluster.written import over_when_counted
-from policyd.kube.objects import Namespace, NetworkPolicy, Pod
+from policyd.kube.objects import NAME_LABEL, Namespace, NetworkPolicy, Pod
 from policyd.kube.registry import NETWORK_POLICY
 from policyd.kube.selectors import matches
 from policyd_compiler.budget import UNBOUNDED, Budget, OverBudget
@@ -33,10 +33,6 @@ from policyd_compiler.ir import (
     Tier,
 )
 from policyd_compiler.layout import Written, lay_out
-
-#: The label that the API server gives every Namespace, and that cannot be changed (NP-040).
-NAME_LABEL = "kubernetes.io/metadata.name"
-
 
 #: So many of the quarantined policies that select a pod are noted where it is judged.
 NAMED_QUARANTINED = 12

@@ -1,4 +1,4 @@
-"""CIDR blocks and IP addresses, read as the API server's legacy parser reads them, printed canonically.
+"""CIDR blocks and IP addresses, read as the API server's legacy parser reads them.
 
 Own parser on purpose (NP-077): Python's `ipaddress` refuses leading zeros and keeps IPv4-mapped text as IPv6,
 and C libraries read 010 as octal. The API server means decimal, and the IPv4 block that is mapped.
@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from policyd.kube.objects import Cidr
 from policyd.kube.syntax import quote
+from policyd_compiler.addr import BITS, print_address
 
-BITS = {4: 32, 6: 128}
 MAPPED = 0xFFFF  # the 96 bits under which IPv6 text writes IPv4 addresses, ::ffff:0:0/96
 
 _DECIMAL = re.compile(r"[0-9]+")
@@ -59,7 +59,7 @@ def read_cidr(text: str) -> Written:
 
 def print_cidr(cidr: Cidr) -> str:
     """The canonical text of a block (RFC 5952 for IPv6)."""
-    return f"{print_ip(cidr.family, cidr.network)}/{cidr.prefix}"
+    return f"{print_address(cidr.family, cidr.network)}/{cidr.prefix}"
 
 
 def except_mistake(cidr: Written, exception: Written) -> str | None:
@@ -115,37 +115,12 @@ def parse_ip(text: str) -> tuple[int, int]:
 
 def canonical_ip(text: str) -> str:
     """The canonical text of an address; ValueError with a sentence if it is none."""
-    return print_ip(*parse_ip(text))
-
-
-def print_ip(family: int, value: int) -> str:
-    """The canonical text of an address (RFC 5952 for IPv6)."""
-    if family == 4:
-        return ".".join(map(str, value.to_bytes(4, "big")))
-    groups = [value >> shift & 0xFFFF for shift in range(112, -1, -16)]
-    start, length = _longest_zeros(groups)
-    if length < 2:  # one zero group is written out
-        return ":".join(f"{group:x}" for group in groups)
-    head = ":".join(f"{group:x}" for group in groups[:start])
-    tail = ":".join(f"{group:x}" for group in groups[start + length :])
-    return f"{head}::{tail}"
+    return print_address(*parse_ip(text))
 
 
 def print_ips(v4: int | None, v6: int | None) -> tuple[str, ...]:
     """The canonical texts of what a pod or a node has, one for each family."""
-    return tuple(print_ip(family, value) for family, value in ((4, v4), (6, v6)) if value is not None)
-
-
-def _longest_zeros(groups: list[int]) -> tuple[int, int]:
-    """Where the first longest run of zero groups starts, and how long it is."""
-    best = (0, 0)
-    start = 0
-    for index, group in enumerate([*groups, 1]):
-        if group:
-            if index - start > best[1]:
-                best = (start, index - start)
-            start = index + 1
-    return best
+    return tuple(print_address(family, value) for family, value in ((4, v4), (6, v6)) if value is not None)
 
 
 def _read_ip(text: str) -> tuple[int, int] | None:
@@ -214,7 +189,7 @@ def _no_slash(text: str) -> str:
         family, value = parse_ip(text)
     except ValueError:
         return f"{quote(text)} is not a CIDR block: it has no /prefix"
-    alone = f"{print_ip(family, value)}/{BITS[family]}"
+    alone = f"{print_address(family, value)}/{BITS[family]}"
     return f"{quote(text)} has no prefix length; for the one address write {alone}"
 
 

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 
 from policyd.kube.cidr import canonical_ip
 from policyd.kube.metadata import Metadata
-from policyd.kube.objects import Namespace, Node
+from policyd.kube.objects import NAME_LABEL, Namespace, Node
 from policyd.kube.reading import Reading
 from policyd.kube.syntax import quote
 
-#: The label that the API server gives every Namespace, and that cannot be changed (NP-040).
-NAME_LABEL = "kubernetes.io/metadata.name"
 IP_TYPES = ("InternalIP", "ExternalIP")
 
 

@@ -15,6 +15,9 @@ Operator: TypeAlias = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 #: Sorted (key, value) pairs; hashable, so equal label sets can be shared.
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 
+#: The label that the API server gives every Namespace, and that cannot be changed (NP-040).
+NAME_LABEL = "kubernetes.io/metadata.name"
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

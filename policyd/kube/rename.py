@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol, assert_never
 
-from policyd.kube.decode_place import NAME_LABEL
 from policyd.kube.objects import (
+    NAME_LABEL,
     IPBlock,
     Labels,
     LabelSelector,

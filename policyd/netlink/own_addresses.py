@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from policyd_compiler.addr import parse_v4
+
 _TRIE = Path("/proc/thread-self/net/fib_trie")
 _ROUTES6 = Path("/proc/thread-self/net/ipv6_route")
 _LOCAL6 = 0x80000000  # RTF_LOCAL
@@ -18,11 +20,7 @@ def own_addresses() -> dict[int, frozenset[int]]:
 
 def _local4() -> frozenset[int]:
     text = _TRIE.read_text() if _TRIE.exists() else ""
-    return frozenset(_number(found) for found in _HOST.findall(text))
-
-
-def _number(dotted: str) -> int:
-    return int.from_bytes(bytes(map(int, dotted.split("."))))
+    return frozenset(parse_v4(found) for found in _HOST.findall(text))
 
 
 def _local6() -> frozenset[int]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from policyd.applier import program
 from policyd.cli import compile as compile_command
-from policyd.cli import kernel_check
 from policyd.cli.kernel_check import check
 from policyd.errors import EnvironmentRefused
 from policyd.pipeline import Build, build
@@ -143,11 +143,9 @@ table inet t {
     owners = {"ranges4-1": frozenset({"x/b", "x/a"}), "in4-2": frozenset[str]()}
     first, *_ = told = check("n1", script, owners)
     assert (first.file, first.line, first.severity) == ("ruleset of n1", 7, "error")
-    assert first.text.endswith("10.0.0.0/8, 10.0.0.0/33, (in set ranges4-1, for x/a, x/b)")
+    assert first.text.endswith(": set ranges4-1: 10.0.0.0/8, 10.0.0.0/33, (for x/a, x/b)")
     only_chain = check("n1", script.replace("/33", "/24").replace("10.0.0.0/8, ", ""), owners)
-    assert [d.text for d in only_chain] == [
-        "No such file or directory: ip saddr @nobody drop (in chain in4-2)"
-    ]
+    assert [d.text for d in only_chain] == ["No such file or directory: chain in4-2: ip saddr @nobody drop"]
     assert len(told) >= 1
 
 
@@ -165,7 +163,7 @@ def test_to_check_changes_nothing() -> None:
 
 
 def test_without_nft_nobody_can_be_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(kernel_check, "_PATH", str(tmp_path))
+    monkeypatch.setattr(program, "environment", lambda: {"PATH": str(tmp_path)})
     with pytest.raises(EnvironmentRefused, match="there is no nft program to check with: install nftables"):
         check("n1", "", {})
 
