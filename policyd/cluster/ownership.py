@@ -91,8 +91,12 @@ class Claims:
         return f"{'+'.join(names[:_NAMED])}+{len(names) - _NAMED} more@{addresses}"
 
 
-def claim_addresses(pods: Iterable[Pod], nodes: Iterable[Node]) -> Claims:
-    """Find every pod's claims. What one pod claims alone is one host, what some claim together another."""
+def claim_addresses(pods: Iterable[Pod], nodes: Iterable[Node], *, without_address: bool = False) -> Claims:
+    """Find every pod's claims. What one pod claims alone is one host, what some claim together another.
+
+    `without_address`: a pod that has no address, or none that it can have, is a host that has none, too. No
+    ruleset has use for it, but policies say what it may do.
+    """
     # Host-network pods share the node's addresses (NP-092); a terminal pod's may be reused (NP-100).
     eligible = [pod for pod in pods if not pod.host_network and not pod.terminal]
     of_nodes = addresses_of_nodes(nodes)
@@ -128,6 +132,9 @@ def claim_addresses(pods: Iterable[Pod], nodes: Iterable[Node]) -> Claims:
         if v4 is not None or v6 is not None:
             rows.append(([pod], Host(v4, v6)))
     rows.extend(_shared(several, findings))
+    if without_address:
+        held = {id(pod) for claimants, _ in rows for pod in claimants}
+        rows.extend(([pod], Host(None, None)) for pod in eligible if id(pod) not in held)
     rows.sort(key=lambda row: _by_address(row[1]))
     return _number(rows, tuple(sorted(findings)))
 

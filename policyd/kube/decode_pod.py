@@ -30,12 +30,12 @@ def decode_pod(raw: Mapping[str, object], metadata: Metadata, reading: Reading) 
         metadata.uid,
         metadata.labels,
         _decode_node_name(spec.get("nodeName"), reading),
-        _decode_flag(spec.get("hostNetwork"), ("spec", "hostNetwork"), reading),
+        decode_flag(spec.get("hostNetwork"), ("spec", "hostNetwork"), reading),
         reading.text(status.get("phase"), ("status", "phase")) in TERMINAL,
         metadata.deleting,
         started or metadata.created,
         *_decode_ips(status, reading),
-        _shared_ports(tuple(_decode_ports(spec, reading))),
+        decode_ports(spec, ("spec",), reading),
         reading.source(()),
     )
 
@@ -47,7 +47,8 @@ def _decode_node_name(raw: object, reading: Reading) -> str | None:
     return intern(name) if name else None
 
 
-def _decode_flag(raw: object, path: Path, reading: Reading) -> bool:
+def decode_flag(raw: object, path: Path, reading: Reading) -> bool:
+    """True or false; missing and null are false."""
     if raw is not None and not isinstance(raw, bool):
         reading.error(path, f"must be true or false, not {kind_of(raw)}")
     return raw is True
@@ -81,16 +82,21 @@ def _decode_ip(raw: object, path: Path, found: dict[int, int], reading: Reading)
         reading.error(path, f"a pod has one IPv{family} address; {quote(text)} is another")
 
 
-def _decode_ports(spec: Mapping[str, object], reading: Reading) -> Iterator[NamedPort]:
+def decode_ports(spec: Mapping[str, object], path: Path, reading: Reading) -> tuple[NamedPort, ...]:
+    """The named ports of the containers of a pod, or of a pod's template; `path` is that of its spec."""
+    return _shared_ports(tuple(_decode_ports(spec, path, reading)))
+
+
+def _decode_ports(spec: Mapping[str, object], path: Path, reading: Reading) -> Iterator[NamedPort]:
     """The named ports of containers and of native sidecars, but not of plain init containers (NP-062)."""
     for key in ("containers", "initContainers"):
         if spec.get(key) is None:
             continue
-        for index, entry in enumerate(reading.items(spec[key], ("spec", key)) or ()):
-            container = reading.mapping(entry, ("spec", key, index)) or {}
+        for index, entry in enumerate(reading.items(spec[key], (*path, key)) or ()):
+            container = reading.mapping(entry, (*path, key, index)) or {}
             if container.get("ports") is None:
                 continue
-            ports = _decode_container_ports(container["ports"], ("spec", key, index, "ports"), reading)
+            ports = _decode_container_ports(container["ports"], (*path, key, index, "ports"), reading)
             if key == "containers" or container.get("restartPolicy") == "Always":
                 yield from ports
 

@@ -126,11 +126,18 @@ def _decode_rule(raw: object, direction: Direction, path: Path, reading: Reading
         _understood(peers) if written_peers else None,
         tuple(port for port in ports if port is not None) if written_ports else None,
         reading.source(path),
+        _places(peers, (*path, key), reading),
     )
 
 
 def _understood(peers: list[Peer | None]) -> tuple[Peer, ...]:
     return tuple(peer for peer in peers if peer is not None)
+
+
+def _places(peers: list[Peer | None], path: Path, reading: Reading) -> tuple[tuple[int, int], ...]:
+    """Of the peers that were understood, the number and the line of each, where lines are known."""
+    sources = [(i, reading.source((*path, i))) for i, peer in enumerate(peers) if peer is not None]
+    return tuple((i, source.line) for i, source in sources if source is not None)
 
 
 def _decode_port(raw: object, path: Path, reading: Reading) -> PolicyPort | None:

@@ -112,7 +112,7 @@ def _check_annotations(raw: object, reading: Reading) -> None:
         reading.text(value, ("metadata", "annotations", key))
 
 
-def decode_labels(raw: object, reading: Reading) -> Labels:
+def decode_labels(raw: object, reading: Reading, path: Path = _LABELS) -> Labels:
     """Sorted labels. One that is no string is left out, with a mistake."""
     if isinstance(raw, dict):
         try:
@@ -120,14 +120,14 @@ def decode_labels(raw: object, reading: Reading) -> Labels:
             return _good_labels(tuple(raw.items()))
         except (TypeError, ValueError):
             pass  # something is wrong with them: look again and say what
-    labels = reading.mapping(raw, _LABELS)
+    labels = reading.mapping(raw, path)
     out: list[tuple[str, str]] = []
     for key, value in (labels or {}).items():
         if (mistake := label_key_mistake(key)) is not None:
-            reading.mistakes.append(Mistake((*_LABELS, key), mistake, at="key"))
-        text = reading.text(value, (*_LABELS, key))
+            reading.mistakes.append(Mistake((*path, key), mistake, at="key"))
+        text = reading.text(value, (*path, key))
         if text is not None:
-            reading.error((*_LABELS, key), label_value_mistake(text))
+            reading.error((*path, key), label_value_mistake(text))
             out.append((key, text))
     return tuple(sorted(out))
 

@@ -6,7 +6,7 @@ Shapes are already defaulted and canonical: what `decode.py` could not understan
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
@@ -103,12 +103,14 @@ class PolicyPort:
 class PolicyRule:
     """`peers` None: every source or destination (NP-014/015). `ports` None: every port and protocol (NP-016).
 
-    An empty tuple is none: every entry was one that cannot be understood (decisions 8).
+    An empty tuple is none: every entry was one that cannot be understood (decisions 8). `places`: of each of
+    the peers its number in the list that was written, and its line.
     """
 
     peers: tuple[Peer, ...] | None
     ports: tuple[PolicyPort, ...] | None
     source: Source | None = None
+    places: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,21 @@ class NamedPort:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """An entry of `ownerReferences`; `uid` is "" where none is written. `controls`: as the controller."""
+
+    kind: str
+    name: str
+    uid: str = ""
+    controls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
-    """`v4` and `v6` are its addresses as numbers; `terminal` is phase Succeeded or Failed (NP-100)."""
+    """`v4` and `v6` are its addresses as numbers; `terminal` is phase Succeeded or Failed (NP-100).
+
+    `owners` are read for questions only (`registry.ASKED`): an agent has no use for them.
+    """
 
     namespace: str
     name: str
@@ -149,6 +164,7 @@ class Pod:
     v6: int | None
     ports: tuple[NamedPort, ...]
     source: Source | None = None
+    owners: tuple[Owner, ...] = ()
 
     @property
     def has_address(self) -> bool:

@@ -6,18 +6,36 @@ otherwise.
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 from policyd.kube.decode_place import decode_namespace, decode_node
 from policyd.kube.decode_pod import decode_pod
 from policyd.kube.decode_policy import decode_policy
+from policyd.kube.decode_service import decode_service
+from policyd.kube.decode_workload import CRON_TEMPLATE, TEMPLATE, decode_owned_pod, workload_decoder
 from policyd.kube.encode_place import encode_namespace, encode_node
 from policyd.kube.encode_pod import encode_pod
 from policyd.kube.encode_policy import encode_policy
+from policyd.kube.encode_workload import encode_service, workload_encoder
 from policyd.kube.kind import Kind, Kinds
 from policyd.kube.objects import Namespace, NetworkPolicy, Node, Pod
 from policyd.kube.rename import rename_namespace, rename_node, rename_pod, rename_policy
+from policyd.kube.rename_workload import rename_service, rename_workload
 from policyd.kube.syntax import dns_label_mistake
+from policyd.kube.workloads import (
+    CronJob,
+    DaemonSet,
+    Deployment,
+    Job,
+    ReplicaSet,
+    ReplicationController,
+    Service,
+    StatefulSet,
+    Workload,
+)
+
+W = TypeVar("W", bound=Workload)
 
 NAMESPACE: Final = Kind(
     name="Namespace",
@@ -65,3 +83,53 @@ POD: Final = Kind(
 )
 
 KINDS: Final = Kinds((NAMESPACE, NETWORK_POLICY, NODE, POD))
+
+
+def _workload(item: type[W], version: str, plural: str, **more: Any) -> Kind[W]:
+    """The row of a kind that makes pods."""
+    template = CRON_TEMPLATE if issubclass(item, CronJob) else TEMPLATE
+    return Kind(
+        name=item.__name__,
+        item=item,
+        version=version,
+        plural=plural,
+        namespaced=True,
+        decode=workload_decoder(item, template),
+        encode=workload_encoder(version, item.__name__, template),
+        rename=rename_workload,
+        **more,
+    )
+
+
+_FORMER_APPS: Final = ("extensions/v1beta1", "apps/v1beta1", "apps/v1beta2")
+
+#: The kinds that make pods.
+WORKLOADS: Final = (
+    _workload(Deployment, "apps/v1", "deployments", former=_FORMER_APPS),
+    _workload(StatefulSet, "apps/v1", "statefulsets", former=_FORMER_APPS),
+    _workload(DaemonSet, "apps/v1", "daemonsets", former=_FORMER_APPS),
+    _workload(ReplicaSet, "apps/v1", "replicasets", former=_FORMER_APPS),
+    _workload(ReplicationController, "v1", "replicationcontrollers"),
+    _workload(Job, "batch/v1", "jobs"),
+    _workload(CronJob, "batch/v1", "cronjobs", former=("batch/v1beta1", "batch/v2alpha1")),
+)
+SERVICE: Final = Kind(
+    name="Service",
+    item=Service,
+    version="v1",
+    plural="services",
+    namespaced=True,
+    decode=decode_service,
+    encode=encode_service,
+    rename=rename_service,
+    name_mistake=dns_label_mistake,
+)
+
+#: What is read for questions: also what makes pods or leads to them, which no agent follows.
+ASKED: Final = Kinds(
+    (
+        *(replace(kind, decode=decode_owned_pod) if kind is POD else kind for kind in KINDS),
+        *WORKLOADS,
+        SERVICE,
+    )
+)

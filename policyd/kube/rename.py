@@ -17,6 +17,7 @@ from policyd.kube.objects import (
     Namespace,
     NetworkPolicy,
     Node,
+    Owner,
     Peer,
     Pod,
     PodPeer,
@@ -57,7 +58,13 @@ def rename_pod(pod: Pod, other: Renaming) -> Pod:
         node=None if pod.node is None else other("node", pod.node),
         ports=tuple(replace(port, name=other("port", port.name)) for port in pod.ports),
         source=None,
+        owners=tuple(rename_owner(owner, pod.namespace, other) for owner in pod.owners),
     )
+
+
+def rename_owner(owner: Owner, namespace: str, other: Renaming) -> Owner:
+    """An entry of ownerReferences under other names; the kind stays."""
+    return replace(owner, name=other("workload", owner.name, namespace), uid=other("uid", owner.uid))
 
 
 def rename_policy(policy: NetworkPolicy, other: Renaming) -> NetworkPolicy:
