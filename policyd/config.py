@@ -120,6 +120,19 @@ class Settings(BaseModel):
     cni_cache: str = Field(
         "", description="libcni's results, as /var/lib/cni/results: new pods are known before the API tells"
     )
+    cni_plugin: Literal["off", "conflist", "drop-in"] = Field(
+        "off",
+        description="install policyd-cni, which holds a pod's start until its rules are in force: into the "
+        "network's configuration list, or beside it, where libcni 1.3 and later look",
+    )
+    cni_conf_dir: str = Field("/etc/cni/net.d", description="where the runtime's network configurations are")
+    cni_bin_dir: str = Field("/opt/cni/bin", description="where the runtime's network plugins are")
+    cni_wait: int = Field(
+        30, ge=1, le=600, description="seconds for which policyd-cni holds a pod's start before it refuses it"
+    )
+    cni_unanswered: Literal["refuse", "pass"] = Field(
+        "refuse", description="what becomes of a pod that starts while no agent answers policyd-cni"
+    )
     state_dir: str = Field(
         "", description="where the last ruleset is kept, to be in force after a reboot; empty for nowhere"
     )

@@ -15,7 +15,8 @@ from policyd.graph.graph import PodChange
 from policyd.kube.kind import Kinds
 from policyd.kube.objects import KubeObject, Pod
 from policyd.kube.registry import KINDS, POD
-from policyd.node.attach import Hint, LocalPod
+from policyd.node.attach import Hint, KnownPod, KnownPods, LocalPod
+from policyd.node.starting import Starting
 
 
 class ObjectStore:
@@ -42,6 +43,9 @@ class ObjectStore:
         self._more_changed = True  # than pods, since somebody asked
         self._policy_times: dict[str, float] = {}
         self._hints: Mapping[str, Hint] = {}
+        self._starting = Starting()
+        self._known_pods: KnownPods | None = None  # this and the next: until something local changes
+        self._overridden: bool | None = None
         self._attachments = UNKNOWN
         self._expects_attachments = False
         #: Set when this node's pods, or what is known of their addresses and interfaces, may have changed.
@@ -50,12 +54,42 @@ class ObjectStore:
     def hint(self, hints: Mapping[str, Hint]) -> None:
         """What this node's network plugin says of pods' addresses, by uid: all that it says now."""
         self._hints = hints
-        self.local_changed.set()
+        self._note_local()
         if self._is_any_waiting():
             self._changed = self._urgent = self._more_changed = True
             self._wake.set()
 
+    def start(self, key: str, hint: Hint) -> None:
+        """What the runtime says of a pod of this node whose network is being made, and which is known.
+
+        It holds until the API server says something new of the pod's addresses.
+        """
+        self._starting.add(key, self._pods[key], hint)
+        self._note_local()
+        self._changed = self._urgent = self._more_changed = True
+        self._wake.set()
+
+    def _note_local(self) -> None:
+        self._known_pods = self._overridden = None
+        self.local_changed.set()
+
+    def known_pods(self) -> KnownPods:
+        """This node's pods as a ruleset has them that is made now."""
+        if self._known_pods is None:
+            self._known_pods = {
+                pod.key: KnownPod(
+                    self._pods[pod.key].uid, pod.addresses, _interface(self._attachments, pod.key)
+                )
+                for pod in self.local_pods()
+            }
+        return self._known_pods
+
     def _is_any_waiting(self) -> bool:
+        if self._overridden is None:
+            said = {key: self._pods[key] for key in self._local}
+            self._overridden = bool(self._starting) and self._starting.placed(said) != said
+        if self._overridden:
+            return True
         return bool(self._hints) and any(self._is_waiting(self._pods[key]) for key in self._local)
 
     def _is_waiting(self, pod: Pod) -> bool:
@@ -72,7 +106,7 @@ class ObjectStore:
         `complete`: all its pods were known when they were read.
         """
         if attachments != self._attachments:
-            self._attachments = attachments
+            self._attachments, self._known_pods = attachments, None
             self._changed = self._more_changed = True
             self._wake.set()
         if complete and self._expects_attachments:
@@ -82,7 +116,7 @@ class ObjectStore:
     def local_pods(self) -> tuple[LocalPod, ...]:
         """This node's pods that have a network of their own, with what the network plugin said of them."""
         return tuple(
-            _local_pod(key, pod, self._hints.get(pod.uid))
+            _local_pod(key, pod, self._starting.hint(key) or self._hints.get(pod.uid))
             for key, pod in self._hinted().items()
             if pod.node == self._node and not pod.host_network and not pod.terminal
         )
@@ -101,12 +135,13 @@ class ObjectStore:
                 case Delete(kind, key):
                     gone = self._objects[kind].pop(key, None)
                     if isinstance(gone, Pod) and gone.node == self._node:
-                        self.local_changed.set()
+                        self._starting.see(key, None)
+                        self._note_local()
                     self._note_change(kind, key, gone, None)
                     self._note_policy(kind, key)
                 case Synced(kind):
                     self._synced.add(kind)
-                    self.local_changed.set()
+                    self._note_local()
                 case _:
                     assert_never(event)
         if events:
@@ -172,6 +207,8 @@ class ObjectStore:
         What the API server gives to another live pod is that pod's: a hint may be stale.
         """
         pods = dict(self._pods)
+        if self._starting:
+            pods |= self._starting.placed({key: pods[key] for key in self._local})
         waiting = {k: p for k, p in pods.items() if self._is_waiting(p)} if self._hints else {}
         if waiting:
             live = [p for p in pods.values() if not p.terminal and not p.host_network]
@@ -191,7 +228,8 @@ class ObjectStore:
             known = self._pods.get(key)
             if known is None or (known.node, known.v4, known.v6) != (item.node, item.v4, item.v6):
                 self._urgent = True
-            self.local_changed.set()
+            self._starting.see(key, item)
+            self._note_local()
         self._note_policy(kind, key)
         self._note_change(kind, key, self._objects[kind].get(key), item)
         self._objects[kind][key] = item
@@ -210,6 +248,11 @@ class ObjectStore:
     def _note_policy(self, kind: str, key: str) -> None:
         if kind in self._policies:
             self._policy_times.setdefault(key, time.monotonic())
+
+
+def _interface(attachments: Attachments, key: str) -> str | None:
+    found = attachments.pods.get(key)
+    return None if found is None else found.interface
 
 
 def _local_pod(key: str, pod: Pod, hint: Hint | None) -> LocalPod:

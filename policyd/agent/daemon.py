@@ -9,14 +9,16 @@ import asyncio
 import logging
 import platform
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from policyd.agent.attachment_watch import AttachmentWatch
 from policyd.agent.connections.revoker import Revoker
+from policyd.agent.gate import Gate
 from policyd.agent.node_watch import NodeWatch
+from policyd.agent.plugin_keeper import keeper_of
 from policyd.agent.reconciler import Reconciler, Target, Timing
 from policyd.agent.reporting.http import DEBUG, Listener, private, public
 from policyd.agent.reporting.node_events import ConditionLog, EventPoster
@@ -74,15 +76,14 @@ async def run_agent(settings: Settings, version: str) -> None:
         was_there = await _read_back(applier) or await _restore(applier, saver, guard)
         source = await _open_source(settings, store, was_there=was_there)
         target = Target(settings.node, settings.options(), compile_seconds=settings.compile_seconds)
-        timing = Timing(verify_every=settings.verify_interval)
-        reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
+        every = settings.verify_interval
+        reconciler = Reconciler(store, applier, monitor, target, Timing(verify_every=every), metrics)
         parts: list[Part] = [
-            TableWatch(monitor, settings.verify_interval),
+            TableWatch(monitor, every),
             NodeWatch(nft, settings, store.state),
             AttachmentWatch(store, guard),
         ]
-        if settings.cni_cache:
-            parts.append(CniCache(Path(settings.cni_cache), store.hint))
+        parts += _of_starts(settings, store, reconciler, metrics)
         if settings.live_connections == "cut":
             revoker = Revoker(metrics)
             reconciler.on_swap.append(revoker.note)
@@ -105,6 +106,21 @@ async def run_agent(settings: Settings, version: str) -> None:
         log.info("agent stopped; the ruleset stays in force", extra=fields)
     else:
         log.error("agent stopped; no ruleset of policyd is known to be in force", extra=fields)
+
+
+def _of_starts(
+    settings: Settings, store: ObjectStore, reconciler: Reconciler, metrics: Metrics
+) -> Iterator[Part]:
+    """Who hears of pods that start: of libcni's results, and of policyd-cni, also one of another time."""
+    if settings.cni_cache:
+        yield CniCache(Path(settings.cni_cache), store.hint)
+    if settings.run_dir:
+        directory = Path(settings.run_dir, "cni")
+        gate = Gate(directory, store, reconciler.status, lambda: reconciler.holds_ruleset, metrics)
+        reconciler.on_enforced.append(gate.notice)
+        yield gate
+    if (keeper := keeper_of(settings)) is not None:
+        yield keeper
 
 
 async def _by_hand(nft: Nft, table: str, monitor: TableMonitor) -> tuple[InPlace, Pieces] | tuple[None, None]:

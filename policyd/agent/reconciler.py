@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol, TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never
 
 from policyd.agent.builder import Builder, Making
 from policyd.agent.clock import CLOCK, Clock
@@ -23,13 +23,14 @@ from policyd.agent.pacing import Burst, merge
 from policyd.agent.quarantine import Quarantine, log_quarantine
 from policyd.agent.reporting.conditions import Condition, of_reconciler
 from policyd.agent.reporting.status import Enforced, Status, Swap
-from policyd.agent.schedule import Action, Facts, Hunting, Intervals, State, schedule
+from policyd.agent.schedule import Action, Facts, Hunting, Intervals, State, Suspicious, schedule
 from policyd.applier.apply import Applied, Applier
 from policyd.applier.backend import NftBroken, NftRefused
 from policyd.applier.in_place import Difference
 from policyd.cluster.state import ClusterState
 from policyd.errors import EnvironmentRefused, PolicydError
 from policyd.graph.graph import Step
+from policyd.node.attach import KnownPods
 from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, Ruleset, build
@@ -64,12 +65,6 @@ class Target:
     compile_seconds: float = 60.0
 
 
-class Suspicious(Protocol):
-    """Who notices that somebody else may have written into the table: TableMonitor."""
-
-    suspicious: bool
-
-
 class Reconciler:
     """Brings one node's ruleset into force. `run` is its only task, and everything else happens in it."""
 
@@ -85,6 +80,9 @@ class Reconciler:
         self.status = Status()
         #: Told of each swap.
         self.on_swap: list[Callable[[Swap], None]] = []
+        #: Called whenever a ruleset has been brought into force, also one that changed nothing.
+        self.on_enforced: list[Callable[[], None]] = []
+        self._taken: KnownPods = {}  # this node's pods, as what is being made has them
         self._metrics = metrics or Metrics()
         self._store, self._applier, self._monitor = store, applier, monitor
         self._target, self._timing, self._clock = target, timing, timing.clock
@@ -180,6 +178,7 @@ class Reconciler:
         leftovers = self._applier.holds_leftovers
         self._state = self._state.converging(began, self._timing, leftovers=leftovers)
         self._policy_times = {**self._store.take_policy_times(), **self._policy_times}
+        self._taken = self._store.known_pods()
         step = await self._builder.follow(self._store.take_pods())
         if step is None or self._check or not await self._bring_step(step, burst, began):
             await self._compile(step, burst, began)
@@ -204,7 +203,7 @@ class Reconciler:
         self._check = False
         self._builder.stop()
         same = self._store.take_pods() == []  # from here on all that changes is told with the next step
-        state = self._store.state()
+        state, self._taken = self._store.state(), self._store.known_pods()
         closed = self._quarantine.release(state, began)
         built: Build | None = None
         try:
@@ -310,7 +309,7 @@ class Reconciler:
             log.warning("objects do not go together", extra={"event": "cluster.odd", "reason": warning})
         first = status.enforced is None
         since = self._clock.wall() if applied.steps or status.enforced is None else status.enforced.since
-        status.table = built.table
+        status.table, status.pods = built.table, self._taken
         status.enforced = Enforced(applied.generation, since, built.stats, built.warnings, built.findings)
         if applied.steps or first:
             status.applies += bool(applied.steps)
@@ -322,6 +321,8 @@ class Reconciler:
                 "rules": built.stats.rules,
             }
             log.info("ruleset in force", extra=fields)
+        for call in self.on_enforced:
+            call()
 
     def _replaced(self, applied: Applied) -> list[Table | None]:
         """The rulesets in whose place another is now: those under which connections may have been opened."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from policyd.agent.pacing import Burst, Pacing, arrival, due, merge
 
@@ -33,6 +33,12 @@ class Intervals:
     sweep_latest: float = 2.0
     retry_least: float = 0.2
     hunt: float = 1.0
+
+
+class Suspicious(Protocol):
+    """Who notices that somebody else may have written into the table: TableMonitor."""
+
+    suspicious: bool
 
 
 class Action(Enum):

@@ -13,7 +13,9 @@ from policyd.applier.listing import FAMILIES
 from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
-from policyd.errors import Exit
+from policyd.cni.conflist import PLUGIN
+from policyd.cni.files import Place, remove
+from policyd.errors import EnvironmentRefused, Exit
 from policyd.netlink.claim import claim_node
 from policyd.node.witness import witness_name
 from policyd.saved_state import state_file
@@ -21,23 +23,30 @@ from policyd.saved_state import state_file
 TEXT = """\
 Remove policyd's tables from this node's kernel: nothing is enforced any more. Refuses while an agent is at
 work here, which would put them back. The ruleset in --state-dir, which the next agent would put back,
-is removed, too."""
+is removed, too, and policyd-cni from the configuration of the pods' network."""
 EXAMPLES = "policyd cleanup --state-dir /var/lib/policyd"
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command's parser."""
-    add_setting_flags(add_command(subparsers, "cleanup", TEXT, EXAMPLES), only=("table", "state_dir"))
+    add_setting_flags(
+        add_command(subparsers, "cleanup", TEXT, EXAMPLES),
+        only=("table", "state_dir", "cni_conf_dir", "cni_bin_dir"),
+    )
 
 
 def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
     """Remove the table; without one, say so."""
     settings = settings_of(args).settings
-    return _main(settings.table, settings.state_dir)
+    place = Place(Path(settings.cni_conf_dir), Path(settings.cni_bin_dir))
+    return _main(settings.table, settings.state_dir, place)
 
 
-async def _main(table: str, state_dir: str) -> int:
+async def _main(table: str, state_dir: str, place: Place) -> int:
     with claim_node(table):
+        # First, as pods could not start with nobody to ask.
+        for path in _remove_plugin(place):
+            terminal.say(f"{PLUGIN} removed: {path}")
         nft = await open_backend("auto")
         try:
             there = [family for family in FAMILIES if await nft.list_table(table, family) is not None]
@@ -53,3 +62,11 @@ async def _main(table: str, state_dir: str) -> int:
     else:
         terminal.say(f"table inet {table} is not there: nothing to remove")
     return Exit.OK
+
+
+def _remove_plugin(place: Place) -> tuple[Path, ...]:
+    try:
+        return remove(place)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise EnvironmentRefused(f"{PLUGIN} is still in a chain: {where}{error.strerror or error}") from error

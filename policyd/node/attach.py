@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from policyd.cluster.attachments import Attachments
 from policyd.netlink.links import Link, Way
@@ -43,6 +44,19 @@ class LocalPod:
     addresses: frozenset[Address]
     interfaces: tuple[str, ...] = ()
     mac: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPod:
+    """A pod of this node: its uid and addresses, and the interface that they are bound to, if any."""
+
+    uid: str
+    addresses: frozenset[Address]
+    interface: str | None = None
+
+
+#: This node's pods that have a network of their own, by `namespace/name`.
+KnownPods: TypeAlias = Mapping[str, KnownPod]
 
 
 @dataclass(frozen=True, slots=True)

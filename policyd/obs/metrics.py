@@ -30,6 +30,10 @@ class Metrics:
         )
         self.drift = self._counter("drift_repairs", "Times that somebody else had changed the ruleset.")
         self.revoked = self._counter("connections_ended", "Live connections that a change denied.")
+        self.starts = self._counter("pod_starts", "Pods that asked policyd-cni for leave to start.", "result")
+        self.start_seconds = self._histogram(
+            "pod_start_wait", "From the question of a pod that starts to the leave to go on."
+        )
         self.compile_seconds = self._histogram("compile_duration", "One compilation.")
         self.apply_seconds = self._histogram("apply_duration", "From a compiled ruleset to its commit.")
         self.programming_seconds = self._histogram(

@@ -12,7 +12,6 @@ import pytest
 
 from policyd.agent import attachment_watch
 from policyd.agent.attachment_watch import STEADY_LOOKS, AttachmentWatch
-from policyd.agent.sources.cni_cache import read_hint
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.events import Delete, Synced, Upsert
 from policyd.kube.objects import Pod
@@ -23,6 +22,7 @@ from policyd.lab.plan import Bridged, NodePlan, PodPlan
 from policyd.manifests.load import load_manifest
 from policyd.node.attach import Hint
 from policyd.node.bridge_guard import BridgeGuard
+from policyd.node.cni_result import read_hint
 from policyd.object_store import ObjectStore
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from policyd.agent.sources.cni_cache import RESCAN_MILLISECONDS, CniCache, read_hint
+from policyd.agent.sources.cni_cache import RESCAN_MILLISECONDS, CniCache
 from policyd.cluster.events import Upsert
 from policyd.kube.objects import Pod
 from policyd.manifests.load import load_manifest
 from policyd.node.attach import Hint
+from policyd.node.cni_result import read_hint
 from policyd.object_store import ObjectStore
 from tests.agent.agents import write
 from tests.agent.results import RESULT

@@ -33,6 +33,9 @@ NO_VALUES = {
     "state_dir": "the chart mounts it, from stateDirectory",
     "cni_cache": "the chart mounts it, from cniResults",
     "run_dir": "the chart mounts it",
+    "cni_plugin": "the chart sets it, from cniPlugin.mode",
+    "cni_conf_dir": "the chart mounts it, from cniPlugin.configurations",
+    "cni_bin_dir": "the chart mounts it, from cniPlugin.programs",
 }
 
 

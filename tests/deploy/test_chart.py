@@ -149,7 +149,7 @@ def test_an_image_of_your_own_is_taken_as_you_name_it() -> None:
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("overlay", ["base", "overlays/debug", "overlays/monitoring"])
+@pytest.mark.parametrize("overlay", ["base", "overlays/cni-plugin", "overlays/debug", "overlays/monitoring"])
 def test_kustomize_keeps_what_is_installed(overlay: str) -> None:
     """An overlay adds to what install.yaml has, and takes nothing away."""
     command = (programs.program("kubectl"), "kustomize", str(DEPLOY / "kustomize" / overlay))

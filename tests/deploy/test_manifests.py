@@ -195,7 +195,10 @@ def test_uninstalling_replaces_the_agent_and_runs_cleanup_first() -> None:
     (agent,) = pod_spec()["containers"]
     assert cleanup["env"] == [entry for entry in agent["env"] if entry["name"] != "POLICYD_NODE"]
     [state] = [mount for mount in agent["volumeMounts"] if mount["name"] == "state"]
-    assert cleanup["volumeMounts"] == [state]
+    assert cleanup["volumeMounts"][0] == state
+    # Also where the agent was not to write: whatever was installed by an earlier setting is removed.
+    there = {mount["mountPath"] for mount in cleanup["volumeMounts"]}
+    assert there == {"/var/lib/policyd", "/etc/cni/net.d", "/opt/cni/bin"}
     assert pod_spec(UNINSTALL)["automountServiceAccountToken"] is False
 
 

@@ -160,7 +160,7 @@ AGENT = (
     Fault(
         "a second network's address is the pod's",
         "NP-113",
-        "policyd/agent/sources/cni_cache.py",
+        "policyd/node/cni_result.py",
         "if device != POD_INTERFACE or",
         'if device == "lo" or',
         "tests/agent/test_cni_cache.py::test_anything_else_is_none[other12]",

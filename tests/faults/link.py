@@ -106,7 +106,7 @@ ATTACHING = (
     Fault(
         "a hardware address of InfiniBand goes to the kernel as one of Ethernet",
         "NP-162",
-        "policyd/agent/sources/cni_cache.py",
+        "policyd/node/cni_result.py",
         "if len(said) == _MAC_BYTES else None",
         "if said else None",
         f"{WATCHED}::test_a_hardware_address_that_no_bridge_learns_is_none[02:00:00:00:00]",

@@ -54,6 +54,7 @@ NAMES = (
     "bridge-unguarded",
     "interfaces-unread",
     "pods-unbound",
+    "plugin-missing",
     *ADDRESS_NAMES,
     *NODE_NAMES,
 )

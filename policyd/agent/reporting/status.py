@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from policyd.cluster.findings import Finding
+from policyd.node.attach import KnownPods
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Stats
 from policyd_compiler.nft.ast import Table
@@ -51,6 +52,8 @@ class Status:
 
     enforced: Enforced | None = None
     table: Table | None = None
+    #: This node's pods, as the ruleset in force has them.
+    pods: KnownPods = field(default_factory=dict)
     #: What keeps the ruleset from being what the objects say; empty when all is well.
     trouble: str = ""
     #: Which condition `trouble` is.

@@ -58,12 +58,30 @@ securityContext:
     type: RuntimeDefault
 {{- end }}
 
+{{- define "policyd.pluginMounts" -}}
+{{- if or .Values.cleanup (ne .Values.cniPlugin.mode "off") }}
+# Where policyd-cni is put, and its entry in the pods' network's chain.
+- name: cni-configurations
+  mountPath: /etc/cni/net.d
+- name: cni-programs
+  mountPath: /opt/cni/bin
+{{- end }}
+{{- end }}
+
 {{- define "policyd.environment" -}}
 - name: POLICYD_STATE_DIR
   value: /var/lib/policyd
 {{- if .Values.cniResults }}
 - name: POLICYD_CNI_CACHE
   value: /var/lib/cni/results
+{{- end }}
+{{- if ne .Values.cniPlugin.mode "off" }}
+- name: POLICYD_CNI_PLUGIN
+  value: {{ .Values.cniPlugin.mode }}
+- name: POLICYD_CNI_CONF_DIR
+  value: /etc/cni/net.d
+- name: POLICYD_CNI_BIN_DIR
+  value: /opt/cni/bin
 {{- end }}
 - name: POLICYD_LISTEN
   value: {{ include "policyd.listen" . | quote }}
