@@ -52,21 +52,28 @@ def decode_type(raw: Mapping[str, object], reading: Reading, kinds: Kinds) -> Ki
     ours = kinds.named(kind)
     if ours is not None and ours.version == version:
         return ours
-    group, slash, _ = version.partition("/")
-    group = group if slash else ""
-    if _is_foreign(group):
-        if _NETWORK_POLICY.fullmatch(kind) or kind in _FILTERS.get(group, ()):
-            text = (
-                f"{quote(kind)} of {quote(version)} is a policy for another engine: it is NOT enforced here"
-            )
-            reading.note(("kind",), text, reading.options.foreign_policies)
+    unenforced = not_enforced(kind, version, kinds)
+    if unenforced is not None:
+        reading.note(("kind",), unenforced, reading.options.foreign_policies)
+    elif _is_foreign(version.rpartition("/")[0]):
+        return None
     elif ours is not None:
         _refuse_version(ours, version, reading)
-    elif group == _TIERS and _NETWORK_POLICY.fullmatch(kind):
-        text = f"{quote(kind)[1:-1]} is not supported yet: this policy is NOT enforced"
-        reading.note(("kind",), text, reading.options.foreign_policies)
     else:
         _refuse_unknown(kind, version, raw, reading, kinds)
+    return None
+
+
+def not_enforced(kind: str, version: str, kinds: Kinds) -> str | None:
+    """Say that this is a policy which policyd does not enforce, or None if it is something else."""
+    group = version.rpartition("/")[0]
+    if _is_foreign(group):
+        if _NETWORK_POLICY.fullmatch(kind) or kind in _FILTERS.get(group, ()):
+            return (
+                f"{quote(kind)} of {quote(version)} is a policy for another engine: it is NOT enforced here"
+            )
+    elif kinds.named(kind) is None and group == _TIERS and _NETWORK_POLICY.fullmatch(kind):
+        return f"{quote(kind)[1:-1]} is not supported yet: this policy is NOT enforced"
     return None
 
 
