@@ -98,6 +98,11 @@ class RuleResolver:
         #: Named ports of peers that rules ask for, and every number that a peer has behind the name.
         self.asked: dict[tuple[str, Protocol], frozenset[int]] = {}
 
+    @property
+    def index(self) -> PodIndex:
+        """The pods that it was made for."""
+        return self._index
+
     def written(
         self, policy: NetworkPolicy, direction: Direction, subject: SubjectPorts
     ) -> tuple[Written, ...]:

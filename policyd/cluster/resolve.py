@@ -108,23 +108,34 @@ def _known_namespaces(state: ClusterState) -> tuple[Mapping[str, Namespace], tup
     """Namespaces of which labels are known, and a sentence about each that pods are in and nobody gave."""
     match state.missing_namespaces:
         case MissingNamespaces.UNKNOWN:
-            holding = {p.namespace for p in state.pods.values() if p.has_address and not p.terminal}
-            return state.namespaces, tuple(
-                f"namespace {name} is not known yet; no namespaceSelector matches its pods until it is"
-                for name in sorted(holding - set(state.namespaces))
-            )
+            named = {p.namespace for p in state.pods.values() if p.has_address and not p.terminal}
         case MissingNamespaces.NAMED:
             named = {p.namespace for p in state.pods.values()} | {
                 p.namespace for p in state.policies.values()
             }
-            missing = sorted(named - set(state.namespaces))
-            made = {name: Namespace(name, ((NAME_LABEL, name),)) for name in missing}
-            return {**state.namespaces, **made}, tuple(
-                f"namespace {name} is not among the objects; it is taken to have no label but {NAME_LABEL}"
-                for name in missing
-            )
         case _:
             assert_never(state.missing_namespaces)
+    missing = sorted(named - set(state.namespaces))
+    told = tuple(missing_sentence(state.missing_namespaces, name) for name in missing)
+    if state.missing_namespaces is MissingNamespaces.UNKNOWN:
+        return state.namespaces, told
+    return {**state.namespaces, **{name: made_namespace(name) for name in missing}}, told
+
+
+def made_namespace(name: str) -> Namespace:
+    """What a Namespace is taken for that nobody gives (NP-040)."""
+    return Namespace(name, ((NAME_LABEL, name),))
+
+
+def missing_sentence(missing: MissingNamespaces, name: str) -> str:
+    """What is to be said of a Namespace that nobody gave, or nobody has given yet."""
+    match missing:
+        case MissingNamespaces.UNKNOWN:
+            return f"namespace {name} is not known yet; no namespaceSelector matches its pods until it is"
+        case MissingNamespaces.NAMED:
+            return f"namespace {name} is not among the objects; it is taken to have no label but {NAME_LABEL}"
+        case _:
+            assert_never(missing)
 
 
 def _is_here(finding: Finding, state: ClusterState, node: str) -> bool:

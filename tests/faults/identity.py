@@ -86,17 +86,17 @@ IDENTITY = (
         "a Namespace that may still come has no labels",
         "NP-168",
         RESOLVE,
-        "            return state.namespaces, tuple(\n",
-        "            made = {p.namespace: Namespace(p.namespace, ()) for p in state.pods.values()}\n"
-        "            return {**made, **state.namespaces}, tuple(\n",
+        "        return state.namespaces, told\n",
+        "        made = {p.namespace: Namespace(p.namespace, ()) for p in state.pods.values()}\n"
+        "        return {**made, **state.namespaces}, told\n",
         f"{CASE}[NP-168-peer]",
     ),
     Fault(
         "manifests without Namespaces have none",
         "NP-040",
         RESOLVE,
-        "            return {**state.namespaces, **made}, tuple(\n",
-        "            return state.namespaces, tuple(\n",
+        "    return {**state.namespaces, **{name: made_namespace(name) for name in missing}}, told\n",
+        "    return state.namespaces, told\n",
         f"{CASE}[NP-040-missing]",
     ),
 )

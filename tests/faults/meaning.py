@@ -109,7 +109,7 @@ SELECTORS = (
         "NP-036",
         PEERS,
         "            self._index.in_namespace(policy.namespace)\n",
-        "            (1 << len(self._index.pods)) - 1\n",
+        "            -1\n",
         f"{CASE}[NP-036-pods]",
     ),
     Fault(
