@@ -79,7 +79,9 @@ def _narrow(circle: Sequence[str]) -> Steps:
     """
     spaces: dict[str, list[str]] = {}
     for policy in circle:
-        spaces.setdefault(policy.partition("/")[0], []).append(policy)
+        # A policy of the whole cluster is alone, also where a namespace has its name.
+        namespace, slash, _ = policy.partition("/")
+        spaces.setdefault(namespace + slash, []).append(policy)
     found = yield from _least([spaces[name] for name in spaces], frozenset())
     closed = frozenset(policy for space in found for policy in space)
     for space in found:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from policyd.cluster.index import PodIndex, bits_of
@@ -41,6 +41,10 @@ class SubjectPorts:
     def numbers(self, name: str, protocol: Protocol) -> list[int]:
         """Every number the pod gives this name in this protocol (NP-052, NP-053)."""
         return [p.number for p in self.ports if p.name == name and p.protocol == protocol]
+
+    def any_protocol(self, name: str) -> tuple[tuple[Protocol, int], ...]:
+        """Every protocol and number that the pod gives this name, sorted (CNP-032)."""
+        return tuple(sorted({(p.protocol, p.number) for p in self.ports if p.name == name}))
 
 
 #: An ingress rule: what it is for every pod if it names no port, or else its peers, ports and origins.
@@ -97,11 +101,6 @@ class RuleResolver:
         self.grouped: dict[str, tuple[NetworkPolicy, PodPeer]] = {}
         #: Named ports of peers that rules ask for, and every number that a peer has behind the name.
         self.asked: dict[tuple[str, Protocol], frozenset[int]] = {}
-
-    @property
-    def index(self) -> PodIndex:
-        """The pods that it was made for."""
-        return self._index
 
     def written(
         self, policy: NetworkPolicy, direction: Direction, subject: SubjectPorts
@@ -165,10 +164,6 @@ class RuleResolver:
         """The peers resolved so far, each with its policy, and how many pods it selects."""
         return tuple(self._selecting.values())
 
-    def passing(self, rule: Rule) -> Rule:
-        """The same rule, but that what it accepts goes on to the next stage."""
-        return self._made(replace(self.said[id(rule)], rule=replace(rule, action=Action.PASS)))
-
     def _made(self, said: Said) -> Rule:
         self.said[id(said.rule)] = said
         return said.rule
@@ -209,7 +204,7 @@ class RuleResolver:
         self.asked[port, protocol] = frozenset(number for number, _ in numbers)
         for number, pods in numbers:
             exposing = self._exposing(peers, self._claims.held(pods))
-            made = Rule(Action.ACCEPT, exposing, _one(protocol, number, number), origins)
+            made = Rule(Action.ACCEPT, exposing, one_port(protocol, number), origins)
             yield self._made(Said(made, policy, written, NamedPort(port, protocol, number)))
 
     def ingress(self, policy: NetworkPolicy, subject: SubjectPorts) -> tuple[Rule, ...]:
@@ -330,18 +325,18 @@ def _interval(cidr: Cidr) -> tuple[int, int]:
 
 def _numbers(rule: PolicyRule) -> PortSet:
     """The ports of a rule that it does not name."""
-    return EVERYTHING if rule.ports is None else union_ports([*map(_numbered, rule.ports), NOTHING])
+    return EVERYTHING if rule.ports is None else union_ports([*map(port_numbers, rule.ports), NOTHING])
 
 
 def _subject_ports(ports: tuple[PolicyPort, ...], subject: SubjectPorts) -> PortSet:
-    found = [_numbered(port) for port in ports if not isinstance(port.port, str)]
+    found = [port_numbers(port) for port in ports if not isinstance(port.port, str)]
     for port in ports:
         if isinstance(port.port, str):
-            found.extend(_one(port.protocol, n, n) for n in subject.numbers(port.port, port.protocol))
+            found.extend(one_port(port.protocol, n) for n in subject.numbers(port.port, port.protocol))
     return union_ports(found) if found else NOTHING
 
 
-def _numbered(port: PolicyPort) -> PortSet:
+def port_numbers(port: PolicyPort) -> PortSet:
     """A port entry without a name; nothing for one with a name."""
     match port.port:
         case None:
@@ -350,10 +345,12 @@ def _numbered(port: PolicyPort) -> PortSet:
             low, high = number, number if port.end_port is None else port.end_port
         case _:
             return NOTHING
-    return _one(port.protocol, low, high)
+    return one_port(port.protocol, low, high)
 
 
-def _one(protocol: Protocol, low: int, high: int) -> PortSet:
+def one_port(protocol: Protocol, low: int, high: int | None = None) -> PortSet:
+    """A port of a protocol, or all from one to another."""
+    high = low if high is None else high
     match protocol:
         case "TCP":
             return PortSet(tcp=((low, high),))
