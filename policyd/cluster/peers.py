@@ -93,6 +93,7 @@ class RuleResolver:
         self._read: dict[int, tuple[_Read, ...]] = {}
         self._blocks: dict[IPBlock, Peers] = {}
         self._written: dict[tuple[int, Direction, SubjectPorts | None], tuple[Written, ...]] = {}
+        self._selected_by: dict[tuple[int, int], tuple[int, int]] = {}
         #: How many pods each peer selects, in the order in which they were resolved.
         self._selecting: dict[tuple[int, int], tuple[NetworkPolicy, PodPeer, int]] = {}
         #: By identity of the rules that were made, what they were made of.
@@ -147,18 +148,23 @@ class RuleResolver:
         self.grouped.setdefault(text, (policy, peer))
         return Selected(
             text,
-            self._claims.held(self._matched(policy, peer)),
+            self._matched(policy, peer)[1],
             len(pods) + len(where or ()),
             where is not None or not pods,
         )
 
-    def _matched(self, policy: NetworkPolicy, peer: PodPeer) -> int:
-        where = (
-            self._index.in_namespace(policy.namespace)
-            if peer.namespaces is None
-            else self._index.in_namespaces(peer.namespaces)
-        )
-        return where & self._index.select(peer.pods)
+    def _matched(self, policy: NetworkPolicy, peer: PodPeer) -> tuple[int, int]:
+        """The pods that a peer of a policy selects, and the hosts of which it selects all claimants."""
+        known = self._selected_by.get((id(policy), id(peer)))
+        if known is None:
+            where = (
+                self._index.in_namespace(policy.namespace)
+                if peer.namespaces is None
+                else self._index.in_namespaces(peer.namespaces)
+            )
+            pods = where & self._index.select(peer.pods)
+            known = self._selected_by[id(policy), id(peer)] = pods, self._claims.held(pods)
+        return known
 
     def selecting(self) -> tuple[tuple[NetworkPolicy, PodPeer, int], ...]:
         """The peers resolved so far, each with its policy, and how many pods it selects."""
@@ -266,10 +272,10 @@ class RuleResolver:
         for peer in peers:
             match peer:
                 case PodPeer():
-                    matched = self._matched(policy, peer)
+                    matched, held = self._matched(policy, peer)
                     here = (id(policy), id(peer))
                     self._selecting.setdefault(here, (policy, peer, matched.bit_count()))
-                    hosts |= self._claims.held(matched)
+                    hosts |= held
                 case IPBlock():
                     block = self._block(peer)
                     v4.extend(block.v4)
