@@ -12,17 +12,18 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-_NAME = re.compile(r"[@\s]((?:in|out|ports|peers|peer-ports|ranges|range-ports)[^\s{};,:]*)")
+#: A word of a statement: it may be the name of a part.
+_WORD = re.compile(r"[^\s@{};,:]+")
 
 #: Yields policies to close, is sent whether all else is fine then; returns the culprits.
 Steps: TypeAlias = Generator[frozenset[str], bool, frozenset[str]]
 
 
 def suspects(statement: str, owners: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    """The policies that a refused statement serves, by the names of chains, sets and maps in it."""
+    """The policies that a refused statement serves, by the parts of the ruleset that it names."""
     found: set[str] = set()
-    for name in _NAME.findall(f" {statement}"):
-        found |= owners.get(name, frozenset())
+    for word in set(_WORD.findall(statement)):
+        found |= owners.get(word, frozenset())
     return tuple(sorted(found))
 
 

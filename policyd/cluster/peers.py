@@ -162,8 +162,8 @@ class RuleResolver:
                 if peer.namespaces is None
                 else self._index.in_namespaces(peer.namespaces)
             )
-            pods = where & self._index.select(peer.pods)
-            known = self._selected_by[id(policy), id(peer)] = pods, self._claims.held(pods)
+            matched = where & self._index.select(peer.pods)
+            known = self._selected_by[id(policy), id(peer)] = matched, self._claims.held(matched)
         return known
 
     def selecting(self) -> tuple[tuple[NetworkPolicy, PodPeer, int], ...]:

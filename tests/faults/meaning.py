@@ -125,9 +125,9 @@ SELECTORS = (
         "both selectors of one peer are alternatives",
         "NP-037",
         PEERS,
-        "return where & self._index.select(peer.pods)",
-        "chosen = self._index.select(peer.pods)\n"
-        "        return where | chosen if peer.namespaces else where & chosen",
+        "matched = where & self._index.select(peer.pods)",
+        "matched = self._index.select(peer.pods)\n"
+        "            matched = where | matched if peer.namespaces else where & matched",
         f"{CASE}[E10.1-ipv4]",
     ),
 )
