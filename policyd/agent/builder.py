@@ -19,7 +19,6 @@ from policyd.cluster.state import ClusterState
 from policyd.graph.graph import Graph, PodChange, Step
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, Ruleset
-from policyd_compiler.one_host import CannotTell
 
 log = logging.getLogger(__name__)
 
@@ -120,11 +119,7 @@ class Builder:
     def _follow(self, pods: Sequence[PodChange]) -> Step | None:
         if self._base is not None:
             # Made when it is needed first, so that no compilation has to wait for it.
-            base, self._base = self._base, None
-            try:
-                self._graph = Graph(*base, self._making.node)
-            except CannotTell:
-                return None
+            self._graph, self._base = Graph(*self._base, self._making.node), None
         assert self._graph is not None  # noqa: S101 for mypy
         return self._graph.change(pods)
 

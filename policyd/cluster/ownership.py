@@ -78,14 +78,6 @@ class Claims:
                 hosts ^= 1 << host
         return hosts
 
-    def touched(self, claims: int) -> int:
-        """The hosts of which any claim is among these (NP-166)."""
-        hosts = claims & (1 << len(self.hosts)) - 1
-        for host, rivals in self.rivals.items():
-            if rivals & claims:
-                hosts |= 1 << host
-        return hosts
-
     def key(self, host: int) -> str:
         """A name for a host: that of its pod, or of all its claimants. No two hosts have the same."""
         names = [key_of(self.pods[claim]) for claim in self.to(host)]

@@ -6,6 +6,7 @@ The rest of the file is somebody else's and stays as it is, to the letter.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,6 +15,8 @@ from typing import Any, TypeAlias
 PLUGIN = "policyd-cni"
 #: The earliest version that knows chains.
 _LEAST = (0, 3, 0)
+#: A network's name, as libcni wants it; it names a directory, too.
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*", re.ASCII)
 
 Entry: TypeAlias = Mapping[str, object]
 
@@ -112,8 +115,8 @@ def _read(text: str) -> tuple[dict[str, Any], list[_Span]]:
         raise Unfit(f"it is no JSON: {error}") from error
     if not spans:
         raise Unfit("it is no list of plugins: a single plugin's configuration cannot be chained")
-    if not isinstance(found.get("name"), str) or not found["name"]:
-        raise Unfit("the network has no name")
+    if not isinstance(found.get("name"), str) or not _NAME.fullmatch(found["name"]):
+        raise Unfit("the network has no name that libcni takes")
     version = found.get("cniVersion", "")
     if not isinstance(version, str) or _version(version) < _LEAST:
         raise Unfit(f"its cniVersion {json.dumps(version)[:40]} knows no chains, 0.3.1 does")

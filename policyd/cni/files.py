@@ -72,8 +72,6 @@ def install(place: Place, entry: Entry, way: Way) -> Found:
 
 
 def _drop_in(place: Place, entry: Entry, first: Path, network: Network, wrote: tuple[Path, ...]) -> Found:
-    if "/" in network.name or network.name in (".", ".."):
-        return Found(f"{first}: the network's name is no name of a directory", wrote)
     if not network.reads_drop_ins:
         return Found(
             f"{first} says loadOnlyInlinedPlugins, so no drop-in is read: set cni_plugin=conflist", wrote

@@ -61,9 +61,6 @@ class Graph:
     """
 
     def __init__(self, built: Build, state: ClusterState, node: str) -> None:
-        """Raises CannotTell for a cluster with ClusterNetworkPolicies: their rules are not followed."""
-        if state.cluster_policies:
-            raise CannotTell("there are ClusterNetworkPolicies")
         self.counts = Counts()
         #: Why it could not follow.
         self.reason = ""

@@ -36,10 +36,8 @@ _FILTERS: Mapping[str, frozenset[str]] = {
     "vpcresources.k8s.aws": frozenset(("SecurityGroupPolicy",)),
 }
 _NETWORK_POLICY = re.compile(r"\w*NetworkPolicy")
-#: SIG Network's own. What it had before ClusterNetworkPolicy can be turned into that.
+#: AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy: SIG Network's own.
 _TIERS = "policy.networking.k8s.io"
-_CONVERT = ": `policyd convert` turns it into a ClusterNetworkPolicy"
-_CONVERTED = ("AdminNetworkPolicy", "BaselineAdminNetworkPolicy")
 
 
 def decode_type(raw: Mapping[str, object], reading: Reading, kinds: Kinds) -> Kind[Any] | None:
@@ -52,7 +50,7 @@ def decode_type(raw: Mapping[str, object], reading: Reading, kinds: Kinds) -> Ki
     if reading.mistakes or not isinstance(kind, str) or not isinstance(version, str):
         return None
     ours = kinds.named(kind)
-    if ours is not None and version in ours.versions:
+    if ours is not None and ours.version == version:
         return ours
     group, slash, _ = version.partition("/")
     group = group if slash else ""
@@ -65,8 +63,7 @@ def decode_type(raw: Mapping[str, object], reading: Reading, kinds: Kinds) -> Ki
     elif ours is not None:
         _refuse_version(ours, version, reading)
     elif group == _TIERS and _NETWORK_POLICY.fullmatch(kind):
-        hint = _CONVERT if kind in _CONVERTED else ""
-        text = f"{quote(kind)[1:-1]} of {quote(version)} is NOT enforced{hint}"
+        text = f"{quote(kind)[1:-1]} is not supported yet: this policy is NOT enforced"
         reading.note(("kind",), text, reading.options.foreign_policies)
     else:
         _refuse_unknown(kind, version, raw, reading, kinds)

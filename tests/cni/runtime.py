@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from policyd.cni.conflist import PLUGIN
 from policyd.lab.namespace import Namespace
 from tests.support.waiting import DEADLINE
 
@@ -53,6 +55,8 @@ class Runtime:
     def __init__(self, node: Namespace, directory: Path) -> None:
         self.node, self.configurations = node, directory / "net.d"
         self.programs, self.results, self.ipam = directory / "bin", directory / "results", directory / "ipam"
+        #: Seconds that each ADD of policyd-cni took.
+        self.held: list[float] = []
         for made in (self.configurations, self.programs, self.results, self.ipam):
             made.mkdir()
         for plugin in ("ptp", "bridge", "host-local", "portmap", "macvlan"):
@@ -130,7 +134,7 @@ class Runtime:
                 "CNI_NETNS": sandbox.namespace.path,
                 "CNI_ARGS": sandbox.arguments,
             }
-        program = self.programs / plugin["type"]
+        program, began = self.programs / plugin["type"], time.monotonic()
         with self.node.entered():
             done = subprocess.run(
                 [program],
@@ -141,6 +145,8 @@ class Runtime:
                 timeout=DEADLINE,
                 check=False,
             )
+        if command == "ADD" and plugin["type"] == PLUGIN:
+            self.held.append(time.monotonic() - began)
         if done.returncode:
             error = json.loads(done.stdout)
             raise Refused(error["code"], error["msg"])

@@ -67,6 +67,7 @@ def test_a_pod_may_start_when_the_ruleset_in_force_holds_it() -> None:
     waits = [
         judged(enforcing=False), judged(known=None, in_force=None), judged(in_force=None),
         judged(in_force=other), judged(known=other, in_force=other), judged(known=other),
+        judged(known=replace(KNOWN, uid="before"), in_force=replace(KNOWN, uid="before")),
         judged(in_force=replace(KNOWN, uid="before")), judged(known=replace(KNOWN, uid="before")),
         judged(in_force=replace(KNOWN, addresses=frozenset({(4, 10 << 24 | 9)}))),
     ]  # fmt: skip

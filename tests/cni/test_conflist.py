@@ -59,6 +59,8 @@ def test_several_of_them_become_one() -> None:
         '{"name": "x", "cniVersion": "1.0.0", "type": "bridge"}',
         '{"name": "x", "plugins": [{"type": "a"}]}',
         '{"cniVersion": "1.0.0", "plugins": [{"type": "a"}]}',
+        '{"name": "\\ud800", "cniVersion": "1.0.0", "plugins": [{}]}',
+        '{"name": "../x", "cniVersion": "1.0.0", "plugins": [{}]}',
         '{"name": 7, "cniVersion": "1.0.0", "plugins": [{}]}',
         '{"name": "x", "cniVersion": "0.2.0", "plugins": [{}]}',
         '{"name": "x", "cniVersion": 7, "plugins": [{}]}',

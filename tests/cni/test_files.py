@@ -91,7 +91,7 @@ def test_it_is_never_in_a_chain_twice(place: Place) -> None:
         ({"05-x.conflist": "\udcff"}, "no UTF-8"),
         ({"05-x.conflist": CALICO.replace("0.3.1", "0.2.0")}, "knows no chains"),
         ({"05-x.conflist": '{"loadOnlyInlinedPlugins": true, ' + CALICO[1:]}, "loadOnlyInlinedPlugins"),
-        ({"05-x.conflist": CALICO.replace("k8s-pod-network", "../x")}, "no name of a directory"),
+        ({"05-x.conflist": CALICO.replace("k8s-pod-network", "../x")}, "no name that libcni takes"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_chained_is_left_alone_and_told(

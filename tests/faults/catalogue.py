@@ -14,6 +14,7 @@ from tests.faults.link import LINK_FAULTS
 from tests.faults.meaning import MEANING
 from tests.faults.naming import NAMING
 from tests.faults.ruleset import RULESET
+from tests.faults.starting import STARTING
 from tests.faults.tenants import TENANTS
 from tests.faults.timing import TIMING
 from tests.faults.watching import WATCHER
@@ -33,6 +34,7 @@ FAULTS: tuple[Fault, ...] = (
     *GRAPH,
     *ENFORCEMENT,
     *TIMING,
+    *STARTING,
     *ELEMENTS,
     *WATCHER,
 )

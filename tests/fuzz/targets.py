@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.fuzz import netlink_reader, nft_readers, readers, watch_reader
+from tests.fuzz import cni_reader, netlink_reader, nft_readers, readers, watch_reader
 from tests.fuzz.target import Target
 
 #: Each is made when it is needed, with a directory for its files.
@@ -14,6 +14,8 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     **{name: partial(readers.manifest_reader, name) for name in readers.MANIFESTS},
     "settings": readers.settings_reader,
     "cni": readers.cni_reader,
+    "cni-request": cni_reader.request_reader,
+    "cni-list": cni_reader.list_reader,
     "attachments": readers.attachments_reader,
     "watch": watch_reader.watch_reader,
     "discovery": watch_reader.discovery_reader,

@@ -41,6 +41,8 @@ TAKEN = {
     "manifest-text": "1 objects",
     "settings": "drop",
     "cni": "2 addresses",
+    "cni-request": "the API server has not told of this pod",
+    "cni-list": "3 plugins",
     "listing-bridge": "as wanted",
     "attachments": "1 pods, ",
     "watch": "5 objects, Status(kind='Pod', synced=True",

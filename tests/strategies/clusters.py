@@ -46,8 +46,6 @@ class Shape:
     least_policies: int = 1
     conflicts: bool = True
     legacy_text: bool = False  # CIDR spellings that only servers without StrictIPCIDRValidation store
-    tiers: int = 0  # ClusterNetworkPolicies at most
-    strange_tiers: bool = False  # and in them what is not understood, as a server may hold it
 
 
 def cluster(chooser: Chooser, shape: Shape) -> list[Manifest]:
@@ -77,8 +75,6 @@ def _node(chooser: Chooser, number: int) -> Manifest:
     if chooser.chance(15):
         addresses.append({"type": "ExternalIP", "address": f"198.51.100.{number}"})
     metadata: Manifest = {"name": f"n{number}"}
-    if chooser.chance(60):
-        metadata["labels"] = {"zone": chooser.one_of(("east", "west"))}
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": {"addresses": addresses}}
 
 
