@@ -64,6 +64,10 @@ test-cluster-smoke: cluster-build ## run only the first of them: install policyd
 golden: setup ## print the rulesets of tests/golden again, to be read before they are committed
 	@$(BIN)/python -m tests.golden
 
+.PHONY: lint-docs
+lint-docs: setup ## write the pages of rules in docs/lint.md again, after a change of a rule
+	@$(BIN)/python -m tests.lint
+
 .PHONY: faults
 faults: setup ## plant mistakes in copies of the sources, one at a time: a test must notice each (minutes)
 	@$(NETWORK) $(BIN)/python -m tests.faults $(FAULTS)

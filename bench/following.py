@@ -18,8 +18,10 @@ from typing import TypeVar
 
 from bench.scenarios import NODE, Scale, cluster
 from policyd.cluster.state import ClusterState
-from policyd.graph.graph import Graph, PodChange, Step
+from policyd.graph.changes import ObjectChange, Step
+from policyd.graph.graph import Graph
 from policyd.kube.decode import decode_live
+from policyd.kube.objects import KubeObject
 from policyd.kube.registry import POD
 from policyd.pipeline import Build, build
 from policyd_compiler.delta import Order, in_place
@@ -73,7 +75,7 @@ def measure(scale: Scale) -> Row:
     state = ClusterState.of(d for raw in cluster(scale) if (d := decode_live(raw).item) is not None)
     built = build(state, NODE, Options())
     for change in _events(state, 2):
-        pods = {key: pod for key, pod in state.pods.items() if key != change.key}
+        pods: dict[str, KubeObject] = {k: pod for k, pod in state.pods.items() if k != change.key}
         if change.after is not None:
             pods[change.key] = change.after
         other = replace(state, by_kind={**state.by_kind, POD.name: pods})
@@ -85,7 +87,7 @@ def measure(scale: Scale) -> Row:
         assert step is not None, graph.reason
         row.followed.append(seconds)
         row.ordered.append(_timed(partial(_order, order, step))[0])
-        row.elements.append(sum(map(len, step.changes.values())))
+        row.elements.append(sum(map(len, (step.changes or {}).values())))
     return row
 
 
@@ -95,10 +97,11 @@ def _compile(state: ClusterState, before: Build) -> None:
 
 
 def _order(order: Order, step: Step) -> None:
+    assert step.changes is not None
     assert order.delta(step.changes, HeldTable(step.since.table)) is not None
 
 
-def _events(state: ClusterState, many: int) -> Iterator[PodChange]:
+def _events(state: ClusterState, many: int) -> Iterator[ObjectChange]:
     """Pods like others come to other nodes, and go again."""
     rng, numbers = random.Random("events"), count()
     others = [pod for pod in state.pods.values() if pod.node != NODE]
@@ -106,8 +109,8 @@ def _events(state: ClusterState, many: int) -> Iterator[PodChange]:
         like = rng.choice(others)
         name = f"{like.name}-{next(numbers)}"
         new = replace(like, name=name, uid=name, v4=0x0AFF0000 + number, v6=(0xFD00 << 112) + number)
-        yield PodChange(f"{new.namespace}/{name}", None, new)
-        yield PodChange(f"{new.namespace}/{name}", new, None)
+        yield ObjectChange(f"{new.namespace}/{name}", None, new)
+        yield ObjectChange(f"{new.namespace}/{name}", new, None)
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

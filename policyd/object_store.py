@@ -11,7 +11,7 @@ from typing import assert_never, cast
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.cluster.state import ClusterState, MissingNamespaces
-from policyd.graph.graph import PodChange
+from policyd.graph.changes import ObjectChange
 from policyd.kube.kind import Kinds
 from policyd.kube.objects import KubeObject, Pod
 from policyd.kube.registry import KINDS, POD
@@ -39,13 +39,14 @@ class ObjectStore:
         self._synced: set[str] = set()
         self._urgent = False
         self._local: set[str] = set()  # keys of this node's pods
-        self._pods_before: dict[str, Pod | None] = {}  # of those that changed since somebody asked
-        self._more_changed = True  # than pods, since somebody asked
+        #: By kind, of the objects that changed since somebody asked what they were then.
+        self._before: dict[str, dict[str, KubeObject | None]] = {name: {} for name in kinds.names}
+        self._told: dict[str, Pod] | None = None  # pods that had another address then than the server says
         self._policy_times: dict[str, float] = {}
         self._hints: Mapping[str, Hint] = {}
         self._starting = Starting()
         self._known_pods: KnownPods | None = None  # this and the next: until something local changes
-        self._overridden: bool | None = None
+        self._here: tuple[dict[str, Pod], list[str]] | None = None
         self._attachments = UNKNOWN
         self._expects_attachments = False
         #: Set when this node's pods, or what is known of their addresses and interfaces, may have changed.
@@ -55,8 +56,8 @@ class ObjectStore:
         """What this node's network plugin says of pods' addresses, by uid: all that it says now."""
         self._hints = hints
         self._note_local()
-        if self._is_any_waiting():
-            self._changed = self._urgent = self._more_changed = True
+        if self._placed():
+            self._changed = self._urgent = True
             self._wake.set()
 
     def start(self, key: str, hint: Hint) -> None:
@@ -66,11 +67,11 @@ class ObjectStore:
         """
         self._starting.add(key, self._pods[key], hint)
         self._note_local()
-        self._changed = self._urgent = self._more_changed = True
+        self._changed = self._urgent = True
         self._wake.set()
 
     def _note_local(self) -> None:
-        self._known_pods = self._overridden = None
+        self._known_pods = self._here = None
         self.local_changed.set()
 
     def known_pods(self) -> KnownPods:
@@ -83,14 +84,6 @@ class ObjectStore:
                 for pod in self.local_pods()
             }
         return self._known_pods
-
-    def _is_any_waiting(self) -> bool:
-        if self._overridden is None:
-            said = {key: self._pods[key] for key in self._local}
-            self._overridden = bool(self._starting) and self._starting.placed(said) != said
-        if self._overridden:
-            return True
-        return bool(self._hints) and any(self._is_waiting(self._pods[key]) for key in self._local)
 
     def _is_waiting(self, pod: Pod) -> bool:
         """A pod of this node whose address the API server does not know yet, but its network plugin does."""
@@ -107,7 +100,7 @@ class ObjectStore:
         """
         if attachments != self._attachments:
             self._attachments, self._known_pods = attachments, None
-            self._changed = self._more_changed = True
+            self._changed = True
             self._wake.set()
         if complete and self._expects_attachments:
             self._expects_attachments = False
@@ -177,16 +170,27 @@ class ObjectStore:
         urgent, self._urgent = self._urgent, False
         return urgent
 
-    def take_pods(self) -> list[PodChange] | None:
-        """What became of pods since the last call; None if more than that changed, or may have.
+    def take_changes(self) -> list[ObjectChange] | None:
+        """What became of objects since the last call; None the first time.
 
-        While a pod has an address from its network plugin alone, what other pods claim may change it.
+        Pods of this node of which plugin or runtime know more than the API server are as these say.
         """
-        before, self._pods_before = self._pods_before, {}
-        more, self._more_changed = self._more_changed, self._is_any_waiting()
-        if more or self._more_changed:
+        before, self._before = self._before, {name: {} for name in self._kinds.names}
+        told, self._told = self._told, self._placed()
+        if told is None:
             return None
-        return [PodChange(key, pod, self._pods.get(key)) for key, pod in before.items()]
+        found = [
+            ObjectChange(key, item, self._objects[kind].get(key))
+            for kind, items in before.items()
+            if kind != POD.name
+            for key, item in items.items()
+        ]
+        pods = cast(dict[str, Pod | None], before[POD.name])
+        for key in dict.fromkeys((*pods, *told, *self._told)):
+            now = self._pods.get(key)
+            was = told[key] if key in told else pods.get(key, now)
+            found.append(ObjectChange(key, was, self._told.get(key, now)))
+        return found
 
     def state(self) -> ClusterState:
         """The cluster now, as a value: later events do not change it."""
@@ -202,25 +206,34 @@ class ObjectStore:
         return cast(dict[str, Pod], self._objects[POD.name])
 
     def _hinted(self) -> dict[str, Pod]:
-        """The pods, those that wait for an address with what the network plugin said of it.
+        """The pods, those of this node with what their network plugin and the runtime said of them."""
+        return {**self._pods, **self._placed()}
 
-        What the API server gives to another live pod is that pod's: a hint may be stale.
+    def _placed(self) -> dict[str, Pod]:
+        """The pods of which plugin or runtime say something else than the API server.
+
+        What the API server gives to another live pod is that pod's: a plugin's hint may be stale.
         """
-        pods = dict(self._pods)
-        if self._starting:
-            pods |= self._starting.placed({key: pods[key] for key in self._local})
-        waiting = {k: p for k, p in pods.items() if self._is_waiting(p)} if self._hints else {}
-        if waiting:
-            live = [p for p in pods.values() if not p.terminal and not p.host_network]
-            v4, v6 = {p.v4 for p in live}, {p.v6 for p in live}
-            for key, pod in waiting.items():
-                hint = self._hints[pod.uid]
-                pods[key] = replace(
-                    pod,
-                    v4=None if hint.v4 in v4 else hint.v4,
-                    v6=None if hint.v6 in v6 else hint.v6,
-                )
-        return pods
+        if self._here is None:
+            local = {key: self._pods[key] for key in self._local}
+            placed = self._starting.placed(local) if self._starting else local
+            waiting = [key for key, pod in placed.items() if self._hints and self._is_waiting(pod)]
+            self._here = {key: pod for key, pod in placed.items() if pod != local[key]}, waiting
+        others, waiting = self._here
+        if not waiting:
+            return others
+        pods = {**self._pods, **others}
+        live = [p for p in pods.values() if not p.terminal and not p.host_network]
+        v4, v6 = {p.v4 for p in live}, {p.v6 for p in live}
+        found = dict(others)
+        for key in waiting:
+            hint = self._hints[pods[key].uid]
+            found[key] = replace(
+                pods[key],
+                v4=None if hint.v4 in v4 else hint.v4,
+                v6=None if hint.v6 in v6 else hint.v6,
+            )
+        return found
 
     def _put(self, key: str, item: KubeObject) -> None:
         kind = self._kinds.of(item).name
@@ -236,14 +249,12 @@ class ObjectStore:
 
     def _note_change(self, kind: str, key: str, before: KubeObject | None, after: KubeObject | None) -> None:
         """Remember what an object was when somebody asked last; servers often say the same again."""
-        if kind != POD.name:
-            self._more_changed = self._more_changed or before != after
-            return
-        self._local.discard(key)
-        if isinstance(after, Pod) and after.node == self._node:
-            self._local.add(key)
+        if kind == POD.name:
+            self._local.discard(key)
+            if isinstance(after, Pod) and after.node == self._node:
+                self._local.add(key)
         if before != after:
-            self._pods_before.setdefault(key, before if isinstance(before, Pod) else None)
+            self._before[kind].setdefault(key, before)
 
     def _note_policy(self, kind: str, key: str) -> None:
         if kind in self._policies:

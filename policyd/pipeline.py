@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from policyd.cluster.attachments import attached, with_nodes
@@ -11,7 +12,7 @@ from policyd.cluster.resolve import Resolved, resolve
 from policyd.cluster.state import ClusterState
 from policyd_compiler.budget import Budget, OverBudget, over_budget
 from policyd_compiler.driver import compile_snapshot
-from policyd_compiler.ir import Snapshot
+from policyd_compiler.ir import Endpoint, Snapshot
 from policyd_compiler.lower.lower import Lowered
 from policyd_compiler.lower.owners import Owners
 from policyd_compiler.nft.ast import Table
@@ -57,11 +58,16 @@ class Ruleset:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a build was made of, and what later changes are worked out from (`policyd/graph`)."""
+    """What a build was made of, and what one `policyd.graph.graph.Graph` works out later changes from.
+
+    `closed`: the policies that were quarantined from the beginning.
+    """
 
     resolved: Resolved
     lowered: Lowered
     budget: Budget
+    options: Options
+    closed: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +95,8 @@ def build(
     snapshot = attached(with_nodes(resolved.snapshot, state.nodes.values()), state.attachments)
     lowered = compile_snapshot(snapshot, options)
     table = stamp(lowered.table, FIRST_GENERATION)
-    # Where pods' interfaces are known, a pod without a known address neither sends nor receives (NP-107).
-    guarded = bool(options.pod_interfaces)
-    findings = tuple(replace(f, is_open=f.is_open and not guarded) for f in resolved.findings)
-    stats = _count(snapshot, table, resolved)
+    findings = as_open(resolved.findings, options)
+    stats = count(snapshot.endpoints, table, resolved.policies, len(resolved.idle))
     return Build(
         table,
         lowered.owners,
@@ -102,18 +106,25 @@ def build(
         resolved.idle,
         over,
         snapshot=snapshot,
-        sources=Sources(resolved, lowered, budget),
+        sources=Sources(resolved, lowered, budget, options, quarantined),
     )
 
 
-def _count(snapshot: Snapshot, table: Table, resolved: Resolved) -> Stats:
+def as_open(findings: tuple[Finding, ...], options: Options) -> tuple[Finding, ...]:
+    """Where pods' interfaces are known, a pod without a known address neither sends nor receives (NP-107)."""
+    guarded = bool(options.pod_interfaces)
+    return tuple(replace(f, is_open=f.is_open and not guarded) for f in findings)
+
+
+def count(endpoints: Sequence[Endpoint], table: Table, policies: int, idle_peers: int) -> Stats:
+    """Count what a table holds, and what it stands for."""
     return Stats(
-        pods=len(snapshot.endpoints),
-        isolated=sum(1 for e in snapshot.endpoints if e.ingress or e.egress),
-        policies=resolved.policies,
+        pods=len(endpoints),
+        isolated=sum(1 for e in endpoints if e.ingress or e.egress),
+        policies=policies,
         chains=len(table.chains),
         rules=sum(len(chain.rules) for chain in table.chains),
         sets=len(table.parts),
         elements=sum(len(part.elements) for part in table.parts),
-        idle_peers=len(resolved.idle),
+        idle_peers=idle_peers,
     )

@@ -31,6 +31,6 @@ def test_oracle_agrees_with_every_verdict(case: Case) -> None:
 
 def test_no_recorded_case_is_left_out() -> None:
     counts = [sum(len(case.probes) for case in cases) for cases in (recorded_cases(), upstream_cases())]
-    assert len(recorded_cases()) == 56
+    assert len(recorded_cases()) == 74
     assert len(upstream_cases()) == 65 * 2
     assert min(counts) > 250

@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
-from tests.cases import places, rules, traffic
+from tests.cases import places, rules, tiers, traffic
 from tests.oracle import Connection, Manifest
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -63,8 +63,8 @@ def recorded_world() -> tuple[Manifest, ...]:
 
 @cache
 def recorded_cases() -> tuple[Case, ...]:
-    """Give the NetworkPolicy cases of cases.json."""
-    return tuple(resolve_case(case) for case in _read("cases.json")["cases"] if case["id"].startswith("NP-"))
+    """Give the cases of cases.json."""
+    return tuple(map(resolve_case, _read("cases.json")["cases"]))
 
 
 @cache
@@ -72,7 +72,7 @@ def written_cases() -> tuple[Case, ...]:
     """Give the cases of tests/cases: the rules that cases.json leaves out."""
     tables = (
         *(rules.SHAPES, rules.SELECTORS, traffic.NAMED_PORTS, traffic.PROTOCOLS, traffic.BLOCKS),
-        *(places.NODES, places.LIFECYCLE, places.CLAIMED),
+        *(places.NODES, places.LIFECYCLE, places.CLAIMED, tiers.VERDICTS, tiers.CLOSED, tiers.CLAIMED),
     )
     return tuple(resolve_case(case) for table in tables for case in table)
 

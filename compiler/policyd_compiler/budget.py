@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from policyd_compiler.ir import Isolation, Rule, Snapshot
+from policyd_compiler.ir import Isolation, Rule, Snapshot, Tier
+from policyd_compiler.layout import NO_LAYOUT
 from policyd_compiler.lower.classes import Classes, HostIndex, TooMany, classify
 from policyd_compiler.lower.decide import Decider, ports_of
 from policyd_compiler.lower.port_chains import choose_bases, difference, in_order
@@ -169,9 +170,18 @@ def _parts(snapshot: Snapshot) -> list[_Part]:
                 continue
             part = found.get(id(isolation))
             if part is None:
-                part = found[id(isolation)] = _Part(isolation, set(), _weights(isolation, known))
+                of_tenants = _of_tenants(isolation)
+                part = found[id(isolation)] = _Part(of_tenants, set(), _weights(of_tenants, known))
             part.families.update(f for f in FAMILIES if endpoint.host.address(f) is not None)
     return list(found.values())
+
+
+def _of_tenants(isolation: Isolation) -> Isolation:
+    """What NetworkPolicies say of it: the administrator's own policies have no budget, and cost no tenant."""
+    if all(stage.tier is Tier.NETWORK_POLICY for stage in isolation.stages):
+        return isolation
+    stages = tuple(stage for stage in isolation.stages if stage.tier is Tier.NETWORK_POLICY)
+    return replace(isolation, stages=stages, layout=NO_LAYOUT)
 
 
 def _weights(isolation: Isolation, known: dict[int, _Weight]) -> Mapping[str, _Weight]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias, TypeVar
 
-from policyd_compiler.nft.ast import ChainName, Set, Table, Verdict, VerdictMap, Vmap
+from policyd_compiler.nft.ast import Set, Table, Verdict, VerdictMap, Vmap
 from policyd_compiler.nft.expressions import Field, address_field
 from policyd_compiler.nft.keys import KEY, Family, KeyType
 
@@ -58,9 +58,8 @@ def _peers(old: Iterable[Part], new: Iterable[Part]) -> Iterator[tuple[Family, s
 def _dispatch(table: Table) -> _Dispatch:
     """The maps that the hook `forward` asks, by what it asks for."""
     maps = {part.name: part for part in table.maps}
-    forward = next((chain for chain in table.chains if chain.name == ChainName("forward")), None)
     found: _Dispatch = {}
-    for rule in forward.rules if forward else ():
+    for rule in (rule for chain in table.chains if chain.is_at("forward") for rule in chain.rules):
         match rule.action:
             case Vmap(field, name) if name in maps and field in _FAMILIES:
                 found[field] = dict(maps[name].elements)

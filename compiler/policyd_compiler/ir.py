@@ -3,8 +3,8 @@
 A Snapshot holds the node's endpoints. For each direction an endpoint is open (None) or has an Isolation: an
 ordered list of stages, one for each tier. Rules of a stage are tried in order; a packet that no rule of a
 stage matches gets the stage's `otherwise`. Behind the last stage the packet is accepted. Where several pods
-claim an endpoint's address, NetworkPolicy has a stage for each; all but the last pass on what they allow
-(NP-166).
+claim an endpoint's address, each that policies select has stages of its own, and all of them must let the
+packet pass (NP-166).
 
 Peers are bit masks over `Snapshot.hosts`: bit i stands for hosts[i], whatever families it has. One bit for a
 pod keeps both families on the same footing, and makes selector algebra a few machine words.
@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from itertools import groupby
 from typing import Literal, TypeAlias, TypeGuard
 
 from policyd_compiler.addr import Ranges
@@ -106,11 +107,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One tier of one direction: rules in order, then `otherwise`."""
+    """One tier of one direction: rules in order, then `otherwise`. `claimant`: of whom, counted from 0."""
 
     tier: Tier
     rules: tuple[Rule, ...]
     otherwise: Action
+    claimant: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,16 +138,7 @@ class Isolation:
     @cached_property
     def allows_everything(self) -> bool:
         """Whether it is plain that any peer may use any port: then it closes nothing (NP-165)."""
-        for stage in self.stages:
-            reached = _up_to_anything(stage.rules)
-            if any(rule.action is Action.DENY for rule in reached):
-                return False
-            if reached and _is_anything(reached[-1]):
-                if reached[-1].action is Action.ACCEPT:
-                    return True
-            elif stage.otherwise is Action.DENY:
-                return False
-        return True
+        return all(_allows_everything(stages) for _, stages in groupby(self.stages, lambda s: s.claimant))
 
 
 def restricts(isolation: Isolation | None) -> TypeGuard[Isolation]:
@@ -156,6 +149,20 @@ def restricts(isolation: Isolation | None) -> TypeGuard[Isolation]:
 def addresses_of(endpoints: Iterable[Endpoint], family: int) -> tuple[int, ...]:
     """The addresses of a family that endpoints have, sorted, each once."""
     return tuple(sorted({a for each in endpoints if (a := each.host.address(family)) is not None}))
+
+
+def _allows_everything(stages: Iterable[Stage]) -> bool:
+    """Of the stages of one claimant."""
+    for stage in stages:
+        reached = _up_to_anything(stage.rules)
+        if any(rule.action is Action.DENY for rule in reached):
+            return False
+        if reached and _is_anything(reached[-1]):
+            if reached[-1].action is Action.ACCEPT:
+                return True
+        elif stage.otherwise is Action.DENY:
+            return False
+    return True
 
 
 def _is_anything(rule: Rule) -> bool:

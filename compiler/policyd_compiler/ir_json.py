@@ -70,6 +70,7 @@ def _isolation(isolation: Isolation, hosts: tuple[Host, ...]) -> Json:
                 "tier": stage.tier.value,
                 "rules": [_rule(rule, hosts) for rule in stage.rules],
                 "otherwise": stage.otherwise.value,
+                **({"claimant": stage.claimant} if stage.claimant else {}),
             }
             for stage in isolation.stages
         ],
@@ -164,7 +165,13 @@ def _isolation_schema() -> Json:
             "tier": {"enum": ["admin", "networkpolicy", "baseline"]},
             "rules": {"type": "array", "items": rule},
             "otherwise": {"enum": ["deny", "pass"]},
-        }
+            "claimant": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "whose stage it is, where several pods claim an address; without, the first's",
+            },
+        },
+        required=["tier", "rules", "otherwise"],
     )
     return _object(
         {

@@ -99,6 +99,14 @@ def lay_out(stages: Sequence[Sequence[Written]]) -> Layout:
     return _of_rules(identity, rules)
 
 
+def lay_out_ordered(texts: Sequence[str], *, own: bool) -> Layout:
+    """The layout of stages in which the order of rules counts: what is open to a peer follows from them all.
+
+    `texts`: all that the stages say. `own`: whether a rule of them selects hosts.
+    """
+    return Layout(digest("\n\n".join(texts).encode()), own=own)
+
+
 def _of_rules(identity: str, rules: list[Written]) -> Layout:
     closed = [rule for rule in rules if not rule.anything]
     opened = union_ports([NOTHING, *(rule.ports for rule in rules if rule.anything)])

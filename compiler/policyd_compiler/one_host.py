@@ -5,21 +5,33 @@ The law that holds this file: change by change it leads to the table that a comp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from policyd_compiler.addr import Ranges, contains
 from policyd_compiler.ir import Action, Host, Isolation
 from policyd_compiler.lower.classes import Classes, classify_unnamed, rules_for_all
 from policyd_compiler.lower.decide import Decider
-from policyd_compiler.lower.lower import Judging, Lowered
+from policyd_compiler.lower.lower import Judging
 from policyd_compiler.lower.port_chains import LARGE, count_runs
 from policyd_compiler.lower.sharing import group_classes
+from policyd_compiler.nft.ast import Verdict
 from policyd_compiler.nft.keys import Family, PortSide, SetName
+from policyd_compiler.ports import PortSet
 from policyd_compiler.walks import HELD, Answer
 
 #: Verdicts that are kept; kinds of hosts are few.
 _MOST_KNOWN = 4096
+
+
+class Sets(Protocol):
+    """Sets and maps of peers by prefix and identity; verdicts by the ports that they let pass."""
+
+    @property
+    def peers(self) -> Mapping[tuple[str, str], SetName]: ...
+    @property
+    def verdicts(self) -> Mapping[tuple[PortSet, PortSide], Verdict]: ...
 
 
 class CannotTell(Exception):
@@ -43,7 +55,8 @@ class _Asked:
 class OneHost:
     """One isolation, asked for one host at a time."""
 
-    def __init__(self, isolation: Isolation, judging: Judging, lowered: Lowered) -> None:
+    def __init__(self, isolation: Isolation, judging: Judging, lowered: Sets) -> None:
+        """`lowered` may have sets and verdicts of other isolations, too."""
         self._lowered = lowered
         self._decider = decider = Decider(isolation)
         layout = isolation.layout
@@ -61,6 +74,14 @@ class OneHost:
             if asked.own_set is not None:
                 yield asked.own_set, False
             yield from ((name, False) for name, side in asked.own_maps if side == "dport")
+
+    def names(self) -> Iterator[SetName]:
+        """All sets and maps that hold its peers."""
+        for asked in self._asked.values():
+            yield from asked.groups
+            if asked.own_set is not None:
+                yield asked.own_set
+            yield from (name for name, _ in asked.own_maps)
 
     def elements(
         self, matching: Sequence[int], grouped: Sequence[bool], host: Host

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from policyd_compiler.addr import BITS, Ranges
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.ir import Action, Isolation, Rule, Snapshot, Tier
@@ -33,13 +31,9 @@ def verify(snapshot: Snapshot) -> None:
 
 
 def _verify_isolation(isolation: Isolation, hosts: int, seen: set[int]) -> None:
-    order = [_TIER_ORDER[stage.tier] for stage in isolation.stages]
-    _must(bool(order) and order == sorted(order), "stages must stand in the order of the tiers")
-    for stage, after in pairwise(isolation.stages):
-        if stage.tier is after.tier:
-            _must(stage.tier is Tier.NETWORK_POLICY, "a tier has one stage, but for NetworkPolicy")
-            accepts = any(rule.action is Action.ACCEPT for rule in stage.rules)
-            _must(not accepts, "of several claimants all but the last pass on what they allow")
+    _must(bool(isolation.stages), "an isolation has a stage at least")
+    order = [(stage.claimant, _TIER_ORDER[stage.tier]) for stage in isolation.stages]
+    _must(order == sorted(set(order)), "stages stand claimant by claimant, in the order of the tiers")
     for stage in isolation.stages:
         _must(stage.otherwise is not Action.ACCEPT, "a stage ends in deny or pass")
         for rule in stage.rules:

@@ -12,17 +12,18 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-_NAME = re.compile(r"[@\s]((?:in|out|ports|peers|peer-ports|ranges|range-ports)[^\s{};,:]*)")
+#: A word of a statement: it may be the name of a part.
+_WORD = re.compile(r"[^\s@{};,:]+")
 
 #: Yields policies to close, is sent whether all else is fine then; returns the culprits.
 Steps: TypeAlias = Generator[frozenset[str], bool, frozenset[str]]
 
 
 def suspects(statement: str, owners: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    """The policies that a refused statement serves, by the names of chains, sets and maps in it."""
+    """The policies that a refused statement serves, by the parts of the ruleset that it names."""
     found: set[str] = set()
-    for name in _NAME.findall(f" {statement}"):
-        found |= owners.get(name, frozenset())
+    for word in set(_WORD.findall(statement)):
+        found |= owners.get(word, frozenset())
     return tuple(sorted(found))
 
 
@@ -79,7 +80,9 @@ def _narrow(circle: Sequence[str]) -> Steps:
     """
     spaces: dict[str, list[str]] = {}
     for policy in circle:
-        spaces.setdefault(policy.partition("/")[0], []).append(policy)
+        # A policy of the whole cluster is alone, also where a namespace has its name.
+        namespace, slash, _ = policy.partition("/")
+        spaces.setdefault(namespace + slash, []).append(policy)
     found = yield from _least([spaces[name] for name in spaces], frozenset())
     closed = frozenset(policy for space in found for policy in space)
     for space in found:

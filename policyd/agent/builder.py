@@ -15,8 +15,10 @@ from typing import TypeAlias
 from policyd.agent.clock import Clock
 from policyd.agent.compiling import CompileFailed, Limits, compile_here
 from policyd.agent.reporting.status import Status
+from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
-from policyd.graph.graph import Graph, PodChange, Step
+from policyd.graph.changes import ObjectChange, Step
+from policyd.graph.graph import Graph
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, Ruleset
 
@@ -95,14 +97,16 @@ class Builder:
         """Whether, now that it is quiet, a compilation should show that what was followed to is right."""
         return self._unchecked and self._clock.now() >= self._built_at + CHECK_SECONDS
 
-    async def follow(self, pods: Sequence[PodChange] | None) -> Step | None:
+    async def follow(self, changes: Sequence[ObjectChange] | None, attachments: Attachments) -> Step | None:
         """The ruleset after these changes, all there were; None where it has to be compiled."""
-        if (self._base is None and self._graph is None) or pods is None or len(pods) > MOST_FOLLOWED:
+        if self._base is None and self._graph is None:
+            return None
+        if changes is None or len(changes) > MOST_FOLLOWED:
             self.stop()
             return None
         self._status.compiling = self._clock.now()
         try:
-            step = await compile_here(lambda: self._follow(pods), self.limits())
+            step = await compile_here(lambda: self._follow(changes, attachments), self.limits())
         except CompileFailed as error:
             fields = {"event": "follow.failed", "reason": str(error)}
             log.error("a change could not be followed: a bug; the cluster is compiled", extra=fields)
@@ -112,16 +116,16 @@ class Builder:
         if step is None:
             self.stop()
             return None
-        self._unchecked = self._unchecked or bool(pods)
+        self._unchecked = self._unchecked or bool(changes)
         self._metrics.made.labels("followed").inc()
         return step
 
-    def _follow(self, pods: Sequence[PodChange]) -> Step | None:
+    def _follow(self, changes: Sequence[ObjectChange], attachments: Attachments) -> Step | None:
         if self._base is not None:
             # Made when it is needed first, so that no compilation has to wait for it.
             self._graph, self._base = Graph(*self._base, self._making.node), None
         assert self._graph is not None  # noqa: S101 for mypy
-        return self._graph.change(pods)
+        return self._graph.change(changes, attachments)
 
     def compare(self, followed: Ruleset, built: Build) -> None:
         """Say so if a compilation comes to something else than what was followed to. Then it is right."""

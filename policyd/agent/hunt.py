@@ -104,13 +104,11 @@ def _circles(failure: Failure, good: ClusterState | None, node: str) -> tuple[tu
     pods here."""
     state = failure.state
     spaces = {pod.namespace for pod in state.pods.values() if pod.node == node}
-    here = [
-        key
-        for key in sorted(state.policies)
-        if state.policies[key].namespace in spaces and key not in failure.closed
-    ]
+    policies = state.every_policy
+    elsewhere = {key for key, policy in state.policies.items() if policy.namespace not in spaces}
+    here = [key for key in sorted(policies) if key not in elsewhere and key not in failure.closed]
     served = suspects(failure.statement, failure.built.owners) if failure.built is not None else ()
-    before: Mapping[str, object] = good.policies if good is not None else {}
-    changed = [key for key in here if state.policies[key] != before.get(key)]
-    named = [key for key in served if key in state.policies and key not in failure.closed]
+    before: Mapping[str, object] = good.every_policy if good is not None else {}
+    changed = [key for key in here if policies[key] != before.get(key)]
+    named = [key for key in served if key in policies and key not in failure.closed]
     return (tuple(named), tuple(changed) if good is not None else (), tuple(here))

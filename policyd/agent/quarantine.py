@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policyd.cluster.state import ClusterState
-from policyd.kube.objects import NetworkPolicy
+from policyd.kube.objects import KubeObject
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +27,14 @@ _FORGET = 3600.0
 class _Record:
     """Why a policy is closed, as it was then; how many times that was so, and until when it stays closed."""
 
-    policy: NetworkPolicy
+    policy: KubeObject
     reason: str
     times: int
     until: float
 
 
 class Quarantine:
-    """What is closed, by `namespace/name`."""
+    """What is closed, by `namespace/name`, or the name of a ClusterNetworkPolicy."""
 
     def __init__(self) -> None:
         self._closed: dict[str, _Record] = {}
@@ -44,8 +44,9 @@ class Quarantine:
     def add(self, keys: Iterable[str], reason: str, state: ClusterState, now: float) -> None:
         """Close these policies, as they are in this state."""
         self._past = {key: past for key, past in self._past.items() if now - past[1] < _FORGET}
+        policies = state.every_policy
         for key in keys:
-            policy = state.policies.get(key)
+            policy = policies.get(key)
             if policy is None:
                 continue
             times = self._past.get(key, (0, now))[0] + 1
@@ -55,13 +56,13 @@ class Quarantine:
 
     def release(self, state: ClusterState, now: float) -> frozenset[str]:
         """Let out what is gone, and what was edited and has waited long enough; what is closed then."""
+        policies = state.every_policy if self._closed else {}
         self._closed = {
             key: record
             for key, record in self._closed.items()
-            if (policy := state.policies.get(key)) is not None
-            and (policy == record.policy or now < record.until)
+            if (policy := policies.get(key)) is not None and (policy == record.policy or now < record.until)
         }
-        waiting = (r.until for key, r in self._closed.items() if state.policies[key] != r.policy)
+        waiting = (r.until for key, r in self._closed.items() if policies[key] != r.policy)
         self._next = min(waiting, default=None)
         return frozenset(self._closed)
 

@@ -29,7 +29,7 @@ from policyd.applier.backend import NftBroken, NftRefused
 from policyd.applier.in_place import Difference
 from policyd.cluster.state import ClusterState
 from policyd.errors import EnvironmentRefused, PolicydError
-from policyd.graph.graph import Step
+from policyd.graph.changes import Step
 from policyd.node.attach import KnownPods
 from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
@@ -179,13 +179,13 @@ class Reconciler:
         self._state = self._state.converging(began, self._timing, leftovers=leftovers)
         self._policy_times = {**self._store.take_policy_times(), **self._policy_times}
         self._taken = self._store.known_pods()
-        step = await self._builder.follow(self._store.take_pods())
+        step = await self._builder.follow(self._store.take_changes(), self._store.attachments)
         if step is None or self._check or not await self._bring_step(step, burst, began):
             await self._compile(step, burst, began)
 
     async def _bring_step(self, step: Step, burst: Burst, began: float) -> bool:
         """Bring into force what was followed to; False if that failed."""
-        difference = Difference(step.since.table, step.changes)
+        difference = None if step.changes is None else Difference(step.since.table, step.changes)
         try:
             with self._metrics.apply_seconds.time():
                 applied = await self._applier.apply(step.ruleset.table, difference)
@@ -202,7 +202,7 @@ class Reconciler:
         """Compile the cluster, and bring it into force. `step`: what it should come to, if that is known."""
         self._check = False
         self._builder.stop()
-        same = self._store.take_pods() == []  # from here on all that changes is told with the next step
+        same = self._store.take_changes() == []  # from here on all that changes is told with the next step
         state, self._taken = self._store.state(), self._store.known_pods()
         closed = self._quarantine.release(state, began)
         built: Build | None = None

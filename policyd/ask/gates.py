@@ -21,6 +21,7 @@ from policyd_compiler.ir import Action, Isolation, Rule, Stage
 from policyd_compiler.lower.classes import HostIndex
 from policyd_compiler.lower.decide import ports_of
 from policyd_compiler.lower.port_masks import PortMasks
+from policyd_compiler.ports import EVERYTHING, NOTHING
 
 FAMILIES: tuple[Family, Family] = (4, 6)
 #: Rules that match so few hosts are noted at each; all others divide what is there.
@@ -30,10 +31,12 @@ _FEW = 4
 @dataclass(frozen=True, eq=False)
 class Gate:
     """One direction of the hosts that share it: `certain` has what selectors select for sure, `possible` what
-    they may select. Both have the same rules in the same order."""
+    they may select. Both have the same rules in the same order. `doubt`: not even who is selected is known.
+    """
 
     certain: Isolation
     possible: Isolation
+    doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Gates:
         self._everybody = (1 << self._size) - 1
         self._claims = claims
         self._indexes = {family: HostIndex(claims.hosts, family) for family in FAMILIES}
-        self._resolvers = certain.resolver, possible.resolver
+        self._possible = possible
         self.without_address = mask_of(
             (bit for bit, host in enumerate(claims.hosts) if host.v4 is None and host.v6 is None), self._size
         )
@@ -68,8 +71,13 @@ class Gates:
         self.ingress = tuple(map(self._gate, certain.ingress, possible.ingress))
 
     def _gate(self, certain: Isolation | None, possible: Isolation | None) -> Gate | None:
-        if certain is None or possible is None:
+        if certain is None and possible is None:
             return None
+        if certain is None or possible is None or certain.policies != possible.policies:
+            # Whether a ClusterNetworkPolicy selects a pod of a namespace that is not known.
+            either = possible or certain
+            assert either is not None  # noqa: S101 for mypy
+            return self._known.setdefault((id(either), 0), Gate(either, either, doubt=True))
         key = id(certain), id(possible)
         return self._known.setdefault(key, Gate(certain, possible))
 
@@ -77,6 +85,9 @@ class Gates:
         """Every host in one row, with what the gate lets through. Rows without hosts are left out."""
         if gate is None:
             return (Row(self._everybody, OPEN, OPEN),)
+        if gate.doubt:
+            unknown = Judged(NOTHING, EVERYTHING)
+            return (Row(self._everybody, unknown, unknown),)
         known = self._rows.get(gate)
         if known is None:
             known = self._rows[gate] = tuple(self._make(gate))
@@ -104,11 +115,7 @@ class Gates:
 
     def _blocks_of(self, rule: Rule) -> Iterator[IPBlock]:
         """The blocks of which a rule was made."""
-        said = self._resolvers[1].said.get(id(rule))
-        for written in said.written if said else ():
-            for peer in written.peers or ():
-                if isinstance(peer, IPBlock) and peer.cidr is not None:
-                    yield peer
+        return (block for block in self._possible.blocks_of(rule) if block.cidr is not None)
 
     def _divide(self, gate: Gate, family: Family) -> list[tuple[int, Judged]]:
         """All hosts by what is allowed in one family."""
@@ -151,8 +158,7 @@ class Gates:
 
     def _exposed(self, rule: Rule) -> int:
         """The hosts that a rule for a named port of its peers is about; all for any other rule."""
-        said = self._resolvers[1].said.get(id(rule))
-        port = said.exposed if said else None
+        port = self._possible.exposed(rule)
         if port is None:
             return self._everybody
         key = (port.name, port.protocol, port.number)
@@ -170,8 +176,10 @@ def decide(stages: Sequence[Stage], matching: Iterable[_Match], everything: int)
     by_stage: list[list[_Match]] = [[] for _ in stages]
     for match in matching:
         by_stage[match[0]].append(match)
-    arriving, opened, closed = everything, 0, 0
+    arriving, opened, closed, claimant = everything, 0, 0, 0
     for stage, matches in zip(stages, by_stage, strict=True):
+        if stage.claimant != claimant:  # what one may have goes on to the next (NP-166)
+            arriving, opened, claimant = opened | arriving, 0, stage.claimant
         undecided, passed = arriving, 0
         for _, action, ports, sure in matches:
             hit = undecided & ports

@@ -9,11 +9,11 @@ from functools import cached_property
 from policyd.ask.doubt import DoubtingIndex
 from policyd.ask.endpoints import Endpoint, find_endpoints
 from policyd.ask.gates import Gate, Gates
-from policyd.cluster.everywhere import Governed, govern
+from policyd.cluster.everywhere import Governed, Policies, govern
 from policyd.cluster.index import mask_of
 from policyd.cluster.ownership import Claims, claim_addresses
 from policyd.cluster.state import ClusterState, MissingNamespaces
-from policyd.kube.objects import NAME_LABEL, KubeObject, Namespace, NetworkPolicy, Pod
+from policyd.kube.objects import NAME_LABEL, KubeObject, Namespace, Pod
 from policyd.kube.registry import ASKED
 from policyd_compiler.addr import print_address
 
@@ -45,14 +45,18 @@ class World:
         """The world of a state. A Namespace that is missing has unknown labels, unless the state names it."""
         endpoints = find_endpoints(state)
         members = [pod for endpoint in endpoints for pod in endpoint.members]
-        nodes = (state.nodes[key] for key in sorted(state.nodes))
+        nodes = [state.nodes[key] for key in sorted(state.nodes)]
         claims = claim_addresses(members, nodes, without_address=True)
         namespaces = dict(state.namespaces)
         unknown = frozenset(pod.namespace for pod in claims.pods) - namespaces.keys()
         if state.missing_namespaces is MissingNamespaces.NAMED:
             namespaces.update((name, Namespace(name, ((NAME_LABEL, name),))) for name in unknown)
             unknown = frozenset()
-        policies = [state.policies[key] for key in sorted(state.policies)]
+        policies = Policies(
+            tuple(state.policies[key] for key in sorted(state.policies)),
+            tuple(state.cluster_policies.values()),
+            tuple(nodes),
+        )
         strict = DoubtingIndex(claims.pods, namespaces, unknown, generous=False)
         certain = possible = govern(policies, claims, strict)
         if unknown:
@@ -88,9 +92,9 @@ class World:
         return tuple(self.claims.pods[claim] for claim in self.claims.to(host))
 
     @cached_property
-    def policies(self) -> dict[str, NetworkPolicy]:
-        """The policies by `namespace/name`."""
-        return dict(self.state.policies)
+    def policies(self) -> dict[str, KubeObject]:
+        """The policies by `namespace/name`, or the name of a ClusterNetworkPolicy."""
+        return dict(self.state.every_policy)
 
 
 def _with_addresses(endpoints: Iterable[Endpoint], claims: Claims) -> Iterator[Endpoint]:

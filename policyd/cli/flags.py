@@ -37,6 +37,12 @@ def add_manifest_flags(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, metavar="FILE", help="for --live: the agent's settings (POLICYD_CONFIG)"
     )
     group.add_argument("-R", "--recursive", action="store_true", help="read the folders of a directory, too")
+    add_namespace_flag(group)
+    _add_reading_flags(group)
+
+
+def add_namespace_flag(group: argparse._ActionsContainer) -> None:
+    """Add `--namespace`."""
     group.add_argument(
         "-n",
         "--namespace",
@@ -44,7 +50,6 @@ def add_manifest_flags(parser: argparse.ArgumentParser) -> None:
         type=_namespace,
         help="namespace of objects that name none (%(default)s)",
     )
-    _add_reading_flags(group)
 
 
 def _add_reading_flags(group: argparse._ActionsContainer) -> None:

@@ -18,6 +18,7 @@ from policyd.version import VERSION
 
 #: Command → what `policyd --help` says of it. Its module has the same name, with `_` for `-`.
 COMMANDS = {
+    "lint": "tell what is wrong with policies",
     "compile": "turn manifests into the ruleset of a node",
     "apply": "bring manifests into force on this node, once",
     "run": "enforce policies on this node: the agent",

@@ -19,7 +19,7 @@ from policyd.manifests.load import combine, load_manifest
 
 
 def _one_of(kinds: Kinds) -> str:
-    """`Namespace, Node, Pod or NetworkPolicy`: policies last."""
+    """`Namespace, Node, Pod, ClusterNetworkPolicy or NetworkPolicy`: policies last."""
     *others, last = [kind.name for kind in sorted(kinds, key=lambda kind: kind.policy)]
     return f"{', '.join(others)} or {last}"
 

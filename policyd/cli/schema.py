@@ -8,12 +8,14 @@ from argparse import Namespace
 from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cluster import attachments_schema
+from policyd.lint import as_json
 from policyd_compiler import ir_json
 
 SCHEMAS = {
     "ir": "what `policyd compile -o ir` prints",
     "attachments": "what `policyd compile --attachments` reads",
     "config": "the settings file of `policyd run`",
+    "Findings": "what `policyd lint -o json` prints",
 }
 
 
@@ -24,7 +26,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "schema",
         "Print the JSON schema (2020-12) of what policyd prints or reads.",
         "policyd schema ir > ir.schema.json",
-        usage="{ir,attachments,config}",
+        usage=f"{{{','.join(SCHEMAS)}}}",
     )
     parser.add_argument(
         "of",
@@ -45,6 +47,8 @@ def _schema(of: str) -> object:
         return ir_json.schema()
     if of == "attachments":
         return attachments_schema.schema()
+    if of == "Findings":
+        return as_json.schema()
     from policyd.config import Settings  # noqa: PLC0415 (pydantic: 0.1 s that the other one need not wait)
 
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}

@@ -6,7 +6,7 @@ with its addresses. Of several nobody knows who sends, so their packets are judg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -78,17 +78,28 @@ class Claims:
                 hosts ^= 1 << host
         return hosts
 
+    def touched(self, claims: int) -> int:
+        """The hosts of which any claim is among these (NP-166)."""
+        hosts = claims & (1 << len(self.hosts)) - 1
+        for host, rivals in self.rivals.items():
+            if rivals & claims:
+                hosts |= 1 << host
+        return hosts
+
     def key(self, host: int) -> str:
         """A name for a host: that of its pod, or of all its claimants. No two hosts have the same."""
-        names = [key_of(self.pods[claim]) for claim in self.to(host)]
-        if len(names) <= _NAMED:
-            return "+".join(names)
-        addresses = ",".join(
-            print_address(family, value)
-            for family in (4, 6)
-            if (value := self.hosts[host].address(family)) is not None
-        )
-        return f"{'+'.join(names[:_NAMED])}+{len(names) - _NAMED} more@{addresses}"
+        return name_of(self.hosts[host], [self.pods[claim] for claim in self.to(host)])
+
+
+def name_of(host: Host, claimants: Sequence[Pod]) -> str:
+    """A name for a host of these claimants."""
+    names = [key_of(pod) for pod in claimants]
+    if len(names) <= _NAMED:
+        return "+".join(names)
+    addresses = ",".join(
+        print_address(family, value) for family in (4, 6) if (value := host.address(family)) is not None
+    )
+    return f"{'+'.join(names[:_NAMED])}+{len(names) - _NAMED} more@{addresses}"
 
 
 def claim_addresses(pods: Iterable[Pod], nodes: Iterable[Node], *, without_address: bool = False) -> Claims:
@@ -135,7 +146,7 @@ def claim_addresses(pods: Iterable[Pod], nodes: Iterable[Node], *, without_addre
     if without_address:
         held = {id(pod) for claimants, _ in rows for pod in claimants}
         rows.extend(([pod], Host(None, None)) for pod in eligible if id(pod) not in held)
-    rows.sort(key=lambda row: _by_address(row[1]))
+    rows.sort(key=lambda row: address_order(row[1]))
     return _number(rows, tuple(sorted(findings)))
 
 
@@ -146,7 +157,7 @@ def _shared(
     groups: dict[tuple[str, ...], tuple[list[Pod], dict[int, int]]] = {}
     for family, by_address in several.items():
         for value, claimants in by_address.items():
-            claimants.sort(key=_rank, reverse=True)
+            claimants.sort(key=rank, reverse=True)
             findings.append(claimed(claimants, family, value))
             key = tuple(map(key_of, claimants))
             groups.setdefault(key, (claimants, {}))[1][family] = value
@@ -191,11 +202,11 @@ def _number_of(text: str) -> tuple[int, int]:
     return parse_ip(text)
 
 
-def _rank(pod: Pod) -> tuple[bool, str, str, str, str]:
+def rank(pod: Pod) -> tuple[bool, str, str, str, str]:
     """Not deleting, then the newest, then the greatest uid: who is reported as the holder (NP-110)."""
     return (not pod.deleting, pod.started, pod.uid, pod.namespace, pod.name)
 
 
-def _by_address(host: Host) -> tuple[int, int]:
+def address_order(host: Host) -> tuple[int, int]:
     """An order that depends on nothing else: no two hosts have one address."""
     return (1 << 32 if host.v4 is None else host.v4, -1 if host.v6 is None else host.v6)

@@ -42,6 +42,10 @@ class SubjectPorts:
         """Every number the pod gives this name in this protocol (NP-052, NP-053)."""
         return [p.number for p in self.ports if p.name == name and p.protocol == protocol]
 
+    def any_protocol(self, name: str) -> tuple[tuple[Protocol, int], ...]:
+        """Every protocol and number that the pod gives this name, sorted (CNP-032)."""
+        return tuple(sorted({(p.protocol, p.number) for p in self.ports if p.name == name}))
+
 
 #: An ingress rule: what it is for every pod if it names no port, or else its peers, ports and origins.
 _Read: TypeAlias = tuple[Rule | None, Peers, tuple[PolicyPort, ...], tuple[Origin, ...]]
@@ -89,6 +93,7 @@ class RuleResolver:
         self._read: dict[int, tuple[_Read, ...]] = {}
         self._blocks: dict[IPBlock, Peers] = {}
         self._written: dict[tuple[int, Direction, SubjectPorts | None], tuple[Written, ...]] = {}
+        self._selected_by: dict[tuple[int, int], tuple[int, int]] = {}
         #: How many pods each peer selects, in the order in which they were resolved.
         self._selecting: dict[tuple[int, int], tuple[NetworkPolicy, PodPeer, int]] = {}
         #: By identity of the rules that were made, what they were made of.
@@ -97,6 +102,11 @@ class RuleResolver:
         self.grouped: dict[str, tuple[NetworkPolicy, PodPeer]] = {}
         #: Named ports of peers that rules ask for, and every number that a peer has behind the name.
         self.asked: dict[tuple[str, Protocol], frozenset[int]] = {}
+
+    @property
+    def index(self) -> PodIndex:
+        """The pods that it was made for."""
+        return self._index
 
     def written(
         self, policy: NetworkPolicy, direction: Direction, subject: SubjectPorts
@@ -143,26 +153,31 @@ class RuleResolver:
         self.grouped.setdefault(text, (policy, peer))
         return Selected(
             text,
-            self._claims.held(self._matched(policy, peer)),
+            self._matched(policy, peer)[1],
             len(pods) + len(where or ()),
             where is not None or not pods,
         )
 
-    def _matched(self, policy: NetworkPolicy, peer: PodPeer) -> int:
-        where = (
-            self._index.in_namespace(policy.namespace)
-            if peer.namespaces is None
-            else self._index.in_namespaces(peer.namespaces)
-        )
-        return where & self._index.select(peer.pods)
+    def _matched(self, policy: NetworkPolicy, peer: PodPeer) -> tuple[int, int]:
+        """The pods that a peer of a policy selects, and the hosts of which it selects all claimants."""
+        known = self._selected_by.get((id(policy), id(peer)))
+        if known is None:
+            where = (
+                self._index.in_namespace(policy.namespace)
+                if peer.namespaces is None
+                else self._index.in_namespaces(peer.namespaces)
+            )
+            matched = where & self._index.select(peer.pods)
+            known = self._selected_by[id(policy), id(peer)] = matched, self._claims.held(matched)
+        return known
 
     def selecting(self) -> tuple[tuple[NetworkPolicy, PodPeer, int], ...]:
         """The peers resolved so far, each with its policy, and how many pods it selects."""
         return tuple(self._selecting.values())
 
-    def passing(self, rule: Rule) -> Rule:
-        """The same rule, but that what it accepts goes on to the next stage."""
-        return self._made(replace(self.said[id(rule)], rule=replace(rule, action=Action.PASS)))
+    def again(self, rule: Rule) -> Rule:
+        """The same rule as another object: in an isolation each is told from the others by identity."""
+        return self._made(replace(self.said[id(rule)], rule=replace(rule)))
 
     def _made(self, said: Said) -> Rule:
         self.said[id(said.rule)] = said
@@ -204,7 +219,7 @@ class RuleResolver:
         self.asked[port, protocol] = frozenset(number for number, _ in numbers)
         for number, pods in numbers:
             exposing = self._exposing(peers, self._claims.held(pods))
-            made = Rule(Action.ACCEPT, exposing, _one(protocol, number, number), origins)
+            made = Rule(Action.ACCEPT, exposing, one_port(protocol, number), origins)
             yield self._made(Said(made, policy, written, NamedPort(port, protocol, number)))
 
     def ingress(self, policy: NetworkPolicy, subject: SubjectPorts) -> tuple[Rule, ...]:
@@ -266,10 +281,10 @@ class RuleResolver:
         for peer in peers:
             match peer:
                 case PodPeer():
-                    matched = self._matched(policy, peer)
+                    matched, held = self._matched(policy, peer)
                     here = (id(policy), id(peer))
                     self._selecting.setdefault(here, (policy, peer, matched.bit_count()))
-                    hosts |= self._claims.held(matched)
+                    hosts |= held
                 case IPBlock():
                     block = self._block(peer)
                     v4.extend(block.v4)
@@ -325,18 +340,18 @@ def _interval(cidr: Cidr) -> tuple[int, int]:
 
 def _numbers(rule: PolicyRule) -> PortSet:
     """The ports of a rule that it does not name."""
-    return EVERYTHING if rule.ports is None else union_ports([*map(_numbered, rule.ports), NOTHING])
+    return EVERYTHING if rule.ports is None else union_ports([*map(port_numbers, rule.ports), NOTHING])
 
 
 def _subject_ports(ports: tuple[PolicyPort, ...], subject: SubjectPorts) -> PortSet:
-    found = [_numbered(port) for port in ports if not isinstance(port.port, str)]
+    found = [port_numbers(port) for port in ports if not isinstance(port.port, str)]
     for port in ports:
         if isinstance(port.port, str):
-            found.extend(_one(port.protocol, n, n) for n in subject.numbers(port.port, port.protocol))
+            found.extend(one_port(port.protocol, n) for n in subject.numbers(port.port, port.protocol))
     return union_ports(found) if found else NOTHING
 
 
-def _numbered(port: PolicyPort) -> PortSet:
+def port_numbers(port: PolicyPort) -> PortSet:
     """A port entry without a name; nothing for one with a name."""
     match port.port:
         case None:
@@ -345,10 +360,12 @@ def _numbered(port: PolicyPort) -> PortSet:
             low, high = number, number if port.end_port is None else port.end_port
         case _:
             return NOTHING
-    return _one(port.protocol, low, high)
+    return one_port(port.protocol, low, high)
 
 
-def _one(protocol: Protocol, low: int, high: int) -> PortSet:
+def one_port(protocol: Protocol, low: int, high: int | None = None) -> PortSet:
+    """A port of a protocol, or all from one to another."""
+    high = low if high is None else high
     match protocol:
         case "TCP":
             return PortSet(tcp=((low, high),))

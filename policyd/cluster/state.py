@@ -9,8 +9,8 @@ from typing import TypeVar, cast
 
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.kube.kind import Kind, Kinds
-from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
-from policyd.kube.registry import KINDS, NAMESPACE, NETWORK_POLICY, NODE, POD
+from policyd.kube.objects import ClusterNetworkPolicy, KubeObject, Namespace, NetworkPolicy, Node, Pod
+from policyd.kube.registry import CLUSTER_NETWORK_POLICY, KINDS, NAMESPACE, NETWORK_POLICY, NODE, POD
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -73,6 +73,16 @@ class ClusterState:
     def policies(self) -> Mapping[str, NetworkPolicy]:
         """The NetworkPolicies, by `namespace/name`."""
         return self.all(NETWORK_POLICY)
+
+    @property
+    def cluster_policies(self) -> Mapping[str, ClusterNetworkPolicy]:
+        """The ClusterNetworkPolicies, by name."""
+        return self.all(CLUSTER_NETWORK_POLICY) if CLUSTER_NETWORK_POLICY in self.kinds else {}
+
+    @property
+    def every_policy(self) -> Mapping[str, KubeObject]:
+        """The policies of all kinds, by key: no two kinds have one, as a namespace's name has no slash."""
+        return {key: item for kind in self.kinds if kind.policy for key, item in self.all(kind).items()}
 
     @property
     def nodes(self) -> Mapping[str, Node]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from policyd.config import Settings
 from policyd.doctor.node_lines import Line
 from policyd.errors import EnvironmentRefused
-from policyd.kube.kind import Kinds
+from policyd.kube.kind import Kind, Kinds
 from policyd.kube.registry import KINDS
 from policyd.watcher.failure import WatchError
 from policyd.watcher.resource import accept
@@ -42,14 +43,24 @@ def _access(settings: Settings, environ: Mapping[str, str]) -> Access | None:
     return access if named or isinstance(access, InCluster) else None
 
 
+async def _status(connection: Connection, kind: Kind[Any]) -> int:
+    """How a list is answered, in the best version that the server has."""
+    status = 404
+    for version in kind.versions:
+        path = kind.path_of(version)
+        async with connection.get(path, (("limit", "1"),), accept(kind, "List"), _SECONDS) as answer:
+            status = answer.status
+        if status != 404:
+            break
+    return status
+
+
 async def _allowed(connection: Connection, kinds: Kinds) -> Line:
     refused: list[str] = []
     listed: list[str] = []
     for kind in kinds:
         try:
-            question = connection.get(kind.path, (("limit", "1"),), accept(kind, "List"), _SECONDS)
-            async with question as answer:
-                status = answer.status
+            status = await _status(connection, kind)
         except WatchError as error:
             return Line(_NAME, "FAIL", f"{error.text}; see the address in the kubeconfig, and the network")
         if status == 401:

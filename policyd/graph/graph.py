@@ -1,223 +1,192 @@
-"""A ruleset that follows pods of other nodes: what such a pod changes is worked out, and nothing else.
+"""A ruleset that follows what changes in a cluster: what that touches is worked out, and nothing else.
 
-Made of a full build. A change gives the ruleset that a build of the new cluster would give, byte by byte, and
-the elements that make the difference. Whatever may come to more than elements is not guessed: then the
-answer is None, and the graph is of no use any more.
+Made of a full build. A change gives the ruleset that a build of the new cluster would give, byte by byte.
+Pods of other nodes change elements, which are worked out one by one. Where that is not enough, the isolations
+that are concerned are resolved and lowered again, and the node's own pods are asked which are theirs. What
+is not certain is not guessed: then the answer is None, and the graph is of no use any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from dataclasses import replace
 
-from policyd.cluster.idle import IdlePeer
+from policyd.cluster.attachments import Attachments
+from policyd.cluster.findings import Finding
 from policyd.cluster.state import ClusterState
-from policyd.graph.addresses import Addresses
-from policyd.graph.ceilings import Ceilings
-from policyd.graph.profiles import Counts, Profile, Profiles
-from policyd.graph.tables import Uses, with_elements, with_notes
-from policyd.kube.objects import Pod
-from policyd.pipeline import Build, Ruleset
+from policyd.graph.assemble import Setting
+from policyd.graph.changes import ObjectChange, Step
+from policyd.graph.claims import Holding, Row, merge
+from policyd.graph.hosts import Found, Turned
+from policyd.graph.judging import Judging
+from policyd.graph.places import Policies
+from policyd.graph.profiles import Counts
+from policyd.graph.spaces import Spaces
+from policyd.graph.tables import with_notes, with_parts
+from policyd.kube.objects import Namespace, NetworkPolicy, Node, Pod
+from policyd.kube.registry import NAMESPACE, NETWORK_POLICY, NODE, POD
+from policyd.pipeline import Build, Ruleset, as_open
 from policyd_compiler.delta import Changes
-from policyd_compiler.errors import CompilerBug
-from policyd_compiler.ir import Host, Isolation
-from policyd_compiler.lower.chains import note_lines
-from policyd_compiler.lower.lower import shared_isolations
-from policyd_compiler.nft.ast import ChainName
-from policyd_compiler.nft.keys import SetName
-from policyd_compiler.one_host import CannotTell, OneHost
-from policyd_compiler.walks import Answer
+from policyd_compiler.one_host import CannotTell
 
-_Found: TypeAlias = dict[SetName, dict[int, Answer]]
-
-
-@dataclass(frozen=True, slots=True)
-class PodChange:
-    """What a pod was, and what it is now; None where there is none of that key."""
-
-    key: str
-    before: Pod | None
-    after: Pod | None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The ruleset after a change, and by part and address what look-ups find before and after.
-
-    `since`: the ruleset before.
-    """
-
-    since: Ruleset
-    ruleset: Ruleset
-    changes: Changes
+#: Kinds of which it is known here what they mean.
+_KNOWN = frozenset(kind.name for kind in (NAMESPACE, NETWORK_POLICY, NODE, POD))
 
 
 class Graph:
-    """The ruleset of one node for one cluster, and what it takes to follow pods of other nodes.
+    """The ruleset of one node for one cluster, and what it takes to follow changes.
 
-    The work of a change depends on the isolations of the node and their selectors, not on how many pods or
-    other policies there are; but for the tuples of elements that it copies.
+    The work of a change depends on the pods and isolations of the node and on what the change is about, not
+    on how many pods or other policies there are; but for masks of pods, and elements that it copies.
     """
 
     def __init__(self, built: Build, state: ClusterState, node: str) -> None:
+        """`built` is of `state`, and is not to be used for another graph."""
         self.counts = Counts()
         #: Why it could not follow.
         self.reason = ""
-        self._node, self._namespaces = node, state.namespaces
-        self._addresses = Addresses(built.sources.resolved.claims, state.nodes.values())
-        found = shared_isolations(built.sources.resolved.snapshot.endpoints)
-        self._isolations = tuple(isolation for isolation, _ in found)
-        self._judging = built.sources.lowered.judging
-        resolver = built.sources.resolved.resolver
-        self._profiles = Profiles(self._isolations, resolver, state.namespaces, self.counts)
-        self._peers = [(policy, peer) for policy, peer, _ in resolver.selecting()]
-        self._selecting = [pods for _, _, pods in resolver.selecting()]
-        self._first: dict[ChainName, int] = {}
-        for place, judging in enumerate(self._judging):
-            for judges in judging.judges.values():
-                self._first.setdefault(judges.asking, place)
-        self._hosts = [
-            OneHost(isolation, judging, built.sources.lowered)
-            for isolation, judging in zip(self._isolations, self._judging, strict=True)
-        ]
-        self._ceilings = Ceilings(built, self._isolations, self._hosts)
-        self._uses = Uses(built.table, built.sources.lowered.peers.values())
         # Without what it was made of, which may be large.
         self._ruleset = Ruleset(
             built.table, built.owners, built.warnings, built.stats, built.findings, built.idle, built.over
         )
         # With some policies closed for their cost, others may be opened by a pod that goes.
-        self._is_of_use = not built.over
+        self._is_of_use = not built.over and not any(
+            found for name, found in state.by_kind.items() if name not in _KNOWN
+        )
+        if not self._is_of_use:
+            return
+        sources = built.sources
+        claims, index = sources.resolved.claims, sources.resolved.resolver.index
+        self._node = node
+        self._spaces = Spaces(state)
+        self._policies = Policies(state.policies.values())
+        self._holding = Holding(claims, state.pods, state.nodes.values(), index)
+        setting = Setting(
+            node, sources.options, sources.budget, sources.closed, state.nodes, state.attachments
+        )
+        self._judging = Judging(built, self._holding, self._policies, self._spaces, setting, self.counts)
 
     @property
     def ruleset(self) -> Ruleset:
         """The ruleset after the last change that was followed."""
         return self._ruleset
 
-    def change(self, pods: Iterable[PodChange]) -> Step | None:
-        """Take changes of pods, all of them since the last time; None where a build has to tell."""
+    def change(self, changes: Iterable[ObjectChange], attachments: Attachments | None = None) -> Step | None:
+        """Take changes, all of them since the last time; None where a build has to tell.
+
+        `attachments`: those that are known now, if they are others.
+        """
         if not self._is_of_use:
             return None
         self._is_of_use = False  # unless all goes well
         try:
-            step = self._change([each for each in pods if each.before != each.after])
+            step = self._change([each for each in changes if each.before != each.after], attachments)
         except CannotTell as why:
             self.reason = str(why)
             return None
         self._ruleset, self._is_of_use = step.ruleset, True
         return step
 
-    def _change(self, pods: list[PodChange]) -> Step:
-        for each in pods:
-            self._check(each.before)
-            self._check(each.after)
-        before: _Found = {}
-        after: _Found = {}
-        turned = _Turned()
-        for each in pods:
-            if each.before is not None:
-                self._count(each.before, self._addresses.leave(each.before), before, turned, by=-1)
-        for each in pods:
-            if each.after is not None:
-                self._count(each.after, self._addresses.enter(each.after), after, turned, by=1)
-        changes = _differing(before, after)
-        self._ceilings.change(changes)
-        self._ceilings.check(turned.touched)
-        self.counts.elements += sum(map(len, changes.values()))
-        self._uses.change(changes)
-        return Step(self._ruleset, self._rebuilt(changes, turned), changes)
+    def _change(self, changes: list[ObjectChange], attachments: Attachments | None) -> Step:
+        before: Found = {}
+        after: Found = {}
+        turned = Turned()
+        gone, come, is_else = self._take(changes, attachments)
+        judging = self._judging
+        for row in gone:
+            judging.hosts.count(row, before, turned, by=-1)
+        flipped = self._rename(come, turned)
+        for row in come:
+            judging.hosts.count(row, after, turned, by=1)
+        judging.profiles.recount(flipped)
+        elements = judging.hosts.changes(before, after, turned)
+        complete = judging.ledger.change(elements)
+        is_local = judging.move(gone, come)
+        if is_else or is_local or turned.dirty or not complete:
+            judging.make(turned, self._ruleset.table)
+            return self._step(judging.ruleset(), None)
+        judging.check(turned.touched)
+        return self._step(self._with_elements(elements, turned), elements)
 
-    def _check(self, pod: Pod | None) -> None:
-        if pod is None:
-            return
-        if pod.node == self._node:
-            raise CannotTell("a pod of this node changes")
-        if pod.namespace not in self._namespaces:
-            raise CannotTell("a namespace is not known (NP-168)")
+    def _take(
+        self, changes: list[ObjectChange], attachments: Attachments | None
+    ) -> tuple[list[Row], list[Row], bool]:
+        """Take what changes: the hosts that there are no longer, and those that there are now.
 
-    def _count(self, pod: Pod, host: Host | None, found: _Found, turned: _Turned, *, by: int) -> None:
-        """A pod comes or goes, and with it what rules make of it."""
-        if host is None:
-            return
-        profile = self._profiles.of(pod)
-        if not profile.certain:
-            raise CannotTell("a rule names a port that the pod has")
-        for number in profile.peers:
-            self._selecting[number] = count = self._selecting[number] + by
-            turned.idle = turned.idle or count in (0, by)
-        self._count_rules(profile, turned, by)
-        for place, matching, grouped in profile.named:
-            for name, address, answer in self._hosts[place].elements(matching, grouped, host):
-                of_part = found.setdefault(name, {})
-                if of_part.setdefault(address, answer) != answer:
-                    raise CompilerBug(f"two isolations differ about {name}")
+        And whether more may change than what rules make of these.
+        """
+        gone: list[Row] = []
+        come: list[Row] = []
+        is_else = self._judging.attach(attachments)
+        for change in changes:
+            match change.before, change.after:
+                case (Pod() | None) as was, (Pod() | None) as is_:
+                    merge(gone, come, *self._holding.change(was, is_))
+                    self._count(was, is_)
+                case (NetworkPolicy() | None) as was, (NetworkPolicy() | None) as is_:
+                    self._policies.change(was, is_)
+                    self._count(was, is_)
+                    spaces = {policy.namespace for policy in (was, is_) if policy is not None}
+                    is_else = is_else or self._judging.has_pods_in(spaces)
+                case (Namespace() | None) as was, (Namespace() | None) as is_:
+                    self._spaces.give(was, is_)
+                case ((Node() | None), (Node() | None)):
+                    is_else = self._judging.renode(change.before, change.after) or is_else
+                case _:
+                    raise CannotTell(f"what {change.key} means is not known here")
+        merge(gone, come, *self._holding.move(self._judging.nodes))
+        return gone, come, is_else
 
-    def _count_rules(self, profile: Profile, turned: _Turned, by: int) -> None:
-        for number in profile.rules:
-            rule = self._profiles.rules[number]
-            was_alive = rule.is_alive
-            rule.hosts += by
-            if was_alive != rule.is_alive:
-                turned.rules ^= {number}
-            for place, _ in rule.users:
-                self._ceilings.count(place, by)
-                turned.touched.add(place)
+    def _count(self, was: Pod | NetworkPolicy | None, is_: Pod | NetworkPolicy | None) -> None:
+        if was is not None:
+            self._spaces.count(was, -1)
+        if is_ is not None:
+            self._spaces.count(is_, 1)
 
-    def _rebuilt(self, changes: Changes, turned: _Turned) -> Ruleset:
-        old = self._ruleset
-        table = with_notes(with_elements(old.table, changes), self._notes(turned.rules))
+    def _rename(self, come: list[Row], turned: Turned) -> set[int]:
+        """Namespaces have other labels: the selectors that may select others now.
+
+        Who has just come has been selected by none yet.
+        """
+        flipped: set[int] = set()
+        profiles, index = self._judging.profiles, self._holding.index
+        for before, after in self._spaces.take_changed():
+            name = (before or after or Namespace("", ())).name
+            index.rename(before, after)
+            numbers, places = profiles.rename(name, before, after)
+            flipped |= numbers
+            new = sum(pod.namespace == name for row in come for pod in row.pods)
+            if index.in_namespace(name).bit_count() > new:
+                turned.dirty |= places
+                turned.idle = turned.idle or bool(numbers)
+        return flipped
+
+    def _with_elements(self, changes: Changes, turned: Turned) -> Ruleset:
+        """The ruleset where nothing but elements, and what is noted of rules, is another."""
+        old, judging = self._ruleset, self._judging
+        parts = {name: judging.ledger.parts[name] for name in changes}
+        table = with_notes(with_parts(old.table, parts), judging.notes(turned.rules))
         more = sum(
             (after is not None) - (before is not None)
             for of_part in changes.values()
             for before, after in of_part.values()
         )
-        idle = self._idle() if turned.idle else old.idle
+        idle = judging.idle() if turned.idle else old.idle
         stats = replace(old.stats, elements=old.stats.elements + more, idle_peers=len(idle))
         return Ruleset(table, old.owners.of(table), old.warnings, stats, old.findings, idle)
 
-    def _idle(self) -> tuple[IdlePeer, ...]:
-        pairs = zip(self._peers, self._selecting, strict=True)
-        return tuple(peer for peer, pods in pairs if not pods)
+    def _step(self, made: Ruleset, changes: Changes | None) -> Step:
+        """With what is odd in the cluster now."""
+        found = self._holding.findings()
+        warnings = (*self._spaces.warnings(), *(finding.text for finding, _ in found))
+        here = (self._placed(f, pods) for f, pods in found if any(pod.node == self._node for pod in pods))
+        findings = as_open(tuple(here), self._judging.setting.options)
+        ruleset = replace(made, warnings=warnings, findings=findings)
+        return Step(self._ruleset, ruleset, changes)
 
-    def _notes(self, turned: Iterable[int]) -> dict[ChainName, tuple[str, ...]]:
-        """The notes of chains of which rules came to life, or died."""
-        places = {place for number in turned for place, _ in self._profiles.rules[number].users}
-        notes: dict[ChainName, tuple[str, ...]] = {}
-        for place in sorted(places):
-            judging, isolation = self._judging[place], self._isolations[place]
-            lines = note_lines(self._alive(isolation), judging.endpoints)
-            # Where isolations have a chain in common, it says what the first of them does.
-            names = (judges.asking for judges in judging.judges.values())
-            notes.update((name, lines) for name in names if self._first[name] == place)
-        return notes
-
-    def _alive(self, isolation: Isolation) -> Isolation:
-        stages = (
-            replace(stage, rules=tuple(rule for rule in stage.rules if self._profiles.is_alive(rule)))
-            for stage in isolation.stages
-        )
-        return replace(isolation, stages=tuple(stages))
-
-
-@dataclass(slots=True)
-class _Turned:
-    """What came to life or died: rules, by number, and whether peers select nobody, or no longer nobody.
-
-    `touched`: the isolations, by number, of which rules name more or fewer hosts.
-    """
-
-    rules: set[int] = field(default_factory=set)
-    idle: bool = False
-    touched: set[int] = field(default_factory=set)
-
-
-def _differing(before: _Found, after: _Found) -> Changes:
-    """By part and address, what look-ups find before and after, where that differs."""
-    found: dict[SetName, dict[int, tuple[Answer, Answer]]] = {}
-    for name in before.keys() | after.keys():
-        old, new = before.get(name, {}), after.get(name, {})
-        pairs = ((address, old.get(address), new.get(address)) for address in old | new)
-        if differing := {address: (one, other) for address, one, other in pairs if one != other}:
-            found[name] = differing
-    return found
+    def _placed(self, finding: Finding, pods: tuple[Pod, ...]) -> Finding:
+        """A pod of this node whose address does not count is open, whatever policies select it (NP-167)."""
+        if finding.name != "address-impossible":
+            return finding
+        is_open = any(pod.node == self._node and self._policies.selecting(pod) for pod in pods)
+        return replace(finding, is_open=is_open)

@@ -6,43 +6,37 @@ out costs as many selectors as may select pods of the namespace, however many po
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from policyd.cluster.peers import RuleResolver, Said
-from policyd.kube.objects import (
-    IPBlock,
-    Labels,
-    LabelSelector,
-    NamedPort,
-    Namespace,
-    NetworkPolicy,
-    Pod,
-    PodPeer,
-)
+from policyd.cluster.index import PodIndex
+from policyd.cluster.peers import Said
+from policyd.graph.units import Peer, Unit
+from policyd.kube.objects import IPBlock, Labels, LabelSelector, NamedPort, Namespace, Pod, PodPeer, Protocol
 from policyd.kube.selectors import matches
-from policyd_compiler.ir import Isolation, Rule
+from policyd_compiler.ir import Rule
 
 #: Profiles and namespaces that are kept.
 _MOST_KNOWN = 4096
 
-#: An isolation by number, the numbers of its rules that name a pod, ascending, and for each of its groups
-#: whether the pod is in it.
+#: An isolation by its place, the numbers of its rules that name a host, ascending, and for each of its groups
+#: whether the host is in it.
 Named: TypeAlias = tuple[int, tuple[int, ...], tuple[bool, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Of pods that are alike: the peers and the rules, by number, that select them; who names them.
+    """Of hosts that are alike: the selectors and the rules, by number, that select them; who names them.
 
-    `certain`: all else that depends on such a pod is known.
+    `unsure`: the isolations, by place, of which more depends on such a host than who is named.
     """
 
-    peers: tuple[int, ...]
+    selectors: frozenset[int]
+    ports: frozenset[NamedPort]
     rules: tuple[int, ...]
     named: tuple[Named, ...]
-    certain: bool
+    unsure: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +48,16 @@ class Selector:
     pods: LabelSelector
 
     @classmethod
-    def of(cls, policy: NetworkPolicy, peer: PodPeer) -> Selector:
+    def of(cls, peer: Peer) -> Selector:
         """What an entry of a policy's rule selects (NP-036)."""
-        return cls("" if peer.namespaces is not None else policy.namespace, peer.namespaces, peer.pods)
+        policy, who = peer
+        return cls("" if who.namespaces is not None else policy.namespace, who.namespaces, who.pods)
+
+    def may_select(self, name: str, namespace: Namespace | None) -> bool:
+        """Whether it may select pods of a namespace, whose labels may not be known (NP-048)."""
+        if self.namespaces is None:
+            return self.namespace == name
+        return namespace is not None and matches(self.namespaces, dict(namespace.labels))
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class RuleUse:
     rule: Rule
     hosts: int
     exposed: NamedPort | None
+    selectors: frozenset[int] = frozenset()
     users: list[tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -77,68 +79,115 @@ class RuleUse:
 
 @dataclass(slots=True)
 class Counts:
-    """How much was done: what a change costs, whatever the machine."""
+    """How much was done: what a change costs, whatever the machine.
+
+    `units`: isolations that were resolved and lowered. `endpoints`: pods of this node that were asked for
+    their isolations.
+    """
 
     selectors: int = 0
     elements: int = 0
+    units: int = 0
+    endpoints: int = 0
 
 
 class Profiles:
-    """The selectors of the isolations of one node. `isolations` are numbered by their order."""
+    """The selectors of the isolations of one node, which come and go."""
 
-    def __init__(
-        self,
-        isolations: Iterable[Isolation],
-        resolver: RuleResolver,
-        namespaces: Mapping[str, Namespace],
-        counts: Counts,
-    ) -> None:
-        self._namespaces, self._counts = namespaces, counts
-        self._asked = resolver.asked
-        self._selectors: dict[Selector, int] = {}
-        self._scopes: dict[str, tuple[tuple[int, LabelSelector], ...]] = {}
-        self._known: dict[tuple[str, Labels, tuple[NamedPort, ...]], Profile] = {}
-        self._peers: dict[int, list[int]] = {}
-        self.rules: list[RuleUse] = []
-        self._numbers: dict[int, int] = {}  # of rules, by identity
-        self._rules: dict[int, list[int]] = {}
-        self._of_anybody: list[int] = []  # rules that name whoever exposes a port
-        self._by_block: set[NamedPort] = set()  # ports that rules with blocks ask for
-        self._groups: list[tuple[int, ...]] = []
-        for number, (policy, peer, _) in enumerate(resolver.selecting()):
-            self._peers.setdefault(self._number(policy, peer), []).append(number)
-        for place, isolation in enumerate(isolations):
-            written = (resolver.grouped[group.identity] for group in isolation.layout.groups)
-            self._groups.append(tuple(self._number(policy, peer) for policy, peer in written))
-            rules = (rule for stage in isolation.stages for rule in stage.rules)
-            for at, rule in enumerate(rules):
-                if id(rule) not in self._numbers:
-                    self._numbers[id(rule)] = self._add(resolver.said[id(rule)])
-                self.rules[self._numbers[id(rule)]].users.append((place, at))
+    def __init__(self, namespace: Callable[[str], Namespace | None], index: PodIndex, counts: Counts) -> None:
+        self._namespace, self._index, self._counts = namespace, index, counts
+        self._numbers: dict[Selector, int] = {}
+        self._selectors: dict[int, Selector] = {}
+        #: How many claims each selector selects.
+        self.selecting: dict[int, int] = {}
+        self._uses: dict[int, int] = {}
+        self._next = 0
+        self.rules: dict[int, RuleUse] = {}
+        self._of_rule: dict[int, int] = {}  # of rules, by identity
+        self._rules: dict[int, set[int]] = {}  # by selector
+        self._of_anybody: set[int] = set()  # rules that name whoever exposes a port
+        self._by_block: dict[NamedPort, set[int]] = {}  # isolations of which rules with blocks ask for a port
+        self._asked: dict[tuple[str, Protocol], dict[int, frozenset[int]]] = {}
+        self._groups: dict[int, tuple[int, ...]] = {}
+        self._forget()
 
-    def _number(self, policy: NetworkPolicy, peer: PodPeer) -> int:
-        return self._selectors.setdefault(Selector.of(policy, peer), len(self._selectors))
+    def add(self, unit: Unit) -> None:
+        """An isolation comes. `unit.peers` are given their selectors' numbers."""
+        unit.peers = tuple((peer, self._use(peer)) for peer in _by_identity(unit).values())
+        self._groups[unit.place] = tuple(self._use(peer) for peer in unit.made.groups)
+        for name, numbers in unit.made.asked.items():
+            self._asked.setdefault(name, {})[unit.place] = numbers
+        for at, said in enumerate(unit.made.said):
+            number = self._of_rule.get(id(said.rule))
+            if number is None:
+                number = self._add(said)
+            self.rules[number].users.append((unit.place, at))
+            if said.exposed is not None and any(isinstance(p, IPBlock) for p in _written(said)):
+                self._by_block.setdefault(said.exposed, set()).add(unit.place)
+        self._forget()
 
-    def _add(self, said: Said) -> int:
-        number = len(self.rules)
-        self.rules.append(RuleUse(said.rule, said.rule.peers.hosts.bit_count(), said.exposed))
-        if any(rule.peers is None for rule in said.written):
+    def remove(self, unit: Unit) -> None:
+        """An isolation goes."""
+        for number in (*self._groups.pop(unit.place), *(number for _, number in unit.peers)):
+            self._release(number)
+        for name in unit.made.asked:
+            self._asked[name].pop(unit.place, None)
+        for at, said in enumerate(unit.made.said):
+            number = self._of_rule[id(said.rule)]
+            self.rules[number].users.remove((unit.place, at))
+            if not self.rules[number].users:
+                self._remove(number)
             if said.exposed is not None:
-                self._of_anybody.append(number)
-            return number
-        peers = [peer for rule in said.written for peer in rule.peers or ()]
-        if said.exposed is not None and any(isinstance(peer, IPBlock) for peer in peers):
-            self._by_block.add(said.exposed)
-        for selector in {self._number(said.policy, peer) for peer in peers if isinstance(peer, PodPeer)}:
-            self._rules.setdefault(selector, []).append(number)
-        return number
+                self._by_block.get(said.exposed, set()).discard(unit.place)
+        self._forget()
+
+    def rename(
+        self, name: str, before: Namespace | None, after: Namespace | None
+    ) -> tuple[set[int], set[int]]:
+        """A namespace has other labels: the selectors that select its pods now and did not, or the other way
+        round; and the isolations of which rules have these."""
+        self._forget()
+        self._counts.selectors += len(self._selectors)
+        flipped = {
+            number
+            for number, selector in self._selectors.items()
+            if selector.namespaces is not None
+            and selector.may_select(name, before) != selector.may_select(name, after)
+        }
+        rules = (rule for number in flipped for rule in self._rules.get(number, ()))
+        return flipped, {place for rule in rules for place, _ in self.rules[rule].users}
+
+    def recount(self, numbers: Iterable[int]) -> None:
+        """Selectors select others, nobody knows whom."""
+        for number in numbers:
+            self.selecting[number] = self._count(self._selectors[number])
+
+    def named(self, unit: Unit) -> tuple[int, int]:
+        """How many rules an isolation has, and how many hosts these name now."""
+        rules = [self.rules[self._of_rule[id(said.rule)]] for said in unit.made.said]
+        return len(rules), sum(rule.hosts for rule in rules)
+
+    def users(self, numbers: Iterable[int]) -> set[int]:
+        """The isolations, by place, that have these rules, as far as there are any."""
+        found = (self.rules[number] for number in numbers if number in self.rules)
+        return {place for rule in found for place, _ in rule.users}
 
     def is_alive(self, rule: Rule) -> bool:
         """Whether a rule may match something now; what cannot is in no note."""
-        return self.rules[self._numbers[id(rule)]].is_alive
+        return self.rules[self._of_rule[id(rule)]].is_alive
 
-    def of(self, pod: Pod) -> Profile:
-        """What rules make of a pod that has an address. Its namespace must be known."""
+    def of(self, pods: tuple[Pod, ...]) -> tuple[Profile, ...]:
+        """What rules make of each of the pods that claim a host, and at last what they make of the host."""
+        each = tuple(map(self._of_pod, pods))
+        if len(each) == 1:
+            return each * 2
+        # An entry names a host only where it selects all who claim it (NP-166).
+        selectors = frozenset.intersection(*(profile.selectors for profile in each))
+        ports = frozenset.intersection(*(profile.ports for profile in each))
+        unsure = frozenset.union(*(profile.unsure for profile in each))
+        return (*each, self._profile(selectors, ports, unsure))
+
+    def _of_pod(self, pod: Pod) -> Profile:
         ports = tuple(port for port in pod.ports if (port.name, port.protocol) in self._asked)
         key = pod.namespace, pod.labels, ports
         known = self._known.get(key)
@@ -151,30 +200,33 @@ class Profiles:
     def _new(self, namespace: str, labels: Labels, ports: tuple[NamedPort, ...]) -> Profile:
         by_key, scope = dict(labels), self._scope(namespace)
         self._counts.selectors += len(scope)
-        hits = {number for number, pods in scope if matches(pods, by_key)}
-        exposing = frozenset(ports)
-        found = {rule for selector in hits for rule in self._rules.get(selector, ())}
-        rules = sorted(
+        hits = frozenset(number for number, pods in scope if matches(pods, by_key))
+        unsure = {place for port in ports for place in self._by_block.get(port, ())}
+        for port in ports:
+            # A number that no peer had behind a name needs a rule that is not there.
+            asking = self._asked[port.name, port.protocol].items()
+            unsure.update(place for place, numbers in asking if port.number not in numbers)
+        return self._profile(hits, frozenset(ports), frozenset(unsure))
+
+    def _profile(
+        self, hits: frozenset[int], exposing: frozenset[NamedPort], unsure: frozenset[int]
+    ) -> Profile:
+        found = {rule for selector in hits for rule in self._rules.get(selector, ())} | self._of_anybody
+        rules = [
             number
-            for number in (*found, *self._of_anybody)
+            for number in sorted(found)
             if (exposed := self.rules[number].exposed) is None or exposed in exposing
-        )
+        ]
         named: dict[int, list[int]] = {}
         for rule in (self.rules[number] for number in rules):
             if rule.rule.ports:
                 for place, at in rule.users:
                     named.setdefault(place, []).append(at)
-        # A number that no peer had behind a name needs a rule that is not there.
-        numbered = all(port.number in self._asked[port.name, port.protocol] for port in ports)
-        return Profile(
-            tuple(peer for selector in hits for peer in self._peers.get(selector, ())),
-            tuple(rules),
-            tuple(
-                (place, tuple(sorted(at)), tuple(group in hits for group in self._groups[place]))
-                for place, at in sorted(named.items())
-            ),
-            numbered and self._by_block.isdisjoint(exposing),
+        places = (
+            (place, tuple(sorted(at)), tuple(group in hits for group in self._groups[place]))
+            for place, at in sorted(named.items())
         )
+        return Profile(hits, exposing, tuple(rules), tuple(places), unsure)
 
     def _scope(self, namespace: str) -> tuple[tuple[int, LabelSelector], ...]:
         """The selectors that may select pods of a namespace."""
@@ -182,15 +234,71 @@ class Profiles:
         if known is None:
             if len(self._scopes) >= _MOST_KNOWN:
                 self._scopes.clear()
-            labels = dict(self._namespaces[namespace].labels)
             self._counts.selectors += len(self._selectors)
+            there = self._namespace(namespace)
             known = self._scopes[namespace] = tuple(
                 (number, selector.pods)
-                for selector, number in self._selectors.items()
-                if (
-                    selector.namespace == namespace
-                    if selector.namespaces is None
-                    else matches(selector.namespaces, labels)
-                )
+                for number, selector in self._selectors.items()
+                if selector.may_select(namespace, there)
             )
         return known
+
+    def _forget(self) -> None:
+        self._scopes: dict[str, tuple[tuple[int, LabelSelector], ...]] = {}
+        self._known: dict[tuple[str, Labels, tuple[NamedPort, ...]], Profile] = {}
+
+    def _use(self, peer: Peer) -> int:
+        selector = Selector.of(peer)
+        number = self._numbers.get(selector)
+        if number is None:
+            number, self._next = self._next, self._next + 1
+            self._numbers[selector], self._selectors[number] = number, selector
+            self.selecting[number] = self._count(selector)
+            self._uses[number] = 0
+        self._uses[number] += 1
+        return number
+
+    def _release(self, number: int) -> None:
+        self._uses[number] -= 1
+        if not self._uses[number]:
+            del self._numbers[self._selectors.pop(number)], self.selecting[number], self._uses[number]
+
+    def _count(self, selector: Selector) -> int:
+        where = (
+            self._index.in_namespace(selector.namespace)
+            if selector.namespaces is None
+            else self._index.in_namespaces(selector.namespaces)
+        )
+        return (where & self._index.select(selector.pods)).bit_count()
+
+    def _add(self, said: Said) -> int:
+        number, self._next = self._next, self._next + 1
+        use = RuleUse(said.rule, said.rule.peers.hosts.bit_count(), said.exposed)
+        self.rules[number] = use
+        self._of_rule[id(said.rule)] = number
+        if any(rule.peers is None for rule in said.written):
+            if said.exposed is not None:
+                self._of_anybody.add(number)
+            return number
+        peers = ((said.policy, peer) for peer in _written(said) if isinstance(peer, PodPeer))
+        use.selectors = frozenset(map(self._use, {Selector.of(peer): peer for peer in peers}.values()))
+        for selector in use.selectors:
+            self._rules.setdefault(selector, set()).add(number)
+        return number
+
+    def _remove(self, number: int) -> None:
+        use = self.rules.pop(number)
+        del self._of_rule[id(use.rule)]
+        self._of_anybody.discard(number)
+        for selector in use.selectors:
+            self._rules[selector].discard(number)
+            self._release(selector)
+
+
+def _written(said: Said) -> list[IPBlock | PodPeer]:
+    return [peer for rule in said.written for peer in rule.peers or ()]
+
+
+def _by_identity(unit: Unit) -> dict[tuple[int, int], Peer]:
+    """The peers of an isolation, each once."""
+    return {(id(policy), id(peer)): (policy, peer) for policy, peer in unit.source.peers()}

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from policyd_compiler.delta import Changes
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.lower.objects import capacity
-from policyd_compiler.nft.ast import ChainName, Goto, Jump, Set, Table, Verdict, VerdictMap
+from policyd_compiler.nft.ast import ChainName, Set, Table, VerdictMap
 from policyd_compiler.nft.keys import SetName
-from policyd_compiler.one_host import CannotTell
 from policyd_compiler.walks import Answer
 
 Part = TypeVar("Part", Set, VerdictMap)
 
 
-def with_elements(table: Table, changes: Changes) -> Table:
-    """The table with these changes. Raises CannotTell where a set would be declared in another size.
-
-    Raises CompilerBug where an element that is to go is not there, or one that comes is.
-    """
-    return replace(table, sets=_changed(table.sets, changes), maps=_changed(table.maps, changes))
+def with_parts(table: Table, parts: Mapping[SetName, Set | VerdictMap]) -> Table:
+    """The table with others in place of parts of these names."""
+    return replace(table, sets=_replaced(table.sets, parts), maps=_replaced(table.maps, parts))
 
 
 def with_notes(table: Table, notes: Mapping[ChainName, tuple[str, ...]]) -> Table:
@@ -38,24 +32,28 @@ def with_notes(table: Table, notes: Mapping[ChainName, tuple[str, ...]]) -> Tabl
     return replace(table, chains=tuple(chains))
 
 
-def _changed(parts: tuple[Part, ...], changes: Changes) -> tuple[Part, ...]:
-    found = [number for number, part in enumerate(parts) if part.name in changes]
-    if not found:
+def _replaced(parts: tuple[Part, ...], others: Mapping[SetName, Any]) -> tuple[Part, ...]:
+    if not any(part.name in others for part in parts):
         return parts
-    out = list(parts)
-    for number in found:
-        out[number] = _change(out[number], changes[out[number].name])
-    return tuple(out)
+    return tuple(others.get(part.name, part) for part in parts)
 
 
-def _change(part: Part, changes: Mapping[int, tuple[Answer, Answer]]) -> Part:
+def outgrows(part: Set | VerdictMap, changes: Mapping[int, tuple[Answer, Answer]]) -> bool:
+    """Whether a set would be declared in another size, under another name."""
+    more = sum((after is not None) - (before is not None) for before, after in changes.values())
+    return capacity(len(part.elements) + more) != part.size
+
+
+def changed_part(part: Set | VerdictMap, changes: Mapping[int, tuple[Answer, Answer]]) -> Set | VerdictMap:
+    """A set or map with these changes.
+
+    Raises CompilerBug where an element that is to go is not there, or one that comes is.
+    """
     elements: list[Any] = list(part.elements)
     if isinstance(part, Set):
         _edit(elements, changes, lambda element: element, lambda address, _: address)
-    else:
-        _edit(elements, changes, itemgetter(0), lambda address, answer: (address, answer))
-    if capacity(len(elements)) != part.size:
-        raise CannotTell("a set has to be of another size")
+        return replace(part, elements=tuple(elements))
+    _edit(elements, changes, itemgetter(0), lambda address, answer: (address, answer))
     return replace(part, elements=tuple(elements))
 
 
@@ -77,50 +75,3 @@ def _edit(
             elements.insert(at, element(address, after))
         else:
             elements[at] = element(address, after)
-
-
-class Uses:
-    """How many elements of maps of peers lead to each chain: a chain that nothing leads to is not made."""
-
-    def __init__(self, table: Table, peers: Iterable[SetName]) -> None:
-        self._table, self._peers = table, frozenset(peers)
-        self._counted: Counter[str] | None = None
-        self._fixed = _led_to(table, self._peers)
-
-    def change(self, changes: Changes) -> None:
-        """Take changes of elements. Raises CannotTell where the last goes that leads to a chain."""
-        counted = self._counts()
-        for of_part in changes.values():
-            for before, after in of_part.values():
-                if isinstance(after, Goto):
-                    counted[after.chain] += 1
-                if isinstance(before, Goto):
-                    counted[before.chain] -= 1
-        gone = (
-            before.chain
-            for of_part in changes.values()
-            for before, _ in of_part.values()
-            if isinstance(before, Goto)
-        )
-        if any(not counted[name] and name not in self._fixed for name in gone):
-            raise CannotTell("nothing leads to a chain any more")
-
-    def _counts(self) -> Counter[str]:
-        """Counted when somebody asks first: of the elements before all changes."""
-        if self._counted is None:
-            counted: Counter[str] = Counter()
-            for part in (part for part in self._table.maps if part.name in self._peers):
-                verdicts: dict[int, Verdict] = {id(verdict): verdict for _, verdict in part.elements}
-                for identity, uses in Counter(map(id, map(itemgetter(1), part.elements))).items():
-                    verdict = verdicts[identity]
-                    if isinstance(verdict, Goto):
-                        counted[verdict.chain] += uses
-            self._counted = counted
-        return self._counted
-
-
-def _led_to(table: Table, peers: frozenset[SetName]) -> frozenset[str]:
-    """The chains that anything but an element of a map of peers leads to."""
-    verdicts = [rule.action for chain in table.chains for rule in chain.rules]
-    of_maps = (v for part in table.maps if part.name not in peers for _, v in part.elements)
-    return frozenset(v.chain for v in (*verdicts, *of_maps) if isinstance(v, Goto | Jump))

@@ -40,7 +40,7 @@ def decode_live(raw: object, kind: Kind[Any] | None = None, kinds: Kinds = KINDS
     Only an object without a usable name is None. A NetworkPolicy with mistakes is one that fails closed for
     what is wrong in it (decisions 8); the mistakes are for the log, the metric and the condition.
     """
-    reading = Reading()
+    reading = Reading(stored=True)
     if not isinstance(raw, dict):
         return Decoded(None, (Mistake((), f"must be a mapping, not {kind_of(raw)}"),))
     kind = kind or kinds.named(str(raw.get("kind")))

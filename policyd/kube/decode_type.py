@@ -36,8 +36,10 @@ _FILTERS: Mapping[str, frozenset[str]] = {
     "vpcresources.k8s.aws": frozenset(("SecurityGroupPolicy",)),
 }
 _NETWORK_POLICY = re.compile(r"\w*NetworkPolicy")
-#: AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy: SIG Network's own.
+#: SIG Network's own. What it had before ClusterNetworkPolicy can be turned into that.
 _TIERS = "policy.networking.k8s.io"
+_CONVERT = ": `policyd convert` turns it into a ClusterNetworkPolicy"
+_CONVERTED = ("AdminNetworkPolicy", "BaselineAdminNetworkPolicy")
 
 
 def decode_type(raw: Mapping[str, object], reading: Reading, kinds: Kinds) -> Kind[Any] | None:
@@ -50,23 +52,31 @@ def decode_type(raw: Mapping[str, object], reading: Reading, kinds: Kinds) -> Ki
     if reading.mistakes or not isinstance(kind, str) or not isinstance(version, str):
         return None
     ours = kinds.named(kind)
-    if ours is not None and ours.version == version:
+    if ours is not None and version in ours.versions:
         return ours
-    group, slash, _ = version.partition("/")
-    group = group if slash else ""
-    if _is_foreign(group):
-        if _NETWORK_POLICY.fullmatch(kind) or kind in _FILTERS.get(group, ()):
-            text = (
-                f"{quote(kind)} of {quote(version)} is a policy for another engine: it is NOT enforced here"
-            )
-            reading.note(("kind",), text, reading.options.foreign_policies)
+    unenforced = not_enforced(kind, version, kinds)
+    if unenforced is not None:
+        reading.note(("kind",), unenforced, reading.options.foreign_policies)
+    elif _is_foreign(version.rpartition("/")[0]):
+        return None
     elif ours is not None:
         _refuse_version(ours, version, reading)
-    elif group == _TIERS and _NETWORK_POLICY.fullmatch(kind):
-        text = f"{quote(kind)[1:-1]} is not supported yet: this policy is NOT enforced"
-        reading.note(("kind",), text, reading.options.foreign_policies)
     else:
         _refuse_unknown(kind, version, raw, reading, kinds)
+    return None
+
+
+def not_enforced(kind: str, version: str, kinds: Kinds) -> str | None:
+    """Say that this is a policy which policyd does not enforce, or None if it is something else."""
+    group = version.rpartition("/")[0]
+    if _is_foreign(group):
+        if _NETWORK_POLICY.fullmatch(kind) or kind in _FILTERS.get(group, ()):
+            return (
+                f"{quote(kind)} of {quote(version)} is a policy for another engine: it is NOT enforced here"
+            )
+    elif kinds.named(kind) is None and group == _TIERS and _NETWORK_POLICY.fullmatch(kind):
+        hint = _CONVERT if kind in _CONVERTED else ""
+        return f"{quote(kind)[1:-1]} of {quote(version)} is NOT enforced{hint}"
     return None
 
 

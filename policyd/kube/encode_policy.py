@@ -25,7 +25,7 @@ from policyd.kube.objects import (
 
 def encode_policy(policy: NetworkPolicy) -> Manifest:
     """The manifest of a NetworkPolicy."""
-    spec: Manifest = {"podSelector": _encode_selector(policy.pods), "policyTypes": []}
+    spec: Manifest = {"podSelector": encode_selector(policy.pods), "policyTypes": []}
     types: list[str] = []
     for direction, rules, peers in (("Ingress", policy.ingress, "from"), ("Egress", policy.egress, "to")):
         if rules is not None:
@@ -50,11 +50,11 @@ def _encode_rule(rule: PolicyRule, peers: str) -> Manifest:
 def _encode_peer(peer: Peer) -> Manifest:
     match peer:
         case PodPeer(namespaces, pods):
-            own = {} if namespaces is None else {"namespaceSelector": _encode_selector(namespaces)}
-            return {**own, "podSelector": _encode_selector(pods)}
+            own = {} if namespaces is None else {"namespaceSelector": encode_selector(namespaces)}
+            return {**own, "podSelector": encode_selector(pods)}
         case IPBlock(cidr, excepts):
             if cidr is None or any(is_subset(cidr, hole) for hole in excepts):
-                return {"podSelector": _encode_selector(NOTHING)}
+                return {"podSelector": encode_selector(NOTHING)}
             inside = [print_cidr(hole) for hole in excepts if is_subset(hole, cidr)]
             return {"ipBlock": {"cidr": print_cidr(cidr), **({"except": inside} if inside else {})}}
         case _:
@@ -70,7 +70,8 @@ def _encode_port(port: PolicyPort) -> Manifest:
     return out
 
 
-def _encode_selector(selector: LabelSelector) -> Manifest:
+def encode_selector(selector: LabelSelector) -> Manifest:
+    """A label selector, in labels that a server takes."""
     requirements = selector.requirements
     return {"matchExpressions": [_encode_requirement(r) for r in legal(selector)]} if requirements else {}
 

@@ -24,10 +24,12 @@ Manifest: TypeAlias = dict[str, object]
 class Kind(Generic[T]):
     """One kind. The functions are pure, and `decode` raises nothing.
 
-    `name`, `version` (an apiVersion, the only one that is read) and `plural` are Kubernetes' words; objects
-    of `former` versions are refused with a hint. `item` is the class of its decoded objects. `decode` gets
-    the raw object, its metadata, and where mistakes go. `encode` makes a manifest that is decoded as the same
-    object again. `rename` makes the same object under other names, written nowhere.
+    `name`, `version` (the apiVersion that is read best) and `plural` are Kubernetes' words. Objects of
+    `older` versions are read as well, where a server has no newer one; those of `former` are refused with
+    a hint.
+    `item` is the class of its decoded objects. `decode` gets the raw object, its metadata, and where mistakes
+    go. `encode` makes a manifest that is decoded as the same object again. `rename` makes the same object
+    under other names, written nowhere.
 
     `policy`: its objects isolate pods, so what is not understood in one closes. `optional`: a server may not
     have the kind, which then has no objects. `content` "metadata": `decode` needs nothing else of an object.
@@ -44,6 +46,7 @@ class Kind(Generic[T]):
     policy: bool = False
     optional: bool = False
     content: Literal["whole", "metadata"] = "whole"
+    older: tuple[str, ...] = ()
     former: tuple[str, ...] = ()
     name_mistake: Callable[[str], str | None] = subdomain_mistake
 
@@ -53,10 +56,19 @@ class Kind(Generic[T]):
         return self.version.rpartition("/")[0]
 
     @property
+    def versions(self) -> tuple[str, ...]:
+        """The apiVersions that are read, the best first."""
+        return (self.version, *self.older)
+
+    @property
     def path(self) -> str:
         """Where a server lists the objects of all namespaces."""
+        return self.path_of(self.version)
+
+    def path_of(self, version: str) -> str:
+        """The same for one of its versions."""
         root = "apis" if self.group else "api"
-        return f"/{root}/{self.version}/{self.plural}"
+        return f"/{root}/{version}/{self.plural}"
 
     def namespace(self, item: T) -> str:
         """The namespace of an object; "" where the kind has none."""

@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 
 Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
 Operator: TypeAlias = Literal["In", "NotIn", "Exists", "DoesNotExist"]
+TierName: TypeAlias = Literal["Admin", "Baseline"]
+TierAction: TypeAlias = Literal["Accept", "Deny", "Pass"]
 
 #: Sorted (key, value) pairs; hashable, so equal label sets can be shared.
 Labels: TypeAlias = tuple[tuple[str, str], ...]
@@ -122,6 +124,57 @@ class NetworkPolicy:
     pods: LabelSelector
     ingress: tuple[PolicyRule, ...] | None
     egress: tuple[PolicyRule, ...] | None
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodePeer:
+    """Every address of the nodes whose labels match, of either family (CNP-025)."""
+
+    nodes: LabelSelector
+
+
+@dataclass(frozen=True, slots=True)
+class PortName:
+    """The name of a container port, of whatever protocol the pod gives it (CNP-032)."""
+
+    name: str
+
+
+#: `networks` arrive as a block each. A PodPeer's namespaces are never None here: missing is all (CNP-020).
+TierPeer: TypeAlias = PodPeer | IPBlock | NodePeer
+TierPort: TypeAlias = PolicyPort | PortName
+
+
+@dataclass(frozen=True, slots=True)
+class TierRule:
+    """A rule of a ClusterNetworkPolicy.
+
+    `peers` None is everybody, `ports` None every packet of every protocol: so says a Deny that stands for a
+    rule that was not understood (CNP-040). An Accept that was not has no peers, so it matches nothing.
+    """
+
+    action: TierAction
+    peers: tuple[TierPeer, ...] | None
+    ports: tuple[TierPort, ...] | None
+    name: str = ""
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterNetworkPolicy:
+    """`ingress`/`egress` None: no rule for that direction, which is left as it is (CNP-001).
+
+    `subject` None: whom it selects, or where it stands, is not understood, so it has no effect (CNP-046,
+    CNP-047). Lower priorities come first, within a tier.
+    """
+
+    name: str
+    tier: TierName
+    priority: int
+    subject: PodPeer | None
+    ingress: tuple[TierRule, ...] | None
+    egress: tuple[TierRule, ...] | None
     source: Source | None = None
 
 

@@ -40,7 +40,8 @@ class Options:
     `unknown_fields` is for NP-041. `legacy_cidrs` "error" is a server with StrictIPCIDRValidation (NP-077).
     `refused` "close" is for who must enforce nevertheless: an object with errors is kept as far as it is
     understood, and a policy fails closed for what is not (decisions 8). `foreign_policies` is for what other
-    engines enforce and policyd does not.
+    engines enforce and policyd does not. `cnp_channel` says which ClusterNetworkPolicies the server takes:
+    its standard channel has no named ports, no nodes and no domain names.
     """
 
     namespace: str = "default"
@@ -48,6 +49,7 @@ class Options:
     legacy_cidrs: Severity = "warning"
     refused: Literal["drop", "close"] = "drop"
     foreign_policies: Severity = "warning"
+    cnp_channel: Literal["standard", "experimental"] = "experimental"
 
 
 def no_source(_path: Path) -> Source | None:
@@ -57,11 +59,15 @@ def no_source(_path: Path) -> Source | None:
 
 @dataclass(slots=True)
 class Reading:
-    """The reading of one object: collects its mistakes, knows where its parts were written."""
+    """The reading of one object: collects its mistakes, knows where its parts were written.
+
+    `stored`: an API server holds the object, perhaps since its rules were others.
+    """
 
     options: Options = Options()
     source: Callable[[Path], Source | None] = no_source
     mistakes: list[Mistake] = field(default_factory=list)
+    stored: bool = False
 
     def error(self, path: Path, text: str | None) -> bool:
         """Note an error; `text` None is none. True if there is nothing to note."""

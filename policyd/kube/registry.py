@@ -9,18 +9,26 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from policyd.kube.decode_cluster_policy import decode_cluster_policy
 from policyd.kube.decode_place import decode_namespace, decode_node
 from policyd.kube.decode_pod import decode_pod
 from policyd.kube.decode_policy import decode_policy
 from policyd.kube.decode_service import decode_service
 from policyd.kube.decode_workload import CRON_TEMPLATE, TEMPLATE, decode_owned_pod, workload_decoder
+from policyd.kube.encode_cluster_policy import encode_cluster_policy
 from policyd.kube.encode_place import encode_namespace, encode_node
 from policyd.kube.encode_pod import encode_pod
 from policyd.kube.encode_policy import encode_policy
 from policyd.kube.encode_workload import encode_service, workload_encoder
 from policyd.kube.kind import Kind, Kinds
-from policyd.kube.objects import Namespace, NetworkPolicy, Node, Pod
-from policyd.kube.rename import rename_namespace, rename_node, rename_pod, rename_policy
+from policyd.kube.objects import ClusterNetworkPolicy, Namespace, NetworkPolicy, Node, Pod
+from policyd.kube.rename import (
+    rename_cluster_policy,
+    rename_namespace,
+    rename_node,
+    rename_pod,
+    rename_policy,
+)
 from policyd.kube.rename_workload import rename_service, rename_workload
 from policyd.kube.syntax import dns_label_mistake
 from policyd.kube.workloads import (
@@ -37,6 +45,19 @@ from policyd.kube.workloads import (
 
 W = TypeVar("W", bound=Workload)
 
+CLUSTER_NETWORK_POLICY: Final = Kind(
+    name="ClusterNetworkPolicy",
+    item=ClusterNetworkPolicy,
+    version="policy.networking.k8s.io/v1beta1",
+    plural="clusternetworkpolicies",
+    namespaced=False,
+    decode=decode_cluster_policy,
+    encode=encode_cluster_policy,
+    rename=rename_cluster_policy,
+    policy=True,
+    optional=True,
+    older=("policy.networking.k8s.io/v1alpha2",),
+)
 NAMESPACE: Final = Kind(
     name="Namespace",
     item=Namespace,
@@ -82,7 +103,7 @@ POD: Final = Kind(
     rename=rename_pod,
 )
 
-KINDS: Final = Kinds((NAMESPACE, NETWORK_POLICY, NODE, POD))
+KINDS: Final = Kinds((CLUSTER_NETWORK_POLICY, NAMESPACE, NETWORK_POLICY, NODE, POD))
 
 
 def _workload(item: type[W], version: str, plural: str, **more: Any) -> Kind[W]:

@@ -11,18 +11,24 @@ from typing import Protocol, assert_never
 
 from policyd.kube.objects import (
     NAME_LABEL,
+    ClusterNetworkPolicy,
     IPBlock,
     Labels,
     LabelSelector,
     Namespace,
     NetworkPolicy,
     Node,
+    NodePeer,
     Owner,
     Peer,
     Pod,
     PodPeer,
     PolicyRule,
+    PortName,
     Requirement,
+    TierPeer,
+    TierPort,
+    TierRule,
 )
 
 
@@ -78,6 +84,18 @@ def rename_policy(policy: NetworkPolicy, other: Renaming) -> NetworkPolicy:
     )
 
 
+def rename_cluster_policy(policy: ClusterNetworkPolicy, other: Renaming) -> ClusterNetworkPolicy:
+    """A ClusterNetworkPolicy under other names, with its rules."""
+    return replace(
+        policy,
+        name=other("policy", policy.name),
+        subject=None if policy.subject is None else _pods(policy.subject, other),
+        ingress=_tier_rules(policy.ingress, other),
+        egress=_tier_rules(policy.egress, other),
+        source=None,
+    )
+
+
 def rename_labels(labels: Labels, other: Renaming) -> Labels:
     """Labels under other names, sorted by these."""
     return tuple(sorted((_key(key, other), _value(key, value, other)) for key, value in labels))
@@ -119,10 +137,32 @@ def _rule(rule: PolicyRule, other: Renaming) -> PolicyRule:
 
 def _peer(peer: Peer, other: Renaming) -> Peer:
     match peer:
-        case PodPeer(namespaces, pods):
-            where = None if namespaces is None else rename_selector(namespaces, other)
-            return PodPeer(where, rename_selector(pods, other))
+        case PodPeer():
+            return _pods(peer, other)
         case IPBlock():
             return peer
         case _:
             assert_never(peer)
+
+
+def _pods(peer: PodPeer, other: Renaming) -> PodPeer:
+    where = None if peer.namespaces is None else rename_selector(peer.namespaces, other)
+    return PodPeer(where, rename_selector(peer.pods, other))
+
+
+def _tier_rules(rules: tuple[TierRule, ...] | None, other: Renaming) -> tuple[TierRule, ...] | None:
+    return None if rules is None else tuple(_tier_rule(rule, other) for rule in rules)
+
+
+def _tier_rule(rule: TierRule, other: Renaming) -> TierRule:
+    peers = None if rule.peers is None else tuple(_tier_peer(peer, other) for peer in rule.peers)
+    ports = None if rule.ports is None else tuple(_tier_port(port, other) for port in rule.ports)
+    return TierRule(rule.action, peers, ports, other("rule", rule.name) if rule.name else "")
+
+
+def _tier_peer(peer: TierPeer, other: Renaming) -> TierPeer:
+    return NodePeer(rename_selector(peer.nodes, other)) if isinstance(peer, NodePeer) else _peer(peer, other)
+
+
+def _tier_port(port: TierPort, other: Renaming) -> TierPort:
+    return PortName(other("port", port.name)) if isinstance(port, PortName) else port

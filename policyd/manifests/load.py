@@ -1,7 +1,7 @@
 """Manifest text → objects and diagnostics, for any bytes: nothing here raises.
 
-YAML and JSON, several documents, `List` and `*List`. Mistakes are told all at once, each with file, line and
-column, and an object with an error is left out.
+YAML and JSON, several documents, `List` and `*List`. Mistakes are told all at once, each with file, line
+and column, and an object with an error is left out.
 """
 
 from __future__ import annotations
@@ -66,6 +66,44 @@ def load_manifest(text: bytes, file: str, options: Options = DEFAULTS, kinds: Ki
         objects.extend(loaded)
         diagnostics.extend(said)
     return tuple(objects), tuple(sorted(_with_cause(diagnostics, flaws, text, file)))
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An object as somebody wrote it: raw values, nothing checked but that it is a mapping.
+
+    `document` and `prefix` say where it stands: several objects of a list share a document.
+    """
+
+    raw: Mapping[str, object]
+    file: str
+    document: Document
+    prefix: Path
+
+
+def written_objects(text: bytes, file: str) -> Iterator[Written]:
+    """The raw objects of a manifest, lists taken apart, as far as the text is YAML or JSON (NP-011).
+
+    For who asks how something was written; what is wrong with it, `load_manifest` tells. A list as
+    servers write it is read item by item.
+    """
+    text, file = without_marks(text), printable(file)
+    if _refuse_bytes(text) is not None:
+        return
+    decoded = text.decode() if _begins_as_json(text) else ""
+    documents: Sequence[Document] = ()
+    one_list = read_items(decoded)
+    if one_list is not None and _is_list(one_list.value):
+        documents = (one_list,)
+    else:
+        documents, _ = _read_documents(text, decoded)
+    for document in documents:
+        if isinstance(document, YamlDocument) and document.begins:
+            continue
+        with suppress(Unsound):
+            for raw, prefix, mistakes in _expand(document.value):
+                if isinstance(raw, dict) and not mistakes:
+                    yield Written(raw, file, document, prefix)
 
 
 def _with_cause(

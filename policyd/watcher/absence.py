@@ -24,12 +24,16 @@ LOOKS = Pauses(first=5.0, most=60.0)
 
 
 class Absence:
-    """What is known of whether the server has the kind. `certain`: it has not, which counts as no objects."""
+    """What is known of whether the server has the kind, and in which version.
+
+    `certain`: it has not, which counts as no objects. `version`: the apiVersion to ask for.
+    """
 
     def __init__(
         self, kind: Kind[Any], transport: Transport, clock: Callable[[], float], random: Callable[[], float]
     ) -> None:
         self.certain = False
+        self.version = kind.version
         self._kind, self._transport = kind, transport
         self._clock, self._random = clock, random
         self._since: float | None = None  # since when discovery says so
@@ -52,7 +56,8 @@ class Absence:
             return WatchError(refusal.reason, text, error.retry_after)
         if version is not None:
             self.over()
-            if version == self._kind.version:
+            if version in self._kind.versions:
+                self.version = version
                 return refusal
             text = f"the API server has it only as {version}, and {self._kind.version} is read here"
             return WatchError("unread", text)

@@ -20,15 +20,16 @@ SECONDS = 30.0
 
 
 async def served_version(transport: Transport, kind: Kind[Any]) -> str | None:
-    """The apiVersion in which the server has the kind, best the one that is read; None if it has none.
+    """The apiVersion in which the server has the kind, best the first that is read; None if it has none.
 
     Raises WatchError where discovery cannot be read or contradicts itself: then nothing is known.
     """
     known = await _plurals(transport, kind.version)
     if known is not None and kind.plural in known:
         return kind.version
-    versions = await _versions(transport, kind.group)
-    for version in versions:
+    found = await _versions(transport, kind.group)
+    read = tuple(version for version in kind.versions if version in found)
+    for version in dict.fromkeys((*read, *found)):
         plurals = known if version == kind.version else await _plurals(transport, version)
         if plurals is None:
             raise WatchError("missing", f"discovery lists {version}, and does not have it")

@@ -95,6 +95,13 @@ class Record:
         self.hear()
         return self.sync()
 
+    def move(self, version: str) -> None:
+        """The server has the kind in another version than was asked for, which is read as well."""
+        LOG.info(
+            "the API server has a kind in another version, which is read",
+            extra={"event": "watch.version", "kind": self._kind, "version": version},
+        )
+
     def emit(self) -> None:
         """Something changed."""
         self._last_event = self._clock()

@@ -141,7 +141,13 @@ class Reflector:
         if error.reason in ("unauthorized", "untrusted"):
             error = await self._renew(error)
         elif self.kind.optional and error.reason in ("forbidden", "missing"):
+            asked = self._absence.version
             found = await self._absence.examine(error, empty=not self._store.objects)
+            if self._absence.version != asked:
+                # The objects are the same in each; a watch of one goes on with none of the other.
+                self._version = ""
+                self._record.move(self._absence.version)
+                return 0.0
             if found is None:
                 self._lack()
                 return self._absence.pause()
@@ -223,7 +229,7 @@ class Reflector:
         query = watch_query(self._version, seconds)
         lines = LineBuffer()
         async with self._transport.get(
-            self.kind.path, query, accept(self.kind, ""), seconds + GRACE
+            self.kind.path_of(self._absence.version), query, accept(self.kind, ""), seconds + GRACE
         ) as answer:
             if listing is not None and answer.status in (400, 403, 422):
                 # 403, too: if it was not the parameter that is forbidden, the paged list will be told so.
@@ -291,8 +297,9 @@ class Reflector:
         self._emit(self._complete(listing, version))
 
     async def _page(self, token: str) -> Page:
+        path = self.kind.path_of(self._absence.version)
         async with self._transport.get(
-            self.kind.path, page_query(token), accept(self.kind, "List"), PAGE_SECONDS
+            path, page_query(token), accept(self.kind, "List"), PAGE_SECONDS
         ) as answer:
             await self._admit(answer)
             body = b"".join([chunk async for chunk in answer.chunks])

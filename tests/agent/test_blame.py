@@ -67,7 +67,12 @@ def test_nobody_is_to_blame_for_what_is_fine_or_fails_whoever_is_closed() -> Non
 
 
 def test_suspects_are_the_policies_of_what_a_statement_names() -> None:
+    """Whatever parts are called, and in whatever a statement names them."""
     owners = {"in4-1-shop/a": frozenset({"shop/a"}), "peers4-2": frozenset({"shop/b", "shop/c"})}
+    assert suspects("add map inet policyd m { elements = { 10.0.0.1 : goto in4-1-shop/a, }; }", owners) == (
+        "shop/a",
+    )
+    assert suspects("delete counter inet policyd new", {"new": frozenset({"shop/d"})}) == ("shop/d",)
     assert suspects("add rule inet policyd in4-1-shop/a ip saddr @peers4-2 return", owners) == (
         "shop/a", "shop/b", "shop/c",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pods of other nodes are followed without a compilation, and the kernel holds what one would have made."""
+"""What changes is followed without a compilation, and the kernel holds what one would have made."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import pytest
 from policyd.agent.pacing import Pacing
 from policyd.agent.reconciler import Target, Timing
 from policyd.applier.listing import list_tables
+from policyd.cluster.attachments import Attachments
 from policyd.cluster.events import Delete
 from policyd.cluster.state import ClusterState
-from policyd.graph.graph import Graph, PodChange, Step
-from policyd.kube.registry import POD
+from policyd.graph.changes import ObjectChange, Step
+from policyd.graph.graph import Graph
+from policyd.kube.registry import NETWORK_POLICY, POD
 from policyd.pipeline import Build, build
 from policyd_compiler.nft.commands import Change, Elements, print_changes
 from policyd_compiler.nft.stamp import stamp
@@ -109,18 +111,32 @@ async def test_pods_of_other_nodes_need_no_compilation() -> None:
         assert len(world.compiled) == before
 
 
-async def test_all_else_is_compiled_and_followed_from_then_on() -> None:
+async def test_what_is_of_this_node_needs_no_compilation_either() -> None:
+    """Pods of the node, policies, namespaces and nodes."""
     async with at_work() as world:
         before = len(world.compiled)
-        await world.say(pod("four", "db", 9, node="n1"))
-        assert len(world.compiled) > before
-        assert await world.is_right()
-        before = len(world.compiled)
-        await world.say(pod("five", "db", 10))
+        for text in (
+            pod("four", "db", 9, node="n1"),
+            pod("five", "web", 10, node="n1"),
+            RULES.replace("port: 81", "port: 82"),
+            RULES.replace("name: web", "name: more").replace("app: web", "app: db"),
+            RULES.replace("podSelector: {matchLabels: {app: db}}", "namespaceSelector: {}"),
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {team: green}}\n",
+            pod("five", "other", 10, node="n1"),
+            pod("six", "db", 11),
+            """apiVersion: v1
+kind: Node
+metadata: {name: n2}
+status: {addresses: [{type: InternalIP, address: 192.168.0.2}]}
+""",
+        ):
+            await world.say(text)
+            assert await world.is_right(), text
+        for kind, key in ((POD.name, "shop/five"), (NETWORK_POLICY.name, "shop/more")):
+            world.agent.store.apply([Delete(kind, key)])
+            await world.turned.turn(1.0)
+            assert await world.is_right(), key
         assert len(world.compiled) == before
-        await world.say(RULES.replace("port: 81", "port: 82"))
-        assert len(world.compiled) > before
-        assert await world.is_right()
 
 
 async def test_what_somebody_else_does_to_a_set_is_repaired_after_a_change_was_followed() -> None:
@@ -140,7 +156,7 @@ async def test_what_somebody_else_does_to_a_set_is_repaired_after_a_change_was_f
 
 
 async def test_a_mistake_in_following_costs_a_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Graph, pods: list[PodChange]) -> Step | None:
+    def fail(self: Graph, changes: list[ObjectChange], attachments: Attachments) -> Step | None:
         raise ValueError("a bug")
 
     monkeypatch.setattr(Graph, "change", fail)
@@ -157,7 +173,7 @@ async def test_a_wrong_ruleset_is_noticed_and_replaced(
 ) -> None:
     """Now and then, when it is quiet, a compilation is compared with what was followed to."""
 
-    def ignore(self: Graph, pods: list[PodChange]) -> Step | None:
+    def ignore(self: Graph, changes: list[ObjectChange], attachments: Attachments) -> Step | None:
         return Step(self.ruleset, self.ruleset, {})
 
     monkeypatch.setattr(Graph, "change", ignore)

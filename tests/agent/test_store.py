@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.cluster.state import ClusterState
-from policyd.graph.graph import PodChange
+from policyd.graph.changes import ObjectChange
 from policyd.kube.objects import KubeObject, LabelSelector, Namespace, NetworkPolicy, Node, Pod
-from policyd.kube.registry import KINDS, POD
+from policyd.kube.registry import KINDS
 from policyd.node.attach import Hint
 from policyd.object_store import ObjectStore
 
@@ -101,26 +101,47 @@ def test_a_pod_of_this_node_is_urgent_when_it_comes_and_when_it_gets_its_address
         assert store.take_urgent() is expected
 
 
-@given(st.lists(st.lists(events, max_size=4), max_size=8))
-def test_what_became_of_pods_is_told_if_nothing_else_changed(batches: list[list[Event]]) -> None:
-    """From one state to the next, however often an object changed between them, or was said again."""
+hints = st.lists(st.sampled_from(NAMES), unique=True).map(
+    lambda chosen: {f"uid-{name}": Hint(f"uid-{name}", 2, None) for name in chosen}
+)
+
+
+def differing(before: ClusterState, after: ClusterState) -> list[ObjectChange]:
+    found: list[ObjectChange] = []
+    for kind in KINDS:
+        was, now = before.all(kind), after.all(kind)
+        found.extend(ObjectChange(key, was.get(key), now.get(key)) for key in was.keys() | now.keys())
+    return in_order(found)
+
+
+def in_order(changes: list[ObjectChange]) -> list[ObjectChange]:
+    differing = (each for each in changes if each.before != each.after)
+    return sorted(differing, key=lambda each: (each.key, str(type(each.before or each.after))))
+
+
+@given(st.lists(st.tuples(st.lists(events, max_size=4), st.none() | hints), max_size=8))
+def test_what_became_of_objects_is_told(batches: list[tuple[list[Event], dict[str, Hint] | None]]) -> None:
+    """From one state to the next, however often an object changed between them, or was said again.
+
+    Pods that wait for an address have what their network plugin said, unless another has that.
+    """
     store = ObjectStore("n1", asyncio.Event())
-    store.take_pods()
+    assert store.take_changes() is None, "nobody has asked yet"
     before = store.state()
-    for batch in batches:
-        store.apply(batch)
-        found, after = store.take_pods(), store.state()
-        if found is not None:
-            others = {name: of for name, of in after.by_kind.items() if name != POD.name}
-            assert others == {name: of for name, of in before.by_kind.items() if name != POD.name}
-            keys = sorted(before.pods.keys() | after.pods.keys())
-            pairs = [PodChange(key, before.pods.get(key), after.pods.get(key)) for key in keys]
-            wanted = [each for each in pairs if each.before != each.after]
-            assert sorted((f for f in found if f.before != f.after), key=lambda f: f.key) == wanted
-        else:
-            said = {event.kind if isinstance(event, Delete) else type(event.item).__name__ for event in batch}  # type: ignore[union-attr]
-            assert said - {POD.name}
+    for batch, said in batches:
+        store.apply([with_uid(event) for event in batch])
+        if said is not None:
+            store.hint(said)
+        found, after = store.take_changes(), store.state()
+        assert found is not None
+        assert in_order(found) == differing(before, after)
         before = after
+
+
+def with_uid(event: Event) -> Event:
+    if isinstance(event, Upsert) and isinstance(event.item, Pod):
+        return replace(event, item=replace(event.item, uid=f"uid-{event.item.name}"))
+    return event
 
 
 def test_while_a_pod_has_what_its_plugin_says_other_pods_may_change_it() -> None:
@@ -128,22 +149,19 @@ def test_while_a_pod_has_what_its_plugin_says_other_pods_may_change_it() -> None
     store = ObjectStore("n1", asyncio.Event())
     waiting = replace(pod("a", None), uid="uid-a")
     store.apply([Upsert("x/a", waiting)])
-    store.take_pods()
+    store.take_changes()
     store.hint({"uid-a": Hint("uid-a", 7, None)})
-    assert store.take_pods() is None
-    store.apply([Upsert("x/b", pod("b", 7, "n2"))])
-    assert store.take_pods() is None
-    store.apply([Upsert("x/a", replace(waiting, v4=7))])
-    assert store.take_pods() is None, "until now it waited"
-    store.apply([Upsert("x/b", pod("b", 8, "n2"))])
-    found = store.take_pods()
-    assert found is not None
-    assert [each.key for each in found] == ["x/b"]
+    hinted = replace(waiting, v4=7)
+    assert store.take_changes() == [ObjectChange("x/a", waiting, hinted)]
+    other = pod("b", 7, "n2")
+    store.apply([Upsert("x/b", other)])
+    found = in_order(store.take_changes() or [])
+    assert found == [ObjectChange("x/a", hinted, waiting), ObjectChange("x/b", None, other)]
 
 
-def test_attachments_are_more_than_pods() -> None:
+def test_what_links_say_is_news() -> None:
     store = ObjectStore("n1", asyncio.Event())
-    store.take_pods()
+    store.take_changed()
     store.attach(Attachments(bridges=("cni0",)))
-    assert store.take_pods() is None
-    assert store.take_pods() == []
+    assert store.take_changed()
+    assert store.attachments.bridges == ("cni0",)

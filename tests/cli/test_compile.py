@@ -18,6 +18,8 @@ from tests.cli.calls import SHOP, Call, as_list, node
 
 HEAD = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n"
 
+NOTHING = "holds no Namespace, Node, Pod, ClusterNetworkPolicy or NetworkPolicy"
+
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
@@ -214,7 +216,7 @@ def test_nothing_to_compile_is_a_mistake(text: str, call: Call) -> None:
     """`kubectl get ... | policyd compile | nft -f -` would open everything when kubectl fails."""
     result = call("compile", "-f", "-", "--node", "n1", stdin=text)
     assert (result.code, result.out) == (3, "")
-    assert "<stdin>: warning: holds no Namespace, Node, Pod or NetworkPolicy" in result.err
+    assert f"<stdin>: warning: {NOTHING}" in result.err
     assert "there is nothing to compile" in result.err
 
 
@@ -227,9 +229,7 @@ def test_kinds_of_others_are_passed_over_and_a_file_of_them_is_told(
     )
     result = call("compile", "-f", shop, "-f", others, "--node", "n1")
     assert result.code == 0
-    assert result.err == (
-        f"{others}: warning: holds no Namespace, Node, Pod or NetworkPolicy\npolicyd: 1 warning\n"
-    )
+    assert result.err == (f"{others}: warning: {NOTHING}\npolicyd: 1 warning\n")
     both = call("compile", "-f", tmp_path, "--node", "n1")
     assert both.err == "", "a directory may hold what it likes beside"
 

@@ -201,10 +201,9 @@ AGENT = (
     Fault(
         "a policy that the kernel refused isolates nobody",
         "decisions 8",
-        "policyd/cluster/resolve.py",
-        "        for pod, selecting in claimants:\n",
-        "        for pod, selecting in claimants:\n"
-        "            selecting = tuple(n for n in selecting if n not in self._quarantined)\n",
+        "policyd/cluster/isolations.py",
+        "                numbers = self._without_most_quarantined(numbers)\n",
+        "                numbers = tuple(n for n in numbers if n not in self._quarantined)\n",
         f"{LOOP}::test_one_bad_policy_costs_only_its_own_pods",
     ),
     Fault(

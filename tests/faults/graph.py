@@ -1,13 +1,17 @@
-"""Faults in what follows pods of other nodes step by step."""
+"""Faults in what follows changes step by step."""
 
 from __future__ import annotations
 
 from tests.faults.fault import Fault
 
-ADDRESSES = "policyd/graph/addresses.py"
 CEILINGS = "policyd/graph/ceilings.py"
+CLAIMS = "policyd/graph/claims.py"
 GRAPH_FILE = "policyd/graph/graph.py"
+HOSTS = "policyd/graph/hosts.py"
+JUDGING = "policyd/graph/judging.py"
+LEDGER = "policyd/graph/ledger.py"
 ONE_HOST = "compiler/policyd_compiler/one_host.py"
+PLACES = "policyd/graph/places.py"
 PROFILES = "policyd/graph/profiles.py"
 TABLES = "policyd/graph/tables.py"
 
@@ -21,20 +25,20 @@ AGENT = "tests/agent/test_following.py"
 
 GRAPH = (
     Fault(
-        "what is no pod is taken for unchanged",
+        "a pod that has what its plugin says is told as it was before",
         "DESIGN: a ruleset that follows",
         STORE,
-        "            self._more_changed = self._more_changed or before != after\n",
-        "",
-        "tests/agent/test_store.py::test_what_became_of_pods_is_told_if_nothing_else_changed",
+        "            was = told[key] if key in told else pods.get(key, now)\n",
+        "            was = pods.get(key, now)\n",
+        "tests/agent/test_store.py::test_while_a_pod_has_what_its_plugin_says_other_pods_may_change_it",
     ),
     Fault(
-        "nobody minds pods that have what their plugin says",
-        "DESIGN: a ruleset that follows",
+        "other pods take no address from one that has what its plugin says",
+        "NP-166",
         STORE,
-        "        more, self._more_changed = self._more_changed, self._is_any_waiting()\n",
-        "        more, self._more_changed = self._more_changed, False\n",
-        "tests/agent/test_store.py::test_while_a_pod_has_what_its_plugin_says_other_pods_may_change_it",
+        "        for key in dict.fromkeys((*pods, *told, *self._told)):\n",
+        "        for key in pods:\n",
+        "tests/agent/test_store.py::test_what_became_of_objects_is_told",
     ),
     Fault(
         "what was desired counts as in force when somebody has changed it",
@@ -53,33 +57,81 @@ GRAPH = (
         f"{AGENT}::test_a_wrong_ruleset_is_noticed_and_replaced",
     ),
     Fault(
-        "who takes an address that somebody has is followed",
+        "who takes an address that somebody has gets it alone",
         "NP-166",
-        ADDRESSES,
-        "            if self._held[family].setdefault(value, pod) is not pod:\n",
-        "            if False:\n",
+        CLAIMS,
+        "        rivals = [pod for place in places for pod in self._claimants(place)]\n",
+        "        rivals: list[Pod] = []\n",
         FOLLOWING,
     ),
     Fault(
-        "an address that no pod can have is followed",
+        "an address that no pod can have is given away",
         "NP-167",
-        ADDRESSES,
-        "            if why_impossible(family, value, self._of_nodes[family]):\n",
+        CLAIMS,
+        "            if after is not None and not self._why_impossible(place):\n",
+        "            if after is not None:\n",
+        FOLLOWING,
+    ),
+    Fault(
+        "of several who claim an address one is enough for a selector",
+        "NP-166",
+        PROFILES,
+        "        selectors = frozenset.intersection(*(profile.selectors for profile in each))\n",
+        "        selectors = frozenset.union(*(profile.selectors for profile in each))\n",
+        FOLLOWING,
+    ),
+    Fault(
+        "pods of this node are peers and nothing else",
+        "DESIGN: a ruleset that follows",
+        JUDGING,
+        "            if any(pod.node == self.setting.node for pod in row.pods):\n",
         "            if False:\n",
         FOLLOWING,
     ),
     Fault(
-        "pods of this node are followed",
+        "an edited policy keeps the chains that it had",
+        "DESIGN: a ruleset that follows",
+        PLACES,
+        "                self._known.pop(policy.namespace, None)\n",
+        "                pass\n",
+        FOLLOWING,
+    ),
+    Fault(
+        "a namespace with other labels has the pods that it had selected",
         "DESIGN: a ruleset that follows",
         GRAPH_FILE,
-        "        if pod.node == self._node:\n",
+        "                turned.dirty |= places\n",
+        "                pass\n",
+        FOLLOWING,
+    ),
+    Fault(
+        "an isolation keeps the families that it had",
+        "DESIGN: a ruleset that follows",
+        JUDGING,
+        "        return tuple(unit.judging.judges) == families_of(wanted[2])\n",
+        "        return True\n",
+        FOLLOWING,
+    ),
+    Fault(
+        "on a bridge isolations are asked for peers of long ago",
+        "NP-161",
+        JUDGING,
+        "        if self.setting.is_bridged and unit.version != self._holding.version:\n",
         "        if False:\n",
         FOLLOWING,
     ),
     Fault(
+        "how hosts are numbered makes chains of ports",
+        "DESIGN: a ruleset that follows",
+        "policyd/graph/units.py",
+        "        if not judging.settled:\n",
+        "        if False:\n",
+        f"{UNITS}::test_large_sets_of_ports_may_share_chains",
+    ),
+    Fault(
         "a rule that comes to life is in no note",
         "DESIGN: a ruleset that follows",
-        GRAPH_FILE,
+        HOSTS,
         "            if was_alive != rule.is_alive:\n",
         "            if False:\n",
         FOLLOWING,
@@ -87,9 +139,9 @@ GRAPH = (
     Fault(
         "a peer that selects nobody any more is not counted",
         "DESIGN: a ruleset that follows",
-        GRAPH_FILE,
-        "            turned.idle = turned.idle or count in (0, by)\n",
-        "            turned.idle = turned.idle or count == 1\n",
+        HOSTS,
+        "                turned.idle = turned.idle or count in (0, by)\n",
+        "                turned.idle = turned.idle or count == 1\n",
         FOLLOWING,
     ),
     Fault(
@@ -117,42 +169,42 @@ GRAPH = (
         f"{UNITS}::test_large_sets_of_ports_may_share_chains",
     ),
     Fault(
-        "a number that no pod had behind a name is followed",
+        "a number that no pod had behind a name has a rule",
         "NP-051",
         PROFILES,
-        "            numbered and self._by_block.isdisjoint(exposing),\n",
-        "            self._by_block.isdisjoint(exposing),\n",
+        "            unsure.update(place for place, numbers in asking if port.number not in numbers)\n",
+        "            unsure.update(place for place, numbers in asking if False)\n",
         f"{UNITS}::test_a_number_that_no_pod_had_behind_a_name_needs_a_rule",
     ),
     Fault(
         "blocks of a rule that names a port are forgotten",
         "NP-056",
         PROFILES,
-        "            numbered and self._by_block.isdisjoint(exposing),\n",
-        "            numbered,\n",
+        "        unsure = {place for port in ports for place in self._by_block.get(port, ())}\n",
+        "        unsure: set[int] = set()\n",
         f"{UNITS}::test_a_block_gives_the_addresses_of_who_exposes_a_port",
     ),
     Fault(
-        "a set that outgrows its size is followed",
+        "a set that outgrows its size keeps its name",
         "DESIGN: a ruleset that follows",
         TABLES,
-        "    if capacity(len(elements)) != part.size:\n",
-        "    if False:\n",
+        "    return capacity(len(part.elements) + more) != part.size\n",
+        "    return False\n",
         f"{UNITS}::test_a_set_that_has_to_be_larger_has_another_name",
     ),
     Fault(
         "a chain stays that nothing leads to",
         "DESIGN: a ruleset that follows",
-        TABLES,
-        "        if any(not counted[name] and name not in self._fixed for name in gone):\n",
-        "        if False:\n",
+        LEDGER,
+        "        return not any(not total[name] and name not in self._fixed for name in gone)\n",
+        "        return True\n",
         f"{UNITS}::test_a_verdict_of_which_there_is_no_chain_has_to_be_compiled",
     ),
     Fault(
         "nobody asks what policies cost meanwhile",
         "DESIGN: a ruleset that follows",
         CEILINGS,
-        "            if self._fixed[space] + peers + steps > self._most:\n",
+        "            if fixed + peers + steps > self._most:\n",
         "            if False:\n",
         f"{UNITS}::test_policies_that_come_near_their_budget_are_measured",
     ),

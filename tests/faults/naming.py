@@ -71,6 +71,22 @@ NAME_FAULTS = (
         f"{PLANS}::test_a_generation_is_counted_only_with_what_it_counts",
     ),
     Fault(
+        "what is not swept yet still counts",
+        "DESIGN: roles",
+        f"{COMPILER}/roles.py",
+        "        if known not in asked:\n",
+        "        if False:\n",
+        "tests/property/test_roles.py::test_what_is_not_swept_yet_is_for_nothing",
+    ),
+    Fault(
+        "pods are blamed only for what begins with certain letters",
+        "decisions 8",
+        "policyd/agent/blame.py",
+        '_WORD = re.compile(r"[^\\s@{};,:]+")',
+        '_WORD = re.compile(r"\\b(?:in|out|peers)[^\\s@{};,:]*")',
+        "tests/agent/test_blame.py::test_suspects_are_the_policies_of_what_a_statement_names",
+    ),
+    Fault(
         "policies are taken in the order of a hash",
         "L15",
         "policyd/cluster/resolve.py",

@@ -308,8 +308,8 @@ HOOKS = (
         "a stray is asked for the port that it goes to, not for the one that it answers from",
         "NP-165",
         CHAINS,
-        '"daddr" if ingress else "saddr", "sport", (line,)',
-        '"daddr" if ingress else "saddr", "dport", (line,)',
+        '"daddr" if ingress else "saddr", "sport", lines',
+        '"daddr" if ingress else "saddr", "dport", lines',
         f"{UNIT}/test_opening.py::test_a_stray_answers_from_the_port_that_was_asked_for",
     ),
     Fault(

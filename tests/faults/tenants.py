@@ -20,7 +20,7 @@ BUDGETS = (
     Fault(
         "what is over the budget when counted is resolved all the same",
         "the budget",
-        "policyd/cluster/resolve.py",
+        "policyd/cluster/isolations.py",
         "        self._quarantined |= over.keys()\n",
         "",
         "tests/unit/cluster/test_written.py::"

@@ -1,4 +1,4 @@
-"""The verdict on one connection: semantics.md, section 0, for NetworkPolicy."""
+"""The verdict on one connection: semantics.md, section 0."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tests.oracle.addresses import Address, parse_address
 from tests.oracle.manifests import Manifest, Pod, World, read_world
 from tests.oracle.policies import isolates, peers_match, ports_match, rules
+from tests.oracle.tiers import Packet, decide
 
 WITH_PORTS = ("TCP", "UDP", "SCTP")
 PROTOCOLS = (*WITH_PORTS, "ICMP", "ND", "OTHER")
@@ -53,7 +54,7 @@ class Judgement:
 
 
 class Oracle:
-    """What the NetworkPolicies among some manifests mean for any connection."""
+    """What the policies among some manifests mean for any connection."""
 
     def __init__(
         self,
@@ -136,9 +137,29 @@ class Oracle:
     def _direction(
         self, direction: str, subject: Pod, connection: Connection, peers: tuple[Pod, ...]
     ) -> Judgement:
+        """Ask the tiers in turn: Admin, NetworkPolicy where it isolates, else Baseline."""
+        outward = direction == "Egress"
+        packet = Packet(
+            _address(connection.dst if outward else connection.src),
+            peers,
+            peers if outward else (subject,),
+            connection.proto,
+            connection.dport,
+        )
+        for tier in ("Admin", "NetworkPolicy", "Baseline"):
+            if tier == "NetworkPolicy":
+                if any(isolates(policy, direction, subject) for policy in self._world.policies):
+                    return self._network_policy(direction, subject, connection, peers)
+                continue
+            action, why = decide(self._world, tier, direction, subject, packet)
+            if action != "Pass":
+                return Judgement(action == "Accept", f"{direction.lower()} of {subject} by {why}")
+        return Judgement(allowed=True, reason=f"nothing isolates {direction.lower()} of {subject}")
+
+    def _network_policy(
+        self, direction: str, subject: Pod, connection: Connection, peers: tuple[Pod, ...]
+    ) -> Judgement:
         isolating = [policy for policy in self._world.policies if isolates(policy, direction, subject)]
-        if not isolating:
-            return Judgement(allowed=True, reason=f"nothing isolates {direction.lower()} of {subject}")
         outward = direction == "Egress"
         peer_key, peer_text = ("to", connection.dst) if outward else ("from", connection.src)
         receivers = peers if outward else (subject,)

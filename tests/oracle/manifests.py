@@ -14,6 +14,7 @@ from tests.oracle.addresses import NOBODYS, Address, parse_address
 Manifest: TypeAlias = dict[str, Any]  # as yaml.safe_load gives it
 NAME_LABEL = "kubernetes.io/metadata.name"
 TERMINAL = ("Succeeded", "Failed")
+TIER_VERSIONS = ("policy.networking.k8s.io/v1beta1", "policy.networking.k8s.io/v1alpha2")
 
 
 class Refused(ValueError):
@@ -54,6 +55,8 @@ class World:
     node_addresses: dict[str, frozenset[Address]]  # what packets of a node itself have, by its name
     of_nodes: frozenset[Address]  # what Node objects say
     policies: tuple[Policy, ...]
+    nodes: dict[str, tuple[Manifest, frozenset[Address]]]  # labels and addresses, as Node objects say
+    cluster_policies: tuple[Manifest, ...]
 
     def claimants(self, address: Address) -> tuple[Pod, ...]:
         """Name every pod that claims an address (NP-166); an impossible one is nobody's (NP-167)."""
@@ -72,11 +75,12 @@ def items(value: Any) -> list[Any]:
 
 def read_world(objects: Iterable[Manifest], *, live: bool = False) -> World:
     """Read manifests as a file gives them, or, `live`, as an API server has told of them so far."""
-    kinds: dict[str, list[Manifest]] = {"Namespace": [], "Node": [], "Pod": [], "NetworkPolicy": []}
+    known = ("Namespace", "Node", "Pod", "NetworkPolicy", "ClusterNetworkPolicy")
+    kinds: dict[str, list[Manifest]] = {kind: [] for kind in known}
     for manifest in expand(objects):
         kinds.setdefault(str(manifest.get("kind")), []).append(manifest)
-    if kinds.get("ClusterNetworkPolicy"):
-        raise Refused("this oracle judges NetworkPolicy only")
+    if any(m.get("apiVersion") not in TIER_VERSIONS for m in kinds["ClusterNetworkPolicy"]):
+        raise Refused("ClusterNetworkPolicy is v1beta1, or v1alpha2")
     pods = tuple(_pod(manifest) for manifest in kinds["Pod"] if _can_hold_addresses(manifest))
     labels = {_name(m): mapping(mapping(m.get("metadata")).get("labels")) for m in kinds["Namespace"]}
     names = set(labels)
@@ -90,6 +94,12 @@ def read_world(objects: Iterable[Manifest], *, live: bool = False) -> World:
         node_addresses=_node_addresses(kinds["Node"], kinds["Pod"]),
         of_nodes=frozenset().union(*_node_addresses(kinds["Node"], []).values()),
         policies=tuple(_policy(manifest) for manifest in kinds["NetworkPolicy"]),
+        nodes={
+            _name(m): (mapping(mapping(m.get("metadata")).get("labels")), addresses)
+            for m in kinds["Node"]
+            for addresses in [_node_addresses([m], []).get(_name(m), frozenset())]
+        },
+        cluster_policies=tuple(kinds["ClusterNetworkPolicy"]),
     )
 
 

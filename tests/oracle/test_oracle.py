@@ -101,7 +101,7 @@ def test_a_mapped_address_is_ipv4() -> None:
         ingress(
             "x", "b", {"from": [{"podSelector": {"matchExpressions": [{"key": "k", "operator": "Gt"}]}}]}
         ),
-        {"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy"},
+        {"apiVersion": "policy.networking.k8s.io/v1alpha1", "kind": "ClusterNetworkPolicy"},
     ],
 )
 def test_what_has_no_meaning_has_no_verdict(refused: Manifest) -> None:

@@ -43,16 +43,18 @@ def test_equal_masks_give_one_object(sets: list[PortSet]) -> None:
 
 def allowed(isolation: Isolation, matching: set[int], protocol: str, port: int) -> bool:
     """The slow, obvious reading of the IR, for a peer that exactly these rules match."""
-    number = 0
+    number, let_pass = 0, dict.fromkeys((stage.claimant for stage in isolation.stages), True)
+    decided = set[int]()
     for stage in isolation.stages:
         decision = stage.otherwise
         for rule in reversed(list(enumerate(stage.rules, start=number))):
             if rule[0] in matching and rule[1].ports.allows(protocol, port):
                 decision = rule[1].action
         number += len(stage.rules)
-        if decision is not Action.PASS:
-            return decision is Action.ACCEPT
-    return True
+        if decision is not Action.PASS and stage.claimant not in decided:
+            decided.add(stage.claimant)
+            let_pass[stage.claimant] = decision is Action.ACCEPT
+    return all(let_pass.values())
 
 
 @given(isolations("ingress", 3), st.sets(st.integers(0, 20)))
@@ -77,6 +79,8 @@ def test_isolations_that_plainly_allow_everything() -> None:
         ((Stage(first, (replace(some, action=Action.DENY),), Action.PASS),), False),
         ((Stage(first, (every,), Action.PASS), Stage(middle, (), Action.DENY)), True),
         ((Stage(middle, (replace(every, action=Action.PASS),), Action.DENY),), True),
+        ((Stage(middle, (every,), Action.DENY), Stage(middle, (), Action.DENY, 1)), False),
+        ((Stage(middle, (every,), Action.DENY), Stage(middle, (every,), Action.DENY, 1)), True),
         (
             (
                 Stage(first, (replace(every, action=Action.PASS),), Action.PASS),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyd.cluster.state import ClusterState, MissingNamespaces
-from policyd.graph.graph import Graph, PodChange, Step
+from policyd.graph.changes import ObjectChange, Step
+from policyd.graph.graph import Graph
 from policyd.pipeline import Build, Ruleset, build
 from policyd_compiler.elements import differing_elements
 from policyd_compiler.nft.ast import Table
@@ -32,11 +33,15 @@ OPTIONS = (
 )
 
 
-def changed(old: ClusterState, new: ClusterState) -> list[PodChange]:
-    """How two clusters differ in pods."""
-    keys = sorted(old.pods.keys() | new.pods.keys())
-    pairs = (PodChange(key, old.pods.get(key), new.pods.get(key)) for key in keys)
-    return [each for each in pairs if each.before != each.after]
+def changed(old: ClusterState, new: ClusterState) -> list[ObjectChange]:
+    """How two clusters differ."""
+    found: list[ObjectChange] = []
+    for kind in new.kinds:
+        was, is_ = old.all(kind), new.all(kind)
+        keys = sorted(was.keys() | is_.keys())
+        pairs = (ObjectChange(key, was.get(key), is_.get(key)) for key in keys)
+        found.extend(each for each in pairs if each.before != each.after)
+    return found
 
 
 def expected(found: Ruleset) -> tuple[object, ...]:
@@ -49,7 +54,8 @@ def check(step: Step, before: Table, built: Build) -> None:
     assert expected(made) == expected(built)
     assert print_replace(made.table) == print_replace(built.table)
     assert dict(made.owners) == dict(built.owners)
-    assert step.changes == differing_elements(before, made.table)
+    if step.changes is not None:
+        assert step.changes == differing_elements(before, made.table)
 
 
 def follow(rng: random.Random, shape: Shape, options: Options) -> Counter[str]:
@@ -62,11 +68,13 @@ def follow(rng: random.Random, shape: Shape, options: Options) -> Counter[str]:
     for event in history(rng, shape, missing, EVENTS):
         built = build(event.state, NODE, options, closed)
         step = None
-        if graph is not None and last is not None and event.kind in ("remote pod", "local pod"):
-            step = graph.change(changed(last[0].state, event.state))
+        if graph is not None and last is not None:
+            step = graph.change(changed(last[0].state, event.state), event.state.attachments)
             counted[f"{event.kind}: {'followed' if step else 'built'}"] += 1
+            if step is None:
+                counted[graph.reason] += 1
             if step is not None:
-                counted.update(name.split("-")[0] for name in step.changes)
+                counted.update(name.split("-")[0] for name in step.changes or ())
                 check(step, last[1], built)
         last = event, built.table
         if step is None:

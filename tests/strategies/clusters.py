@@ -46,10 +46,14 @@ class Shape:
     least_policies: int = 1
     conflicts: bool = True
     legacy_text: bool = False  # CIDR spellings that only servers without StrictIPCIDRValidation store
+    tiers: int = 0  # ClusterNetworkPolicies at most
+    strange_tiers: bool = False  # and in them what is not understood, as a server may hold it
 
 
 def cluster(chooser: Chooser, shape: Shape) -> list[Manifest]:
-    nodes = [_node(chooser, number) for number in range(1, chooser.number(2, 3) + 1)]
+    nodes = [
+        _node(chooser, number, labelled=shape.tiers > 0) for number in range(1, chooser.number(2, 3) + 1)
+    ]
     namespaces = NAMESPACES[: chooser.number(1, 3)]
     objects = [*nodes, *(_namespace(chooser, name) for name in namespaces if not chooser.chance(10))]
     pods: list[Manifest] = []
@@ -66,7 +70,7 @@ def labels(chooser: Chooser, vocabulary: dict[str, tuple[str, ...]]) -> Manifest
     return {key: chooser.one_of(values) for key, values in vocabulary.items() if not chooser.chance(40)}
 
 
-def _node(chooser: Chooser, number: int) -> Manifest:
+def _node(chooser: Chooser, number: int, *, labelled: bool) -> Manifest:
     addresses = [
         {"type": "Hostname", "address": f"n{number}"},
         {"type": "InternalIP", "address": f"192.0.2.{number}"},
@@ -75,6 +79,8 @@ def _node(chooser: Chooser, number: int) -> Manifest:
     if chooser.chance(15):
         addresses.append({"type": "ExternalIP", "address": f"198.51.100.{number}"})
     metadata: Manifest = {"name": f"n{number}"}
+    if labelled and chooser.chance(60):
+        metadata["labels"] = {"zone": chooser.one_of(("east", "west"))}
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": {"addresses": addresses}}
 
 

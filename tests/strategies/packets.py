@@ -38,7 +38,7 @@ def aims(objects: list[Manifest]) -> Aims:
                 entries = manifest["status"]["addresses"]
                 own = [entry["address"] for entry in entries if entry["type"] != "Hostname"]
                 node_of |= dict.fromkeys(own, manifest["metadata"]["name"])
-            case "NetworkPolicy":
+            case "NetworkPolicy" | "ClusterNetworkPolicy":
                 edges.update(dict.fromkeys(_block_edges(manifest)))
                 ports |= set(_port_edges(manifest))
             case _:
@@ -98,6 +98,12 @@ def _port_edges(policy: Manifest) -> list[int]:
             if isinstance(first := (entry or {}).get("port"), int):
                 last = entry.get("endPort") or first
                 edges += [first - 1, first, last, last + 1]
+        for entry in rule.get("protocols") or []:
+            port = (next(iter(entry.values()), None) or {}) if isinstance(entry, dict) else {}
+            port = port.get("destinationPort") or {} if isinstance(port, dict) else {}
+            bounds = port.get("range") or {"start": port.get("number"), "end": port.get("number")}
+            if isinstance(first := bounds.get("start"), int):
+                edges += [first - 1, first, bounds["end"], bounds["end"] + 1]
     return [edge for edge in edges if 1 <= edge <= 65535]
 
 
@@ -114,7 +120,8 @@ def _block_edges(policy: Manifest) -> list[str]:
 def _block_texts(policy: Manifest) -> list[str]:
     peers = [p for rule in _rules(policy) for p in [*(rule.get("from") or []), *(rule.get("to") or [])]]
     blocks = [peer["ipBlock"] for peer in peers if peer.get("ipBlock")]
-    return [text for block in blocks for text in [block["cidr"], *(block.get("except") or [])]]
+    of_tiers = [text for peer in peers for text in peer.get("networks") or []]
+    return [*of_tiers, *(text for b in blocks for text in [b["cidr"], *(b.get("except") or [])])]
 
 
 def _text(address: Address) -> str:

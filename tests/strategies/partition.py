@@ -80,7 +80,10 @@ def partition(isolation: Isolation | None, snapshot: Snapshot, atoms: Atoms) -> 
 
 def _allowed(isolation: Isolation, snapshot: Snapshot, family: int, address: int, atoms: Atoms) -> int:
     allowed, left = 0, (1 << len(atoms.ports)) - 1
+    claimant = 0
     for stage in isolation.stages:
+        if stage.claimant != claimant:
+            allowed, left, claimant = 0, allowed | left, stage.claimant
         passed = 0
         for rule in stage.rules:
             if not is_peer(rule.peers, snapshot, family, address):

@@ -27,9 +27,9 @@ def policy(chooser: Chooser, name: str, cluster: list[Manifest], shape: Shape) -
         put(manifest, "spec", chooser, {})  # isolates the whole namespace (NP-001)
         return manifest
     spec = manifest["spec"] = {}
-    put(spec, "podSelector", chooser, _selector(chooser, LABELS))
+    put(spec, "podSelector", chooser, selector(chooser, LABELS))
     put(spec, "policyTypes", chooser, chooser.one_of(TYPES))
-    addresses = _addresses(cluster)
+    addresses = addresses_of(cluster)
     for direction, peer_key in (("ingress", "from"), ("egress", "to")):
         rules = [_rule(chooser, peer_key, addresses, shape) for _ in range(chooser.one_of((1, 0, 2)))]
         put(spec, direction, chooser, rules)
@@ -41,7 +41,7 @@ def _namespaces(cluster: list[Manifest]) -> list[str]:
     return [name for name in NAMESPACES if name in used]
 
 
-def _addresses(cluster: list[Manifest]) -> list[str]:
+def addresses_of(cluster: list[Manifest]) -> list[str]:
     """List the addresses that blocks are built around: pods, nodes, and one outsider in each family."""
     found = list(EXTERNALS)
     for manifest in cluster:
@@ -66,24 +66,26 @@ def _rule(chooser: Chooser, peer_key: str, addresses: list[str], shape: Shape) -
 def _peer(chooser: Chooser, addresses: list[str], shape: Shape) -> Manifest:
     match chooser.number(0, 5 if shape.open_rules else 3):
         case 0:
-            return {"podSelector": _selector(chooser, LABELS)}
+            return {"podSelector": selector(chooser, LABELS)}
         case 1:
-            return {"namespaceSelector": _namespace_selector(chooser)}
+            return {"namespaceSelector": namespace_selector(chooser)}
         case 2:
             return {
-                "podSelector": _selector(chooser, LABELS),
-                "namespaceSelector": _namespace_selector(chooser),
+                "podSelector": selector(chooser, LABELS),
+                "namespaceSelector": namespace_selector(chooser),
             }
         case _:
             return {"ipBlock": _ip_block(chooser, addresses, shape)}
 
 
-def _namespace_selector(chooser: Chooser) -> Manifest:
+def namespace_selector(chooser: Chooser) -> Manifest:
+    """Choose a selector for namespaces, by label or by name."""
     vocabulary = {**NAMESPACE_LABELS, "kubernetes.io/metadata.name": NAMESPACES}
-    return _selector(chooser, vocabulary)
+    return selector(chooser, vocabulary)
 
 
-def _selector(chooser: Chooser, vocabulary: dict[str, tuple[str, ...]]) -> Manifest:
+def selector(chooser: Chooser, vocabulary: dict[str, tuple[str, ...]]) -> Manifest:
+    """Choose a label selector, often the empty one."""
     selector: Manifest = {}
     wanted = labels(chooser, vocabulary) if chooser.chance(30) else {}
     put(selector, "matchLabels", chooser, wanted)

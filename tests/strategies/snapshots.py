@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import groupby
+
 from hypothesis import strategies as st
 
 from policyd_compiler.addr import contains, union
@@ -52,18 +55,16 @@ def peers(draw: st.DrawFn, hosts: int) -> Peers:
 
 @st.composite
 def isolations(draw: st.DrawFn, direction: Direction, hosts: int) -> Isolation:
-    """Any non-empty selection of tiers, in their order; the middle one for up to three claimants (NP-166)."""
-    tiers = draw(st.lists(st.sampled_from(list(Tier)), min_size=1, max_size=3, unique=True))
+    """Any non-empty selection of tiers, in their order, for each of up to three claimants (NP-166)."""
+    claimants = draw(st.sampled_from([1, 1, 1, 2, 3]))
     stages = []
-    chosen = [tier for tier in Tier if tier in tiers]
-    if Tier.NETWORK_POLICY in tiers:
-        place = chosen.index(Tier.NETWORK_POLICY)
-        chosen[place:place] = [Tier.NETWORK_POLICY] * draw(st.sampled_from([0, 0, 0, 1, 2]))
-    for number, tier in enumerate(chosen):
+    of = st.lists(st.sampled_from(list(Tier)), min_size=1, max_size=3, unique=True)
+    chosen = [
+        (number, tier) for number in range(claimants) for tier in sorted(draw(of), key=list(Tier).index)
+    ]
+    for number, tier in chosen:
         middle = tier is Tier.NETWORK_POLICY
         actions = st.just(Action.ACCEPT) if middle else st.sampled_from(list(Action))
-        if middle and tier in chosen[number + 1 :]:
-            actions = st.just(Action.PASS)
         rules = draw(
             st.lists(
                 st.builds(
@@ -76,7 +77,7 @@ def isolations(draw: st.DrawFn, direction: Direction, hosts: int) -> Isolation:
                 max_size=4,
             )
         )
-        stages.append(Stage(tier, tuple(rules), Action.DENY if middle else Action.PASS))
+        stages.append(Stage(tier, tuple(rules), Action.DENY if middle else Action.PASS, number))
     return Isolation(direction, (Origin("NetworkPolicy", "ns", "p"),), tuple(stages), draw(layouts(stages)))
 
 
@@ -124,7 +125,17 @@ def allows(
     """Whether one direction lets a packet pass, read from the IR rule by rule."""
     if isolation is None:
         return True
-    for stage in isolation.stages:
+    return all(
+        _passes(stages, snapshot, family, peer, protocol, port)
+        for _, stages in groupby(isolation.stages, lambda stage: stage.claimant)
+    )
+
+
+def _passes(
+    stages: Iterable[Stage], snapshot: Snapshot, family: int, peer: int, protocol: str, port: int
+) -> bool:
+    """Whether one claimant may have it."""
+    for stage in stages:
         action = next(
             (
                 rule.action

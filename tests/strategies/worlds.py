@@ -12,6 +12,7 @@ from tests.strategies.chooser import Chooser, DrawChooser, RandomChooser
 from tests.strategies.clusters import Shape, cluster
 from tests.strategies.packets import aims, connection
 from tests.strategies.policies import policy
+from tests.strategies.tiers import tier_policy
 
 ANY_SHAPE = Shape()
 
@@ -65,4 +66,7 @@ def _world(chooser: Chooser, shape: Shape) -> list[Manifest]:
 
 def _policies(chooser: Chooser, objects: list[Manifest], shape: Shape) -> list[Manifest]:
     count = chooser.number(shape.least_policies, shape.policies)
-    return [policy(chooser, f"np{number}", objects, shape) for number in range(count)]
+    found = [policy(chooser, f"np{number}", objects, shape) for number in range(count)]
+    tiers = chooser.number(0, shape.tiers) if shape.tiers else 0
+    names = (f"cnp{number}" for number in range(tiers))
+    return [*found, *(tier_policy(chooser, name, objects, strange=shape.strange_tiers) for name in names)]

@@ -16,7 +16,6 @@ from policyd.agent.sources.api_server import LiveSource
 from policyd.cluster.events import Event, Synced
 from policyd.config import load_settings
 from policyd.doctor.api_line import api_line
-from policyd.kube.registry import KINDS
 from policyd.object_store import ObjectStore
 from policyd.watcher.absence import CONFIRM, Absence
 from policyd.watcher.discovery import served_version
@@ -183,7 +182,7 @@ async def test_an_examination_asks_for_what_there_is() -> None:
 
 async def test_a_kind_that_a_server_must_have_is_waited_for() -> None:
     emulator = Emulator(missing=set(PATHS))
-    async with emulated(emulator) as server, scene(server.access, KINDS.names[0]) as working:
+    async with emulated(emulator) as server, scene(server.access, "Namespace") as working:
         await working.restarted("missing", 3)
         assert (working.recorder.events, working.reflector.status().absent) == ([], False)
         assert emulator.asked("/apis") == []

@@ -99,8 +99,8 @@ def lower_isolation(
 
     prefix = "in" if ingress else "out"
     asking = add(prefix, "saddr" if ingress else "daddr", "dport", notes.lines)
-    line = f"strays that answer what {asking} judges"
-    return Judges(asking, add(f"{prefix}-answers", "daddr" if ingress else "saddr", "sport", (line,)))
+    lines = (answers_note(asking),)
+    return Judges(asking, add(f"{prefix}-answers", "daddr" if ingress else "saddr", "sport", lines))
 
 
 def _own_rules(own: tuple[Class, ...], layout: Layout, view: _View) -> tuple[Rule, ...]:
@@ -169,6 +169,11 @@ def _comment(isolation: Isolation, policies: list[str]) -> str:
             break
         text = longer
     return text.encode()[:COMMENT_BYTES].decode(errors="ignore")
+
+
+def answers_note(asking: ChainName) -> str:
+    """What is said of the chain beside one for packets that ask."""
+    return f"strays that answer what {asking} judges"
 
 
 def note_lines(isolation: Isolation, endpoints: Sequence[str]) -> tuple[str, ...]:

@@ -73,8 +73,10 @@ class Decider:
 
     def combine(self, effects: Iterable[Effect]) -> int:
         """The ports that are open after each stage has had its effect."""
-        undecided, allowed = self.masks.everything, 0
+        undecided, allowed, claimant = self.masks.everything, 0, 0
         for stage, (accepted, denied, passed) in zip(self.stages, effects, strict=True):
+            if stage.claimant != claimant:  # what one is allowed, the next must be, too (NP-166)
+                undecided, allowed, claimant = allowed | undecided, 0, stage.claimant
             allowed |= undecided & accepted
             on = undecided & passed
             rest = undecided & ~(accepted | denied | passed)

@@ -16,7 +16,7 @@ from policyd_compiler.lower.guard import lower_guard
 from policyd_compiler.lower.hearers import Judged
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.owners import Owners
-from policyd_compiler.lower.port_chains import choose_bases
+from policyd_compiler.lower.port_chains import choose_bases, depends_on_order
 from policyd_compiler.lower.roots import FAMILIES, lower_roots
 from policyd_compiler.names import Names
 from policyd_compiler.nft.ast import ChainName, Goto, Jump, Table, Verdict
@@ -32,12 +32,14 @@ Leading: TypeAlias = dict[tuple[Direction, Family], list[tuple[int, Verdict]]]
 class Judging:
     """What became of an isolation: its chains by family, and the keys of the endpoints that share it.
 
-    `plain`: no set of ports is so large that it is written as a difference from another.
+    `plain`: no set of ports is so large that it is written as a difference from another. `settled`: nor would
+    one be if hosts had other numbers.
     """
 
     endpoints: tuple[str, ...]
     judges: Mapping[Family, Judges]
     plain: bool
+    settled: bool
 
     def chains(self) -> Iterator[ChainName]:
         """The chains that packets are led to."""
@@ -75,10 +77,23 @@ def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> L
         served.extend((chain, isolation.policies) for chain in made.chains())
         lead(made, isolation, endpoints, dispatch, answering)
         judging.append(made)
+    table = frame(snapshot, dispatch, answering, options, objects, judged)
+    return Lowered(table, Owners(table, served), tuple(judging), objects.peers, objects.verdicts)
+
+
+def frame(
+    snapshot: Snapshot,
+    dispatch: Leading,
+    answering: Leading,
+    options: Options,
+    objects: Objects,
+    judged: Judged,
+) -> Table:
+    """The table of what is in `objects`, with the chains of its own that lead packets there."""
     roots = lower_roots(snapshot, dispatch, answering, options, objects)
     guard = lower_guard(snapshot, options, objects)
     chains = base_chains(roots, guard, options, objects)
-    table = Table(
+    return Table(
         options.table,
         sets=tuple(sorted(objects.sets.values(), key=lambda s: s.name)),
         maps=tuple(sorted(objects.maps.values(), key=lambda m: m.name)),
@@ -86,7 +101,6 @@ def lower(snapshot: Snapshot, options: Options, names: Names | None = None) -> L
         notes=snapshot.notes,
         bridge=lower_bridge(snapshot, judged, options),
     )
-    return Lowered(table, Owners(table, served), tuple(judging), objects.peers, objects.verdicts)
 
 
 def judge(
@@ -102,14 +116,15 @@ def judge(
     """
     decider = Decider(isolation)
     keys = tuple(endpoint.key for endpoint in endpoints)
-    notes, of_families, plain = take_notes(isolation, keys), dict[Family, Judges](), True
+    notes, of_families, plain, settled = take_notes(isolation, keys), dict[Family, Judges](), True, True
     for family in families_of(endpoints):
         classes = classify(decider, indexes[family], family)
         if judged is not None:
             judged.note(isolation, family, decider, classes)
         plain = plain and not choose_bases(classes)
+        settled = settled and not depends_on_order(classes)
         of_families[family] = lower_isolation(decider, classes, notes, indexes[family], family, objects)
-    return Judging(keys, of_families, plain)
+    return Judging(keys, of_families, plain, settled)
 
 
 def families_of(endpoints: Iterable[Endpoint]) -> tuple[Family, ...]:

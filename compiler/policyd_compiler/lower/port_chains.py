@@ -65,6 +65,11 @@ def choose_bases(classes: Classes) -> Mapping[tuple[int, int], int]:
     return found
 
 
+def depends_on_order(classes: Classes) -> bool:
+    """Whether it might make a difference for the chains of ports in which order hosts are numbered."""
+    return sum(count_runs(mask) >= LARGE for mask in in_order(classes)) > 1
+
+
 def in_order(classes: Classes) -> Iterable[int]:
     """Each mask of the classes once, in the order of addresses."""
     masks = [classes.default, *(mask for _, mask in classes.ranges), *(mask for mask, _ in classes.hosts)]

@@ -148,6 +148,10 @@ class Chain:
     hook: Hook | None = None
     notes: tuple[str, ...] = ()
 
+    def is_at(self, hook: HookName) -> bool:
+        """Whether it is the base chain there."""
+        return self.hook is not None and self.hook.hook == hook
+
 
 @dataclass(frozen=True, slots=True)
 class Set:

@@ -1,4 +1,4 @@
-"""The generation of a ruleset, as the kernel keeps it: the comment of the first rule of `forward`.
+"""The generation of a ruleset, as the kernel keeps it: the comment of the first rule at the hook `forward`.
 
 It changes in the transaction that changes the meaning, so it tells exactly what is in force. The table's own
 comment would be the obvious place, but no kernel changes the comment of a table that exists.
@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from policyd_compiler.nft.ast import ChainName, Table
+from policyd_compiler.nft.ast import Chain, Table
 
-_PLACE = ChainName("forward")
 _STAMP = re.compile(r"generation ([0-9]{1,18})(?:: (.*))?")
 
 
@@ -33,14 +32,18 @@ def _note(comment: str) -> str:
     return comment if found is None else found[2] or ""
 
 
+def _has_stamp(chain: Chain) -> bool:
+    return chain.is_at("forward") and bool(chain.rules)
+
+
 def _comment(table: Table) -> str:
-    return next((c.rules[0].comment for c in table.chains if c.name == _PLACE and c.rules), "")
+    return next((c.rules[0].comment for c in table.chains if _has_stamp(c)), "")
 
 
 def _with_comment(table: Table, comment: str) -> Table:
     chains = tuple(
         replace(chain, rules=(replace(chain.rules[0], comment=comment), *chain.rules[1:]))
-        if chain.name == _PLACE and chain.rules
+        if _has_stamp(chain)
         else chain
         for chain in table.chains
     )

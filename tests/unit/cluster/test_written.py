@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench import tenants
-from policyd.cluster.resolve import NAMED_QUARANTINED, resolve
+from policyd.cluster.isolations import NAMED_QUARANTINED
+from policyd.cluster.resolve import resolve
 from policyd.pipeline import build
 from policyd_compiler.budget import UNBOUNDED, Budget
 from policyd_compiler.options import Options

@@ -1,4 +1,4 @@
-"""What a graph does not follow, and what a change costs it."""
+"""What a graph works out anew, and what a change costs it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import replace
 import pytest
 
 from policyd.cluster.state import ClusterState
-from policyd.graph.graph import Graph, PodChange
+from policyd.graph.changes import ObjectChange, Step
+from policyd.graph.graph import Graph
 from policyd.kube.objects import NamedPort, Namespace, NetworkPolicy, Pod
 from policyd.pipeline import build
 from policyd_compiler.options import Options
 from tests.cases.form import block, egress, ingress, namespace, namespaces, pod, pods
 from tests.oracle import Manifest
 from tests.reliability.states import decoded
+from tests.support.widget import Widget
 
 NODE = "n1"
 HERE = [namespace("x"), namespace("y", team="green"), pod("x/a", "10.0.0.1")]
@@ -28,11 +30,35 @@ def remote(state: ClusterState, key: str) -> Pod:
     return replace(state.pods[key], name="new", uid="new", v4=0x0A00FFFF, v6=None)
 
 
-def is_followed(*world: Manifest, like: str, **more: object) -> bool:
-    """Whether a graph of this world follows another pod like one of it."""
+def follow(state: ClusterState, *changes: ObjectChange) -> tuple[Step | None, int]:
+    """What becomes of it, which is what a build gives; and how many isolations were made again."""
+    graph = graph_of(state)
+    graph.counts.units = 0
+    step = graph.change(changes)
+    if step is not None:
+        built = build(after(state, *changes), NODE, Options())
+        assert (step.ruleset.table, step.ruleset.stats) == (built.table, built.stats)
+    return step, graph.counts.units
+
+
+def after(state: ClusterState, *changes: ObjectChange) -> ClusterState:
+    objects = {(state.kinds.of(item).name, state.kinds.key(item)): item for item in state.objects()}
+    for change in changes:
+        kind = state.kinds.of(change.before or change.after).name  # type: ignore[arg-type]
+        objects.pop((kind, change.key), None)
+        if change.after is not None:
+            objects[kind, change.key] = change.after
+    return ClusterState.of(objects.values())
+
+
+def elements_suffice(*world: Manifest, like: str, **more: object) -> bool:
+    """Whether another pod like one of this world changes elements, and no isolation is made again."""
     state = decoded([*HERE, *world])
     new = replace(remote(state, like), **more)  # type: ignore[arg-type]
-    return graph_of(state).change([PodChange("y/new", None, new)]) is not None
+    step, units = follow(state, ObjectChange("y/new", None, new))
+    assert step is not None
+    assert (step.changes is None) == (units > 0)
+    return units == 0
 
 
 WEB = egress("x", "a", {"to": [namespaces(team="green")], "ports": [{"port": "web"}]})
@@ -41,16 +67,16 @@ EXPOSING = pod("y/b", "10.0.1.1", node="n2", ports=[{"name": "web", "containerPo
 
 def test_a_number_that_no_pod_had_behind_a_name_needs_a_rule() -> None:
     """NP-051: rules are made for the numbers that there are."""
-    assert is_followed(WEB, EXPOSING, like="y/b")
-    assert not is_followed(WEB, EXPOSING, like="y/b", ports=(NamedPort("web", "TCP", 81),))
-    assert is_followed(WEB, EXPOSING, like="y/b", ports=(NamedPort("other", "TCP", 81),))
+    assert elements_suffice(WEB, EXPOSING, like="y/b")
+    assert not elements_suffice(WEB, EXPOSING, like="y/b", ports=(NamedPort("web", "TCP", 81),))
+    assert elements_suffice(WEB, EXPOSING, like="y/b", ports=(NamedPort("other", "TCP", 81),))
 
 
 def test_a_block_gives_the_addresses_of_who_exposes_a_port() -> None:
     """NP-056: these are ranges, and no hosts."""
     rule = egress("x", "a", {"to": [block("10.0.0.0/8")], "ports": [{"port": "web"}]})
-    assert not is_followed(rule, EXPOSING, like="y/b")
-    assert is_followed(rule, EXPOSING, like="y/b", ports=())
+    assert not elements_suffice(rule, EXPOSING, like="y/b")
+    assert elements_suffice(rule, EXPOSING, like="y/b", ports=())
 
 
 def many(count: int) -> list[Manifest]:
@@ -60,18 +86,21 @@ def many(count: int) -> list[Manifest]:
 @pytest.mark.parametrize(("count", "follows"), [(170, True), (171, False)])
 def test_a_set_that_has_to_be_larger_has_another_name(count: int, follows: bool) -> None:
     rule = ingress("x", "a", {"from": [namespaces(team="green")]})
-    assert is_followed(rule, *many(count), like="y/p0") == follows
+    assert elements_suffice(rule, *many(count), like="y/p0") == follows
 
 
-@pytest.mark.parametrize(("count", "follows"), [(14, True), (17, False)])
-def test_large_sets_of_ports_may_share_chains(count: int, follows: bool) -> None:
-    """What shares with what depends on all sets of ports that are in use."""
-    ports = [{"port": 2 * n} for n in range(1, count)]
+@pytest.mark.parametrize(
+    ("count", "more", "expected"), [(14, 14, (True, 0)), (17, 14, (True, 1)), (17, 17, (False, 1))]
+)
+def test_large_sets_of_ports_may_share_chains(count: int, more: int, expected: tuple[bool, int]) -> None:
+    """What shares with what depends on all sets of ports that are in use, and on how hosts are numbered."""
     rules = [
-        {"from": [pods(pod="b"), namespaces(team="green")], "ports": ports},
-        {"from": [namespaces()], "ports": [{"port": 1000}]},
+        {"from": [{**pods(pod="b"), **namespaces()}], "ports": [{"port": 2 * n} for n in range(1, count)]},
+        {"from": [{**pods(pod="c"), **namespaces()}], "ports": [{"port": 3 * n} for n in range(1, more)]},
     ]
-    assert is_followed(ingress("x", "a", *rules), EXPOSING, like="y/b") == follows
+    state = decoded([*HERE, ingress("x", "a", *rules), EXPOSING, pod("y/c", "10.0.1.2", node="n2")])
+    step, units = follow(state, ObjectChange("y/new", None, remote(state, "y/b")))
+    assert ((step is not None), units) == expected
 
 
 def test_a_verdict_of_which_there_is_no_chain_has_to_be_compiled() -> None:
@@ -80,32 +109,76 @@ def test_a_verdict_of_which_there_is_no_chain_has_to_be_compiled() -> None:
         {"from": [{**pods(pod="c"), **namespaces()}], "ports": [{"port": 2}]},
     ]
     world = [ingress("x", "a", *rules), EXPOSING]
-    assert is_followed(*world, like="y/b")
-    assert not is_followed(*world, like="y/b", labels=(("pod", "c"),))
+    assert elements_suffice(*world, like="y/b")
+    assert not elements_suffice(*world, like="y/b", labels=(("pod", "c"),))
     both = pod("y/c", "10.0.1.2", node="n2")
-    assert is_followed(*world, both, like="y/c")
+    assert elements_suffice(*world, both, like="y/c")
     state = decoded([*HERE, *world, both])
-    gone = PodChange("y/c", state.pods["y/c"], None)
-    assert graph_of(state).change([gone]) is None, "the chain goes with the last who needs it"
+    step, _ = follow(state, ObjectChange("y/c", state.pods["y/c"], None))
+    assert step is not None
+    assert step.changes is None, "the chain goes with the last who needs it"
 
 
 def test_a_graph_that_could_not_follow_is_of_no_use_any_more() -> None:
     state = decoded([*HERE, EXPOSING, ingress("x", "a", {"from": [namespaces(team="green")]})])
-    graph = graph_of(state)
-    new = remote(state, "y/b")
-    assert graph.change([PodChange("x/a", state.pods["x/a"], None)]) is None
-    assert graph.change([PodChange("y/new", None, new)]) is None
+    options = Options(namespace_budget=50, policy_budget=50)
+    graph = Graph(build(state, NODE, options), state, NODE)
+    new = ObjectChange("y/new", None, remote(state, "y/b"))
+    assert graph.change([new]) is None
+    assert graph.change([]) is None
 
 
 def test_policies_that_come_near_their_budget_are_measured() -> None:
     state = decoded([*HERE, EXPOSING, ingress("x", "a", {"from": [namespaces(team="green")]})])
-    change = PodChange("y/new", None, remote(state, "y/b"))
+    change = ObjectChange("y/new", None, remote(state, "y/b"))
     followed = {
         budget: Graph(build(state, NODE, options), state, NODE).change([change]) is not None
         for budget in (50, 10_000)
         for options in (Options(namespace_budget=budget, policy_budget=budget),)
     }
     assert followed == {50: False, 10_000: True}
+
+
+def test_what_nobody_knows_the_meaning_of_is_not_followed() -> None:
+    state = decoded([*HERE, EXPOSING, WEB])
+    widget = ObjectChange("w", None, Widget("w", 1))
+    assert graph_of(state).change([widget]) is None
+
+
+def test_isolations_that_a_change_does_not_concern_stay_as_they_are() -> None:
+    """Only those are made again whose policies, pods or peers are others."""
+    mine = ingress("x", "a", {"from": [namespaces(team="green")]}, name="mine")
+    others = [
+        pod("x/o", "10.0.0.2"),
+        ingress("x", "o", {"from": [pods(pod="b")]}, name="others"),
+    ]
+    state = decoded([*HERE, EXPOSING, mine, *others])
+    policy, space = state.policies["x/mine"], state.namespaces["y"]
+    local = state.pods["x/a"]
+    another = replace(local, name="a2", uid="a2", v4=0x0A000003)
+    edited = replace(policy, ingress=(*(policy.ingress or ()), *(policy.ingress or ())))
+    costs = {
+        "policy edited": follow(state, ObjectChange("x/mine", policy, edited))[1],
+        "policy deleted": follow(state, ObjectChange("x/mine", policy, None))[1],
+        "pod like another": follow(state, ObjectChange("x/a2", None, another))[1],
+        "pod gone": follow(state, ObjectChange("x/a", local, None))[1],
+        "other labels, other policies": follow(
+            state, ObjectChange("x/a", local, replace(local, labels=(("pod", "o"),)))
+        )[1],
+        "namespace with other labels": follow(state, ObjectChange("y", space, Namespace("y", ())))[1],
+        "policy elsewhere": follow(
+            state, ObjectChange("y/q", None, replace(policy, namespace="y", name="q"))
+        )[1],
+    }
+    assert costs == {
+        "policy edited": 1,
+        "policy deleted": 0,
+        "pod like another": 0,
+        "pod gone": 0,
+        "other labels, other policies": 0,
+        "namespace with other labels": 1,
+        "policy elsewhere": 0,
+    }
 
 
 def large(count: int) -> ClusterState:
@@ -138,26 +211,41 @@ def large(count: int) -> ClusterState:
     return ClusterState.of([*base.objects(), *others, *more])
 
 
-def costs(state: ClusterState) -> list[tuple[int, int]]:
-    """The selectors and the elements that events take, one after another."""
+def costs(state: ClusterState) -> list[tuple[int, int, int, int]]:
+    """The selectors, elements, isolations and endpoints that events take, one after another."""
     graph = graph_of(state)
-    old = remote(state, "y/b")
+    old, local = remote(state, "y/b"), state.pods["x/a"]
+    flipped = replace(old, labels=(("app", "a1"),))
+    policy, space = state.policies["x/p3"], state.namespaces["y"]
+    edited = replace(policy, ingress=policy.ingress * 2 if policy.ingress else ())
+    another = replace(local, name="new", uid="new", v4=0x0A00FFFE)
+    relabelled = replace(another, labels=(("app", "new"),))
     found = []
-    for before, after in (
-        (None, old),
-        (old, replace(old, labels=(("app", "a1"),))),
-        (replace(old, labels=(("app", "a1"),)), None),
-        (None, replace(old, namespace="z2", labels=(("app", "a3"),))),
+    for key, before, after in (
+        ("y/new", None, old),
+        ("y/new", old, flipped),
+        ("y/new", flipped, None),
+        ("z2/new", None, replace(old, namespace="z2", labels=(("app", "a3"),))),
+        ("x/p3", policy, edited),
+        ("x/p3", edited, None),
+        ("x/p3", None, policy),
+        ("x/new", None, another),
+        ("x/new", another, relabelled),
+        ("x/new", relabelled, None),
+        ("y", space, replace(space, labels=(("team", "red"),))),
+        ("z3/other", None, replace(policy, namespace="z3", name="other")),
     ):
-        graph.counts.selectors = graph.counts.elements = 0
-        key = f"{(after or old).namespace}/new"
-        assert graph.change([PodChange(key, before, after)]) is not None, graph.reason
-        found.append((graph.counts.selectors, graph.counts.elements))
+        graph.counts.selectors = graph.counts.elements = graph.counts.units = graph.counts.endpoints = 0
+        assert graph.change([ObjectChange(key, before, after)]) is not None, graph.reason
+        counts = graph.counts
+        found.append((counts.selectors, counts.elements, counts.units, counts.endpoints))
     return found
 
 
 def test_a_change_costs_what_it_changes_however_large_the_cluster_is() -> None:
     small, other = costs(large(1_000)), costs(large(100_000))
     assert small == other
-    assert sum(elements for _, elements in small) > 0
-    assert max(selectors for selectors, _ in small) < 200
+    assert sum(elements for _, elements, _, _ in small) > 0
+    assert max(selectors for selectors, _, _, _ in small) < 200
+    assert max(units for _, _, units, _ in small) <= 2
+    assert max(endpoints for _, _, _, endpoints in small) <= 2

@@ -1,0 +1,67 @@
+"""Which namespaces are known, with which labels, and which are missing: kept up to date pod by pod."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from policyd.cluster.resolve import made_namespace, missing_sentence
+from policyd.cluster.state import ClusterState, MissingNamespaces
+from policyd.kube.objects import Namespace, NetworkPolicy, Pod
+
+
+class Spaces:
+    """The namespaces of a cluster, those included that are only named."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self._given = dict(state.namespaces)
+        self._missing = state.missing_namespaces
+        self._is_named = self._missing is MissingNamespaces.NAMED
+        self._named: Counter[str] = Counter(p.namespace for p in state.pods.values() if self._counts(p))
+        if self._is_named:
+            self._named.update(policy.namespace for policy in state.policies.values())
+        self._before: dict[str, Namespace | None] = {}  # of those that may have changed
+
+    def known(self, name: str) -> Namespace | None:
+        """A namespace; None where its labels are not known (NP-168)."""
+        given = self._given.get(name)
+        if given is None and self._is_named and self._named[name] > 0:
+            return made_namespace(name)
+        return given
+
+    def give(self, before: Namespace | None, after: Namespace | None) -> None:
+        """A Namespace was, and is now."""
+        for each in (before, after):
+            if each is not None:
+                self._touch(each.name)
+        if before is not None:
+            self._given.pop(before.name, None)
+        if after is not None:
+            self._given[after.name] = after
+
+    def count(self, item: Pod | NetworkPolicy, by: int) -> None:
+        """Something comes or goes that is in a namespace."""
+        counts = self._counts(item) if isinstance(item, Pod) else self._is_named
+        if counts:
+            if self._is_named:
+                self._touch(item.namespace)
+            self._named[item.namespace] += by
+
+    def take_changed(self) -> Iterator[tuple[Namespace | None, Namespace | None]]:
+        """What became of namespaces since the last time."""
+        touched, self._before = self._before, {}
+        for name, before in touched.items():
+            after = self.known(name)
+            if before != after:
+                yield before, after
+
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence about each that something is in and that nobody gave."""
+        missing = (name for name, many in self._named.items() if many > 0 and name not in self._given)
+        return tuple(missing_sentence(self._missing, name) for name in sorted(missing))
+
+    def _counts(self, pod: Pod) -> bool:
+        return self._is_named or (pod.has_address and not pod.terminal)
+
+    def _touch(self, name: str) -> None:
+        self._before.setdefault(name, self.known(name))

@@ -1,0 +1,65 @@
+"""NP107: ipBlocks that hold addresses of pods or Services; and NP003 where pods have both families."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policyd.cluster.peers import block_ranges
+from policyd.kube.cidr import parse_ip
+from policyd.kube.objects import IPBlock
+from policyd.lint.block_rules import one_family
+from policyd.lint.drafts import Draft, Subject
+from policyd.lint.seen import Seen
+from policyd.lint.selectors import RULE_SIDES, rules_of
+from policyd_compiler.addr import Ranges, contains
+
+
+def blocks_with_pods(subject: Subject, seen: Seen) -> Iterator[Draft]:
+    """NP107: a block that is less than a whole family and holds pods, or a Service's own address."""
+    policy = subject.policy
+    if policy is None:
+        return
+    for path, rule in rules_of(policy):
+        side = RULE_SIDES[str(path[1])]
+        for number, peer in enumerate(rule.peers or ()):
+            if isinstance(peer, IPBlock) and peer.cidr is not None and peer.cidr.prefix:
+                message = _holds(peer, seen)
+                if message:
+                    yield Draft("NP107", (*path, side, number), message, near=True)
+
+
+def _holds(block: IPBlock, seen: Seen) -> str:
+    peers = block_ranges(block)
+    service = _service_in(peers.ranges(4), peers.ranges(6), seen)
+    if service:
+        return f"holds the address of Service {service}, which no packet has any more when policies are asked"
+    inside = [
+        pod
+        for pod in seen.pods
+        if not pod.host_network
+        and (
+            (pod.v4 is not None and contains(peers.v4, pod.v4))
+            or (pod.v6 is not None and contains(peers.v6, pod.v6))
+        )
+    ]
+    if not inside:
+        return ""
+    more = f" and {len(inside) - 1} more pods" if len(inside) > 1 else ""
+    return f"holds the address of pod {inside[0].namespace}/{inside[0].name}{more}: pods change theirs"
+
+
+def _service_in(v4: Ranges, v6: Ranges, seen: Seen) -> str:
+    for service in seen.services:
+        for text in service.addresses:
+            family, value = parse_ip(text)
+            if contains(v4 if family == 4 else v6, value):
+                return f"{service.namespace}/{service.name}"
+    return ""
+
+
+def one_family_only(subject: Subject, seen: Seen) -> Iterator[Draft]:
+    """NP003: all of IPv4 and nothing of IPv6, where a pod has both."""
+    if subject.policy is not None and any(
+        pod.v4 is not None and pod.v6 is not None and not pod.host_network for pod in seen.pods
+    ):
+        yield from one_family(subject.policy)

@@ -1,0 +1,176 @@
+"""NP301 and NP302: what is found can go, all of it at once, in any world; what is written decides."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policyd.kube.objects import LabelSelector, Requirement
+from policyd.kube.reading import Options
+from policyd.kube.selectors import matches
+from policyd.lint.choice import Choice
+from policyd.lint.gather import Input, gather
+from policyd.lint.judge import judge
+from policyd.lint.redundant import implies
+from tests.lint.linting import rules, to_api
+from tests.oracle import Manifest, Oracle
+from tests.strategies.worlds import random_connections, random_world
+
+NEEDLESS = Choice(select=("NP3",))
+
+
+def needless(objects: list[Manifest]) -> list[tuple[str, str, str, int]]:
+    """Namespace, policy, direction and number of each rule that is found."""
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}).encode()
+    gathered = gather([Input("w", text)], Options())
+    found = judge(gathered.subjects, gathered.seen(), gathered.texts, NEEDLESS).findings
+    out = []
+    for each in found:
+        direction, _, number = each.path.removeprefix("spec.").rstrip("]").partition("[")
+        out.append((each.object.namespace, each.object.name, direction, int(number)))
+    return out
+
+
+def doubled(rng: random.Random, objects: list[Manifest]) -> list[Manifest]:
+    """The same world with some rules twice: in their own policy, or in a further one for more pods."""
+    out = copy.deepcopy(objects)
+    for number, policy in enumerate([o for o in out if o["kind"] == "NetworkPolicy"]):
+        for direction in ("ingress", "egress"):
+            written = (policy.get("spec") or {}).get(direction)
+            if not written:
+                continue
+            if rng.random() < 0.5:
+                written.insert(rng.randrange(len(written) + 1), copy.deepcopy(rng.choice(written)))
+            elif rng.random() < 0.5:
+                more = copy.deepcopy(policy)
+                more["metadata"]["name"] = f"more-{number}-{direction}"
+                if rng.random() < 0.5:
+                    more["spec"]["podSelector"] = {}
+                out.append(more)
+    return out
+
+
+@given(seed=st.integers(0, 1 << 30))
+def test_without_all_that_is_found_every_packet_has_the_same_verdict(seed: int) -> None:
+    rng = random.Random(seed)
+    objects = doubled(rng, random_world(rng))
+    without = copy.deepcopy(objects)
+    gone: dict[tuple[str, str, str], set[int]] = {}
+    for namespace, name, direction, number in needless(objects):
+        gone.setdefault((namespace, name, direction), set()).add(number)
+    for policy in (o for o in without if o["kind"] == "NetworkPolicy"):
+        metadata, spec = policy["metadata"], policy.get("spec") or {}
+        types = spec.get("policyTypes") or ["Ingress", *(["Egress"] if spec.get("egress") else [])]
+        for direction in ("ingress", "egress"):
+            key = (metadata.get("namespace", "default"), metadata["name"], direction)
+            if key in gone:
+                spec["policyTypes"] = types
+                kept = [r for n, r in enumerate(spec[direction]) if n not in gone[key]]
+                spec[direction] = kept
+    before, after = Oracle(objects), Oracle(without)
+    for connection in random_connections(rng, objects, 20):
+        assert before.verdict(connection) == after.verdict(connection), (connection, gone)
+
+
+def test_doubled_worlds_have_something_to_find() -> None:
+    """Else the law above would say nothing."""
+    found = 0
+    for seed in range(30):
+        rng = random.Random(seed)
+        found += bool(needless(doubled(rng, random_world(rng))))
+    assert found > 10
+
+
+KEYS, VALUES = ("a", "b"), ("x", "y", "")
+
+
+@st.composite
+def selectors(draw: st.DrawFn) -> LabelSelector:
+    many = draw(st.lists(st.tuples(st.sampled_from(KEYS), st.integers(0, 3)), max_size=3))
+    made = []
+    for key, kind in many:
+        values = tuple(sorted(draw(st.sets(st.sampled_from(VALUES), min_size=1))))
+        operator = ("In", "NotIn", "Exists", "DoesNotExist")[kind]
+        made.append(Requirement(key, operator, values if kind < 2 else ()))  # type: ignore[arg-type]
+    return LabelSelector(tuple(made))
+
+
+@given(narrow=selectors(), wide=selectors())
+def test_what_implies_matches_no_more(narrow: LabelSelector, wide: LabelSelector) -> None:
+    """All sets of labels of these keys and values, one by one."""
+    if not implies(narrow, wide):
+        return
+    for a in (None, *VALUES):
+        for b in (None, *VALUES):
+            labels = {key: value for key, value in (("a", a), ("b", b)) if value is not None}
+            assert not matches(narrow, labels) or matches(wide, labels)
+
+
+WEB = "{from: [{podSelector: {matchLabels: {app: web}}}]}"
+
+
+ANY = "{podSelector: {}}"
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide", "covered"),
+    [
+        ("{podSelector: {matchLabels: {app: web}}}", "{podSelector: {matchLabels: {app: web}}}", True),
+        ("{podSelector: {matchLabels: {app: web}}}", ANY, True),
+        (
+            "{podSelector: {matchLabels: {app: web}}}",
+            "{podSelector: {matchExpressions: [{key: app, operator: In, values: [web, db]}]}}",
+            True,
+        ),
+        (ANY, "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: shop}}}", True),
+        (ANY, "{namespaceSelector: {matchLabels: {team: shop}}}", False),
+        ("{ipBlock: {cidr: 192.0.2.0/25}}", "{ipBlock: {cidr: 192.0.2.0/24}}", True),
+        ("{ipBlock: {cidr: 192.0.2.0/25}}", "{ipBlock: {cidr: 192.0.2.0/24, except: [192.0.2.7/32]}}", False),
+        (
+            "{ipBlock: {cidr: 192.0.2.0/25}}",
+            "{ipBlock: {cidr: 192.0.2.0/24, except: [192.0.2.200/32]}}",
+            True,
+        ),
+        ("{ipBlock: {cidr: 192.0.2.0/25}}", ANY, False),
+    ],
+)
+def test_peers(narrow: str, wide: str, covered: bool) -> None:
+    found = rules(to_api(f"[{{from: [{narrow}]}}, {{from: [{wide}]}}]"))
+    assert [rule for rule, _ in found] == ["NP301"] * covered
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide", "covered"),
+    [
+        ("{port: 9000}", "{port: 1, endPort: 9100}", True),
+        ("{port: 9000, endPort: 9200}", "{port: 1, endPort: 9100}", False),
+        ("{port: 9000}", "{port: 9000, protocol: UDP}", False),
+        ("{port: 9000}", "{protocol: TCP}", True),
+        ("{port: api}", "{port: api}, {port: metrics}", True),
+        ("{port: api}", "{port: 9000}", False),
+    ],
+)
+def test_ports(narrow: str, wide: str, covered: bool) -> None:
+    found = rules(to_api(f"[{{from: [{ANY}], ports: [{narrow}]}}, {{from: [{ANY}], ports: [{wide}]}}]"))
+    assert [rule for rule, _ in found] == ["NP301"] * covered
+
+
+def test_of_three_alike_two_are_needless() -> None:
+    assert rules(to_api(f"[{WEB}, {WEB}, {WEB}]")) == [("NP301", "note")] * 2
+
+
+def test_twins_in_two_policies_keep_the_first() -> None:
+    one = to_api(f"[{WEB}]")
+    [(rule, level)] = rules(one, one.replace("name: api,", "name: zapi,"))
+    assert (rule, level) == ("NP301", "note")
+
+
+def test_a_policy_without_rules_is_never_needless() -> None:
+    """It isolates whoever comes, whatever other policies select today."""
+    deny = to_api("[]").replace("{matchLabels: {app: api}}", "{}").replace("name: api,", "name: deny,")
+    assert rules(deny, to_api(f"[{WEB}]")) == []
