@@ -11,6 +11,7 @@ from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.kube.decode import decode_live
 from policyd.manifests.load import load_manifest
 from policyd.pipeline import Build, build
+from policyd.proof.prove import prove
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Packet
 from tests.oracle import Connection, Manifest
@@ -47,6 +48,18 @@ def compile_stored(objects: list[Manifest], node: str, options: Options = DEFAUL
 def compile_live(objects: list[Manifest], node: str, options: Options = DEFAULTS) -> Build:
     """The same as an agent does it, for which the Namespaces that are missing may still come."""
     return build(_stored(objects, MissingNamespaces.UNKNOWN), node, options)
+
+
+def state_of(objects: list[Manifest], *, live: bool = False) -> ClusterState:
+    """The cluster as a value, of objects as a server holds them."""
+    return _stored(objects, MissingNamespaces.UNKNOWN if live else MissingNamespaces.NAMED)
+
+
+def not_proved(state: ClusterState, node: str, built: Build, options: Options = DEFAULTS) -> tuple[str, ...]:
+    """Why a ruleset is not what the policies mean for every packet; nothing if it is."""
+    closed = (over.policy for over in built.over)
+    proof = prove(state, node, options, built.table, closed)
+    return (*map(str, proof.differences), *proof.unprovable)
 
 
 def _stored(objects: list[Manifest], missing: MissingNamespaces) -> ClusterState:

@@ -27,7 +27,7 @@ from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
 from tests.oracle import Manifest
-from tests.routes import compile_stored
+from tests.routes import state_of
 from tests.worlds import Probe, resolve_probe
 
 HERE = Path(__file__).parent
@@ -68,8 +68,12 @@ class Golden:
 
     def table(self, node: str) -> Table:
         """Compile the case for one of its nodes, as the command does."""
+        return build(self.state(node), node, self.options).table
+
+    def state(self, node: str) -> ClusterState:
+        """Read the cluster as one of its nodes knows it."""
         if self.stored:
-            return compile_stored(self.objects, node, self.options).table
+            return state_of(self.objects)
         manifests = self.folder / "manifests.yaml"
         loaded, diagnostics = load_manifest(manifests.read_bytes(), manifests.name)
         if mistakes := [str(d) for d in diagnostics if d.severity == "error"]:
@@ -77,7 +81,7 @@ class Golden:
         state = ClusterState.of(loaded, MissingNamespaces.NAMED)
         if node == self.node:
             state = replace(state, attachments=self.attachments)
-        return build(state, node, self.options).table
+        return state
 
     def script(self) -> str:
         """Print the ruleset of the case's own node."""

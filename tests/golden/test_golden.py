@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from policyd.proof.prove import prove
 from policyd_compiler.nft.packet import HookName
+from policyd_compiler.nft.parser import parse_replace
 from policyd_compiler.sim import Packet, Simulator
 from tests.golden.golden import Golden, Row, cases
 from tests.oracle import Oracle
@@ -55,6 +57,14 @@ def test_the_ruleset_does_what_the_verdicts_say(case: Golden) -> None:
     wrong = [f"line {row.line}: {row.probe.text}" for row in rows if passes(row) != row.probe.allowed]
     assert not wrong
     assert {row.probe.allowed for row in rows} == {True, False}
+
+
+@each_case
+def test_the_printed_ruleset_is_proved(case: Golden) -> None:
+    table = parse_replace(case.expected.read_text())
+    proof = prove(case.state(case.node), case.node, case.options, table)
+    assert proof.proved, [*map(str, proof.differences), *proof.unprovable]
+    assert proof.apart > 4
 
 
 @each_case

@@ -20,7 +20,7 @@ from policyd_compiler.lower.classes import Classes, HostIndex
 from policyd_compiler.lower.sharing import Class, own_classes
 from policyd_compiler.sim import Simulator
 from tests.oracle import Manifest, Oracle
-from tests.routes import compile_world, node_addresses, packet
+from tests.routes import compile_world, node_addresses, not_proved, packet, state_of
 from tests.strategies.clusters import Shape
 from tests.strategies.worlds import random_connections, random_world
 
@@ -81,7 +81,10 @@ def test_every_node_does_what_the_oracle_says(seed: int, chosen: dict[str, int])
     rng, world = world_of(seed)
     oracle, own = Oracle(world), node_addresses(world)
     with at(chosen):
-        simulators = {node: Simulator(compile_world(world, node).table) for node in NODES}
+        builds = {node: compile_world(world, node) for node in NODES}
+    for node, built in builds.items():
+        assert not not_proved(state_of(world), node, built)
+    simulators = {node: Simulator(built.table) for node, built in builds.items()}
     for connection in random_connections(rng, world, PROBES):
         for node, simulator in simulators.items():
             seen = packet(connection, node, own)

@@ -1,0 +1,1 @@
+"""Is a ruleset what the policies mean, for every packet? Pure."""
