@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from policyd.ask.endpoints import Endpoint
+from policyd.ask.ends import End, end_of
+from policyd.ask.fits import Reference
 from policyd.ask.reach import Connection, Outside, Reachability
-from policyd_compiler.addr import Ranges
+from policyd.ask.why import Side, Verdict, doubts
+from policyd.ask.world import World
+from policyd_compiler.addr import Ranges, print_address
 from policyd_compiler.ports import PortSet
 
 API_VERSION = "policyd/v1"
@@ -15,13 +19,13 @@ OUTSIDE = "outside"
 Json: TypeAlias = dict[str, Any]
 
 
-def reachability_json(found: Reachability) -> Json:
+def reachability_json(world: World, found: Reachability) -> Json:
     """`kind: Reachability`."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Reachability",
         "endpoints": [endpoint_json(endpoint) for endpoint in found.endpoints],
-        "connections": [connection_json(each) for each in found.connections],
+        "connections": [connection_json(world, each) for each in found.connections],
         "outside": [outside_json(each) for each in found.outside],
     }
 
@@ -39,7 +43,7 @@ def endpoint_json(endpoint: Endpoint) -> Json:
     }
 
 
-def connection_json(connection: Connection) -> Json:
+def connection_json(world: World, connection: Connection) -> Json:
     """An entry of `connections`."""
     found: Json = {"from": connection.sender.id, "to": connection.receiver.id}
     if connection.family is not None:
@@ -47,7 +51,56 @@ def connection_json(connection: Connection) -> Json:
     found["allowed"] = ports_json(connection.judged.allowed)
     if connection.judged.unknown:
         found["unknown"] = ports_json(connection.judged.unknown)
+        ends = end_of(world, connection.sender), end_of(world, connection.receiver)
+        found["because"] = list(doubts(world, *ends, connection.judged.unknown))
     return found
+
+
+def verdict_json(verdict: Verdict) -> Json:
+    """`kind: Verdict`."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Verdict",
+        "from": end_json(verdict.sender),
+        "to": end_json(verdict.receiver),
+        "protocol": verdict.packet.protocol,
+        "port": verdict.packet.port,
+        "verdict": verdict.answer,
+        "egress": side_json(verdict.egress),
+        "ingress": side_json(verdict.ingress),
+    }
+
+
+def end_json(end: End) -> Json:
+    """An Endpoint, or an address."""
+    if end.address is not None:
+        node = {"node": end.node} if end.node else {}
+        return {"address": print_address(*end.address), **node}
+    return {"address": None} if end.endpoint is None else endpoint_json(end.endpoint)
+
+
+def side_json(side: Side) -> Json:
+    """One direction."""
+    found: Json = {
+        "verdict": side.state,
+        "isolatedBy": list(side.isolated_by),
+        "rules": [reference_json(each) for each in side.rules],
+        "near": [{**reference_json(each.reference), "because": each.because} for each in side.near],
+    }
+    if side.because:
+        found["because"] = list(side.because)
+    return found
+
+
+def reference_json(reference: Reference) -> Json:
+    """Where a rule is written."""
+    return {
+        "policy": reference.policy,
+        "rule": reference.rule,
+        "peer": reference.peer or None,
+        "file": reference.file or None,
+        "line": reference.line or None,
+    }
 
 
 def outside_json(found: Outside) -> Json:

@@ -49,8 +49,8 @@ def id_of(namespace: str, kind: str, name: str) -> str:
     return f"{namespace}/{SHORT[kind]}/{name}"
 
 
-def find_endpoints(state: ClusterState) -> tuple[Endpoint, ...]:
-    """All endpoints, sorted by id.
+def find_endpoints(state: ClusterState, *, by_pod: bool = False) -> tuple[Endpoint, ...]:
+    """All endpoints, sorted by id. `by_pod`: each pod is one, beside the workloads that have none.
 
     Pods on the host's network, and those that have ended, are none, as no policy is about them (NP-092,
     NP-100); nor are workloads that would make such pods.
@@ -63,8 +63,10 @@ def find_endpoints(state: ClusterState) -> tuple[Endpoint, ...]:
         if not pod.host_network and not pod.terminal:
             here = (pod.namespace, "Pod", pod.name)
             pods.setdefault(_topmost(here, pod.owners, workloads), []).append(pod)
-    found = [_of_pod(pod) for key, each in pods.items() if key not in workloads for pod in each]
+    found = [_of_pod(pod) for key, each in pods.items() if by_pod or key not in workloads for pod in each]
     for top, workload in workloads.items():
+        if by_pod and top in pods:
+            continue
         if tops[top] == top and (top in pods or not workload.host_network):
             found.append(_of_workload(top[1], workload, tuple(pods.get(top, ()))))
     return tuple(sorted(found, key=lambda each: each.id))

@@ -37,6 +37,10 @@ class Judged:
             return them
         return Judged(self.allowed & them.allowed, self.possible & them.possible)
 
+    def only(self, ports: PortSet) -> Judged:
+        """The answer about these ports alone."""
+        return Judged(self.allowed & ports, self.possible & ports)
+
 
 OPEN = Judged(EVERYTHING, EVERYTHING)
 CLOSED = Judged(NOTHING, NOTHING)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from policyd.ask.doubt import DoubtingIndex
 from policyd.ask.endpoints import Endpoint, find_endpoints
-from policyd.ask.gates import Gate, Gates
+from policyd.ask.gates import Gates
 from policyd.cluster.everywhere import Governed, Policies, govern
 from policyd.cluster.index import mask_of
-from policyd.cluster.ownership import Claims, claim_addresses
+from policyd.cluster.ownership import Claims, addresses_of_nodes, claim_addresses
 from policyd.cluster.state import ClusterState, MissingNamespaces
-from policyd.kube.objects import NAME_LABEL, KubeObject, Namespace, Pod
-from policyd.kube.registry import ASKED
+from policyd.kube.cidr import print_ips
+from policyd.kube.objects import NAME_LABEL, KubeObject, Labels, Namespace, NetworkPolicy, Pod
+from policyd.kube.registry import ASKED, SERVICE
+from policyd.kube.selectors import matches
+from policyd.kube.workloads import Service
 from policyd_compiler.addr import print_address
 
 
@@ -29,6 +32,7 @@ class World:
     state: ClusterState
     endpoints: tuple[Endpoint, ...]
     claims: Claims
+    namespaces: Mapping[str, Namespace]
     unknown_namespaces: frozenset[str]
     certain: Governed
     possible: Governed
@@ -41,9 +45,9 @@ class World:
         return cls.of(ClusterState.of(objects, missing_namespaces, ASKED))
 
     @classmethod
-    def of(cls, state: ClusterState) -> World:
+    def of(cls, state: ClusterState, *, by_pod: bool = False) -> World:
         """The world of a state. A Namespace that is missing has unknown labels, unless the state names it."""
-        endpoints = find_endpoints(state)
+        endpoints = find_endpoints(state, by_pod=by_pod)
         members = [pod for endpoint in endpoints for pod in endpoint.members]
         nodes = [state.nodes[key] for key in sorted(state.nodes)]
         claims = claim_addresses(members, nodes, without_address=True)
@@ -62,7 +66,8 @@ class World:
         if unknown:
             generous = DoubtingIndex(claims.pods, namespaces, unknown, generous=True)
             possible = govern(policies, claims, generous)
-        return cls(state, tuple(_with_addresses(endpoints, claims)), claims, unknown, certain, possible)
+        ends = tuple(_with_addresses(endpoints, claims))
+        return cls(state, ends, claims, namespaces, unknown, certain, possible)
 
     @cached_property
     def gates(self) -> Gates:
@@ -79,13 +84,49 @@ class World:
         return tuple(mask_of(each, len(self.claims.hosts)) for each in bits)
 
     @cached_property
-    def by_id(self) -> dict[str, Endpoint]:
-        """The endpoints by their ids."""
-        return {endpoint.id: endpoint for endpoint in self.endpoints}
+    def number(self) -> dict[str, int]:
+        """By id, the place of an endpoint among `endpoints` and `hosts`."""
+        return {endpoint.id: number for number, endpoint in enumerate(self.endpoints)}
 
-    def policies_of(self, gate: Gate | None) -> tuple[str, ...]:
-        """The policies that isolate who is behind a gate, as `namespace/name`."""
-        return () if gate is None else tuple(origin.policy for origin in gate.certain.policies)
+    @cached_property
+    def by_address(self) -> dict[tuple[int, int], int]:
+        """By family and address, the host that has it."""
+        return {
+            (family, value): number
+            for number, host in enumerate(self.claims.hosts)
+            for family in (4, 6)
+            if (value := host.address(family)) is not None
+        }
+
+    @cached_property
+    def nodes(self) -> dict[tuple[int, int], str]:
+        """By family and address, the node that has it."""
+        found = addresses_of_nodes(self.state.nodes.values())
+        return {(family, value): name for family in found for value, name in found[family].items()}
+
+    @cached_property
+    def selecting(self) -> dict[tuple[str, Labels], tuple[NetworkPolicy, ...]]:
+        """By namespace and labels of pods, the policies that select them, by name."""
+        by_namespace: dict[str, list[NetworkPolicy]] = {}
+        for key in sorted(self.state.policies):
+            policy = self.state.policies[key]
+            by_namespace.setdefault(policy.namespace, []).append(policy)
+        kinds = {(pod.namespace, pod.labels) for pod in self.claims.pods}
+        return {
+            (namespace, labels): tuple(
+                policy for policy in by_namespace.get(namespace, ()) if matches(policy.pods, dict(labels))
+            )
+            for namespace, labels in kinds
+        }
+
+    @cached_property
+    def services(self) -> dict[str, Service]:
+        """The Services by `namespace/name`, if they were asked for."""
+        return dict(self.state.all(SERVICE)) if SERVICE in self.state.kinds else {}
+
+    def addresses_of(self, host: int) -> tuple[str, ...]:
+        """The addresses of a host, as text."""
+        return print_ips(self.claims.hosts[host].v4, self.claims.hosts[host].v6)
 
     def claimants(self, host: int) -> tuple[Pod, ...]:
         """The pods of a host."""

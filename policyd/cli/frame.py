@@ -20,6 +20,8 @@ from policyd.version import VERSION
 COMMANDS = {
     "lint": "tell what is wrong with policies",
     "compile": "turn manifests into the ruleset of a node",
+    "why": "say why a connection is allowed or denied",
+    "reach": "say who can talk to whom",
     "apply": "bring manifests into force on this node, once",
     "run": "enforce policies on this node: the agent",
     "status": "tell what is enforced on this node",

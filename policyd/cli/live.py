@@ -21,6 +21,7 @@ from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.config import Settings
 from policyd.doctor.agent_client import NoAnswer, ask_attachments, settings_as_agent
 from policyd.errors import Diagnostic, EnvironmentRefused
+from policyd.kube.kind import Kinds
 from policyd.kube.registry import KINDS
 from policyd.kube.syntax import printable
 from policyd.object_store import ObjectStore
@@ -35,20 +36,23 @@ PATIENCE = 60.0
 HOPELESS = ("forbidden", "unauthorized", "untrusted")
 
 
-def load_live(args: Namespace) -> Loaded:
-    """List everything once. Raises EnvironmentRefused with what the API server, or the way there, said."""
+def load_live(args: Namespace, kinds: Kinds = KINDS) -> Loaded:
+    """List everything of these kinds once.
+
+    Raises EnvironmentRefused with what the API server, or the way there, said.
+    """
     # Nobody has set up logging, and Python would print sentences without what they are about.
     logging.getLogger("policyd").addHandler(logging.NullHandler())
-    return asyncio.run(_load(args))
+    return asyncio.run(_load(args, kinds))
 
 
-async def _load(args: Namespace) -> Loaded:
+async def _load(args: Namespace, kinds: Kinds) -> Loaded:
     settings = await _settings(args)
     access = find_access(settings.kubeconfig or None, settings.context or None, os.environ)
     connection = await connect(access)
     wake = asyncio.Event()
-    store = ObjectStore("", wake)
-    reflectors = [Reflector(kind, connection, store.apply) for kind in KINDS]
+    store = ObjectStore("", wake, kinds=kinds)
+    reflectors = [Reflector(kind, connection, store.apply) for kind in kinds]
     tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
     end = time.monotonic() + PATIENCE
     said: set[str] = set()

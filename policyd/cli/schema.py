@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
+from policyd.ask import schemas
 from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cluster import attachments_schema
@@ -16,6 +17,8 @@ SCHEMAS = {
     "attachments": "what `policyd compile --attachments` reads",
     "config": "the settings file of `policyd run`",
     "Findings": "what `policyd lint -o json` prints",
+    "Reachability": "what `policyd reach -o json` prints",
+    "Verdict": "what `policyd why -o json` prints",
 }
 
 
@@ -49,6 +52,10 @@ def _schema(of: str) -> object:
         return attachments_schema.schema()
     if of == "Findings":
         return as_json.schema()
+    if of == "Reachability":
+        return schemas.reachability_schema()
+    if of == "Verdict":
+        return schemas.verdict_schema()
     from policyd.config import Settings  # noqa: PLC0415 (pydantic: 0.1 s that the other one need not wait)
 
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}

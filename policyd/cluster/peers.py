@@ -121,7 +121,7 @@ class RuleResolver:
                 self._write(
                     policy,
                     rule,
-                    _subject_ports(rule.ports, subject) if by_name and rule.ports else _numbers(rule),
+                    subject_ports(rule.ports, subject) if by_name and rule.ports else _numbers(rule),
                     direction,
                 )
                 for rule in rules or ()
@@ -231,7 +231,7 @@ class RuleResolver:
             rules = self._ingress[key] = tuple(
                 self._made(
                     Said(
-                        unnamed or Rule(Action.ACCEPT, peers, _subject_ports(ports, subject), origins),
+                        unnamed or Rule(Action.ACCEPT, peers, subject_ports(ports, subject), origins),
                         policy,
                         (written,),
                     )
@@ -343,7 +343,8 @@ def _numbers(rule: PolicyRule) -> PortSet:
     return EVERYTHING if rule.ports is None else union_ports([*map(port_numbers, rule.ports), NOTHING])
 
 
-def _subject_ports(ports: tuple[PolicyPort, ...], subject: SubjectPorts) -> PortSet:
+def subject_ports(ports: tuple[PolicyPort, ...], subject: SubjectPorts) -> PortSet:
+    """The ports of an ingress rule for a pod that its policy selects."""
     found = [port_numbers(port) for port in ports if not isinstance(port.port, str)]
     for port in ports:
         if isinstance(port.port, str):

@@ -185,9 +185,9 @@ AGENT = (
         "compile --live takes a late Namespace as not there",
         "NP-168",
         "policyd/cli/live.py",
-        'store = ObjectStore("", wake)',
+        'store = ObjectStore("", wake, kinds=kinds)',
         "from policyd.cluster.state import MissingNamespaces\n"
-        '    store = ObjectStore("", wake, MissingNamespaces.NAMED)',
+        '    store = ObjectStore("", wake, MissingNamespaces.NAMED, kinds=kinds)',
         "tests/cli/test_live.py::test_a_namespace_that_is_missing_may_still_come",
     ),
     Fault(

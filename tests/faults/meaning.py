@@ -145,7 +145,7 @@ PORTS = (
         "a named port of an ingress rule is resolved on the peer",
         "NP-050",
         PEERS,
-        "peers, _subject_ports(ports, subject), origins)",
+        "peers, subject_ports(ports, subject), origins)",
         "peers, union_ports(_one(p.protocol, n, n) for p in ports for (name, _), found in "
         "self._named.items() if name == p.port for n in found), origins)",
         f"{CASE}[NP-050]",

@@ -1,0 +1,179 @@
+"""How people name the ends of a question: `shop/deploy/web`, `app=web@shop`, an address. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from policyd.ask.endpoints import SHORT, Endpoint, id_of
+from policyd.ask.ends import End, end_at, end_of
+from policyd.ask.world import World
+from policyd.errors import WrongUsage
+from policyd.kube.cidr import parse_ip
+from policyd.kube.objects import Pod
+from policyd.kube.syntax import did_you_mean, quote
+from policyd.kube.workloads import Service
+
+INTERNET = ("internet", "outside")
+#: How people call kinds → the kind.
+_KINDS = {
+    **{short: kind for kind, short in SHORT.items()},
+    **{kind.lower(): kind for kind in SHORT},
+    **{f"{kind.lower()}s": kind for kind in SHORT},
+    "po": "Pod",
+    "deployments.apps": "Deployment",
+    "cj": "CronJob",
+}
+#: Names in a message; the rest is counted.
+_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a name means: one end or several; the Service that was named, if it was one."""
+
+    ends: tuple[End, ...]
+    service: Service | None = None
+
+
+def find_one(world: World, text: str, namespace: str = "") -> Named:
+    """The one end that a name means. WrongUsage if there is none, or there are several."""
+    found = find(world, text, namespace)
+    if len(found.ends) > 1:
+        names = [end.text for end in found.ends]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        raise WrongUsage(f"{quote(text)} can mean {', '.join(names[:_NAMED])}{more}: name one of them")
+    return found
+
+
+def find(world: World, text: str, namespace: str = "") -> Named:
+    """All ends that a name means. WrongUsage if there is none.
+
+    `namespace` is that of names without one; "" is any.
+    """
+    if text in world.number:
+        return Named((end_of(world, world.endpoints[world.number[text]]),))
+    if text in INTERNET:
+        return Named((End(anywhere=True),))
+    try:
+        family, value = parse_ip(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        pass
+    else:
+        return Named((end_at(world, family, value),))  # type: ignore[arg-type]
+    prefix, _, rest = text.partition("/")
+    if prefix == "node" and rest and "/" not in rest:
+        return Named(tuple(_of_node(world, rest)))
+    if prefix in ("svc", "service") and rest:
+        return _of_service(world, rest, namespace)
+    found = tuple(_by_labels(world, text, namespace) if "=" in text else _by_name(world, text, namespace))
+    if not found:
+        raise WrongUsage(f"there is no endpoint {quote(text)}{_hint(world, text)}")
+    return Named(found)
+
+
+def _of_node(world: World, name: str) -> Iterator[End]:
+    node = world.state.nodes.get(name)
+    if node is None:
+        raise WrongUsage(f"there is no node {quote(name)}{did_you_mean(name, world.state.nodes)}")
+    if not node.addresses:
+        raise WrongUsage(f"node {name} has no address among the objects")
+    family, value = parse_ip(node.addresses[0])
+    yield end_at(world, family, value)  # type: ignore[arg-type]
+
+
+def _of_service(world: World, name: str, namespace: str) -> Named:
+    services: dict[str, Service] = world.services
+    place, slash, last = name.rpartition("/")
+    found = [
+        service
+        for service in services.values()
+        if service.name == last and service.namespace == (place if slash else namespace or service.namespace)
+    ]
+    if len(found) != 1:
+        names = ", ".join(f"svc/{s.namespace}/{s.name}" for s in found)
+        hint = f": name one of {names}" if found else did_you_mean(name, services)
+        raise WrongUsage(f"there is {'more than one' if found else 'no'} Service {quote(name)}{hint}")
+    service = found[0]
+    if service.selector is None:
+        raise WrongUsage(
+            f"Service {service.namespace}/{service.name} has no selector: name what is behind it"
+        )
+    wanted = set(service.selector)
+    ends = tuple(
+        end_of(world, endpoint)
+        for endpoint in world.endpoints
+        if endpoint.namespace == service.namespace
+        and any(wanted <= set(pod.labels) for pod in endpoint.members)
+    )
+    if not ends:
+        raise WrongUsage(f"Service {service.namespace}/{service.name} selects none of these pods")
+    return Named(ends, service)
+
+
+def _by_labels(world: World, text: str, namespace: str) -> Iterator[End]:
+    """`app=web,tier=front@shop`."""
+    labels, _, place = text.partition("@")
+    wanted = set()
+    for pair in labels.split(","):
+        key, _, value = pair.partition("=")
+        wanted.add((key, value))
+    place = place or namespace
+    for endpoint in world.endpoints:
+        if place in ("", "*", endpoint.namespace) and wanted <= set(endpoint.labels):
+            yield end_of(world, endpoint)
+
+
+def _by_name(world: World, text: str, namespace: str) -> Iterator[End]:
+    place, kind, name = _parts(text, namespace)
+    for endpoint in world.endpoints:
+        if place in ("", endpoint.namespace) and kind in ("", endpoint.kind) and name in ("*", endpoint.name):
+            yield end_of(world, endpoint)
+    if kind in ("", "Pod"):
+        yield from _owned_pods(world, place, name)
+
+
+def _parts(text: str, namespace: str) -> tuple[str, str, str]:
+    """Namespace, kind and name of `shop/deploy/web`, `shop/web`, `deploy/web` and `web`; "" is any."""
+    match text.split("/"):
+        case [place, kind, name] if kind.lower() in _KINDS:
+            return place, _KINDS[kind.lower()], name
+        case [first, name] if first.lower() in _KINDS:
+            return namespace, _KINDS[first.lower()], name
+        case [place, name]:
+            return place, "", name
+        case [name] if name != "*":
+            return namespace, "", name
+        case _:
+            return "?", "", text
+
+
+def _owned_pods(world: World, namespace: str, name: str) -> Iterator[End]:
+    """Pods that belong to a workload, by their own name."""
+    for endpoint in world.endpoints:
+        if endpoint.kind != "Pod" and namespace in ("", endpoint.namespace):
+            for pod in endpoint.pods:
+                if pod.name == name:
+                    yield _pod_end(world, pod)
+
+
+def _pod_end(world: World, pod: Pod) -> End:
+    claims = world.claims
+    hosts = sorted({claims.host_of(claim) for claim, each in enumerate(claims.pods) if each is pod})
+    addresses = tuple(text for host in hosts for text in world.addresses_of(host))
+    name = id_of(pod.namespace, "Pod", pod.name)
+    endpoint = Endpoint(
+        name, pod.namespace, "Pod", pod.name, pod.labels, (pod,), (pod,), pod.source, addresses
+    )
+    return End(endpoint, tuple(hosts))
+
+
+def _hint(world: World, text: str) -> str:
+    known = {endpoint.id for endpoint in world.endpoints}
+    known |= {f"{endpoint.namespace}/{endpoint.name}" for endpoint in world.endpoints}
+    close = did_you_mean(text, known)
+    if close or not world.endpoints:
+        return close
+    names = [endpoint.id for endpoint in world.endpoints[:_NAMED]]
+    more = f" and {len(world.endpoints) - _NAMED} more" if len(world.endpoints) > _NAMED else ""
+    return f"; there are {', '.join(names)}{more}"

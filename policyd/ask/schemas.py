@@ -1,0 +1,129 @@
+"""The JSON schemas of answers: `policyd schema Reachability` and `Verdict` print them. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from policyd.ask.answers import API_VERSION
+from policyd.ask.endpoints import SHORT
+
+Json: TypeAlias = dict[str, Any]
+
+_TEXT: Json = {"type": "string"}
+_TEXTS: Json = {"type": "array", "items": _TEXT}
+_NUMBERS: Json = {
+    "type": "string",
+    "pattern": "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$",
+    "description": "numbers and inclusive ranges, sorted",
+}
+#: Protocols and ports. What is not named is not in it.
+PORTS: Json = {
+    "type": "object",
+    "properties": {
+        "TCP": _NUMBERS,
+        "UDP": _NUMBERS,
+        "SCTP": _NUMBERS,
+        "other": {"const": True, "description": "every other protocol, ICMP included"},
+    },
+    "additionalProperties": False,
+}
+
+
+def record(required: Json, optional: Json | None = None) -> Json:
+    """An object with these fields. Later versions may have more."""
+    return {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required)}
+
+
+ENDPOINT: Json = record(
+    {
+        "id": {**_TEXT, "description": f"NAMESPACE/KIND/NAME, with KIND one of {', '.join(SHORT.values())}"},
+        "namespace": _TEXT,
+        "kind": {"enum": list(SHORT)},
+        "name": _TEXT,
+        "labels": {"type": "object", "additionalProperties": _TEXT, "description": "that policies see"},
+        "pods": {**_TEXTS, "description": "NAMESPACE/NAME of its Pod objects"},
+        "addresses": {**_TEXTS, "description": "of these pods"},
+    }
+)
+ADDRESS: Json = record(
+    {"address": {"type": ["string", "null"], "description": "null: any address outside"}},
+    {"node": {**_TEXT, "description": "the node whose address it is"}},
+)
+REFERENCE: Json = {
+    "policy": {**_TEXT, "description": "NAMESPACE/NAME"},
+    "rule": {**_TEXT, "description": "as ingress[0]"},
+    "peer": {"type": ["string", "null"], "description": "as ingress[0].from[1]"},
+    "file": {"type": ["string", "null"]},
+    "line": {"type": ["integer", "null"], "minimum": 1},
+}
+
+
+def reachability_schema() -> Json:
+    """Of `policyd reach -o json`."""
+    ends = {"from": _TEXT, "to": _TEXT}
+    connection = record(
+        {**ends, "allowed": PORTS},
+        {"unknown": PORTS, "because": _TEXTS, "family": {"enum": [4, 6]}},
+    )
+    outside = record({**ends, "cidr": _TEXT, "except": _TEXTS, "allowed": PORTS})
+    return _answer(
+        "Reachability",
+        "Who can talk to whom: policyd reach -o json",
+        {
+            "endpoints": {"type": "array", "items": ENDPOINT},
+            "connections": {
+                "type": "array",
+                "items": connection,
+                "description": "pairs of which anything is allowed or unknown; what is not here is denied",
+            },
+            "outside": {
+                "type": "array",
+                "items": outside,
+                "description": "addresses that no pod and no node has; one end is called outside",
+            },
+        },
+    )
+
+
+def verdict_schema() -> Json:
+    """Of `policyd why -o json`."""
+    side = record(
+        {
+            "verdict": {"enum": ["open", "allowed", "denied", "unknown"]},
+            "isolatedBy": {**_TEXTS, "description": "all policies that isolate this end in this direction"},
+            "rules": {
+                "type": "array",
+                "items": record(REFERENCE),
+                "description": "all that allow it: any one of them is enough",
+            },
+            "near": {
+                "type": "array",
+                "items": record({**REFERENCE, "because": _TEXT}),
+                "maxItems": 10,
+                "description": "rules that do not allow it, the nearest first",
+            },
+        },
+        {"because": {**_TEXTS, "description": "what it depends on, or what allows it beside rules"}},
+    )
+    end = {"anyOf": [ENDPOINT, ADDRESS]}
+    return _answer(
+        "Verdict",
+        "Why a connection is allowed or denied: policyd why -o json",
+        {
+            "from": end,
+            "to": end,
+            "protocol": {"enum": ["TCP", "UDP", "SCTP", "other"]},
+            "port": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535},
+            "verdict": {"enum": ["allowed", "denied", "unknown"]},
+            "egress": side,
+            "ingress": side,
+        },
+    )
+
+
+def _answer(kind: str, title: str, fields: Json) -> Json:
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        **record({"apiVersion": {"const": API_VERSION}, "kind": {"const": kind}, **fields}),
+    }

@@ -1,0 +1,296 @@
+"""Why is something allowed or denied: which policies isolate, which rules allow, which nearly do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from policyd.ask.ends import End, Party, parties
+from policyd.ask.fits import Fit, Packet, Reference, fits
+from policyd.ask.world import World
+from policyd.kube.objects import IPBlock, NetworkPolicy, Pod
+from policyd_compiler.addr import Family, contains, prefix_interval
+from policyd_compiler.ir import Direction
+from policyd_compiler.ports import PortSet
+
+Answer: TypeAlias = Literal["allowed", "denied", "unknown"]
+State: TypeAlias = Literal["open", "allowed", "denied", "unknown"]
+
+#: So many rules that nearly allow it are named.
+MOST_NEAR = 10
+ITSELF = "a pod always reaches itself (NP-095)"
+OWN_NODE = "a node always reaches its own pods (NP-090)"
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A rule that does not allow it, why not, and the one edit that would make it, if there is one."""
+
+    reference: Reference
+    because: str
+    distance: int
+    edit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One direction. `because` has reasons beside rules; for `unknown`, what it depends on."""
+
+    state: State
+    isolated_by: tuple[str, ...] = ()
+    rules: tuple[Reference, ...] = ()
+    near: tuple[Near, ...] = ()
+    because: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to one question, with both directions."""
+
+    sender: End
+    receiver: End
+    packet: Packet
+    egress: Side
+    ingress: Side
+
+    @property
+    def answer(self) -> Answer:
+        """Denied if one direction denies it, else unknown if one is, else allowed."""
+        states = (self.egress.state, self.ingress.state)
+        if "denied" in states:
+            return "denied"
+        return "unknown" if "unknown" in states else "allowed"
+
+
+@dataclass(slots=True)
+class _Judgement:
+    """What the policies of one subject make of one packet from or to one party."""
+
+    state: State
+    fits: list[Fit] = field(default_factory=list)
+    because: str = ""
+
+
+#: A pair of hosts in each family in which they can talk.
+_Case: TypeAlias = dict[Family, tuple[Party, Party]]
+
+
+def why(world: World, sender: End, receiver: End, packet: Packet) -> Verdict:
+    """Judge the first packet of a connection, as the policies are written."""
+    cases = list(_cases(world, sender, receiver))
+    itself = not cases and bool(set(sender.hosts) & set(receiver.hosts))
+    sides = {}
+    for direction, end in (("egress", sender), ("ingress", receiver)):
+        isolating = _isolating(world, end.hosts, direction)  # type: ignore[arg-type]
+        names = tuple(sorted({f"{p.namespace}/{p.name}" for p in isolating}))
+        if itself:
+            sides[direction] = Side("allowed" if names else "open", names, because=(ITSELF,))
+        else:
+            sides[direction] = _side(world, direction, cases, packet, names)  # type: ignore[arg-type]
+    return Verdict(sender, receiver, packet, sides["egress"], sides["ingress"])
+
+
+def doubts(world: World, sender: End, receiver: End, unknown: PortSet) -> tuple[str, ...]:
+    """Why it is not known whether these ports are open."""
+    found: dict[str, None] = {}
+    for packet in _samples(unknown):
+        verdict = why(world, sender, receiver, packet)
+        found.update(dict.fromkeys((*verdict.egress.because, *verdict.ingress.because)))
+    return tuple(found)
+
+
+def _samples(ports: PortSet) -> Iterator[Packet]:
+    """A packet for each range of ports; of very many, for some."""
+    for protocol, ranges in (("TCP", ports.tcp), ("UDP", ports.udp), ("SCTP", ports.sctp)):
+        for low, high in ranges[:MOST_NEAR]:
+            yield Packet(protocol, high if low == 0 else low)
+    if ports.other:
+        yield Packet("other", None)
+
+
+def _isolating(world: World, hosts: Iterable[int], direction: Direction) -> Iterator[NetworkPolicy]:
+    for host in hosts:
+        for pod in world.claimants(host):
+            yield from _of_subject(world, pod, direction)
+
+
+def _of_subject(world: World, pod: Pod, direction: Direction) -> Iterator[NetworkPolicy]:
+    """The policies that isolate a pod in a direction."""
+    for policy in world.selecting[pod.namespace, pod.labels]:
+        if (policy.ingress if direction == "ingress" else policy.egress) is not None:
+            yield policy
+
+
+def _cases(world: World, sender: End, receiver: End) -> Iterator[_Case]:
+    """Pairs of hosts; of those that all policies treat alike, one. A pod and itself is none."""
+    blocks = [
+        peer
+        for direction, end in (("egress", sender), ("ingress", receiver))
+        for policy in _isolating(world, end.hosts, direction)  # type: ignore[arg-type]
+        for rule in (*(policy.ingress or ()), *(policy.egress or ()))
+        for peer in rule.peers or ()
+        if isinstance(peer, IPBlock)
+    ]
+    blocks = list(dict.fromkeys(blocks))
+    seen: set[object] = set()
+    for source in sender.hosts or (None,):
+        for destination in receiver.hosts or (None,):
+            if source is not None and source == destination and not _stands_for_many(world, source):
+                continue
+            kind = (_kind(world, source, blocks), _kind(world, destination, blocks))
+            if kind in seen:
+                continue
+            seen.add(kind)
+            first, second = parties(world, sender, source), parties(world, receiver, destination)
+            if case := {family: (first[family], second[family]) for family in first if family in second}:
+                yield case
+
+
+def _stands_for_many(world: World, host: int) -> bool:
+    """Whether a host is the template of a workload without pods: of these, one can talk to another."""
+    (pod, *_) = world.claimants(host)
+    return f"{pod.namespace}/{pod.name}" not in world.state.pods
+
+
+def _kind(world: World, host: int | None, blocks: Sequence[IPBlock]) -> object:
+    """What tells hosts apart, as far as the policies in question can."""
+    if host is None:
+        return None
+    addresses = world.claims.hosts[host]
+    inside = tuple(
+        contains((prefix_interval(cidr.family, cidr.network, cidr.prefix),), value)  # type: ignore[arg-type]
+        for block in blocks
+        for cidr in ((block.cidr, *block.excepts) if block.cidr else ())
+        if (value := addresses.address(cidr.family)) is not None
+    )
+    pods = tuple((pod.namespace, pod.labels, pod.ports, pod.node) for pod in world.claimants(host))
+    return pods, addresses.v4 is None, addresses.v6 is None, inside
+
+
+def _side(
+    world: World, direction: Direction, cases: list[_Case], packet: Packet, isolated_by: tuple[str, ...]
+) -> Side:
+    judged: list[tuple[State, list[_Judgement]]] = []
+    for case in cases:
+        found = [_judge(world, direction, *ends, packet) for ends in case.values()]
+        sure = all(party.end.address or party.address is not None for ends in case.values() for party in ends)
+        judged.append((_over_families([each.state for each in found], sure=sure), found))
+    state = _over_pods([each for each, _ in judged])
+    if state in ("open", "allowed"):
+        every = [judgement for _, found in judged for judgement in found if judgement.state != "open"]
+        told = tuple(dict.fromkeys(each.because for each in every if each.because))
+        return Side(state, isolated_by, tuple(_allowing(every)), because=told)
+    open_states = ("open", "allowed")
+    worst = next((found for each, found in judged if each not in open_states), [])
+    wrong = [each for each in worst if each.state not in open_states]
+    near = tuple(_near(wrong[0].fits)) if wrong else ()
+    return Side(state, isolated_by, (), near, tuple(_doubts(state, judged)))
+
+
+def _judge(world: World, direction: Direction, sender: Party, receiver: Party, packet: Packet) -> _Judgement:
+    """What all policies of one end make of the packet: each pod that claims its address must allow it."""
+    subject, other = (sender, receiver) if direction == "egress" else (receiver, sender)
+    judgement = _Judgement("open")
+    states: list[State] = []
+    for pod in subject.pods:
+        policies = list(_of_subject(world, pod, direction))
+        if not policies:
+            continue
+        found = [fit for policy in policies for fit in fits(world, policy, direction, pod, other, packet)]
+        judgement.fits.extend(found)
+        if any(fit.allows for fit in found):
+            states.append("allowed")
+        else:
+            doubtful = any(fit.port and fit.peer is None for fit in found)
+            states.append("unknown" if doubtful else "denied")
+    for state in ("denied", "unknown", "allowed"):
+        if state in states:
+            judgement.state = state
+            break
+    if direction == "ingress" and other.end.node and judgement.state != "open":
+        _from_node(judgement, subject, other.end.node)
+    return judgement
+
+
+def _from_node(judgement: _Judgement, subject: Party, node: str) -> None:
+    """A node always reaches its own pods (NP-090); of a pod that has no node yet nobody knows whose it is."""
+    nodes = {pod.node for pod in subject.pods}
+    if nodes == {node}:
+        judgement.state, judgement.because, judgement.fits = "allowed", OWN_NODE, []
+    elif (None in nodes or node in nodes) and judgement.state == "denied":
+        judgement.state, judgement.because = "unknown", f"depends on whether the pod runs on {node}"
+
+
+def _over_families(states: list[State], *, sure: bool) -> State:
+    """Both families must allow it, where both are sure to be there; else they must agree."""
+    if not sure:
+        return _over_pods(states)
+    for state in ("denied", "unknown"):
+        if state in states:
+            return state
+    return "allowed" if "allowed" in states else "open"
+
+
+def _over_pods(states: list[State]) -> State:
+    """What holds whichever of these is asked."""
+    found = set(states)
+    if not found:
+        return "denied"
+    if len(found) == 1:
+        return states[0]
+    return "allowed" if found == {"open", "allowed"} else "unknown"
+
+
+def _doubts(state: State, judged: list[tuple[State, list[_Judgement]]]) -> Iterator[str]:
+    """What an answer depends on."""
+    if state == "denied":
+        if not judged:
+            yield "there is no family in which both have an address"
+        return
+    every = [judgement for _, found in judged for judgement in found]
+    yield from dict.fromkeys(each.because for each in every if each.because)
+    doubts = dict.fromkeys(
+        f"{fit.reference.policy} {fit.reference.rule} {fit.doubt}"
+        for each in every
+        if each.state == "unknown"
+        for fit in each.fits
+        if fit.doubt and fit.port
+    )
+    yield from doubts
+    if len({each for each, _ in judged} - {"open"}) > 1 or (not doubts and len(judged) > 1):
+        yield "differs between the pods"
+    elif not doubts:
+        yield "differs between IPv4 and IPv6"
+
+
+def _allowing(judged: list[_Judgement]) -> Iterator[Reference]:
+    """The rules each of which alone allows all of it; if it takes several, all that allow some of it."""
+    by_rule: list[dict[tuple[str, str], list[Reference]]] = []
+    for each in judged:
+        if each.because:
+            continue
+        found: dict[tuple[str, str], list[Reference]] = {}
+        for fit in each.fits:
+            if fit.allows:
+                found.setdefault((fit.reference.policy, fit.reference.rule), []).append(fit.reference)
+        by_rule.append(found)
+    if not by_rule:
+        return
+    names = set(by_rule[0]).intersection(*by_rule[1:]) or {name for found in by_rule for name in found}
+    yield from sorted({ref for found in by_rule for name in names for ref in found.get(name, ())}, key=_place)
+
+
+def _near(found: list[Fit]) -> Iterator[Near]:
+    """The rules that do not allow it, what misses least first."""
+    missing = [fit for fit in found if not fit.allows]
+    missing.sort(key=lambda fit: (fit.distance, _place(fit.reference)))
+    seen: set[Reference] = set()
+    for fit in missing:
+        if fit.reference not in seen and len(seen) < MOST_NEAR:
+            seen.add(fit.reference)
+            yield Near(fit.reference, fit.told, fit.distance, fit.edit)
+
+
+def _place(reference: Reference) -> tuple[str, str, int, str]:
+    return reference.policy, reference.file, reference.line, reference.peer or reference.rule

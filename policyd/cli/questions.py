@@ -1,0 +1,164 @@
+"""What questions are asked about: manifests, a revision of a repository, a bundle, or the cluster as it is.
+
+Whatever asks (`why`, `reach` and the like) reads here, so that all of them read the same.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from policyd.ask.world import World
+from policyd.cli import terminal
+from policyd.cli.flags import add_manifest_flags, reading_options
+from policyd.cli.inputs import STDIN, Input, Text, read_inputs
+from policyd.cli.revisions import read_bundle, read_revision
+from policyd.cluster.state import ClusterState, MissingNamespaces
+from policyd.errors import BadInput, Diagnostic, WrongUsage
+from policyd.kube.objects import KubeObject
+from policyd.kube.reading import Options
+from policyd.kube.registry import ASKED
+from policyd.kube.syntax import printable
+from policyd.manifests.foreign import is_no_manifest
+from policyd.manifests.load import combine, load_manifest
+
+
+@dataclass(slots=True)
+class Objects:
+    """What was read; `told`: mistakes and warnings; `skipped`: files of directories that are no manifests."""
+
+    found: list[KubeObject] = field(default_factory=list)
+    told: list[Diagnostic] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The world that is asked about, the warnings, and how many files were skipped."""
+
+    world: World
+    warnings: tuple[Diagnostic, ...]
+    skipped: int
+
+
+def add_question_flags(parser: ArgumentParser) -> None:
+    """Add the flags that say what is asked about."""
+    add_manifest_flags(parser)
+    group = parser.add_argument_group("what else is read")
+    group.add_argument(
+        "--with",
+        dest="overlay",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="put these objects over what is read, as `kubectl apply` would; can be repeated",
+    )
+    group.add_argument(
+        "--git", metavar="REV[:PATH]", help="read a revision of the repository here, or a folder of it"
+    )
+    group.add_argument("--bundle", metavar="FILE", help="read what `policyd support-bundle` wrote")
+
+
+def load_world(args: Namespace, *, by_pod: bool = False) -> Asked:
+    """The world that the flags of `add_question_flags` name.
+
+    Raises BadInput, WrongUsage and, for `--live` and `--git`, EnvironmentRefused.
+    """
+    _check(args)
+    overlay = Objects()
+    for path in args.overlay:
+        read_path(path, args, overlay)
+    if args.live:
+        state, warnings = _live(args)
+        objects = Objects(list(state.objects()), list(warnings))
+    else:
+        objects = Objects()
+        for inputs, lenient in _sources(args):
+            _read(inputs, reading_options(args), objects, lenient=lenient)
+        objects.told.extend(combine(objects.found, ASKED))
+    overlay.told.extend(combine(overlay.found, ASKED))
+    return world_of(objects, args, overlay, by_pod=by_pod)
+
+
+def world_of(
+    objects: Objects, args: Namespace, overlay: Objects | None = None, *, by_pod: bool = False
+) -> Asked:
+    """The world of what was read. Raises BadInput if there is a mistake in it, or nothing at all."""
+    over = overlay or Objects()
+    told = [*objects.told, *over.told]
+    if not any(each.severity == "error" for each in told) and not objects.found and not over.found:
+        told.append(
+            Diagnostic("policyd", 0, 0, "error", "no Kubernetes object was read: what is asked about?")
+        )
+    if any(each.severity == "error" for each in told):
+        raise BadInput(tuple(sorted(told)))
+    named = args.missing_namespaces == MissingNamespaces.NAMED.value
+    missing = MissingNamespaces.NAMED if named else MissingNamespaces.UNKNOWN
+    state = ClusterState.of([*objects.found, *over.found], missing, ASKED)
+    return Asked(
+        World.of(state, by_pod=by_pod), tuple(sorted(told)), len(objects.skipped) + len(over.skipped)
+    )
+
+
+def read_path(argument: str, args: Namespace, objects: Objects) -> None:
+    """Read a file, a directory, or `-`. In a directory, what is no manifest is skipped."""
+    inputs = read_inputs(argument, recursive=args.recursive)
+    _read(inputs, reading_options(args), objects, lenient=os.path.isdir(argument))  # noqa: PTH112 never raises
+
+
+def tell(asked: Asked, *, colored: bool) -> None:
+    """Tell a person what is odd in what was read, and what was passed over."""
+    terminal.tell(asked.warnings, colored=colored)
+    if asked.skipped:
+        files = "file that is no manifest was" if asked.skipped == 1 else "files that are no manifests were"
+        terminal.say(f"{asked.skipped} {files} skipped")
+
+
+def _check(args: Namespace) -> None:
+    sources = [bool(args.filename), args.live, args.git is not None, args.bundle is not None]
+    if sum(sources) == 0:
+        raise WrongUsage(
+            "nothing to ask about: name files or directories with -f (- is standard input), "
+            "or take --live, --git or --bundle"
+        )
+    if sum(sources) > 1:
+        raise WrongUsage("one of -f, --live, --git and --bundle says what is asked about, not several")
+    if [*args.filename, *args.overlay].count("-") > 1:
+        raise WrongUsage("standard input can be read once: give `-` once")
+    if not args.live and (args.kubeconfig or args.context or args.config):
+        raise WrongUsage("--kubeconfig, --context and --config are for --live")
+
+
+def _sources(args: Namespace) -> Iterator[tuple[Iterable[Input], bool]]:
+    """Texts, and whether those that are no manifests are skipped."""
+    if args.git is not None:
+        yield read_revision(args.git), True
+    if args.bundle is not None:
+        yield read_bundle(args.bundle), False
+    for path in args.filename:
+        yield read_inputs(path, recursive=args.recursive), os.path.isdir(path)  # noqa: PTH112 never raises
+
+
+def _read(inputs: Iterable[Input], options: Options, objects: Objects, *, lenient: bool) -> None:
+    for item in inputs:
+        if not isinstance(item, Text):
+            objects.told.append(item)
+            continue
+        found, said = load_manifest(item.content, item.name, options, ASKED)
+        if lenient and is_no_manifest(item.content, said, found=len(found)):
+            objects.skipped.append(item.name)
+            continue
+        objects.found.extend(found)
+        objects.told.extend(said)
+        if not found and not said and item.name == STDIN:
+            objects.told.append(Diagnostic(printable(item.name), 0, 0, "warning", "holds no object"))
+
+
+def _live(args: Namespace) -> tuple[ClusterState, Sequence[Diagnostic]]:
+    # Here, as the offline commands know nothing of a Kubernetes client.
+    from policyd.cli.live import load_live  # noqa: PLC0415
+
+    loaded = load_live(args, ASKED)
+    return loaded.state, loaded.warnings

@@ -1,0 +1,173 @@
+"""`policyd reach`: who can talk to whom, as a table, a list, or JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from argparse import Namespace
+from collections.abc import Iterable
+from dataclasses import replace
+
+from policyd.ask.answers import reachability_json
+from policyd.ask.ends import End
+from policyd.ask.fits import Packet
+from policyd.ask.naming import INTERNET, find
+from policyd.ask.ports import only, read_port
+from policyd.ask.reach import Connection, Outside, Reachability, connections, outside
+from policyd.ask.world import World
+from policyd.cli import terminal
+from policyd.cli.flags import add_color_flag
+from policyd.cli.parsing import Subparsers, add_command
+from policyd.cli.questions import add_question_flags, load_world, tell
+from policyd.cli.reach_text import exposure, hops, list_text, table_text
+from policyd.errors import Exit, WrongUsage
+from policyd_compiler.ports import PortSet
+
+#: Wider than this no terminal is taken for; what is written to a file may be as wide.
+WIDTH = 120
+USAGE = "-f PATH [--from NAME] [--to NAME] [--port PORT] [OPTIONS]"
+TEXT = """\
+Say who can talk to whom, by what the policies allow: all pods and workloads, and addresses outside. Workloads
+count without their pods: Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job, CronJob.
+A table if it fits the width, else a list. `?` is what these objects do not decide; `policyd why` says why."""
+EXAMPLES = """\
+policyd reach -f manifests/
+policyd reach -f manifests/ -R --to shop/db
+policyd reach -f manifests/ --from internet --port 443
+policyd reach -f manifests/ -o json
+policyd reach --git main:deploy --open"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the parser of the command."""
+    parser = add_command(subparsers, "reach", TEXT, EXAMPLES, usage=USAGE)
+    add_question_flags(parser)
+    group = parser.add_argument_group("what is asked")
+    group.add_argument(
+        "--from", dest="senders", action="append", default=[], metavar="NAME",
+        help="only what these send, named as in `policyd why`; can be repeated",
+    )  # fmt: skip
+    group.add_argument(
+        "--to", dest="receivers", action="append", default=[], metavar="NAME", help="only what these receive"
+    )
+    group.add_argument("--port", metavar="PORT[/PROTOCOL]", help="only this port")
+    group.add_argument(
+        "--by", choices=("workload", "pod"), default="workload", help="what is one endpoint (%(default)s)"
+    )
+    group.add_argument(
+        "--hops",
+        type=int,
+        metavar="N",
+        help="whom --from reaches over at most N connections, and by which way",
+    )
+    group.add_argument(
+        "--open", action="store_true", help="what is open to every pod or to every address, whoever comes"
+    )
+    out = parser.add_argument_group("what comes out")
+    out.add_argument(
+        "-o", "--output", choices=("table", "list", "json"), help="a table if it fits the width, else a list"
+    )
+    add_color_flag(out)
+
+
+def main(args: Namespace) -> int:
+    """Answer the question."""
+    ports = None if args.port is None else _port(args.port)
+    _check(args)
+    asked = load_world(args, by_pod=args.by == "pod")
+    tell(asked, colored=terminal.uses_color(args.color, sys.stderr))
+    world = asked.world
+    if args.open:
+        terminal.write(exposure(world))
+        return Exit.OK
+    senders, receivers = _names(world, args.senders, args), _names(world, args.receivers, args)
+    if args.hops is not None:
+        terminal.write(hops(world, sorted(senders or ()), args.hops, ports))
+        return Exit.OK
+    found = Reachability(
+        world.endpoints,
+        tuple(_only(connections(world, senders, receivers), ports)),
+        tuple(_only_outside(outside(world), senders, receivers, ports)),
+    )
+    colored = terminal.uses_color(args.color, sys.stdout)
+    if args.output == "json":
+        terminal.write(json.dumps(reachability_json(world, found), indent=2) + "\n")
+        return Exit.OK
+    table = None if args.output == "list" else table_text(found, senders, receivers, colored=colored)
+    width = shutil.get_terminal_size((WIDTH, 0)).columns
+    if table is None or (args.output is None and max(map(_width, table.splitlines()), default=0) > width):
+        table = list_text(found, colored=colored)
+    terminal.write(table)
+    return Exit.OK
+
+
+def _width(line: str) -> int:
+    import re  # noqa: PLC0415 only where a table is measured
+
+    return len(re.sub("\x1b\\[[0-9;]*m", "", line))
+
+
+def _port(text: str) -> PortSet:
+    protocol, port = read_port(text)
+    if isinstance(port, str):
+        raise WrongUsage("--port takes a number: a name means another port of each pod")
+    return only(Packet(protocol, port))
+
+
+def _check(args: Namespace) -> None:
+    if args.hops is not None and (not args.senders or args.hops < 1 or args.receivers):
+        raise WrongUsage("--hops N goes with --from, and N is 1 or more")
+    if args.output == "json" and (args.open or args.hops is not None):
+        raise WrongUsage("--open and --hops are for people: -o json has all of which they are made")
+
+
+def _names(world: World, names: Iterable[str], args: Namespace) -> frozenset[str] | None:
+    """The ids that are meant, and `outside`; None for all."""
+    found: set[str] = set()
+    for name in names:
+        if name in INTERNET:
+            found.add("outside")
+            continue
+        for end in _find(world, name, args.namespace):
+            found.add(end)
+    return frozenset(found) if names else None
+
+
+def _find(world: World, name: str, namespace: str) -> list[str]:
+    ids = []
+    ends = find(world, name).ends
+    for end in ends if len(ends) == 1 else _preferred(ends, namespace):
+        if end.endpoint is None or end.endpoint.id not in world.number:
+            raise WrongUsage(
+                f"{name} is no endpoint here: `policyd why` answers for single pods and addresses"
+            )
+        ids.append(end.endpoint.id)
+    return ids
+
+
+def _preferred(ends: tuple[End, ...], namespace: str) -> tuple[End, ...]:
+    """Of several ends with one name, those of a namespace; all, if it has none."""
+    here = tuple(end for end in ends if end.endpoint is not None and end.endpoint.namespace == namespace)
+    return here or ends
+
+
+def _only(found: Iterable[Connection], ports: PortSet | None) -> Iterable[Connection]:
+    for each in found:
+        judged = each.judged if ports is None else each.judged.only(ports)
+        if judged.possible:
+            yield replace(each, judged=judged)
+
+
+def _only_outside(
+    found: Iterable[Outside],
+    senders: frozenset[str] | None,
+    receivers: frozenset[str] | None,
+    ports: PortSet | None,
+) -> Iterable[Outside]:
+    for each in found:
+        ends = ("outside", each.endpoint.id) if each.inbound else (each.endpoint.id, "outside")
+        if (senders is None or ends[0] in senders) and (receivers is None or ends[1] in receivers):
+            allowed = each.allowed if ports is None else each.allowed & ports
+            if allowed:
+                yield replace(each, allowed=allowed)

@@ -1,0 +1,284 @@
+"""`policyd why` and `policyd reach`, as they are called."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.cases.form import ingress, namespace, pod, pods
+from tests.cli.calls import ROOT, Call, as_list
+from tests.oracle import Manifest
+
+EXAMPLE = ROOT / "tests" / "fixtures" / "questions"
+ASKED = {
+    "allowed": ("shop/deploy/web", "shop/sts/db:5432"),
+    "denied": ("guest/pod/shell", "shop/sts/db:5432"),
+    "unknown": ("shop/deploy/web", "shop/sts/db:7946/UDP"),
+}
+#: shop/deploy/web has a pod web-0, and a Service in front of it.
+TEMPLATE = {
+    "metadata": {"labels": {"pod": "web-0"}},
+    "spec": {"containers": [{"name": "c", "ports": [{"name": "http", "containerPort": 8080}]}]},
+}
+DEPLOYMENT: Manifest = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "web", "namespace": "shop"},
+    "spec": {"template": TEMPLATE},
+}
+
+
+def owned(name: str, address: str) -> Manifest:
+    """A pod of the Deployment."""
+    made = pod(f"shop/{name}", address, ports=[{"name": "http", "containerPort": 8080}])
+    made["metadata"]["ownerReferences"] = [{"kind": "Deployment", "name": "web", "controller": True}]
+    return made
+
+
+SERVICE: Manifest = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "front", "namespace": "shop"},
+    "spec": {"selector": {"pod": "web-0"}, "ports": [{"port": 80, "targetPort": "http"}]},
+}
+SHOP = (
+    namespace("shop"),
+    DEPLOYMENT,
+    owned("web-0", "10.244.1.10"),
+    SERVICE,
+    pod("shop/client", "10.244.1.11"),
+    ingress("shop", "web-0", {"from": [pods(pod="klient")], "ports": [{"port": "http"}]}, name="web"),
+)
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The example of the contract, named as it is there."""
+    monkeypatch.chdir(EXAMPLE)
+    return EXAMPLE
+
+
+def answer(call: Call, *arguments: object, stdin: str = "", code: int = 0) -> Any:
+    result = call(*arguments, "-o", "json", stdin=stdin)
+    assert result.code == code, result.err
+    found = json.loads(result.out)
+    schema = json.loads(call("schema", found["kind"]).out)
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(found)
+    return found
+
+
+def test_reach_answers_the_example(call: Call, example: Path) -> None:
+    assert answer(call, "reach", "-f", "old") == json.loads((example / "reach.json").read_text())
+
+
+@pytest.mark.parametrize("verdict", ASKED)
+def test_why_answers_the_example(call: Call, example: Path, verdict: str) -> None:
+    found = answer(call, "why", "-f", "old", *ASKED[verdict], code=0 if verdict == "allowed" else 1)
+    expected = json.loads((example / f"why-{verdict}.json").read_text())
+    for direction in ("egress", "ingress"):
+        near = expected[direction]["near"]
+        assert found[direction].pop("near")[: len(near)] == expected[direction].pop("near")
+        found[direction].pop("because", None)
+    assert found == expected
+
+
+def test_order_and_place_of_the_objects_change_nothing(call: Call) -> None:
+    texts = {call("reach", "-f", "-", "-o", "json", stdin=as_list(*each)).out for each in (SHOP, SHOP[::-1])}
+    assert len(texts) == 1
+
+
+def test_the_text_says_what_would_change_it(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "shop.json").write_text(as_list(*SHOP))
+    result = call("why", "-f", tmp_path, "shop/client", "svc/front:80")
+    assert result.code == 1
+    assert result.out.splitlines()[:4] == [
+        "DENIED  shop/pod/client → shop/deploy/web  TCP 8080",
+        "  svc/shop/front port 80 leads to port http of its pods, which is judged",
+        "  egress   open   no policy selects shop/pod/client for egress",
+        "  ingress  DENY   isolated by shop/web; no rule of theirs allows it",
+    ]
+    assert "fix    pod: klient → pod: client, or label the pod pod=klient" in result.out
+    assert "port 8080 fits; the source has pod=client, the rule wants pod=klient" in result.out
+
+
+def test_an_overlay_is_put_over_what_is_read(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "shop.json").write_text(as_list(*SHOP))
+    mended = tmp_path / "mended.json"
+    mended.write_text(as_list(ingress("shop", "web-0", {"from": [pods(pod="client")]}, name="web")))
+    asked = ("shop/client", "shop/web:8080")
+    assert call("why", "-f", tmp_path / "shop.json", *asked).code == 1
+    result = call("why", "-f", tmp_path / "shop.json", "--with", mended, *asked)
+    assert (result.code, result.out.split()[0]) == (0, "ALLOWED")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("shop/deploy/web", "shop/deploy/web"),
+        ("deployment/web", "shop/deploy/web"),
+        ("web", "shop/deploy/web"),
+        ("shop/web-0", "shop/pod/web-0"),
+        ("web-0", "shop/pod/web-0"),
+        ("svc/shop/front", "shop/deploy/web"),
+        ("pod=web-0@shop", "shop/deploy/web"),
+    ],
+)
+def test_ends_have_several_names(call: Call, name: str, meant: str) -> None:
+    found = answer(
+        call,
+        "why",
+        "-f",
+        "-",
+        "client",
+        f"{name}:{80 if 'svc' in name else 8080}",
+        stdin=as_list(*SHOP),
+        code=1,
+    )
+    assert found["to"]["id"] == meant
+    assert found["to"]["addresses"] == ["10.244.1.10"]
+    assert found["port"] == 8080
+
+
+def test_an_address_is_a_pods_or_nobodys(call: Call) -> None:
+    stdin = as_list(*SHOP)
+    found = answer(call, "why", "-f", "-", "10.244.1.11", "10.244.1.10:8080", stdin=stdin, code=1)
+    assert (found["from"], found["ingress"]["isolatedBy"]) == ({"address": "10.244.1.11"}, ["shop/web"])
+    found = answer(call, "why", "-f", "-", "shop/client", "[2001:db8::1]:443", stdin=stdin, code=1)
+    assert found["egress"]["because"] == ["there is no family in which both have an address"]
+    assert call("why", "-f", "-", "shop/client", "203.0.113.1:443", stdin=stdin).code == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("shop/cleint", "shop/web:80"), 'there is no endpoint "shop/cleint"; did you mean "shop/client"?'),
+        (("shop/client", "shop/web:99999"), "a port number is from 1 to 65535, not 99999"),
+        (("shop/client", "shop/web:80/ICMP"), "a protocol is one of TCP, UDP, SCTP"),
+        (("shop/client", "shop/web:htpt"), 'port "htpt" of shop/deploy/web is none: give a number'),
+        (("shop/client", "svc/front:81"), "svc/shop/front has no port 81/TCP; it has 80/TCP"),
+        (("shop/client", "svc/back:81"), 'there is no Service "back"'),
+        (("shop/*", "web:80"), '"shop/*" can mean shop/deploy/web, shop/pod/client: name one of them'),
+        (("node/n9", "web:80"), 'there is no node "n9"'),
+    ],
+)
+def test_a_question_that_cannot_be_is_refused(call: Call, asked: tuple[str, str], said: str) -> None:
+    result = call("why", "-f", "-", *asked, stdin=as_list(*SHOP))
+    assert (result.code, result.out) == (2, "")
+    assert said in result.err
+
+
+def test_files_of_a_directory_that_are_no_manifests_are_skipped(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "shop.json").write_text(as_list(*SHOP))
+    (tmp_path / "values.yaml").write_text("replicas: 3\nimage: {kind: none}\n")
+    (tmp_path / "chart.yaml").write_text("kind: {{ .Values.kind }}\napiVersion: v1\n")
+    (tmp_path / "products.json").write_text('["a", "b"]')
+    result = call("reach", "-f", tmp_path)
+    assert result.code == 0
+    assert result.err == "policyd: 3 files that are no manifests were skipped\n"
+    assert call("reach", "-f", tmp_path / "values.yaml").code == 3
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec: {pods: 1}\n",
+        "apiVersion: v1\nkind: Pod\n metadata: {}\n",
+        "apiVersion: v1\nkind: Netwrkpolicy\nmetadata: {name: a}\n",
+    ],
+)
+def test_a_broken_manifest_of_a_directory_is_a_mistake(call: Call, tmp_path: Path, broken: str) -> None:
+    (tmp_path / "shop.json").write_text(as_list(*SHOP))
+    (tmp_path / "broken.yaml").write_text(broken)
+    result = call("reach", "-f", tmp_path)
+    assert (result.code, result.out) == (3, "")
+    assert "broken.yaml:" in result.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("-f", "-", "--live"), ("-f", "-", "--with", "-"), ("-f", "-", "--context", "c")],
+)
+def test_it_must_be_clear_what_is_asked_about(call: Call, arguments: tuple[str, ...]) -> None:
+    assert call("reach", *arguments, stdin=as_list(*SHOP)).code == 2
+
+
+def test_a_revision_and_a_bundle_are_read(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "shop.json").write_text(as_list(*SHOP))
+    monkeypatch.chdir(tmp_path)
+    who = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "a")):
+        subprocess.run(
+            ["git", *words], check=True, env={**os.environ, **who, "GIT_CONFIG_GLOBAL": os.devnull}
+        )
+    (tmp_path / "deploy" / "shop.json").unlink()
+    expected = answer(call, "reach", "-f", "-", stdin=as_list(*SHOP))
+    assert answer(call, "reach", "--git", "HEAD:deploy") == expected
+    found = call("why", "--git", "HEAD", "shop/client", "web:8080")
+    assert "HEAD:deploy/shop.json:" in found.out
+    assert call("reach", "--git", "nothing").code == 4
+    (tmp_path / "objects.json").write_text(as_list(*SHOP))
+    with tarfile.open(tmp_path / "bundle.tar.gz", "w:gz") as bundle:
+        bundle.add("objects.json", "policyd-n1/objects.json")
+    assert answer(call, "reach", "--bundle", "bundle.tar.gz") == expected
+    assert call("reach", "--bundle", "objects.json").code == 3
+
+
+def test_what_is_shown_can_be_narrowed(call: Call, example: Path) -> None:
+    found = answer(call, "reach", "-f", "old", "--to", "shop/db", "--port", "5432")
+    assert found["connections"] == [
+        {"from": "shop/deploy/web", "to": "shop/sts/db", "allowed": {"TCP": "5432"}}
+    ]
+    assert found["outside"] == []
+    found = answer(call, "reach", "-f", "old", "--from", "internet")
+    assert (found["connections"], {each["from"] for each in found["outside"]}) == ([], {"outside"})
+
+
+def test_a_table_has_rows_that_send(call: Call, example: Path) -> None:
+    lines = call("reach", "-f", "old", "-o", "table").out.splitlines()
+    assert [line.split("  ")[0] for line in lines[1:]] == ["guest/shell", "shop/web", "shop/db", "outside"]
+    assert lines[2].split()[1:] == ["all", "·", "5432", "?udp/7946", "all"]
+    narrow = call("reach", "-f", "old").out.splitlines()
+    assert narrow[:2] == ["guest/shell", "  ← outside   all (v4 only)"]
+
+
+def test_exposure_and_hops(call: Call, example: Path) -> None:
+    lines = call("reach", "-f", "old", "--open").out.splitlines()
+    assert lines[:4] == [
+        "open to every pod, and any address:",
+        "  guest/shell  all  no policy isolates it",
+        "open to every pod of the cluster:",
+        "  shop/web  8080  shop/web ingress[0] old/policies.yaml:12",
+    ]
+    lines = call("reach", "-f", "old", "--from", "guest/shell", "--hops", "2").out.splitlines()
+    assert lines == [
+        "1  guest/shell → shop/web (8080)",
+        "2  guest/shell → shop/web (8080) → shop/db (5432)",
+        "not reached within 2: 0 of 3 endpoints",
+    ]
+
+
+def test_pods_that_differ_make_the_workload_unknown(call: Call) -> None:
+    other = owned("web-1", "10.244.1.12")
+    stdin = as_list(*SHOP, other)
+    found = answer(call, "why", "-f", "-", "shop/client", "deploy/web:8080", stdin=stdin, code=1)
+    assert (found["verdict"], found["ingress"]["because"]) == ("unknown", ["differs between the pods"])
+    by_pod = answer(call, "reach", "-f", "-", "--by", "pod", stdin=stdin)
+    assert [each["id"] for each in by_pod["endpoints"]] == [
+        "shop/pod/client",
+        "shop/pod/web-0",
+        "shop/pod/web-1",
+    ]
