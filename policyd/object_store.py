@@ -48,7 +48,9 @@ class ObjectStore:
         self._known_pods: KnownPods | None = None  # this and the next: until something local changes
         self._here: tuple[dict[str, Pod], list[str]] | None = None
         self._attachments = UNKNOWN
-        self._expects_attachments = False
+        self._expects_attachments = self._is_attached = False
+        #: Set when a pod's network is being made, whose interface is to be found at once.
+        self.starts = asyncio.Event()
         #: Set when this node's pods, or what is known of their addresses and interfaces, may have changed.
         self.local_changed = asyncio.Event()
 
@@ -63,12 +65,15 @@ class ObjectStore:
     def start(self, key: str, hint: Hint) -> None:
         """What the runtime says of a pod of this node whose network is being made, and which is known.
 
-        It holds until the API server says something new of the pod's addresses.
+        It holds until the API server says something new of its addresses. Where interfaces are looked for, a
+        ruleset is made after that look: one with the address alone would be followed by another at once.
         """
         self._starting.add(key, self._pods[key], hint)
         self._note_local()
         self._changed = self._urgent = True
-        self._wake.set()
+        self.starts.set()
+        if not self._is_attached:
+            self._wake.set()
 
     def _note_local(self) -> None:
         self._known_pods = self._here = None
@@ -91,7 +96,7 @@ class ObjectStore:
 
     def expect_attachments(self) -> None:
         """Wait for what this node's links say: the first ruleset must not unbind pods that are bound."""
-        self._expects_attachments = True
+        self._expects_attachments = self._is_attached = True
 
     def attach(self, attachments: Attachments, *, complete: bool = True) -> None:
         """What this node's links say: which interface leads to which of its pods.
@@ -101,6 +106,7 @@ class ObjectStore:
         if attachments != self._attachments:
             self._attachments, self._known_pods = attachments, None
             self._changed = True
+        if self._changed:
             self._wake.set()
         if complete and self._expects_attachments:
             self._expects_attachments = False

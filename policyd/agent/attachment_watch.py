@@ -10,6 +10,7 @@ import logging
 import socket
 from collections.abc import Sequence
 
+from policyd.agent.clock import wait_for
 from policyd.agent.reporting.conditions import Condition
 from policyd.cluster.attachments import Attachments
 from policyd.netlink.links import read_links, read_ways
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 #: How old the last look may be: of routes that change on their own no event is heard.
 LOOK_SECONDS = 10.0
-#: The least time between two looks: a pod's start is several events.
+#: The least time between two looks, but for a pod that waits for it: a pod's start is several events.
 REST_SECONDS = 0.02
 #: A pod without an interface for so many looks is reported: while pods come and go some have none.
 STEADY_LOOKS = 3
@@ -71,8 +72,9 @@ class AttachmentWatch:
         try:
             while True:
                 changed.clear()
+                self._store.starts.clear()
                 await self.look()
-                await asyncio.sleep(REST_SECONDS)
+                await wait_for(self._store.starts, REST_SECONDS)
                 try:
                     async with asyncio.timeout(self._every):
                         await changed.wait()

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import platform
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +43,7 @@ from policyd.errors import EnvironmentRefused, PolicydError
 from policyd.netlink.claim import claim_node
 from policyd.netlink.element_reader import ElementReader
 from policyd.netlink.elements import ElementWriter
+from policyd.node.attach import Hint
 from policyd.node.bridge_guard import BridgeGuard
 from policyd.node.element_trial import elements_refusal
 from policyd.object_store import ObjectStore
@@ -112,15 +113,23 @@ def _of_starts(
     settings: Settings, store: ObjectStore, reconciler: Reconciler, metrics: Metrics
 ) -> Iterator[Part]:
     """Who hears of pods that start: of libcni's results, and of policyd-cni, also one of another time."""
-    if settings.cni_cache:
-        yield CniCache(Path(settings.cni_cache), store.hint)
+    sinks: list[Callable[[Mapping[str, Hint]], None]] = [store.hint]
+    if (keeper := keeper_of(settings)) is not None:
+        yield keeper
     if settings.run_dir:
         directory = Path(settings.run_dir, "cni")
         gate = Gate(directory, store, reconciler.status, lambda: reconciler.holds_ruleset, metrics)
+        gate.expected = lambda: keeper is not None and not keeper.conditions()
         reconciler.on_enforced.append(gate.notice)
+        sinks.append(gate.note_results)
         yield gate
-    if (keeper := keeper_of(settings)) is not None:
-        yield keeper
+    if settings.cni_cache:
+
+        def tell(hints: Mapping[str, Hint]) -> None:
+            for sink in sinks:
+                sink(hints)
+
+        yield CniCache(Path(settings.cni_cache), tell)
 
 
 async def _by_hand(nft: Nft, table: str, monitor: TableMonitor) -> tuple[InPlace, Pieces] | tuple[None, None]:

@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,11 @@ class Gate:
         self._store, self._status, self._holds = store, status, holds_ruleset
         self._metrics, self._clock = metrics, clock
         self._waiting: dict[str, _Asked] = {}
+        #: Whether the plugin is in the chain, so that every pod should ask.
+        self.expected: Callable[[], bool] = lambda: False
+        self._results: frozenset[str] | None = None
+        self._uids: set[str] = set()  # of pods that have asked
+        self._unasked = 0
         self._changed: asyncio.Event | None = None
         self._trouble = ""
 
@@ -68,8 +73,23 @@ class Gate:
             self._changed.set()
 
     def conditions(self) -> tuple[Condition, ...]:
-        """Whether pods that start are heard late."""
-        return unwatched(self._asked, self._trouble, int(LOOK_SECONDS * 1000))
+        """Whether pods that start are heard late, or do not ask."""
+        found = unwatched(self._asked, self._trouble, int(LOOK_SECONDS * 1000))
+        if not self._unasked:
+            return found
+        text = (
+            f"{self._unasked} pods have started and not asked policyd-cni, though it is installed: the "
+            "runtime does not read the entry (a drop-in needs libcni 1.3; is cni_conf_dir its directory?)"
+        )
+        return (*found, Condition("starts-unasked", text, untrue=False))
+
+    def note_results(self, uids: Collection[str]) -> None:
+        """libcni keeps results for these pods now; one that is new should have asked before."""
+        new = frozenset(uids) - (self._results if self._results is not None else frozenset(uids))
+        self._results = frozenset(uids)
+        if self.expected():
+            self._unasked += len(new - self._uids)
+        self._uids &= {*uids, *(asked.request.uid for asked in self._waiting.values())}
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -109,6 +129,8 @@ class Gate:
         for name, found in read.items():
             if isinstance(found, Request):
                 self._waiting[name] = _Asked(found, self._clock.now())
+                self._uids.add(found.uid)
+                self._unasked = 0
             else:
                 answers[name] = found
         known = self._store.known_pods() if self._waiting else {}

@@ -19,6 +19,7 @@ from policyd.lab.namespace import Namespace
 from policyd.lab.probes import Probe, probe_all
 from policyd.lab.servers import Servers
 from tests.agent.agents import Agent, running, write
+from tests.agent.asking import ask_root
 from tests.cni.runtime import PLUGINS, Runtime, Sandbox
 
 needs_plugins = pytest.mark.skipif(
@@ -150,6 +151,11 @@ class Bed:
         """Whether a connection comes about, on its first packet."""
         [outcome] = probe_all([Probe(source, address, "tcp", PORT)], seconds=0.9)
         return outcome.result == "answered"
+
+    def conditions(self) -> set[str]:
+        """What the agent says is not as it should be."""
+        state = json.loads(ask_root("/debug/state", self.run_dir / "policyd.sock")[1])
+        return {condition["name"] for condition in state["conditions"]}
 
     def asked(self) -> list[str]:
         """Who waits for an answer."""

@@ -143,11 +143,12 @@ class Crowd:
             under_way: dict[str, tuple[Sandbox, Mailbox, Future[dict[str, Any]]]] = {}
             for index, name in enumerate(names):
                 time.sleep(max(0.0, began + index / a_second - time.monotonic()))
-                for ahead in names[index + AHEAD : index + AHEAD + 1]:
-                    bed.say(ahead, app="new")
                 sandbox = bed.sandbox(name)
                 box = stack.enter_context(Mailbox(sandbox.namespace))
                 under_way[name] = (sandbox, box, bed.start(sandbox))
+                time.sleep(0.5 / a_second)
+                for ahead in names[index + AHEAD : index + AHEAD + 1]:
+                    bed.say(ahead, app="new")
                 for done in [each for each, (*_, start) in under_way.items() if start.done()]:
                     self._judge(done, under_way.pop(done), boxes, at, leaked, lost)
             for name in list(under_way):

@@ -55,6 +55,8 @@ class Runtime:
     def __init__(self, node: Namespace, directory: Path) -> None:
         self.node, self.configurations = node, directory / "net.d"
         self.programs, self.results, self.ipam = directory / "bin", directory / "results", directory / "ipam"
+        #: Older libcni does not; and a runtime may not have noticed yet that a list has changed.
+        self.reads_drop_ins, self.stale = True, False
         #: Seconds that each ADD of policyd-cni took.
         self.held: list[float] = []
         for made in (self.configurations, self.programs, self.results, self.ipam):
@@ -67,8 +69,9 @@ class Runtime:
         """The list that comes first, and its plugins."""
         path = min(path for path in self.configurations.iterdir() if path.suffix == ".conflist")
         found = json.loads(path.read_text())
-        drop_ins = sorted((self.configurations / found["name"]).glob("*.conf"))
-        return found, [*found["plugins"], *(json.loads(each.read_text()) for each in drop_ins)]
+        drop_ins = sorted((self.configurations / found["name"]).glob("*.conf")) if self.reads_drop_ins else []
+        plugins = [*found["plugins"], *(json.loads(each.read_text()) for each in drop_ins)]
+        return found, [plugin for plugin in plugins if not (self.stale and plugin["type"] == PLUGIN)]
 
     def start(self, sandbox: Sandbox) -> dict[str, Any]:
         """Make a pod's network; what was made is unmade again if a plugin refuses, which raises Refused."""

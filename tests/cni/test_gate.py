@@ -139,3 +139,23 @@ def test_after_a_reboot_pods_wait_for_rules_with_their_new_addresses(bed: Bed) -
             bed.say(name, address=address)
             assert bed.reaches(turned["friend"].namespace, now["web"])
             assert not bed.reaches(turned["other"].namespace, now["web"])
+
+
+@pytest.mark.parametrize("way", ["conflist", "drop-in"])
+def test_pods_that_start_without_asking_are_a_condition(bed: Bed, way: str) -> None:
+    """As where the runtime's libcni is older than drop-ins, or reads another directory."""
+    where = ("--cni-conf-dir", str(bed.runtime.configurations), "--cni-bin-dir", str(bed.runtime.programs))
+    flags = ("--cni-plugin", way, *where, "--cni-cache", str(bed.runtime.results))
+    with bed.agent(*flags) as agent:
+        until(lambda: agent.says("policyd-cni is in the network's chain"))
+        bed.started("friend")  # which asks
+        assert "starts-unasked" not in bed.conditions()
+        bed.runtime.reads_drop_ins = False
+        stranger = bed.sandbox("web")
+        bed.say("web")
+        bed.runtime.stale = way == "conflist"
+        bed.runtime.start(stranger)
+        until(lambda: "starts-unasked" in bed.conditions())
+        bed.runtime.reads_drop_ins, bed.runtime.stale = True, False
+        bed.started("other")
+        assert "starts-unasked" not in bed.conditions()

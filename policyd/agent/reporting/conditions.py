@@ -55,6 +55,7 @@ NAMES = (
     "interfaces-unread",
     "pods-unbound",
     "plugin-missing",
+    "starts-unasked",
     *ADDRESS_NAMES,
     *NODE_NAMES,
 )
