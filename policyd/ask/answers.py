@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from policyd.ask.diff import Change, Difference
 from policyd.ask.endpoints import Endpoint
 from policyd.ask.ends import End, end_of
 from policyd.ask.fits import Reference
@@ -101,6 +102,40 @@ def reference_json(reference: Reference) -> Json:
         "file": reference.file or None,
         "line": reference.line or None,
     }
+
+
+def difference_json(found: Difference) -> Json:
+    """`kind: Difference`."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Difference",
+        "endpoints": [{**endpoint_json(each.endpoint), "side": each.side} for each in found.endpoints],
+        "opened": [change_json(each) for each in found.opened],
+        "closed": [change_json(each) for each in found.closed],
+        "outside": {
+            "opened": [outside_json(each) for each in found.outside_opened],
+            "closed": [outside_json(each) for each in found.outside_closed],
+        },
+        "isolation": [
+            {
+                "endpoint": each.endpoint.id,
+                "direction": each.direction,
+                "old": list(each.old),
+                "new": list(each.new),
+            }
+            for each in found.isolation
+        ],
+    }
+
+
+def change_json(change: Change) -> Json:
+    """An entry of `opened` or `closed`."""
+    found: Json = {"from": change.sender.id, "to": change.receiver.id}
+    if change.family is not None:
+        found["family"] = change.family
+    found["allowed"] = ports_json(change.ports)
+    found["rules"] = [{"side": change.side, **reference_json(each)} for each in change.rules]
+    return found
 
 
 def outside_json(found: Outside) -> Json:

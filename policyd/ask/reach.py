@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
-from policyd.ask.blocks import Block, blocks
+from policyd.ask.blocks import Block
 from policyd.ask.endpoints import Endpoint
 from policyd.ask.gates import FAMILIES, Gate
 from policyd.ask.judged import Judged
+from policyd.ask.open_to import blocks_by_ports, gates_outside, judged_outside
 from policyd.ask.pairs import pairs
-from policyd.ask.rectangles import ANY_FAMILY, families_of
+from policyd.ask.rectangles import ANY_FAMILY
 from policyd.ask.world import World
-from policyd.cluster.index import bits_of
-from policyd_compiler.addr import Family, Ranges, intersect, prefix_interval, subtract, union
-from policyd_compiler.lower.classes import classify_unnamed
-from policyd_compiler.lower.decide import Decider
-from policyd_compiler.ports import EVERYTHING, PortSet
+from policyd_compiler.addr import Family
+from policyd_compiler.ports import PortSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,62 +81,19 @@ def _numbers(world: World, ids: Collection[str] | None) -> frozenset[int] | None
 
 def outside(world: World) -> Iterator[Outside]:
     """What endpoints have to do with addresses that no pod and no node has: first what they receive."""
-    open_to = _OpenTo()
-    for inbound, gates in ((True, world.gates.ingress), (False, world.gates.egress)):
-        for endpoint, mask in zip(world.endpoints, world.hosts, strict=True):
-            hosts = bits_of(mask)
-            known = [families_of(world.claims.hosts[host]) for host in hosts]
+    open_to = lru_cache(maxsize=None)(_open_to)  # the same for all endpoints behind the same gates
+    for inbound in (True, False):
+        for number, endpoint in enumerate(world.endpoints):
             for family in FAMILIES:
-                asked = {
-                    gates[host] for host, has in zip(hosts, known, strict=True) if family in (has or FAMILIES)
-                }
-                if not asked:
-                    continue
-                for block, ports in open_to.all_of(frozenset(asked), family):
+                gates = gates_outside(world, number, family, inbound=inbound)
+                for block, ports in open_to(gates, family) if gates else ():
                     yield Outside(endpoint, inbound, family, block, ports)
 
 
-class _OpenTo:
-    """To which addresses gates are open; the same for all endpoints behind them."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[frozenset[Gate | None], Family], tuple[tuple[Block, PortSet], ...]] = {}
-
-    def all_of(self, gates: frozenset[Gate | None], family: Family) -> tuple[tuple[Block, PortSet], ...]:
-        """Blocks of addresses, and what all of these gates let through to or from each."""
-        known = self._known.get((gates, family))
-        if known is None:
-            classes: dict[PortSet, Ranges] = {EVERYTHING: (prefix_interval(family, 0, 0),)}
-            for gate in gates:
-                classes = _cross(classes, _classes(gate, family))
-            found = [
-                (block, ports)
-                for ports, ranges in classes.items()
-                if ports
-                for block in blocks(ranges, family)
-            ]
-            known = self._known[gates, family] = tuple(sorted(found, key=lambda each: each[0].cidr))
-        return known
-
-
-def _classes(gate: Gate | None, family: Family) -> dict[PortSet, Ranges]:
-    """All addresses by what a gate lets through to or from each, if it is nobody's in the cluster."""
-    everything = (prefix_interval(family, 0, 0),)
-    if gate is None:
-        return {EVERYTHING: everything}
-    decider = Decider(gate.certain)
-    classes = classify_unnamed(decider, family)
+def _open_to(gates: frozenset[Gate | None], family: Family) -> tuple[tuple[Block, PortSet], ...]:
+    """Blocks of addresses, and what all of these gates let through to or from each."""
     found: dict[PortSet, list[tuple[int, int]]] = {}
-    for interval, mask in classes.ranges:
-        found.setdefault(decider.masks.ports(mask), []).append(interval)
-    named = union(interval for interval, _ in classes.ranges)
-    found.setdefault(decider.masks.ports(classes.default), []).extend(subtract(everything, named))
-    return {ports: union(intervals) for ports, intervals in found.items()}
-
-
-def _cross(left: dict[PortSet, Ranges], right: dict[PortSet, Ranges]) -> dict[PortSet, Ranges]:
-    found: dict[PortSet, list[tuple[int, int]]] = {}
-    for ports, ranges in left.items():
-        for more, others in right.items():
-            found.setdefault(ports & more, []).extend(intersect(ranges, others))
-    return {ports: union(intervals) for ports, intervals in found.items() if intervals}
+    for judged, ranges in judged_outside(gates, family):
+        if judged.allowed:
+            found.setdefault(judged.allowed, []).extend(ranges)
+    return blocks_by_ports(found, family)

@@ -76,14 +76,16 @@ class _Judgement:
 _Case: TypeAlias = dict[Family, tuple[Party, Party]]
 
 
-def why(world: World, sender: End, receiver: End, packet: Packet) -> Verdict:
-    """Judge the first packet of a connection, as the policies are written."""
-    cases = list(_cases(world, sender, receiver))
+def why(world: World, sender: End, receiver: End, packet: Packet, family: Family | None = None) -> Verdict:
+    """Judge the first packet of a connection, as the policies are written; only of one family, if given."""
+    cases = [
+        {each: ends for each, ends in case.items() if family in (None, each)}
+        for case in _cases(world, sender, receiver)
+    ]
     itself = not cases and bool(set(sender.hosts) & set(receiver.hosts))
     sides = {}
     for direction, end in (("egress", sender), ("ingress", receiver)):
-        isolating = _isolating(world, end.hosts, direction)  # type: ignore[arg-type]
-        names = tuple(sorted({f"{p.namespace}/{p.name}" for p in isolating}))
+        names = isolated_by(world, end, direction)  # type: ignore[arg-type]
         if itself:
             sides[direction] = Side("allowed" if names else "open", names, because=(ITSELF,))
         else:
@@ -107,6 +109,11 @@ def _samples(ports: PortSet) -> Iterator[Packet]:
             yield Packet(protocol, high if low == 0 else low)
     if ports.other:
         yield Packet("other", None)
+
+
+def isolated_by(world: World, end: End, direction: Direction) -> tuple[str, ...]:
+    """The policies that isolate an end in a direction, as `namespace/name`, sorted."""
+    return tuple(sorted({f"{p.namespace}/{p.name}" for p in _isolating(world, end.hosts, direction)}))
 
 
 def _isolating(world: World, hosts: Iterable[int], direction: Direction) -> Iterator[NetworkPolicy]:
