@@ -1,0 +1,99 @@
+"""`policyd diff`: what a change of manifests opens and closes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace, _ArgumentGroup
+from collections.abc import Callable
+from dataclasses import replace
+
+from policyd.ask.answers import difference_json
+from policyd.ask.diff import Difference, difference
+from policyd.cli import terminal
+from policyd.cli.diff_text import diff_github, diff_markdown, diff_text
+from policyd.cli.flags import add_color_flag
+from policyd.cli.parsing import Subparsers, add_command
+from policyd.cli.questions import Asked, add_reading_flags, load_side, tell
+from policyd.errors import Exit, WrongUsage
+
+USAGE = "OLD [NEW] [--with PATH] [OPTIONS]"
+TEXT = """\
+Say what a change opens and what it closes, between all pods and workloads and with addresses outside, and which
+lines cause it. OLD and NEW are each a file or directory, `git:REV[:PATH]`, `live` for the cluster as it is, or a
+support bundle (`bundle:FILE`). --with puts objects over NEW, or over OLD where there is no NEW, as `kubectl apply`
+would. Exit code 0: nothing differs; 1: something does."""
+EXAMPLES = """\
+policyd diff git:main:deploy deploy
+policyd diff git:main . -o md
+policyd diff live --with new.yaml --fail-on opened
+policyd diff old/ new/ -o json"""
+
+_FORMATS: dict[str, Callable[[Difference], str]] = {
+    "json": lambda found: json.dumps(difference_json(found), indent=2) + "\n",
+    "md": diff_markdown,
+    "github": diff_github,
+}
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the parser of the command."""
+    parser = add_command(subparsers, "diff", TEXT, EXAMPLES, usage=USAGE)
+    parser.add_argument("old", metavar="OLD", help="how it was")
+    parser.add_argument("new", metavar="NEW", nargs="?", help="how it is to be")
+    add_reading_flags(parser)
+    _add_output_flags(parser.add_argument_group("what comes out"))
+
+
+def _add_output_flags(group: _ArgumentGroup) -> None:
+    group.add_argument(
+        "-o", "--output", choices=("text", *_FORMATS), default="text",
+        help="md is a comment for a pull request, github are annotations of its lines (%(default)s)",
+    )  # fmt: skip
+    group.add_argument("--only", choices=("opened", "closed"), help="leave out the other")
+    group.add_argument(
+        "--fail-on", choices=("any", "opened", "closed", "never"), default="any",
+        help="what makes the exit code 1 (%(default)s)",
+    )  # fmt: skip
+    add_color_flag(group)
+
+
+def main(args: Namespace) -> int:
+    """Answer the question."""
+    if args.new is None and not args.overlay:
+        raise WrongUsage("what is it compared with? give NEW, or --with PATH to put over OLD")
+    if args.old == args.new == "-":
+        raise WrongUsage("standard input can be read once: give `-` once")
+    new_name = args.old if args.new is None else args.new
+    old, new = load_side(args.old, args), load_side(new_name, args, overlay=args.overlay)
+    colored = terminal.uses_color(args.color, sys.stderr)
+    for side in _told(old, new, same=args.new is None):
+        tell(side, colored=colored)
+    found = difference(old.world, new.world)
+    failed = _fails(found, args.fail_on)
+    if args.only == "opened":
+        found = replace(found, closed=(), outside_closed=())
+    if args.only == "closed":
+        found = replace(found, opened=(), outside_opened=())
+    if args.output == "text":
+        terminal.write(diff_text(found, colored=terminal.uses_color(args.color, sys.stdout)))
+    else:
+        terminal.write(_FORMATS[args.output](found))
+    return Exit.FINDING if failed else Exit.OK
+
+
+def _told(old: Asked, new: Asked, *, same: bool) -> tuple[Asked, ...]:
+    """What is read twice is told once."""
+    return (new,) if same else (old, new)
+
+
+def _fails(found: Difference, on: str) -> bool:
+    match on:
+        case "opened":
+            return bool(found.opened or found.outside_opened)
+        case "closed":
+            return bool(found.closed or found.outside_closed)
+        case "never":
+            return False
+        case _:
+            return not found.empty
