@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from policyd.ask.ends import End, end_of
-from policyd.ask.fits import Packet
-from policyd.ask.naming import Named, find
-from policyd.ask.ports import judged_packet, read_port
+from policyd.ask.naming import Named, find, judged_packet
+from policyd.ask.ports import read_port
 from policyd.ask.why import Verdict, why
 from policyd.ask.world import World
 from policyd.errors import WrongUsage
@@ -67,7 +66,8 @@ def decode_assertions(raw: object, reading: Reading) -> tuple[Assertion, ...]:
     reading.fields(top, (), ("apiVersion", "kind", *_LISTS))
     for name, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
         if top.get(name) != wanted:
-            reading.error((name,) if name in top else (), f"{name} must be {wanted}, not {kind_of(top.get(name))}")
+            path = (name,) if name in top else ()
+            reading.error(path, f"{name} must be {wanted}, not {kind_of(top.get(name))}")
     found = []
     for name, expected in _LISTS.items():
         for number, entry in enumerate(reading.items(top.get(name), (name,)) or ()):
@@ -124,7 +124,8 @@ def judge(world: World, assertion: Assertion) -> Result:
     try:
         excepted = {_key(end) for name in assertion.excepts for end in _find(world, name).ends}
         senders = [end for name in assertion.senders for end in _find(world, name).ends]
-        receivers = [(named, end) for name in assertion.receivers for named in [_find(world, name)] for end in named.ends]
+        targets = [_find(world, name) for name in assertion.receivers]
+        receivers = [(named, end) for named in targets for end in named.ends]
         verdicts = list(_verdicts(world, assertion, senders, receivers, excepted))
     except WrongUsage as error:
         return Result(assertion, 0, (), str(error))

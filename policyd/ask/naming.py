@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from policyd.ask.endpoints import SHORT, Endpoint, id_of
 from policyd.ask.ends import End, end_at, end_of
+from policyd.ask.fits import Packet
 from policyd.ask.world import World
 from policyd.errors import WrongUsage
 from policyd.kube.cidr import parse_ip
@@ -177,3 +178,30 @@ def _hint(world: World, text: str) -> str:
     names = [endpoint.id for endpoint in world.endpoints[:_NAMED]]
     more = f" and {len(world.endpoints) - _NAMED} more" if len(world.endpoints) > _NAMED else ""
     return f"; there are {', '.join(names)}{more}"
+
+
+def judged_packet(named: Named, receiver: End, protocol: str, port: int | str | None) -> tuple[Packet, str]:
+    """The packet that policies judge: behind a Service, to the port of the pod. And what to say of that.
+
+    Raises WrongUsage for a port that the Service or the pod does not have.
+    """
+    said = ""
+    if named.service is not None and port is not None:
+        service = named.service
+        name = f"svc/{service.namespace}/{service.name}"
+        for each in service.ports:
+            if each.protocol == protocol and port in (each.number, each.name or None):
+                said = f"{name} port {each.number} leads to port {each.target} of its pods, which is judged"
+                port = each.target
+                break
+        else:
+            ports = ", ".join(f"{p.number}/{p.protocol}" for p in service.ports) or "none"
+            raise WrongUsage(f"{name} has no port {port}/{protocol}; it has {ports}")
+    if isinstance(port, str):
+        members = receiver.endpoint.members if receiver.endpoint is not None else ()
+        numbers = {p.number for pod in members for p in pod.ports if (p.name, p.protocol) == (port, protocol)}
+        if len(numbers) != 1:
+            several = f"several: {', '.join(map(str, sorted(numbers)))}" if numbers else "none"
+            raise WrongUsage(f"port {quote(port)} of {receiver.text} is {several}: give a number")
+        [port] = numbers
+    return Packet(protocol, port), said

@@ -1,4 +1,4 @@
-"""The JSON schemas of answers: `policyd schema Reachability` and `Verdict` print them. Pure."""
+"""The JSON schemas of answers: `policyd schema KIND` prints them. Pure."""
 
 from __future__ import annotations
 
@@ -127,3 +127,58 @@ def _answer(kind: str, title: str, fields: Json) -> Json:
         "title": title,
         **record({"apiVersion": {"const": API_VERSION}, "kind": {"const": kind}, **fields}),
     }
+
+
+def difference_schema() -> Json:
+    """Of `policyd diff -o json`."""
+    sides = {"enum": ["both", "old", "new"]}
+    rule = record({"side": {"enum": ["old", "new"]}, **REFERENCE})
+    change = record(
+        {"from": _TEXT, "to": _TEXT, "allowed": PORTS, "rules": {"type": "array", "items": rule}},
+        {"family": {"enum": [4, 6]}},
+    )
+    outside = record({"from": _TEXT, "to": _TEXT, "cidr": _TEXT, "except": _TEXTS, "allowed": PORTS})
+    isolation = record(
+        {"endpoint": _TEXT, "direction": {"enum": ["ingress", "egress"]}, "old": _TEXTS, "new": _TEXTS}
+    )
+    endpoint = record({**ENDPOINT["properties"], "side": sides})
+    return _answer(
+        "Difference",
+        "What opens and what closes: policyd diff -o json",
+        {
+            "endpoints": {
+                "type": "array",
+                "items": {**endpoint, "required": [*ENDPOINT["required"], "side"]},
+            },
+            "opened": {"type": "array", "items": change},
+            "closed": {"type": "array", "items": change},
+            "outside": record({name: {"type": "array", "items": outside} for name in ("opened", "closed")}),
+            "isolation": {"type": "array", "items": isolation},
+        },
+    )
+
+
+def test_report_schema() -> Json:
+    """Of `policyd test -o json`."""
+    verdict = verdict_schema()["properties"]
+    wrong = record({name: value for name, value in verdict.items() if name not in ("apiVersion", "kind")})
+    result = record(
+        {
+            "name": _TEXT,
+            "file": {"type": ["string", "null"]},
+            "line": {"type": ["integer", "null"]},
+            "expected": {"enum": ["allowed", "denied"]},
+            "passed": {"type": "boolean"},
+            "judged": {"type": "integer", "description": "connections"},
+            "mistake": {"type": ["string", "null"], "description": "why it could not be judged"},
+            "wrong": {"type": "array", "items": wrong, "description": "connections, as policyd why says"},
+        }
+    )
+    return _answer(
+        "TestReport",
+        "Which assertions hold: policyd test -o json",
+        {
+            "results": {"type": "array", "items": result},
+            "summary": record({"passed": {"type": "integer"}, "failed": {"type": "integer"}}),
+        },
+    )

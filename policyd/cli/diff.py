@@ -14,15 +14,15 @@ from policyd.cli import terminal
 from policyd.cli.diff_text import diff_github, diff_markdown, diff_text
 from policyd.cli.flags import add_color_flag
 from policyd.cli.parsing import Subparsers, add_command
-from policyd.cli.questions import Asked, add_reading_flags, load_side, tell
+from policyd.cli.questions import Asked, add_side_flags, load_side, tell
 from policyd.errors import Exit, WrongUsage
 
 USAGE = "OLD [NEW] [--with PATH] [OPTIONS]"
 TEXT = """\
-Say what a change opens and what it closes, between all pods and workloads and with addresses outside, and which
-lines cause it. OLD and NEW are each a file or directory, `git:REV[:PATH]`, `live` for the cluster as it is, or a
-support bundle (`bundle:FILE`). --with puts objects over NEW, or over OLD where there is no NEW, as `kubectl apply`
-would. Exit code 0: nothing differs; 1: something does."""
+Say what a change opens and what it closes, between all pods and workloads and with addresses outside, and
+which lines cause it. OLD and NEW are each a file or directory, `git:REV[:PATH]`, `live` for the cluster as it
+is, or `bundle:FILE`, a support bundle. --with puts objects over NEW, or over OLD where there is no NEW, as
+`kubectl apply` would. Exit code 0: nothing differs; 1: something does."""
 EXAMPLES = """\
 policyd diff git:main:deploy deploy
 policyd diff git:main . -o md
@@ -41,7 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "diff", TEXT, EXAMPLES, usage=USAGE)
     parser.add_argument("old", metavar="OLD", help="how it was")
     parser.add_argument("new", metavar="NEW", nargs="?", help="how it is to be")
-    add_reading_flags(parser)
+    add_side_flags(parser)
     _add_output_flags(parser.add_argument_group("what comes out"))
 
 

@@ -128,16 +128,15 @@ def _cell(text: str) -> str:
 def diff_github(found: Difference) -> str:
     """Workflow commands of GitHub Actions: an annotation at each line that causes a change."""
     names = short_names([each.endpoint for each in found.endpoints])
-    lines = []
+    lines: list[str] = []
     for verb, level, changes in (("opens", "warning", found.opened), ("closes", "notice", found.closed)):
         for change in changes:
             said = (
                 f"{verb} {names[change.sender.id]} → {names[change.receiver.id]} {print_ports(change.ports)}"
             )
-            places = [each for each in change.rules if each.file and change.side == "new"] or [None]
-            for reference in places:
-                where = f" file={_property(reference.file)},line={reference.line}" if reference else ""
-                lines.append(f"::{level}{where}::{_data(printable(said))}")
+            rules = change.rules if change.side == "new" else ()
+            places = [f" file={_property(each.file)},line={each.line}" for each in rules if each.file]
+            lines.extend(f"::{level}{where}::{_data(printable(said))}" for where in places or [""])
     if not found.empty:
         lines.append(f"::notice::{_data(title(found))}")
     return "".join(f"{line}\n" for line in lines)

@@ -31,6 +31,11 @@ def add_manifest_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--live", action="store_true", help="read the cluster as it is instead, changing nothing"
     )
+    add_reading_flags(group)
+
+
+def add_reading_flags(group: argparse._ActionsContainer) -> None:
+    """Add the flags that say how a cluster and manifests are read, and what odd things in them mean."""
     group.add_argument("--kubeconfig", metavar="FILE", help="for --live; else $KUBECONFIG, or ~/.kube/config")
     group.add_argument("--context", metavar="NAME", help="for --live: a context of the kubeconfig")
     group.add_argument(
@@ -38,7 +43,7 @@ def add_manifest_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("-R", "--recursive", action="store_true", help="read the folders of a directory, too")
     add_namespace_flag(group)
-    _add_reading_flags(group)
+    _add_oddity_flags(group)
 
 
 def add_namespace_flag(group: argparse._ActionsContainer) -> None:
@@ -52,7 +57,7 @@ def add_namespace_flag(group: argparse._ActionsContainer) -> None:
     )
 
 
-def _add_reading_flags(group: argparse._ActionsContainer) -> None:
+def _add_oddity_flags(group: argparse._ActionsContainer) -> None:
     """Add the flags that say what odd things in manifests mean."""
     group.add_argument(
         "--unknown-fields",

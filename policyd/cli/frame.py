@@ -22,6 +22,8 @@ COMMANDS = {
     "compile": "turn manifests into the ruleset of a node",
     "why": "say why a connection is allowed or denied",
     "reach": "say who can talk to whom",
+    "diff": "say what a change opens and closes",
+    "test": "hold policies to assertions on connectivity",
     "apply": "bring manifests into force on this node, once",
     "run": "enforce policies on this node: the agent",
     "status": "tell what is enforced on this node",

@@ -6,13 +6,13 @@ Whatever asks (`why`, `reach` and the like) reads here, so that all of them read
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from policyd.ask.world import World
 from policyd.cli import terminal
-from policyd.cli.flags import add_manifest_flags, reading_options
+from policyd.cli.flags import add_manifest_flags, add_reading_flags, reading_options
 from policyd.cli.inputs import STDIN, Input, Text, read_inputs
 from policyd.cli.revisions import read_bundle, read_revision
 from policyd.cluster.state import ClusterState, MissingNamespaces
@@ -23,6 +23,9 @@ from policyd.kube.registry import ASKED
 from policyd.kube.syntax import printable
 from policyd.manifests.foreign import is_no_manifest
 from policyd.manifests.load import combine, load_manifest
+
+#: What a side of a comparison can be beside a path.
+LIVE, GIT, BUNDLE = "live", "git:", "bundle:"
 
 
 @dataclass(slots=True)
@@ -47,6 +50,21 @@ def add_question_flags(parser: ArgumentParser) -> None:
     """Add the flags that say what is asked about."""
     add_manifest_flags(parser)
     group = parser.add_argument_group("what else is read")
+    _add_overlay_flag(group)
+    group.add_argument(
+        "--git", metavar="REV[:PATH]", help="read a revision of the repository here, or a folder of it"
+    )
+    group.add_argument("--bundle", metavar="FILE", help="read what `policyd support-bundle` wrote")
+
+
+def add_side_flags(parser: ArgumentParser) -> None:
+    """Add the flags that say how the worlds are read which arguments name (`load_side`)."""
+    group = parser.add_argument_group("how it is read")
+    add_reading_flags(group)
+    _add_overlay_flag(group)
+
+
+def _add_overlay_flag(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--with",
         dest="overlay",
@@ -55,10 +73,34 @@ def add_question_flags(parser: ArgumentParser) -> None:
         metavar="PATH",
         help="put these objects over what is read, as `kubectl apply` would; can be repeated",
     )
-    group.add_argument(
-        "--git", metavar="REV[:PATH]", help="read a revision of the repository here, or a folder of it"
-    )
-    group.add_argument("--bundle", metavar="FILE", help="read what `policyd support-bundle` wrote")
+
+
+def load_side(name: str, args: Namespace, overlay: Sequence[str] = ()) -> Asked:
+    """The world that one argument names: a path, `git:REV[:PATH]`, `bundle:FILE` or `live`.
+
+    Raises as `load_world` does.
+    """
+    over = _overlay(overlay, args)
+    if name == LIVE:
+        state, warnings = _live(args)
+        return world_of(Objects(list(state.objects()), list(warnings)), args, over)
+    objects = Objects()
+    for prefix, read, lenient in ((GIT, read_revision, True), (BUNDLE, read_bundle, False)):
+        if name.startswith(prefix):
+            _read(read(name.removeprefix(prefix)), reading_options(args), objects, lenient=lenient)
+            break
+    else:
+        read_path(name, args, objects)
+    objects.told.extend(combine(objects.found, ASKED))
+    return world_of(objects, args, over)
+
+
+def _overlay(paths: Iterable[str], args: Namespace) -> Objects:
+    over = Objects()
+    for path in paths:
+        read_path(path, args, over)
+    over.told.extend(combine(over.found, ASKED))
+    return over
 
 
 def load_world(args: Namespace, *, by_pod: bool = False) -> Asked:
@@ -67,9 +109,7 @@ def load_world(args: Namespace, *, by_pod: bool = False) -> Asked:
     Raises BadInput, WrongUsage and, for `--live` and `--git`, EnvironmentRefused.
     """
     _check(args)
-    overlay = Objects()
-    for path in args.overlay:
-        read_path(path, args, overlay)
+    overlay = _overlay(args.overlay, args)
     if args.live:
         state, warnings = _live(args)
         objects = Objects(list(state.objects()), list(warnings))
@@ -78,7 +118,6 @@ def load_world(args: Namespace, *, by_pod: bool = False) -> Asked:
         for inputs, lenient in _sources(args):
             _read(inputs, reading_options(args), objects, lenient=lenient)
         objects.told.extend(combine(objects.found, ASKED))
-    overlay.told.extend(combine(overlay.found, ASKED))
     return world_of(objects, args, overlay, by_pod=by_pod)
 
 

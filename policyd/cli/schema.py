@@ -19,6 +19,8 @@ SCHEMAS = {
     "Findings": "what `policyd lint -o json` prints",
     "Reachability": "what `policyd reach -o json` prints",
     "Verdict": "what `policyd why -o json` prints",
+    "Difference": "what `policyd diff -o json` prints",
+    "TestReport": "what `policyd test -o json` prints",
 }
 
 
@@ -56,6 +58,10 @@ def _schema(of: str) -> object:
         return schemas.reachability_schema()
     if of == "Verdict":
         return schemas.verdict_schema()
+    if of == "Difference":
+        return schemas.difference_schema()
+    if of == "TestReport":
+        return schemas.test_report_schema()
     from policyd.config import Settings  # noqa: PLC0415 (pydantic: 0.1 s that the other one need not wait)
 
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}

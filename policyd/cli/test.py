@@ -18,8 +18,9 @@ from policyd.manifests.single import read_single
 
 USAGE = "TESTS [TESTS ...] -f PATH [OPTIONS]"
 TEXT = """\
-Hold policies to assertions: TESTS are files of kind ConnectivityTest, which say who must be allowed to reach whom,
-and who must not. A failure says why. Exit code 0: all hold; 1: one fails, or is not decided by these objects."""
+Hold policies to assertions: TESTS are files of kind ConnectivityTest, which say who must be allowed to reach
+whom, and who must not. A failure says why. Exit code 0: all hold; 1: one fails, or is not decided by these
+objects."""
 EXAMPLES = """\
 policyd test tests.yaml -f manifests/
 policyd test tests.yaml --git main:deploy -o junit

@@ -22,7 +22,12 @@ _Row = tuple[bool, str, str, list[str]]
 def _rows(results: Sequence[Result]) -> Iterator[_Row]:
     for each in results:
         source = each.assertion.source
-        yield each.passed, printable(each.assertion.title), f"{source.file}:{source.line}", list(_reasons(each))
+        yield (
+            each.passed,
+            printable(each.assertion.title),
+            f"{source.file}:{source.line}",
+            list(_reasons(each)),
+        )
 
 
 def _reasons(result: Result) -> Iterator[str]:

@@ -7,9 +7,7 @@ import sys
 from argparse import Namespace
 
 from policyd.ask.answers import verdict_json
-from policyd.ask.ends import End
-from policyd.ask.fits import Packet
-from policyd.ask.naming import Named, find_one
+from policyd.ask.naming import Named, find_one, judged_packet
 from policyd.ask.ports import read_port, split_port
 from policyd.ask.why import why
 from policyd.ask.world import World
@@ -67,7 +65,7 @@ def main(args: Namespace) -> int:
         text, is_open = all_ports(world, source, destination, colored=colored)
         terminal.write(text)
         return Exit.OK if is_open else Exit.FINDING
-    packet, said = packet_of(receiver, destination, *asked_port)
+    packet, said = judged_packet(receiver, destination, *asked_port)
     verdict = why(world, source, destination, packet)
     if args.output == "json":
         terminal.write(json.dumps(verdict_json(verdict), indent=2) + "\n")
@@ -86,30 +84,3 @@ def find_end(world: World, text: str, namespace: str) -> Named:
         except WrongUsage:
             pass
         raise
-
-
-def packet_of(named: Named, receiver: End, protocol: str, port: int | str | None) -> tuple[Packet, str]:
-    """The packet that policies judge: behind a Service, to the port of the pod. And what to say of that.
-
-    Raises WrongUsage for a port that the Service or the pod does not have.
-    """
-    said = ""
-    if named.service is not None and port is not None:
-        service = named.service
-        name = f"svc/{service.namespace}/{service.name}"
-        for each in service.ports:
-            if each.protocol == protocol and port in (each.number, each.name or None):
-                said = f"{name} port {each.number} leads to port {each.target} of its pods, which is judged"
-                port = each.target
-                break
-        else:
-            ports = ", ".join(f"{p.number}/{p.protocol}" for p in service.ports) or "none"
-            raise WrongUsage(f"{name} has no port {port}/{protocol}; it has {ports}")
-    if isinstance(port, str):
-        members = receiver.endpoint.members if receiver.endpoint is not None else ()
-        numbers = {p.number for pod in members for p in pod.ports if (p.name, p.protocol) == (port, protocol)}
-        if len(numbers) != 1:
-            several = f"several: {', '.join(map(str, sorted(numbers)))}" if numbers else "none"
-            raise WrongUsage(f"port {quote(port)} of {receiver.text} is {several}: give a number")
-        [port] = numbers
-    return Packet(protocol, port), said

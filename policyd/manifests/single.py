@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from policyd.errors import BadInput, Diagnostic
-from policyd.kube.reading import Path, Reading
 from policyd.kube.objects import Source
+from policyd.kube.reading import Path, Reading
 from policyd.kube.syntax import printable
 from policyd.manifests.yaml_text import YamlDocument, read_yaml
 
@@ -19,7 +19,10 @@ _Value = TypeVar("_Value")
 def read_single(
     text: bytes, file: str, decode: Callable[[object, Reading], _Value], empty: object = None
 ) -> _Value:
-    """What `decode` makes of the one document of a file; of `empty`, if there is none. BadInput with all mistakes."""
+    """What `decode` makes of the one document of a file; of `empty`, if there is none.
+
+    BadInput with all mistakes.
+    """
     file = printable(file)
     if len(text) > MAX_LENGTH:
         raise BadInput((Diagnostic(file, 0, 0, "error", f"longer than {MAX_LENGTH >> 10} KiB"),))
