@@ -1,7 +1,11 @@
-"""What one event about a pod of another node costs a processor: by a compilation, and followed.
+"""What one event costs a processor: by a compilation, and followed.
 
-`python -m bench.following [PODS POLICIES LOCAL …]`: rows for clusters of these scales, in milliseconds of one
-thread. Pods come and go, each like one that is there. Nothing is written to a kernel.
+`python -m bench.following [PODS POLICIES LOCAL …]`: a table for clusters of these scales, in milliseconds of
+one thread. Nothing is written to a kernel.
+
+Each kind of event comes with its opposite, so that the cluster stays as it is: pods come like one that there
+is and go again, policies and namespaces change and change back. What differs in elements is put in order for
+the kernel; where more differs, both rulesets are compared, and what has to be written is planned and printed.
 """
 
 from __future__ import annotations
@@ -21,28 +25,41 @@ from policyd.cluster.state import ClusterState
 from policyd.graph.changes import ObjectChange, Step
 from policyd.graph.graph import Graph
 from policyd.kube.decode import decode_live
-from policyd.kube.objects import KubeObject
+from policyd.kube.objects import KubeObject, NetworkPolicy, Pod, PolicyPort
 from policyd.kube.registry import POD
 from policyd.pipeline import Build, build
+from policyd_compiler.around import around
 from policyd_compiler.delta import Order, in_place
 from policyd_compiler.elements import HeldTable
+from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
+from policyd_compiler.plan import plan
 
 SCALES = (Scale(1_000, 100, 100), Scale(10_000, 1_000, 100), Scale(100_000, 10_000, 250))
-EVENTS = 400
+EVENTS = 200
+REMOTE = "pod of another node"
 
 T = TypeVar("T")
+Events = Iterator[ObjectChange]
 
 
 @dataclass
 class Row:
-    """Milliseconds of each event, and elements that it changed."""
+    """Milliseconds of each event; elements that it changed, and isolations that were made again."""
 
-    compiled: list[float] = field(default_factory=list)
-    first: float = 0.0  # what it takes to begin to follow, after a compilation
     followed: list[float] = field(default_factory=list)
     ordered: list[float] = field(default_factory=list)
     elements: list[int] = field(default_factory=list)
+    units: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Measured:
+    """Milliseconds of compilations, to begin to follow after one, and of events by kind."""
+
+    compiled: list[float] = field(default_factory=list)
+    first: float = 0.0
+    rows: dict[str, Row] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -51,44 +68,49 @@ def main() -> None:
     parser.add_argument("numbers", nargs="*", type=int, metavar="PODS POLICIES LOCAL")
     numbers = parser.parse_args().numbers
     scales = [Scale(*numbers[at : at + 3]) for at in range(0, len(numbers), 3)] or SCALES
-    print("| cluster | compiled | to begin | followed: median | 99 % | its order: median | 99 % | elements |")
-    print("|---|---|---|---|---|---|---|---|")
     for scale in scales:
-        row = measure(scale)
-        cells = [
-            scale.name,
-            f"{median(row.compiled):.1f}",
-            f"{row.first:.1f}",
-            *(
-                f"{value:.2f}"
-                for of in (row.followed, row.ordered)
-                for value in (median(of), quantiles(of, n=100)[-1])
-            ),
-            f"{median(row.elements):g}, at most {max(row.elements)}",
-        ]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        measured = measure(scale)
+        print(f"\n{scale.name}: compiled {median(measured.compiled):.0f}, to begin {measured.first:.0f}\n")
+        print("| event | followed: median | 99 % | its order: median | 99 % | elements | isolations |")
+        print("|---|---|---|---|---|---|---|")
+        for kind, row in measured.rows.items():
+            cells = [
+                kind,
+                *(
+                    f"{value:.2f}"
+                    for of in (row.followed, row.ordered)
+                    for value in (median(of), quantiles(of, n=100)[-1])
+                ),
+                f"{median(row.elements):g}, at most {max(row.elements)}",
+                f"{median(row.units):g}, at most {max(row.units)}",
+            ]
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def measure(scale: Scale) -> Row:
+def measure(scale: Scale, events: int = EVENTS) -> Measured:
     """Follow events in a cluster of this scale."""
-    row = Row()
+    measured = Measured()
     state = ClusterState.of(d for raw in cluster(scale) if (d := decode_live(raw).item) is not None)
     built = build(state, NODE, Options())
-    for change in _events(state, 2):
+    for change in _remote_pods(state, 2):
         pods: dict[str, KubeObject] = {k: pod for k, pod in state.pods.items() if k != change.key}
         if change.after is not None:
             pods[change.key] = change.after
         other = replace(state, by_kind={**state.by_kind, POD.name: pods})
-        row.compiled.append(_timed(partial(_compile, other, built))[0])
-    row.first, graph = _timed(partial(Graph, built, state, NODE))
-    order = Order(built.table, replaces_are_atomic=True)
-    for change in _events(state, EVENTS):
-        seconds, step = _timed(partial(graph.change, [change]))
-        assert step is not None, graph.reason
-        row.followed.append(seconds)
-        row.ordered.append(_timed(partial(_order, order, step))[0])
-        row.elements.append(sum(map(len, (step.changes or {}).values())))
-    return row
+        measured.compiled.append(_timed(partial(_compile, other, built))[0])
+    measured.first, graph = _timed(partial(Graph, built, state, NODE))
+    order = _Orders(built.table)
+    for kind, make in KINDS.items():
+        row = measured.rows[kind] = Row()
+        for change in make(state, events):
+            graph.counts.units = 0
+            seconds, step = _timed(partial(graph.change, [change]))
+            assert step is not None, graph.reason
+            row.followed.append(seconds)
+            row.ordered.append(_timed(partial(order.order, step))[0])
+            row.elements.append(sum(map(len, (step.changes or {}).values())))
+            row.units.append(graph.counts.units)
+    return measured
 
 
 def _compile(state: ClusterState, before: Build) -> None:
@@ -96,21 +118,108 @@ def _compile(state: ClusterState, before: Build) -> None:
     in_place(before.table, build(state, NODE, Options()).table, partial(Order, replaces_are_atomic=True))
 
 
-def _order(order: Order, step: Step) -> None:
-    assert step.changes is not None
-    assert order.delta(step.changes, HeldTable(step.since.table)) is not None
+class _Orders:
+    """Orders what differs as an agent does: what it finds out of chains it keeps as long as they stay."""
+
+    def __init__(self, table: Table) -> None:
+        self._order = Order(table, replaces_are_atomic=True)
+
+    def order(self, step: Step) -> None:
+        """Find out in which transactions a step is written."""
+        old, new = step.since.table, step.ruleset.table
+        if step.changes is not None:
+            delta = self._of(old).delta(step.changes, HeldTable(old))
+        else:
+            delta = in_place(old, new, self._of)
+        if delta is None:
+            found = around(old, new, self._of)
+            target = new if found is None or found.when == "before" else found.between
+            for stage in plan(old, target).steps:
+                assert stage.script
+
+    def _of(self, table: Table) -> Order:
+        if not self._order.is_of(table):
+            self._order = Order(table, replaces_are_atomic=True, before=self._order)
+        return self._order
 
 
-def _events(state: ClusterState, many: int) -> Iterator[ObjectChange]:
+def _remote_pods(state: ClusterState, many: int) -> Events:
     """Pods like others come to other nodes, and go again."""
+    return _pods(state, many, [pod for pod in state.pods.values() if pod.node != NODE])
+
+
+def _local_pods(state: ClusterState, many: int) -> Events:
+    """Pods like others come to the node, and go again."""
+    return _pods(state, many, [pod for pod in state.pods.values() if pod.node == NODE])
+
+
+def _pods(_: ClusterState, many: int, others: list[Pod]) -> Events:
     rng, numbers = random.Random("events"), count()
-    others = [pod for pod in state.pods.values() if pod.node != NODE]
     for number in range(many // 2):
         like = rng.choice(others)
         name = f"{like.name}-{next(numbers)}"
         new = replace(like, name=name, uid=name, v4=0x0AFF0000 + number, v6=(0xFD00 << 112) + number)
-        yield ObjectChange(f"{new.namespace}/{name}", None, new)
-        yield ObjectChange(f"{new.namespace}/{name}", new, None)
+        yield from _there_and_back(f"{new.namespace}/{name}", None, new)
+
+
+def _relabelled_pods(state: ClusterState, many: int) -> Events:
+    """Pods of the node are given an application's label that others have, and theirs again."""
+    rng = random.Random("labels")
+    locals_ = [pod for pod in state.pods.values() if pod.node == NODE]
+    for _ in range(many // 2):
+        pod = rng.choice(locals_)
+        labels = {**dict(pod.labels), "app": f"app-{rng.randrange(10)}", "extra": "yes"}
+        other = replace(pod, labels=tuple(sorted(labels.items())))
+        yield from _there_and_back(f"{pod.namespace}/{pod.name}", pod, other)
+
+
+def _edited_policies(state: ClusterState, many: int) -> Events:
+    """Policies that select pods of the node let another port through, and then that no more."""
+    rng = random.Random("policies")
+    spaces = {pod.namespace for pod in state.pods.values() if pod.node == NODE}
+    chosen = [policy for policy in state.policies.values() if policy.namespace in spaces]
+    for _ in range(many // 2):
+        policy = rng.choice(chosen)
+        port = PolicyPort("TCP", rng.randrange(1, 1 << 16))
+        first, *others = policy.ingress or ()
+        edited = replace(policy, ingress=(replace(first, ports=(*(first.ports or ()), port)), *others))
+        yield from _there_and_back(f"{policy.namespace}/{policy.name}", policy, edited)
+
+
+def _new_policies(state: ClusterState, many: int) -> Events:
+    """Policies like others are created in namespaces with pods of the node, and deleted."""
+    rng, numbers = random.Random("new"), count()
+    spaces = sorted({pod.namespace for pod in state.pods.values() if pod.node == NODE})
+    others: list[NetworkPolicy] = list(state.policies.values())
+    for _ in range(many // 2):
+        new = replace(rng.choice(others), namespace=rng.choice(spaces), name=f"new-{next(numbers)}")
+        yield from _there_and_back(f"{new.namespace}/{new.name}", None, new)
+
+
+def _relabelled_namespaces(state: ClusterState, many: int) -> Events:
+    """Namespaces are given to another team, and back."""
+    rng = random.Random("namespaces")
+    spaces = list(state.namespaces.values())
+    for _ in range(many // 2):
+        space = rng.choice(spaces)
+        labels = {**dict(space.labels), "team": f"team-{rng.randrange(20)}"}
+        other = replace(space, labels=tuple(sorted(labels.items())))
+        yield from _there_and_back(space.name, space, other)
+
+
+def _there_and_back(key: str, one: KubeObject | None, other: KubeObject) -> Events:
+    yield ObjectChange(key, one, other)
+    yield ObjectChange(key, other, one)
+
+
+KINDS: dict[str, Callable[[ClusterState, int], Events]] = {
+    REMOTE: _remote_pods,
+    "pod of the node": _local_pods,
+    "its labels": _relabelled_pods,
+    "policy edited": _edited_policies,
+    "policy created, deleted": _new_policies,
+    "namespace's labels": _relabelled_namespaces,
+}
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

@@ -103,14 +103,14 @@ class Runs:
         times = self._times if scale.pods <= LARGE.pods else 1
         return self._once(("stages", scale), lambda: _stages(scale, times))
 
-    def followed(self, scale: Scale) -> list[float]:
+    def followed(self, scale: Scale, kind: str = following.REMOTE) -> list[float]:
         """`bench.following`: milliseconds of a processor for an event, from objects to ordered elements."""
 
-        def measure() -> following.Row:
+        def measure() -> following.Measured:
             with one_processor():
                 return following.measure(scale)
 
-        row = self._once(("followed", scale), measure)
+        row = self._once(("followed", scale), measure).rows[kind]
         return [first + second for first, second in zip(row.followed, row.ordered, strict=True)]
 
     def commands(self) -> dict[str, list[float]]:

@@ -21,6 +21,7 @@ from typing import Protocol, TypeAlias
 
 from policyd_compiler.allowance import Allowances, Effect
 from policyd_compiler.elements import HeldTable, differing_elements, same_but_for
+from policyd_compiler.facts import Known
 from policyd_compiler.nft.ast import Set, Table
 from policyd_compiler.nft.commands import Change, Elements, add
 from policyd_compiler.nft.keys import SetName
@@ -65,14 +66,18 @@ class Delta:
 class Order:
     """Orders changes of the elements of one ruleset; what it finds out of kinds of changes it keeps."""
 
-    def __init__(self, table: Table, *, replaces_are_atomic: bool) -> None:
+    def __init__(self, table: Table, *, replaces_are_atomic: bool, before: Order | None = None) -> None:
         """`table`: only the elements of dispatch maps count, and the verdicts that others have.
 
         `replaces_are_atomic`: whether a look-up always finds a key whose data one transaction replaces.
-        Before kernel 6.17 it may find neither the old nor the new one.
+        Before kernel 6.17 it may find neither the old nor the new one. `before`: of the ruleset before this,
+        of which most may have stayed.
         """
+        #: What was found out of the parts of the ruleset, for the next one.
+        self.known: Known = Known() if before is None else before.known
+        self.known.turn()
         #: Which look-ups packets make.
-        self.walks = read_walks(table)
+        self.walks = read_walks(table, self.known)
         self._scheduler = Scheduler(self.walks, Allowances({chain.name: chain for chain in table.chains}))
         self._replaces = replaces_are_atomic
         self._table = table

@@ -118,7 +118,10 @@ class Ruleset(Mapping[PartId, Part]):
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self._parts = {id_of(part): part for part in parts_of(table)}
+
+    @cached_property
+    def _parts(self) -> dict[PartId, Part]:
+        return {id_of(part): part for part in parts_of(self.table)}
 
     def __getitem__(self, part: PartId) -> Part:
         return self._parts[part]

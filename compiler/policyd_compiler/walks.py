@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from policyd_compiler.facts import Known
 from policyd_compiler.nft.ast import (
-    Accept,
     Chain,
     ChainName,
     Continue,
@@ -31,7 +31,6 @@ from policyd_compiler.nft.ast import (
 )
 from policyd_compiler.nft.expressions import Field, InSet, Match, address_field
 from policyd_compiler.nft.keys import KEY, Family, KeyType, SetName, Side
-from policyd_compiler.ruleset import Ruleset, asked_by, id_of
 
 #: What a look-up finds: in a map the verdict, in a set HELD; None: nothing.
 Answer: TypeAlias = Verdict | None
@@ -101,9 +100,12 @@ class Walks:
     ends: Mapping[KeyType, frozenset[int]]
 
 
-def read_walks(table: Table) -> Walks:
-    """Read a table. What is not understood may not be changed in place."""
-    reader = _Reader(table)
+def read_walks(table: Table, known: Known | None = None) -> Walks:
+    """Read a table. What is not understood may not be changed in place.
+
+    `known`: what was found out of an earlier ruleset; takes what is found out of this one.
+    """
+    reader = _Reader(table, known or Known())
     roads = {key: tuple(tuple(reader.stages(way, key)) for way in reader.ways) for key in KEY.values()}
     askers = reader.askers()
     return Walks(
@@ -121,10 +123,11 @@ def read_walks(table: Table) -> Walks:
 class _Reader:
     """Reads one table."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, known: Known) -> None:
+        self._known = known
         self.parts = {part.name: part for part in table.parts}
-        met = Ruleset(table).reached  # what is left of an earlier ruleset is in nobody's way
-        self._chains = {chain.name: chain for chain in table.chains if id_of(chain) in met}
+        met = self._reached(table)  # what is left of an earlier ruleset is in nobody's way
+        self._chains = {chain.name: chain for chain in table.chains if chain.name in met}
         self._opened: set[ChainName] = set()
         self.ways = self._ways(table)
         self._judges = self._find_judges()
@@ -143,7 +146,7 @@ class _Reader:
         }
         for chain in self._chains.values():
             if chain.name not in self._judges:
-                for name in (name for rule in chain.rules for name in asked_by(rule)):
+                for name in self._known.of(chain).asked:
                     found.pop(name, None)
         for judge in self._judges.values():
             for asked in {ask.part for ask in judge.asks if ask.part is not None} & found.keys():
@@ -187,17 +190,12 @@ class _Reader:
         asked = {vmap for vmap in first if _is_dispatch(vmap, self.parts[vmap.map])}
         dispatch = {vmap.map for vmap in asked} - {vmap.map for vmap in first - asked}
         inner = [chain for chain in self._chains.values() if chain.name not in self._opened]
-        if any(isinstance(rule.action, Accept) for chain in inner for rule in chain.rules):
+        if any(self._known.of(chain).accepts for chain in inner):
             return {}  # a packet would be done before all have judged it
         others = {name for name in self.parts if name not in dispatch}
-        others.update(name for chain in inner for rule in chain.rules for name in asked_by(rule))
+        others.update(name for chain in inner for name in self._known.of(chain).asked)
         elsewhere = {*self._opened, *(target for name in others for target in self._leads_to(name))}
-        elsewhere.update(
-            rule.action.chain
-            for chain in inner
-            for rule in chain.rules
-            if isinstance(rule.action, Jump | Goto)
-        )
+        elsewhere.update(target for chain in inner for target in self._known.of(chain).leads)
         peers: dict[ChainName, set[Field]] = {}
         for vmap in asked:
             for target in self._leads_to(vmap.map) - elsewhere:
@@ -205,13 +203,24 @@ class _Reader:
         judges = (self._read_judge(self._chains[name], fields) for name, fields in sorted(peers.items()))
         return {judge.name: judge for judge in judges if judge is not None}
 
-    def _leads_to(self, name: SetName) -> set[ChainName]:
-        return {v.chain for v in self._verdicts(name) if isinstance(v, Jump | Goto)}
+    def _reached(self, table: Table) -> set[str]:
+        """The chains that packets can come to."""
+        chains = {chain.name: chain for chain in table.chains}
+        seen = {chain.name for chain in table.chains if chain.hook is not None}
+        ahead = [*seen]
+        while ahead:
+            facts = self._known.of(chains[ahead.pop()])
+            targets = facts.leads.union(*map(self._leads_to, facts.asked)) - seen
+            seen |= targets
+            ahead.extend(targets)
+        return {*seen}
+
+    def _leads_to(self, name: SetName) -> frozenset[ChainName]:
+        return self._known.of(self.parts[name]).leads
 
     def _verdicts(self, name: SetName) -> Iterable[Verdict]:
         """The verdicts in a map: few, however many elements have them."""
-        part = self.parts[name]
-        return {id(v): v for _, v in part.elements}.values() if isinstance(part, VerdictMap) else ()
+        return self._known.of(self.parts[name]).verdicts
 
     def _targets(self, name: SetName) -> dict[int, Judge]:
         part = self.parts[name]

@@ -71,7 +71,7 @@ class InPlace:
         known = self._order
         if known is not None and known.kinds < MOST_KINDS and known.is_of(table):
             return known
-        self._order = Order(table, replaces_are_atomic=self._atomic)
+        self._order = Order(table, replaces_are_atomic=self._atomic, before=known)
         return self._order
 
     def around(self, held: Table, wanted: Table) -> Around | None:

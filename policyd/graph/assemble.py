@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from policyd.cluster.attachments import Attachments, attached, with_nodes
 from policyd.cluster.findings import key_of
@@ -15,7 +14,7 @@ from policyd.graph.units import Unit
 from policyd.kube.objects import Node
 from policyd.pipeline import FIRST_GENERATION
 from policyd_compiler.budget import Budget
-from policyd_compiler.ir import Direction, Endpoint, Isolation, Snapshot
+from policyd_compiler.ir import Endpoint, Isolation, Snapshot
 from policyd_compiler.lower.chains import answers_note, note_lines
 from policyd_compiler.lower.classes import HostIndex
 from policyd_compiler.lower.hearers import Judged
@@ -27,9 +26,6 @@ from policyd_compiler.nft.ast import Chain, ChainName, Table
 from policyd_compiler.nft.keys import Family
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.options import Options
-
-#: A host of this node, and what became of each direction that is isolated.
-Place: TypeAlias = tuple[Row, Mapping[Direction, Unit]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +45,20 @@ class Setting:
         return bool(self.attachments.bridges)
 
 
-def endpoints_of(places: Iterable[Place], setting: Setting) -> Snapshot:
-    """The node's endpoints, as a snapshot without hosts."""
-    endpoints = sorted((_endpoint(row, units) for row, units in places), key=lambda each: each.key)
+def snapshot_of(endpoints: Iterable[Endpoint], setting: Setting) -> Snapshot:
+    """The node's endpoints, which are sorted, as a snapshot without hosts."""
     snapshot = Snapshot(setting.node, (), tuple(endpoints))
     return attached(with_nodes(snapshot, setting.nodes.values()), setting.attachments)
 
 
-def _endpoint(row: Row, units: Mapping[Direction, Unit]) -> Endpoint:
-    ingress, egress = units.get("ingress"), units.get("egress")
-    claimants = tuple(map(key_of, row.pods)) if len(row.pods) > 1 else ()
+def endpoint_of(row: Row, ingress: Unit | None, egress: Unit | None) -> Endpoint:
+    """A host of this node as an endpoint."""
     return Endpoint(
         row.key,
         row.host,
         None if ingress is None else ingress.passed,
         None if egress is None else egress.passed,
-        claimants,
+        tuple(map(key_of, row.pods)) if len(row.pods) > 1 else (),
     )
 
 
@@ -89,9 +83,15 @@ def assemble(
     judging = _judging(unit for unit, _ in units)
     parts, chains = ledger.reached(judging)
     known = {chain.name: chain for chain in before.chains}
-    noted = (replace(chain, notes=judging.get(chain.name, chain.notes)) for chain in chains)
-    same = (one if (one := known.get(chain.name)) == chain else chain for chain in noted)
-    return stamp(together(base, parts, same), FIRST_GENERATION)
+    noted = (_noted(chain, judging.get(chain.name, ()), known.get(chain.name)) for chain in chains)
+    return stamp(together(base, parts, noted), FIRST_GENERATION)
+
+
+def _noted(chain: Chain, notes: tuple[str, ...], before: Chain | None) -> Chain:
+    """A chain with these notes; chains of one name have the same rules."""
+    if before is not None and before.notes == notes:
+        return before
+    return chain if chain.notes == notes else replace(chain, notes=notes)
 
 
 def _judging(units: Iterable[Unit]) -> dict[ChainName, tuple[str, ...]]:
@@ -124,20 +124,16 @@ def owners_of(table: Table, units: Iterable[Unit]) -> Owners:
     return Owners(table, ((chain, u.isolation.policies) for u in units for chain in u.judging.chains()))
 
 
-def in_order(places: Iterable[Place], snapshot: Snapshot) -> list[tuple[Unit, list[Endpoint]]]:
+def in_order(
+    snapshot: Snapshot, units: Mapping[str, tuple[Unit | None, ...]]
+) -> list[tuple[Unit, list[Endpoint]]]:
     """Each isolation once, with the endpoints that share it, in the order of the endpoints."""
-    units_of = {row.key: units for row, units in places}
     found: dict[int, tuple[Unit, list[Endpoint]]] = {}
     for endpoint in snapshot.endpoints:
-        for unit in _of_directions(units_of[endpoint.key]):
-            found.setdefault(unit.place, (unit, []))[1].append(endpoint)
+        for unit in units[endpoint.key]:
+            if unit is not None:
+                found.setdefault(unit.place, (unit, []))[1].append(endpoint)
     return list(found.values())
-
-
-def _of_directions(units: Mapping[Direction, Unit]) -> Iterator[Unit]:
-    for direction in ("ingress", "egress"):
-        if direction in units:
-            yield units[direction]
 
 
 def chains_of(table: Table) -> Mapping[ChainName, Chain]:

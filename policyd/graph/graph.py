@@ -91,7 +91,7 @@ class Graph:
         before: Found = {}
         after: Found = {}
         turned = Turned()
-        gone, come, is_else = self._take(changes, attachments)
+        gone, come, spaces, is_else = self._take(changes, attachments)
         judging = self._judging
         for row in gone:
             judging.hosts.count(row, before, turned, by=-1)
@@ -101,22 +101,23 @@ class Graph:
         judging.profiles.recount(flipped)
         elements = judging.hosts.changes(before, after, turned)
         complete = judging.ledger.change(elements)
-        is_local = judging.move(gone, come)
-        if is_else or is_local or turned.dirty or not complete:
-            judging.make(turned, self._ruleset.table)
+        spaces |= judging.move(gone, come)
+        if is_else or spaces or turned.dirty or not complete:
+            judging.make(turned, spaces, self._ruleset.table)
             return self._step(judging.ruleset(), None)
         judging.check(turned.touched)
         return self._step(self._with_elements(elements, turned), elements)
 
     def _take(
         self, changes: list[ObjectChange], attachments: Attachments | None
-    ) -> tuple[list[Row], list[Row], bool]:
+    ) -> tuple[list[Row], list[Row], set[str], bool]:
         """Take what changes: the hosts that there are no longer, and those that there are now.
 
-        And whether more may change than what rules make of these.
+        And the namespaces of which policies are others; and whether the frame is another.
         """
         gone: list[Row] = []
         come: list[Row] = []
+        spaces: set[str] = set()
         is_else = self._judging.attach(attachments)
         for change in changes:
             match change.before, change.after:
@@ -126,8 +127,7 @@ class Graph:
                 case (NetworkPolicy() | None) as was, (NetworkPolicy() | None) as is_:
                     self._policies.change(was, is_)
                     self._count(was, is_)
-                    spaces = {policy.namespace for policy in (was, is_) if policy is not None}
-                    is_else = is_else or self._judging.has_pods_in(spaces)
+                    spaces.update(policy.namespace for policy in (was, is_) if policy is not None)
                 case (Namespace() | None) as was, (Namespace() | None) as is_:
                     self._spaces.give(was, is_)
                 case ((Node() | None), (Node() | None)):
@@ -135,7 +135,7 @@ class Graph:
                 case _:
                     raise CannotTell(f"what {change.key} means is not known here")
         merge(gone, come, *self._holding.move(self._judging.nodes))
-        return gone, come, is_else
+        return gone, come, spaces & self._judging.spaces(), is_else
 
     def _count(self, was: Pod | NetworkPolicy | None, is_: Pod | NetworkPolicy | None) -> None:
         if was is not None:

@@ -8,14 +8,22 @@ from typing import TypeAlias
 
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.idle import IdlePeer
-from policyd.cluster.isolations import Part
 from policyd.cluster.peers import RuleResolver
-from policyd.graph.assemble import Setting, assemble, chains_of, endpoints_of, in_order, note, owners_of
+from policyd.graph.assemble import (
+    Setting,
+    assemble,
+    chains_of,
+    endpoint_of,
+    in_order,
+    note,
+    owners_of,
+    snapshot_of,
+)
 from policyd.graph.ceilings import Ceilings
 from policyd.graph.claims import Holding, Row
 from policyd.graph.hosts import Hosts, Turned
 from policyd.graph.ledger import Ledger
-from policyd.graph.places import DIRECTIONS, Policies, Selected, select
+from policyd.graph.places import DIRECTIONS, Asked, Places, Policies
 from policyd.graph.profiles import Counts, Profiles
 from policyd.graph.spaces import Spaces
 from policyd.graph.units import Made, Maker, Sets, Source, Unit, UnitKey, through_passes
@@ -31,7 +39,7 @@ from policyd_compiler.one_host import OneHost
 from policyd_compiler.ports import PortSet
 
 #: An isolation that there has to be: what it follows from, and the endpoints that share it.
-_Wanted: TypeAlias = tuple[Source, tuple[Part, ...], list[Endpoint]]
+_Wanted: TypeAlias = tuple[Source, list[Endpoint]]
 
 
 class Judging:
@@ -47,14 +55,16 @@ class Judging:
         counts: Counts,
     ) -> None:
         self.setting, self._counts = setting, counts
-        self._holding, self._policies = holding, policies
+        self._holding = holding
         self.profiles = Profiles(spaces.known, holding.index, counts)
         lowered = built.sources.lowered
         self.ledger = Ledger(built.table, lowered.peers.values())
         self.hosts = Hosts(self.profiles, self.ledger, counts)
         self._ceilings = Ceilings(setting.budget)
         self._verdicts: dict[tuple[PortSet, PortSide], Verdict] = dict(lowered.verdicts)
-        self._rows = {row.key: row for row in holding.rows(lambda pod: pod.node == setting.node)}
+        self._places = Places(policies, setting.node, setting.closed, setting.budget)
+        self._places.move((), holding.rows(lambda pod: pod.node == setting.node))
+        self._endpoints: dict[str, tuple[tuple[Unit | None, ...], Endpoint]] = {}
         self._next = 0
         self._adopt(built)
 
@@ -62,14 +72,11 @@ class Judging:
         """Take over the isolations of a build."""
         sources = built.sources
         resolver, lowered = sources.resolved.resolver, sources.lowered
-        selected = self._select(resolver)
+        self._ask(self._places.spaces(), resolver)
         followed: dict[int, Source] = {}
-        endpoints = {each.key: each for each in sources.resolved.snapshot.endpoints}
-        for row, parts_of in selected.places:
-            for direction, parts in parts_of.items():
-                isolation = _of(endpoints[row.key], direction)
-                if id(isolation) not in followed:
-                    followed[id(isolation)] = selected.source(direction, parts)
+        for endpoint in sources.resolved.snapshot.endpoints:
+            for direction, source in self._places.sources[endpoint.key].items():
+                followed[id(_of(endpoint, direction))] = source
         chains = chains_of(built.table)
         self._by_key: dict[UnitKey, Unit] = {}
         found = shared_isolations(sources.resolved.snapshot.endpoints)
@@ -88,7 +95,8 @@ class Judging:
             )
             self._by_key[unit.key] = unit
             self.hosts.add(unit)
-        self._settle(selected)
+        self._settle()
+        self.idle()
         self._ceilings.change(self.hosts.units.values(), self._ports())
 
     def _place(self) -> int:
@@ -117,53 +125,59 @@ class Judging:
         self.setting = replace(self.setting, nodes=nodes)
         return True
 
-    def has_pods_in(self, namespaces: set[str]) -> bool:
-        """Whether any pod of this node is in one of these namespaces."""
-        return any(pod.namespace in namespaces for row in self._rows.values() for pod in row.pods)
+    def spaces(self) -> set[str]:
+        """The namespaces of this node's pods."""
+        return self._places.spaces()
 
-    def move(self, gone: Iterable[Row], come: Iterable[Row]) -> bool:
-        """Hosts go and come; whether any is of this node."""
-        is_local = False
-        for row in gone:
-            is_local = self._rows.pop(row.key, None) is not None or is_local
-        for row in come:
-            if any(pod.node == self.setting.node for pod in row.pods):
-                self._rows[row.key] = row
-                is_local = True
-        return is_local
+    def move(self, gone: Iterable[Row], come: Iterable[Row]) -> set[str]:
+        """Hosts go and come: the namespaces of those that are of this node."""
+        return self._places.move(gone, come)
 
-    def make(self, turned: Turned, before: Table) -> None:
-        """Find out which isolations there have to be, and make those that are new, or that are dirty."""
+    def make(self, turned: Turned, spaces: set[str], before: Table) -> None:
+        """Find out which isolations there have to be, and make those that are new, or that are dirty.
+
+        `spaces`: the namespaces of which pods of this node, or policies, have changed.
+        """
         resolver = RuleResolver(self._holding.index, self._holding)
-        selected = self._select(resolver)
-        wanted = self._wanted(selected)
+        stale = {unit.place for unit in self.hosts.units.values() if self._is_stale(unit, turned)}
+        asked = self._ask(spaces.union(*(self._spaces_of(self.hosts.units[p]) for p in stale)), resolver)
         for place in self.profiles.users(turned.rules):
             self.hosts.units[place].lines = None
-        kept = {key for key, each in wanted.items() if self._is_good(key, each, turned)}
-        for key in [key for key in self._by_key if key not in kept]:
+        wanted = self._wanted()
+        kept = {key for key, (_, endpoints) in wanted.items() if self._is_good(key, endpoints, stale)}
+        gone = [key for key in self._by_key if key not in kept]
+        for key in gone:
             self.hosts.remove(self._by_key.pop(key))
         new = [each for key, each in wanted.items() if key not in kept]
         maker = Maker(resolver, self._holding.indexes, self._holding.version, self._verdicts)
-        for source, parts, endpoints in new:
-            isolation = selected.isolations.make(source.direction, parts)
+        for source, endpoints in new:
+            isolation = asked.isolations.make(source.direction, asked.parts[source.key])
             self._add(maker, source, isolation, endpoints)
         for key in kept:
-            unit, keys = self._by_key[key], tuple(each.key for each in wanted[key][2])
+            unit, keys = self._by_key[key], tuple(each.key for each in wanted[key][1])
             if unit.judging.endpoints != keys:
                 unit.judging, unit.lines = replace(unit.judging, endpoints=keys), None
-        self._settle(selected)
-        spaces = {self._by_key[source.key].space for source, _, _ in new}
+        self._settle()
         self._assemble(before)
         self._ceilings.change(self.hosts.units.values(), self._ports())
-        self._check(spaces | {u.space for p in turned.touched if (u := self.hosts.units.get(p)) is not None})
+        made = {self._by_key[source.key].space for source, _ in new}
+        if turned.idle or new or gone or self._idle:
+            self.idle()
+        self._check(made | {u.space for p in turned.touched if (u := self.hosts.units.get(p)) is not None})
 
-    def _is_good(self, key: UnitKey, wanted: _Wanted, turned: Turned) -> bool:
+    def _is_stale(self, unit: Unit, turned: Turned) -> bool:
+        # On a bridge all that it says of any peer may be asked for.
+        is_asked = self.setting.is_bridged and unit.version != self._holding.version
+        return unit.place in turned.dirty or is_asked
+
+    def _spaces_of(self, unit: Unit) -> set[str]:
+        return {policy.namespace for policy in unit.source.named}
+
+    def _is_good(self, key: UnitKey, endpoints: Sequence[Endpoint], stale: set[int]) -> bool:
         unit = self._by_key.get(key)
-        if unit is None or unit.place in turned.dirty:
+        if unit is None or unit.place in stale:
             return False
-        if self.setting.is_bridged and unit.version != self._holding.version:
-            return False  # all its peers are asked for
-        return tuple(unit.judging.judges) == families_of(wanted[2])
+        return tuple(unit.judging.judges) == families_of(endpoints)
 
     def _add(self, maker: Maker, source: Source, isolation: Isolation, endpoints: Sequence[Endpoint]) -> None:
         self._counts.units += 1
@@ -176,39 +190,41 @@ class Judging:
         self._by_key[unit.key] = unit
         self.hosts.add(unit)
 
-    def _select(self, resolver: RuleResolver) -> Selected:
-        self._counts.endpoints += len(self._rows)
-        setting = self.setting
-        return select(self._rows.values(), self._policies, resolver, setting.closed, setting.budget)
+    def _ask(self, spaces: set[str], resolver: RuleResolver) -> Asked:
+        asked = self._places.ask(spaces, resolver)
+        self._counts.endpoints += len(self._places.rows)
+        return asked
 
-    def _wanted(self, selected: Selected) -> dict[UnitKey, _Wanted]:
+    def _wanted(self) -> dict[UnitKey, _Wanted]:
+        """What each isolation follows from that there has to be, and the endpoints that share it."""
         found: dict[UnitKey, _Wanted] = {}
-        sources: dict[tuple[Direction, tuple[Part, ...]], Source] = {}
-        for row, parts_of in sorted(selected.places, key=lambda place: place[0].key):
-            endpoint = Endpoint(row.key, row.host, None, None)
-            for direction in DIRECTIONS:
-                parts = parts_of.get(direction)
-                if parts is None:
-                    continue
-                source = sources.get((direction, parts))
-                if source is None:
-                    source = sources[direction, parts] = selected.source(direction, parts)
-                found.setdefault(source.key, (source, parts, []))[2].append(endpoint)
+        for key in self._places.in_order():
+            endpoint = Endpoint(key, self._places.rows[key].host, None, None)
+            for source in self._places.sources[key].values():
+                found.setdefault(source.key, (source, []))[1].append(endpoint)
         return found
 
-    def _settle(self, selected: Selected) -> None:
-        """Which isolation judges whom, in the order of addresses."""
-        self._places = [
-            (row, {d: self._by_key[selected.source(d, parts).key] for d, parts in parts_of.items()})
-            for row, parts_of in selected.places
-        ]
-        self._selecting = len(selected.policies)
+    def _settle(self) -> None:
+        """Which isolation judges whom."""
         self._first: dict[ChainName, int] = {}
-        self._snapshot = endpoints_of(self._places, self.setting)
-        self._ordered = in_order(self._places, self._snapshot)
+        units = {key: self._units_of(key) for key in self._places.in_order()}
+        self._endpoints = {key: self._endpoint(key, of_key) for key, of_key in units.items()}
+        self._snapshot = snapshot_of((endpoint for _, endpoint in self._endpoints.values()), self.setting)
+        self._ordered = in_order(self._snapshot, units)
         for unit, _ in self._ordered:
             for judges in unit.judging.judges.values():
                 self._first.setdefault(judges.asking, unit.place)
+
+    def _units_of(self, key: str) -> tuple[Unit | None, ...]:
+        """The isolations of an endpoint: ingress, egress."""
+        sources = self._places.sources[key]
+        return tuple(self._by_key[sources[d].key] if d in sources else None for d in DIRECTIONS)
+
+    def _endpoint(self, key: str, units: tuple[Unit | None, ...]) -> tuple[tuple[Unit | None, ...], Endpoint]:
+        known, row = self._endpoints.get(key), self._places.rows[key]
+        if known is not None and known[0] == units and known[1].host == row.host:
+            return known
+        return units, endpoint_of(row, *units)
 
     def _assemble(self, before: Table) -> None:
         for unit, _ in self._ordered:
@@ -227,21 +243,26 @@ class Judging:
 
     def ruleset(self) -> Ruleset:
         """The ruleset that was made last."""
-        table, idle = self._table, self.idle()
-        stats = count(self._snapshot.endpoints, table, self._selecting, len(idle))
+        table, idle = self._table, self._idle
+        stats = count(self._snapshot.endpoints, table, self._places.selecting, len(idle))
         return Ruleset(table, owners_of(table, (unit for unit, _ in self._ordered)), (), stats, (), idle)
 
     def idle(self) -> tuple[IdlePeer, ...]:
         """The peers that select nobody, in the order in which a build resolves them."""
-        found: dict[tuple[int, int], tuple[IdlePeer, int]] = {}
+        selecting = self.profiles.selecting
+        found: dict[tuple[int, int], IdlePeer] = {}
         for unit in self._units_by_address():
             for (policy, peer), number in unit.peers:
-                found.setdefault((id(policy), id(peer)), ((policy, peer), number))
-        return tuple(peer for peer, number in found.values() if not self.profiles.selecting[number])
+                if not selecting[number]:
+                    found.setdefault((id(policy), id(peer)), (policy, peer))
+        self._idle = tuple(found.values())
+        return self._idle
 
     def _units_by_address(self) -> Iterable[Unit]:
-        units = (units[d] for _, units in self._places for d in DIRECTIONS if d in units)
-        return {unit.place: unit for unit in units}.values()
+        found = (
+            unit for key in self._places.by_address() for unit in self._units_of(key) if unit is not None
+        )
+        return {unit.place: unit for unit in found}.values()
 
     def notes(self, turned: Iterable[int]) -> Mapping[ChainName, tuple[str, ...]]:
         """The notes of chains of which rules came to life, or died."""

@@ -32,12 +32,10 @@ class Ledger:
         self._peers = set(peers)
         self._leads: dict[str, tuple[str, ...]] = {}  # of chains and maps named by content
         self._counts: dict[SetName, Counter[str]] = {}  # of maps of peers
-        self._total: Counter[str] | None = None
-        self._fixed: frozenset[str] = frozenset()
 
     def change(self, changes: Changes) -> bool:
         """Take changes of elements, which fit. False where the last goes that leads to a chain."""
-        total, gone = self._totals(), set[str]()
+        gone: set[str] = set()
         for name, of_part in changes.items():
             part = self.parts[name]
             counts = self._counts_of(part) if isinstance(part, VerdictMap) else Counter[str]()
@@ -45,12 +43,15 @@ class Ledger:
             for before, after in of_part.values():
                 if isinstance(after, Goto):
                     counts[after.chain] += 1
-                    total[after.chain] += 1
                 if isinstance(before, Goto):
                     counts[before.chain] -= 1
-                    total[before.chain] -= 1
-                    gone.add(before.chain)
-        return not any(not total[name] and name not in self._fixed for name in gone)
+                    if not counts[before.chain]:
+                        gone.add(before.chain)
+        return all(map(self._is_led_to, gone))
+
+    def _is_led_to(self, chain: str) -> bool:
+        """Whether anything leads to a chain."""
+        return any(chain in self._leads_to(name) for name in (*self.parts, *self.chains))
 
     def add(self, parts: Iterable[Part], chains: Iterable[Chain], peers: Iterable[SetName]) -> None:
         """What belongs to an isolation; what is there already stays. Raises CompilerBug if it differs."""
@@ -85,19 +86,7 @@ class Ledger:
         self._counts = {name: counts for name, counts in self._counts.items() if name in seen}
         self._leads = {name: leads for name, leads in self._leads.items() if name in seen}
         self._peers &= self.parts.keys()
-        self._total = None
         return list(self.parts.values()), list(self.chains.values())
-
-    def _totals(self) -> Counter[str]:
-        if self._total is None:
-            self._total = Counter()
-            for name in self._peers:
-                part = self.parts[name]
-                if isinstance(part, VerdictMap):
-                    self._total.update(self._counts_of(part))
-            others = (name for name in (*self.chains, *self.parts) if name not in self._peers)
-            self._fixed = frozenset(led for name in others for led in self._leads_to(name))
-        return self._total
 
     def _leads_to(self, name: str) -> Iterable[str]:
         part = self.parts.get(SetName(name))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from policyd.cluster.findings import key_of
 from policyd.cluster.isolations import Isolations, Part, Subject
@@ -14,7 +14,6 @@ from policyd.cluster.tiers import NO_TIERS
 from policyd.graph.claims import Row
 from policyd.graph.units import Source, UnitKey
 from policyd.kube.objects import Labels, NetworkPolicy, Pod
-from policyd.kube.registry import NETWORK_POLICY
 from policyd.kube.selectors import matches
 from policyd_compiler.budget import Budget
 from policyd_compiler.ir import Direction
@@ -54,59 +53,114 @@ class Policies:
         return found
 
 
-#: A host of this node, and what the isolation of each direction follows from; none where it is open.
-Place: TypeAlias = tuple[Row, Mapping[Direction, tuple[Part, ...]]]
-
-
 @dataclass(frozen=True, slots=True)
-class Selected:
-    """The hosts of this node in the order of their addresses; who makes their isolations.
+class Asked:
+    """Who makes the isolations of some hosts, and what those follow from: new ones are among them."""
 
-    `policies`: how many select any.
+    isolations: Isolations
+    parts: Mapping[UnitKey, tuple[Part, ...]]
+
+
+class Places:
+    """The hosts of this node, and what the isolation of each direction follows from.
+
+    Hosts are asked for again where policies of their namespaces, or pods there, change.
     """
 
-    places: tuple[Place, ...]
-    isolations: Isolations
-    policies: tuple[NetworkPolicy, ...]
-    closed: frozenset[str]
+    def __init__(self, policies: Policies, node: str, closed: frozenset[str], budget: Budget) -> None:
+        self._policies, self._node, self._closed, self._budget = policies, node, closed, budget
+        #: By key, which is that of the endpoint.
+        self.rows: dict[str, Row] = {}
+        #: By key; of a direction that is open there is none.
+        self.sources: dict[str, dict[Direction, Source]] = {}
+        self._selected: dict[str, frozenset[str]] = {}
+        self._uses: Counter[str] = Counter()
 
-    def source(self, direction: Direction, parts: tuple[Part, ...]) -> Source:
+    @property
+    def selecting(self) -> int:
+        """How many policies select any of these."""
+        return len(self._uses)
+
+    def in_order(self) -> list[str]:
+        """The keys, in the order of endpoints."""
+        return sorted(self.rows)
+
+    def by_address(self) -> list[str]:
+        """The keys, in the order in which a build resolves what isolates them."""
+        return sorted(self.rows, key=lambda key: address_order(self.rows[key].host))
+
+    def spaces(self) -> set[str]:
+        """The namespaces of their pods."""
+        return {pod.namespace for row in self.rows.values() for pod in row.pods}
+
+    def move(self, gone: Iterable[Row], come: Iterable[Row]) -> set[str]:
+        """Hosts go and come: the namespaces of those that are of this node."""
+        spaces: set[str] = set()
+        for row in gone:
+            if self.rows.pop(row.key, None) is not None:
+                self.sources.pop(row.key, None)
+                self._uses.subtract(self._selected.pop(row.key, ()))
+                spaces.update(pod.namespace for pod in row.pods)
+        for row in come:
+            if any(pod.node == self._node for pod in row.pods):
+                self.rows[row.key] = row
+                spaces.update(pod.namespace for pod in row.pods)
+        return spaces
+
+    def ask(self, spaces: set[str], resolver: RuleResolver) -> Asked:
+        """Ask for the hosts with pods in these namespaces. Raises CannotTell if policies are over budget."""
+        rows = self._near(spaces)
+        asked = {key_of(pod): self._policies.selecting(pod) for row in rows for pod in row.pods}
+        found = {_key(policy): policy for many in asked.values() for policy in many}
+        numbers = {key: number for number, key in enumerate(sorted(found))}
+        chosen = [found[key] for key in numbers]
+        isolations = Isolations(chosen, resolver, NO_TIERS, self._closed)
+        claimants: list[Sequence[Subject]] = [
+            tuple(Subject(pod, tuple(numbers[_key(p)] for p in asked[key_of(pod)])) for pod in row.pods)
+            for row in rows
+        ]
+        if isolations.close_dear(claimants, self._budget):
+            raise CannotTell("policies are over their budget")
+        sources: dict[tuple[Direction, tuple[Part, ...]], Source] = {}
+        parts_of: dict[UnitKey, tuple[Part, ...]] = {}
+        for row, many in zip(rows, claimants, strict=True):
+            of_row = self.sources[row.key] = {}
+            for direction in DIRECTIONS:
+                if parts := isolations.parts(direction, many):
+                    if (direction, parts) not in sources:
+                        sources[direction, parts] = self._source(direction, parts, chosen)
+                    of_row[direction] = source = sources[direction, parts]
+                    parts_of[source.key] = parts
+            selected = frozenset(_key(policy) for pod in row.pods for policy in asked[key_of(pod)])
+            self._uses.subtract(self._selected.get(row.key, ()))
+            self._uses.update(selected)
+            self._selected[row.key] = selected
+        self._uses = +self._uses
+        return Asked(isolations, parts_of)
+
+    def _near(self, spaces: set[str]) -> list[Row]:
+        """The hosts with pods in these namespaces, and whoever shares policies with them, too."""
+        while True:
+            rows = [row for row in self.rows.values() if any(pod.namespace in spaces for pod in row.pods)]
+            all_ = {pod.namespace for row in rows for pod in row.pods}
+            if all_ <= spaces:
+                return rows
+            spaces = spaces | all_
+
+    def _source(
+        self, direction: Direction, parts: tuple[Part, ...], policies: Sequence[NetworkPolicy]
+    ) -> Source:
         """What names an isolation in every ruleset, and not in this one alone."""
         followed = tuple(
-            tuple(p for n in part.numbers if NETWORK_POLICY.key(p := self.policies[n]) not in self.closed)
-            for part in parts
+            tuple(p for n in part.numbers if _key(p := policies[n]) not in self._closed) for part in parts
         )
         key: UnitKey = (
             direction,
-            tuple((tuple(id(self.policies[n]) for n in part.numbers), part.subject) for part in parts),
+            tuple((tuple(id(policies[n]) for n in part.numbers), part.subject) for part in parts),
         )
-        return Source(key, followed)
+        # All of them, as the key says which by their identity.
+        return Source(key, followed, tuple(policies[n] for part in parts for n in part.numbers))
 
 
-def select(
-    rows: Iterable[Row],
-    policies: Policies,
-    resolver: RuleResolver,
-    closed: frozenset[str],
-    budget: Budget,
-) -> Selected:
-    """Ask for all hosts of this node. Raises CannotTell where policies are over their budget."""
-    ordered = sorted(rows, key=lambda row: address_order(row.host))
-    asked = {key_of(pod): policies.selecting(pod) for row in ordered for pod in row.pods}
-    found = {NETWORK_POLICY.key(policy): policy for many in asked.values() for policy in many}
-    numbers = {key: number for number, key in enumerate(sorted(found))}
-    chosen = tuple(found[key] for key in numbers)
-    isolations = Isolations(list(chosen), resolver, NO_TIERS, closed)
-
-    def subjects(row: Row) -> Iterator[Subject]:
-        for pod in row.pods:
-            yield Subject(pod, tuple(numbers[NETWORK_POLICY.key(p)] for p in asked[key_of(pod)]))
-
-    claimants: list[Sequence[Subject]] = [tuple(subjects(row)) for row in ordered]
-    if isolations.close_dear(claimants, budget):
-        raise CannotTell("policies are over their budget")
-    places = tuple(
-        (row, {d: parts for d in DIRECTIONS if (parts := isolations.parts(d, many))})
-        for row, many in zip(ordered, claimants, strict=True)
-    )
-    return Selected(places, isolations, chosen, closed)
+def _key(policy: NetworkPolicy) -> str:
+    return f"{policy.namespace}/{policy.name}"

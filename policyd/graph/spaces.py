@@ -21,6 +21,7 @@ class Spaces:
         if self._is_named:
             self._named.update(policy.namespace for policy in state.policies.values())
         self._before: dict[str, Namespace | None] = {}  # of those that may have changed
+        self._absent = {name for name in self._named if name not in self._given}
 
     def known(self, name: str) -> Namespace | None:
         """A namespace; None where its labels are not known (NP-168)."""
@@ -36,8 +37,10 @@ class Spaces:
                 self._touch(each.name)
         if before is not None:
             self._given.pop(before.name, None)
+            self._note_absent(before.name)
         if after is not None:
             self._given[after.name] = after
+            self._note_absent(after.name)
 
     def count(self, item: Pod | NetworkPolicy, by: int) -> None:
         """Something comes or goes that is in a namespace."""
@@ -46,6 +49,7 @@ class Spaces:
             if self._is_named:
                 self._touch(item.namespace)
             self._named[item.namespace] += by
+            self._note_absent(item.namespace)
 
     def take_changed(self) -> Iterator[tuple[Namespace | None, Namespace | None]]:
         """What became of namespaces since the last time."""
@@ -57,8 +61,13 @@ class Spaces:
 
     def warnings(self) -> tuple[str, ...]:
         """A sentence about each that something is in and that nobody gave."""
-        missing = (name for name, many in self._named.items() if many > 0 and name not in self._given)
-        return tuple(missing_sentence(self._missing, name) for name in sorted(missing))
+        return tuple(missing_sentence(self._missing, name) for name in sorted(self._absent))
+
+    def _note_absent(self, name: str) -> None:
+        if self._named[name] > 0 and name not in self._given:
+            self._absent.add(name)
+        else:
+            self._absent.discard(name)
 
     def _counts(self, pod: Pod) -> bool:
         return self._is_named or (pod.has_address and not pod.terminal)

@@ -27,10 +27,14 @@ Peer: TypeAlias = tuple[NetworkPolicy, PodPeer]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Of what an isolation is resolved: its key, and the policies of which the rules count, part by part."""
+    """Of what an isolation is resolved: its key, and the policies of which the rules count, part by part.
+
+    `named`: all that the key names, which nobody else may be taken for.
+    """
 
     key: UnitKey
     policies: tuple[tuple[NetworkPolicy, ...], ...]
+    named: tuple[NetworkPolicy, ...]
 
     @property
     def direction(self) -> Direction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import get_args
 
 from policyd_compiler.ir import Origin
@@ -22,14 +23,18 @@ class Owners(Mapping[str, frozenset[str]]):
 
     def __init__(self, table: Table, served: Iterable[tuple[ChainName, tuple[Origin, ...]]]) -> None:
         self._ruleset = Ruleset(table)
-        self._served: dict[PartId, list[tuple[Origin, ...]]] = {}
-        for chain, policies in served:
-            self._served.setdefault(PartId("chain", chain), []).append(policies)
+        self._given = tuple(served)
+
+    @cached_property
+    def _served(self) -> Mapping[PartId, list[tuple[Origin, ...]]]:
+        found: dict[PartId, list[tuple[Origin, ...]]] = {}
+        for chain, policies in self._given:
+            found.setdefault(PartId("chain", chain), []).append(policies)
+        return found
 
     def of(self, table: Table) -> Owners:
         """The same for another table, in which the same chains judge."""
-        served = ((ChainName(by.name), policies) for by, many in self._served.items() for policies in many)
-        return Owners(table, served)
+        return Owners(table, self._given)
 
     def __getitem__(self, name: str) -> frozenset[str]:
         served: dict[int, tuple[Origin, ...]] = {}
