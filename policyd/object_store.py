@@ -43,6 +43,7 @@ class ObjectStore:
         self._before: dict[str, dict[str, KubeObject | None]] = {name: {} for name in kinds.names}
         self._told: dict[str, Pod] | None = None  # pods that had another address then than the server says
         self._policy_times: dict[str, float] = {}
+        self._policy_changes = 0
         self._hints: Mapping[str, Hint] = {}
         self._starting = Starting()
         self._known_pods: KnownPods | None = None  # this and the next: until something local changes
@@ -168,6 +169,10 @@ class ObjectStore:
         times, self._policy_times = self._policy_times, {}
         return times
 
+    def policy_changes(self) -> int | None:
+        """How often something was said of policies so far; None until everything is known."""
+        return self._policy_changes if self.is_complete else None
+
     def take_urgent(self) -> bool:
         """Whether a pod of this node has come, or got its address, since the last call.
 
@@ -265,6 +270,7 @@ class ObjectStore:
     def _note_policy(self, kind: str, key: str) -> None:
         if kind in self._policies:
             self._policy_times.setdefault(key, time.monotonic())
+            self._policy_changes += 1
 
 
 def _interface(attachments: Attachments, key: str) -> str | None:

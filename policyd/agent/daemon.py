@@ -19,6 +19,7 @@ from policyd.agent.connections.revoker import Revoker
 from policyd.agent.gate import Gate
 from policyd.agent.node_watch import NodeWatch
 from policyd.agent.plugin_keeper import keeper_of
+from policyd.agent.policy_check import PolicyCheck
 from policyd.agent.reconciler import Reconciler, Target, Timing
 from policyd.agent.reporting.http import DEBUG, Listener, private, public
 from policyd.agent.reporting.node_events import ConditionLog, EventPoster
@@ -83,6 +84,7 @@ async def run_agent(settings: Settings, version: str) -> None:
             TableWatch(monitor, every),
             NodeWatch(nft, settings, store.state),
             AttachmentWatch(store, guard),
+            check := PolicyCheck(store.policy_changes, store.state, metrics),
         ]
         parts += _of_starts(settings, store, reconciler, metrics)
         if settings.live_connections == "cut":
@@ -93,10 +95,10 @@ async def run_agent(settings: Settings, version: str) -> None:
             reconciler.on_swap.append(saver.note)
             parts.append(saver)
         reporter = Reporter(settings, store, reconciler, source, parts, metrics)
+        reporter.findings = check.state
         telling = (*_telling(settings.node, reporter, source), *_listeners(settings, reporter))
-        reporter.add(telling)
         supervised = [Supervised(part, source) for part in (source, *parts, *telling)]
-        reporter.add(supervised)
+        reporter.add((*telling, *supervised))
         try:
             await _until_told(settings, supervised, reconciler, wake)
         finally:

@@ -31,6 +31,7 @@ from policyd.cluster.state import ClusterState
 from policyd.doctor.kernel_table import table_names
 from policyd.errors import EnvironmentRefused, Exit, WrongUsage
 from policyd.kube.syntax import printable
+from policyd.lint.certain import certain_findings, warning
 from policyd.netlink.claim import claim_node
 from policyd.node.bridge_guard import BridgeGuard
 from policyd.object_store import ObjectStore
@@ -106,7 +107,9 @@ async def _build(nft: Nft, loaded: Loaded, *, colored: bool) -> Build:
     guard = BridgeGuard(nft, loaded.options)
     attachments, unguarded = await guard.guardable(state.attachments)
     built = build(replace(state, attachments=attachments), node, loaded.options)
-    told = (*loaded.warnings, *build_warnings(state, built, one_node=True))
+    certain = certain_findings(state.objects())
+    said = build_warnings(state, built, certain, one_node=True)
+    told = (*loaded.warnings, *map(warning, certain), *said)
     terminal.tell(tuple(dict.fromkeys(told)), colored=colored)
     if unguarded:
         terminal.say(f"warning: {printable(unguarded)}")

@@ -26,6 +26,7 @@ from policyd.cluster.state import ClusterState
 from policyd.errors import Exit, WrongUsage
 from policyd.kube.encode import without_source
 from policyd.kube.syntax import printable
+from policyd.lint.certain import certain_findings, warning
 from policyd.pipeline import Build, build
 from policyd_compiler.ir_json import print_ir
 from policyd_compiler.nft.ast import Table
@@ -109,8 +110,9 @@ def main(args: Namespace) -> int:
     """Compile what the arguments name."""
     _check_usage(args)
     loaded = load_cluster(args)
-    told = list(loaded.warnings)
     state = loaded.state
+    certain = certain_findings(state.objects())
+    told = [*loaded.warnings, *map(warning, certain)]
     if args.attachments is not None:
         state = replace(state, attachments=read_attachments(args.attachments))
     if args.no_sources:
@@ -123,7 +125,7 @@ def main(args: Namespace) -> int:
         built = build(state, node, loaded.options)
         if args.generation is not None:
             built = replace(built, table=stamp(built.table, args.generation))
-        told.extend(build_warnings(state, built, one_node=not args.all_nodes))
+        told.extend(build_warnings(state, built, certain, one_node=not args.all_nodes))
         told.extend(of_another_node(state.attachments, state, node))
         if args.check:
             # Here, as the other outputs need no nft.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from policyd.cluster.idle import idle_warnings
 from policyd.cluster.state import ClusterState
 from policyd.errors import Diagnostic, WrongUsage
 from policyd.kube.syntax import did_you_mean, quote
+from policyd.lint.finding import Finding
 from policyd.pipeline import Build
 
 #: Nodes named in a message; a cluster may have thousands.
@@ -42,15 +43,23 @@ def choose_nodes(named: str | None, state: ClusterState, *, all_nodes: bool) -> 
     return (choose_node(named, state, "name one with --node, or take --all-nodes"),)
 
 
-def build_warnings(state: ClusterState, built: Build, *, one_node: bool) -> Iterator[Diagnostic]:
-    """What is odd in the cluster, peers that select nobody, and that a node without pods is all open."""
+def build_warnings(
+    state: ClusterState, built: Build, certain: Iterable[Finding] = (), *, one_node: bool
+) -> Iterator[Diagnostic]:
+    """What is odd in the cluster, peers that select nobody, and that a node without pods is all open.
+
+    Of peers that `certain` findings are about there is more to say than that they select nobody.
+    """
     warnings = [*built.warnings, *_over_budget(built)]
     if not built.stats.pods and one_node:
         warnings.append(
             f"no pod of node {built.snapshot.node} has an address: the ruleset lets everything pass"
         )
     yield from (Diagnostic("policyd", 0, 0, "warning", text) for text in warnings)
+    known = tuple(f"{finding.object.kind} {finding.object}: {finding.path} " for finding in certain)
     for source, text in idle_warnings(state, built.idle):
+        if text.startswith(known):
+            continue
         file, line = (source.file, source.line) if source else ("policyd", 0)
         yield Diagnostic(file, line, 1 if line else 0, "warning", text)
 

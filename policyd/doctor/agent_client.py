@@ -80,6 +80,13 @@ class Interfaces(_Answer):
     unbound: int = 0
 
 
+class Findings(_Answer):
+    """What is certainly wrong with policies: how much, and the first sentences."""
+
+    count: int = 0
+    named: tuple[str, ...] = ()
+
+
 class AgentState(_Answer):
     """What /debug/state says."""
 
@@ -92,6 +99,7 @@ class AgentState(_Answer):
     waiting_for: tuple[str, ...] = ()
     objects: tuple[Objects, ...] = ()
     interfaces: Interfaces | None = None
+    findings: Findings = Findings()
 
     @property
     def enforcing(self) -> bool:

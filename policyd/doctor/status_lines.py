@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policyd.doctor.agent_client import AgentState, Interfaces
+from policyd.doctor.agent_client import AgentState, Findings, Interfaces
 from policyd.doctor.kernel_table import KernelTable
 from policyd.kube.syntax import printable
 
@@ -50,12 +50,21 @@ def lines(found: AgentState | Remains, now: float) -> Iterator[str]:
             "ruleset", f"{size.rules} rules, {size.chains} chains, {size.sets} sets, {size.elements} elements"
         )
     yield from _objects(found)
+    if found.findings.count:
+        yield _line("findings", _findings(found.findings))
     yield _line("verified", _verified(found, now))
     if not found.conditions:
         yield _line("conditions", "none")
     for condition in found.conditions:
         mark = "UNTRUE: " if condition.untrue else ""
         yield _line("condition", f"{mark}{condition.name}: {condition.text}")
+
+
+def _findings(found: Findings) -> str:
+    """The first in words: mostly it is the only one."""
+    first = printable(found.named[0]) if found.named else ""
+    more = f" and {found.count - 1} more" if found.count > 1 else ""
+    return f"{first}{more}; `policyd lint` tells all of the same files"
 
 
 def _objects(found: AgentState) -> Iterator[str]:

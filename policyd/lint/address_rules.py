@@ -33,15 +33,8 @@ def _holds(block: IPBlock, seen: Seen) -> str:
     service = _service_in(peers.ranges(4), peers.ranges(6), seen)
     if service:
         return f"holds the address of Service {service}, which no packet has any more when policies are asked"
-    inside = [
-        pod
-        for pod in seen.pods
-        if not pod.host_network
-        and (
-            (pod.v4 is not None and contains(peers.v4, pod.v4))
-            or (pod.v6 is not None and contains(peers.v6, pod.v6))
-        )
-    ]
+    numbers = sorted({*seen.addressed(4, peers.v4), *seen.addressed(6, peers.v6)})
+    inside = [seen.pods[number] for number in numbers]
     if not inside:
         return ""
     more = f" and {len(inside) - 1} more pods" if len(inside) > 1 else ""
@@ -59,7 +52,5 @@ def _service_in(v4: Ranges, v6: Ranges, seen: Seen) -> str:
 
 def one_family_only(subject: Subject, seen: Seen) -> Iterator[Draft]:
     """NP003: all of IPv4 and nothing of IPv6, where a pod has both."""
-    if subject.policy is not None and any(
-        pod.v4 is not None and pod.v6 is not None and not pod.host_network for pod in seen.pods
-    ):
+    if subject.policy is not None and seen.dual_stack:
         yield from one_family(subject.policy)

@@ -18,7 +18,7 @@ def odd_blocks(subject: Subject) -> Iterator[Draft]:
     """Host bits and odd spelling, excepts that are not inside of their block, and what is there twice."""
     for direction in TYPES.values():
         for number, rule in enumerate(items(subject.spec.get(direction))):
-            seen: dict[tuple[object, ...], int] = {}
+            seen: dict[tuple[str, ...], int] = {}
             side = RULE_SIDES[direction]
             for place, peer in enumerate(items(mapping(rule).get(side))):
                 block = mapping(mapping(peer).get("ipBlock"))
@@ -26,7 +26,7 @@ def odd_blocks(subject: Subject) -> Iterator[Draft]:
                 if not block:
                     continue
                 yield from _judge_block((*path, "ipBlock"), block)
-                key = (block.get("cidr"), *sorted(map(str, items(block.get("except")))))
+                key = (str(block.get("cidr")), *sorted(map(str, items(block.get("except")))))
                 if seen.setdefault(key, place) != place:
                     yield Draft("NP003", path, f"is the same block as {side}[{seen[key]}]")
 

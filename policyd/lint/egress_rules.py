@@ -23,6 +23,8 @@ from policyd.lint.text_rules import DNS
 
 #: What DNS servers listen on behind their Services, beside 53: OpenShift's, and CoreDNS where it is no root.
 _DNS_PORTS = (DNS, 1053, 5353, 8053, 9153)
+#: To more different receivers no rule of half a permission goes.
+MOST_RECEIVERS = 200
 _NEEDED: tuple[Protocol, ...] = ("UDP", "TCP")
 _SYSTEM = ((NAME_LABEL, "kube-system"),)
 
@@ -32,10 +34,9 @@ def no_names(subject: Subject, seen: Seen) -> Iterator[Draft]:
     policy = subject.policy
     if policy is None or not policy.egress:
         return
-    selected = seen.selected(policy) & ~seen.on_host
     missing: dict[tuple[Protocol, ...], int] = {}
-    for bit_policies, mask in _together(policy, selected, seen):
-        lacking = _lacking(bit_policies)
+    for policies, mask in seen.together(policy.namespace):
+        lacking = _lacking(policies) if any(other is policy for other in policies) else ()
         if lacking:
             missing[lacking] = missing.get(lacking, 0) | mask
     for lacking, mask in missing.items():
@@ -48,25 +49,6 @@ def no_names(subject: Subject, seen: Seen) -> Iterator[Draft]:
         else:
             text = f"isolates {who}, which may reach DNS by UDP alone: long answers need TCP"
             yield Draft("NP201", ("spec", "egress"), text, "warn", hint="allow TCP 53, too")
-
-
-def _together(
-    policy: NetworkPolicy, selected: int, seen: Seen
-) -> Iterator[tuple[tuple[NetworkPolicy, ...], int]]:
-    """The pods of a policy in groups that the same policies isolate for egress."""
-    groups: list[tuple[tuple[NetworkPolicy, ...], int]] = [((policy,), selected)] if selected else []
-    for other in seen.policies_in.get(policy.namespace, ()):
-        if other is policy or other.egress is None:
-            continue
-        mask = seen.selected(other)
-        divided: list[tuple[tuple[NetworkPolicy, ...], int]] = []
-        for policies, group in groups:
-            if group & mask:
-                divided.append(((*policies, other), group & mask))
-            if group & ~mask:
-                divided.append((policies, group & ~mask))
-        groups = divided
-    yield from groups
 
 
 def _lacking(policies: tuple[NetworkPolicy, ...]) -> tuple[Protocol, ...]:
@@ -141,7 +123,10 @@ def _judge_receivers(
         return
     receiving = seen.peers(policy, peer) & ~seen.on_host
     refusing: set[str] = set()
-    for pod in {(p.namespace, p.labels, p.ports): p for p in seen.of(receiving)}.values():
+    alike = {(p.namespace, p.labels, p.ports): p for p in seen.of(receiving)}
+    if len(alike) > MOST_RECEIVERS:
+        return
+    for pod in alike.values():
         isolating = [p for p in _isolating(pod, seen) if p.ingress is not None]
         if not isolating or any(_lets_in(p, pod, senders, rule, seen) for p in isolating):
             return

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from policyd.kube.kind import Kind
-from policyd.kube.objects import NetworkPolicy, Source
+from policyd.kube.objects import Source
 from policyd.kube.reading import Path
 from policyd.kube.registry import NETWORK_POLICY
 from policyd.lint.address_rules import blocks_with_pods, one_family_only
@@ -114,11 +113,6 @@ def _of_namespace(name: str, source: Source | None, message: str) -> Finding:
     return Finding("NP203", level, file, line, min(line, 1), Named("Namespace", "", name), "", message)
 
 
-def subject_of(policy: NetworkPolicy, kind: Kind[NetworkPolicy] = NETWORK_POLICY) -> Subject:
-    """A policy of the API server, or one of which only the object is at hand, as what is looked at."""
-    return Subject(Named(kind.name, policy.namespace, policy.name), kind.encode(policy), None, policy)
-
-
 def named(raw: Mapping[str, object], namespace: str) -> Named:
     """What a raw object is, as far as it says; `namespace` is for one that names none."""
     metadata = mapping(raw.get("metadata"))
@@ -128,8 +122,3 @@ def named(raw: Mapping[str, object], namespace: str) -> Named:
         own if isinstance(own, str) and own else namespace,
         name if isinstance(name, str) else "",
     )
-
-
-def findings_of(policies: Iterable[NetworkPolicy], seen: Seen) -> tuple[Finding, ...]:
-    """Findings about policies of which only the objects are at hand, as in an agent."""
-    return judge([subject_of(policy) for policy in policies], seen, {}).findings

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from policyd.kube.objects import Source
+from policyd.kube.objects import NetworkPolicy, Source
 from policyd.kube.reading import Path, print_path
 from policyd.lint.drafts import Change, Draft, Subject
 from policyd.lint.finding import Edit, Finding, Level, Suggestion
@@ -61,7 +61,7 @@ def _wanted(each: Judged) -> Iterator[Path]:
 def _finding(judged: Judged, found: Mapping[Path, tuple[Place, Place]], texts: Mapping[str, str]) -> Finding:
     subject, draft = judged.subject, judged.draft
     written, place = subject.written, Place(0, 0)
-    source: Source | None = subject.policy.source if subject.policy else None
+    source = _source(subject.policy, draft.path) if subject.policy else None
     file = source.file if source else ""
     edit = None
     if written is not None:
@@ -85,6 +85,19 @@ def _finding(judged: Judged, found: Mapping[Path, tuple[Place, Place]], texts: M
         _suggestion(draft, edit),
         judged.certain,
     )
+
+
+def _source(policy: NetworkPolicy, path: Path) -> Source | None:
+    """Where a policy was written, or the rule or the peer of it that a path is about."""
+    source = policy.source
+    if len(path) > 2 and isinstance(path[2], int) and source is not None:
+        rules = (policy.ingress if path[1] == "ingress" else policy.egress) or ()
+        rule = rules[path[2]]
+        source = rule.source or source
+        if len(path) > 4 and path[3] in ("from", "to"):
+            line = next((line for number, line in rule.places if number == path[4]), source.line)
+            source = Source(source.file, line)
+    return source
 
 
 def _suggestion(draft: Draft, edit: Edit | None) -> Suggestion | None:

@@ -28,7 +28,7 @@ from policyd.kube.reading import Path
 from policyd.lint.drafts import Draft, Subject
 from policyd.lint.selectors import rules_of
 
-#: Rules of one namespace and direction that are compared with each other; of more only within policies.
+#: Rules of one namespace and direction that are compared with each other; of more, within policies of fewer.
 MOST = 400
 
 
@@ -58,7 +58,8 @@ def covered_rules(policies: Iterable[NetworkPolicy]) -> Mapping[tuple[str, str, 
             found |= _covered(placed)
             continue
         for own in _by_policy(placed):
-            found |= _covered(own)
+            if len(own) <= MOST:
+                found |= _covered(own)
     return found
 
 

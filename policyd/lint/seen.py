@@ -7,6 +7,7 @@ else does.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +28,7 @@ from policyd.kube.objects import (
 )
 from policyd.kube.selectors import matches
 from policyd.kube.workloads import Service, Workload
+from policyd_compiler.addr import Ranges
 
 #: Namespaces that every cluster has, or that belong to what is mostly installed from elsewhere.
 ELSEWHERE = frozenset(
@@ -164,8 +166,12 @@ class Seen:
         if peer.namespaces is None:
             return Spaces((policy.namespace,), others=False)
         selector = peer.namespaces
-        names = tuple(n for n, labels in self.namespaces.items() if matches(selector, dict(labels)))
-        return Spaces(names, others=not self.names_all and not self._is_closed(selector))
+        known = self._spaces.get(selector)
+        if known is None:
+            names = tuple(n for n, labels in self.namespaces.items() if matches(selector, dict(labels)))
+            known = Spaces(names, others=not self.names_all and not self._is_closed(selector))
+            self._spaces[selector] = known
+        return known
 
     def _is_closed(self, selector: LabelSelector) -> bool:
         """Whether every namespace that the selector can match was seen."""
@@ -176,7 +182,70 @@ class Seen:
 
     def peers(self, policy: NetworkPolicy, peer: PodPeer) -> int:
         """The pods that a peer matches, those on their node's network, too."""
-        return self.within(self.spaces(policy, peer).names) & self.select(peer.pods)
+        key = (policy.namespace if peer.namespaces is None else "", peer)
+        mask = self._peers.get(key)
+        if mask is None:
+            mask = self.within(self.spaces(policy, peer).names) & self.select(peer.pods)
+            self._peers[key] = mask
+        return mask
+
+    @cached_property
+    def _spaces(self) -> dict[LabelSelector, Spaces]:
+        return {}
+
+    @cached_property
+    def _peers(self) -> dict[tuple[str, PodPeer], int]:
+        return {}
+
+    @cached_property
+    def _together(self) -> dict[str, tuple[tuple[tuple[NetworkPolicy, ...], int], ...]]:
+        return {}
+
+    def together(self, namespace: str) -> tuple[tuple[tuple[NetworkPolicy, ...], int], ...]:
+        """The pods of a namespace in groups that the same policies isolate for egress, with these."""
+        known = self._together.get(namespace)
+        if known is None:
+            groups: list[tuple[tuple[NetworkPolicy, ...], int]]
+            groups = [((), self.within((namespace,)) & ~self.on_host)]
+            for policy in self.policies_in.get(namespace, ()):
+                if policy.egress is not None:
+                    groups = list(_divided(groups, policy, self.selected(policy)))
+            known = self._together[namespace] = tuple(groups)
+        return known
+
+    @cached_property
+    def _addresses(self) -> dict[int, list[tuple[int, int]]]:
+        found: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+        for number, pod in enumerate(self.pods):
+            for family, value in ((4, pod.v4), (6, pod.v6)):
+                if value is not None and not pod.host_network:
+                    found[family].append((value, number))
+        return {family: sorted(pairs) for family, pairs in found.items()}
+
+    def addressed(self, family: int, ranges: Ranges) -> list[int]:
+        """The numbers of the pods whose address of a family is in any of the ranges."""
+        pairs = self._addresses[family]
+        return [
+            number
+            for low, high in ranges
+            for _, number in pairs[bisect_left(pairs, (low, -1)) : bisect_left(pairs, (high + 1, -1))]
+        ]
+
+    @property
+    def dual_stack(self) -> bool:
+        """Whether any pod has addresses of both families."""
+        return any(pod.v4 is not None and pod.v6 is not None and not pod.host_network for pod in self.pods)
+
+
+def _divided(
+    groups: Iterable[tuple[tuple[NetworkPolicy, ...], int]], policy: NetworkPolicy, mask: int
+) -> Iterator[tuple[tuple[NetworkPolicy, ...], int]]:
+    """The groups, those apart that a further policy selects."""
+    for policies, group in groups:
+        if group & mask:
+            yield (*policies, policy), group & mask
+        if group & ~mask:
+            yield policies, group & ~mask
 
 
 def is_dns(peer: PodPeer) -> bool:

@@ -54,6 +54,11 @@ def is_open(selector: LabelSelector) -> bool:
     return all(requirement.operator in ("NotIn", "DoesNotExist") for requirement in selector.requirements)
 
 
+#: In longer lists of values no slip is looked for, and not among more different sets of labels.
+MOST_VALUES = 8
+MOST_LABELS = 2000
+
+
 @dataclass(frozen=True, slots=True)
 class Repair:
     """One word of a selector that may be misspelt: in requirement `number`, `old` may have meant `new`."""
@@ -66,10 +71,10 @@ class Repair:
 
 def repairs(selector: LabelSelector, labels: Iterable[Mapping[str, str]]) -> tuple[Repair, ...]:
     """All ways to mend one word so that the selector matches any of these sets of labels."""
-    known = list({tuple(sorted(each.items())): each for each in labels}.values())
+    known = list({tuple(sorted(each.items())): each for each in labels}.values())[:MOST_LABELS]
     found: dict[Repair, None] = {}
     for number, requirement in enumerate(selector.requirements):
-        if requirement.operator not in ("In", "Exists"):
+        if requirement.operator not in ("In", "Exists") or len(requirement.values) > MOST_VALUES:
             continue
         rest = LabelSelector((*selector.requirements[:number], *selector.requirements[number + 1 :]))
         fitting = [each for each in known if matches(rest, each)]

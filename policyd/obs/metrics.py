@@ -55,6 +55,9 @@ class Metrics:
         self.generation = self._gauge("generation", "Generation of the ruleset in force.")
         self.size = self._gauge("ruleset_size", "What the ruleset in force consists of.", "part")
         self.policies = self._gauge("policies", "Policies that select pods of this node, by state.", "state")
+        self.findings = self._gauge(
+            "findings", "What is certainly wrong with policies of the cluster, by rule of lint.", "rule"
+        )
         self.pods = self._gauge("local_pods", "Pods of this node that hold an address.")
         self.isolated = self._gauge("isolated_pods", "Those of them that a policy selects.")
         self.verified = self._gauge(

@@ -13,7 +13,7 @@ from policyd.manifests.load import load_manifest
 from policyd.pipeline import build
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
-from tests.cases.form import ingress, namespace, pod, policy
+from tests.cases.form import ingress, namespace, pod, pods, policy
 from tests.cli.calls import SHOP, Call, as_list, node
 
 HEAD = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n"
@@ -327,9 +327,28 @@ def test_a_peer_that_selects_nobody_is_a_warning_where_its_rule_was_written(
     result = call("compile", "-f", shop, "-f", path, "--node", "n1", "-o", "summary")
     assert result.code == 0
     first, last = result.err.splitlines()
-    said = "NetworkPolicy shop/host: spec.ingress[0].from[0] selects only pods on the host's network"
-    assert first.startswith(f"{path}:7:1: warning: {said}")
+    said = "NetworkPolicy shop/host: spec.ingress[0].from[0] matches only pods on the host's network"
+    assert first.startswith(f"{path}:8:1: warning: {said}")
     assert last == "policyd: 1 warning"
+
+
+def test_a_word_that_is_one_slip_away_is_a_warning_with_what_was_meant(shop: Path, call: Call) -> None:
+    """Each once, though its peer selects nobody, too."""
+    text = as_list(
+        *SHOP,
+        ingress("shop", "web", {"from": [pods(pod="ap1")], "ports": [{"port": "htpt"}]}, name="slip"),
+        ingress("shop", "web", {"from": [pods(pod="dbb")]}, name="slips"),
+        ingress("shop", "dbb", name="nobody"),
+    )
+    result = call("compile", "-f", "-", "--node", "n1", "-o", "summary", stdin=text)
+    assert result.code == 0
+    said = {
+        line.rpartition("--explain ")[2]: line for line in result.err.splitlines() if "did you mean" in line
+    }
+    assert sorted(said) == ["NP101`)", "NP102`)", "NP104`)"]
+    assert "no pod of shop has pod=dbb; did you mean db?" in said["NP102`)"]
+    assert result.err.count("slips: spec.ingress[0].from[0] ") == 1
+    assert result.err.count("slip: spec.ingress[0].from[0] ") == 1  # no slip is known, and it selects nobody
 
 
 def test_a_policy_over_its_budget_is_warned_of(shop: Path, call: Call) -> None:

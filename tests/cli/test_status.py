@@ -23,6 +23,7 @@ import pytest
 from policyd.cli.status import exit_code
 from policyd.doctor.agent_client import (
     AgentState,
+    Findings,
     InForce,
     Interfaces,
     NoAnswer,
@@ -168,6 +169,10 @@ GOOD = AgentState(
         (
             GOOD.model_copy(update={"quarantined": {f"a/{n}": "" for n in range(7)}}),
             f"  policies   3 that select pods here; {CLOSED}: a/0, a/1, a/2, a/3, a/4 and 2 more",
+        ),
+        (
+            GOOD.model_copy(update={"findings": Findings(count=3, named=("NP102 shop/api is odd",))}),
+            "  findings   NP102 shop/api is odd and 2 more; `policyd lint` tells all of the same files",
         ),
         (
             GOOD.model_copy(update={"enforced": IDLE}),

@@ -11,6 +11,7 @@ from tests.faults.identity import IDENTITY
 from tests.faults.in_place import IN_PLACE
 from tests.faults.interfaces import INTERFACES
 from tests.faults.link import LINK_FAULTS
+from tests.faults.lint import LINT
 from tests.faults.meaning import MEANING
 from tests.faults.naming import NAMING
 from tests.faults.ruleset import RULESET
@@ -37,4 +38,5 @@ FAULTS: tuple[Fault, ...] = (
     *STARTING,
     *ELEMENTS,
     *WATCHER,
+    *LINT,
 )

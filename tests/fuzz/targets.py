@@ -6,12 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.fuzz import cni_reader, netlink_reader, nft_readers, readers, watch_reader
+from tests.fuzz import cni_reader, lint_reader, netlink_reader, nft_readers, readers, watch_reader
 from tests.fuzz.target import Target
 
 #: Each is made when it is needed, with a directory for its files.
 TARGETS: dict[str, Callable[[Path], Target]] = {
     **{name: partial(readers.manifest_reader, name) for name in readers.MANIFESTS},
+    "lint": lint_reader.lint_reader,
+    "lint-settings": lint_reader.lint_settings_reader,
     "settings": readers.settings_reader,
     "cni": readers.cni_reader,
     "cni-request": cni_reader.request_reader,

@@ -39,6 +39,8 @@ TAKEN = {
     "manifest-yaml": "1 objects",
     "manifest-json": "1 objects",
     "manifest-text": "1 objects",
+    "lint": "complete NP001",
+    "lint-settings": "Settings(select=('NP1', 'NP204')",
     "settings": "drop",
     "cni": "2 addresses",
     "cni-request": "the API server has not told of this pod",

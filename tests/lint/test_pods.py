@@ -39,7 +39,7 @@ def only(*texts: str, shop: bool = True, world: str | None = None) -> Finding:
         ("app-a", ("app-b",), ()),
         ("prometheus", ("prometheus-adapter",), ()),
         ("v1", ("v2",), ()),
-        ("web", ("web", "wed"), ()),
+        ("metrics", ("metrics", "metric"), ()),
     ],
 )
 def test_a_near_word_is_a_slip_and_no_other_word(

@@ -17,7 +17,7 @@ from policyd.lint.choice import Choice
 from policyd.lint.gather import Input, gather
 from policyd.lint.judge import judge
 from policyd.lint.redundant import implies
-from tests.lint.linting import rules, to_api
+from tests.lint.linting import report, rules, to_api
 from tests.oracle import Manifest, Oracle
 from tests.strategies.worlds import random_connections, random_world
 
@@ -158,6 +158,15 @@ def test_peers(narrow: str, wide: str, covered: bool) -> None:
 def test_ports(narrow: str, wide: str, covered: bool) -> None:
     found = rules(to_api(f"[{{from: [{ANY}], ports: [{narrow}]}}, {{from: [{ANY}], ports: [{wide}]}}]"))
     assert [rule for rule, _ in found] == ["NP301"] * covered
+
+
+def test_a_rule_for_all_ports_is_wider_than_one_for_some() -> None:
+    for written, number in (
+        (f"[{WEB}, {{from: [{ANY}], ports: [{{port: api}}]}}]", None),
+        (f"[{WEB}, {WEB[:-1]}, ports: [{{port: api}}]}}]", 1),
+    ):
+        found = [f.path for f in report(to_api(written)).findings]
+        assert found == ([] if number is None else [f"spec.ingress[{number}]"])
 
 
 def test_of_three_alike_two_are_needless() -> None:

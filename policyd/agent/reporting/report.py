@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Protocol
 
@@ -71,6 +71,8 @@ class Reporter:
         self._threads = Threads("report")
         self._store, self._reconciler, self._source = store, reconciler, source
         self._parts: tuple[Part, ...] = (source, *parts)
+        #: What is certainly wrong with policies, by whoever looks them over.
+        self.findings: Callable[[], Mapping[str, object]] = dict
 
     def add(self, parts: Iterable[Part]) -> None:
         """Read these, too: those to whom it tells what it reads."""
@@ -118,6 +120,7 @@ class Reporter:
             "waiting_for": self._store.waiting_for,
             "objects": [asdict(known) for known in self._source.known()],
             "interfaces": self._count_interfaces(),
+            "findings": self.findings(),
         }
 
     async def objects(self) -> str:

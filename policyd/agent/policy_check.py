@@ -1,0 +1,89 @@
+"""Looks policies over when they have changed: what is certainly wrong with them is counted and named.
+
+A task of its own, with a thread of its own, and at a hundredth of a processor at most. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from policyd.agent.clock import CLOCK, Clock
+from policyd.agent.reporting.conditions import Condition
+from policyd.cluster.state import ClusterState
+from policyd.kube.objects import KubeObject
+from policyd.lint.certain import RULES, certain_findings, counted
+from policyd.lint.finding import Finding
+from policyd.obs.metrics import Metrics
+from policyd.threads import Threads
+
+log = logging.getLogger(__name__)
+
+#: How often it is asked whether a policy has changed, in seconds: objects that come together are one look.
+REST_SECONDS = 10.0
+#: After a look at least so many times as long as it took.
+SHARE = 100.0
+#: Findings that are named; the rest is counted.
+NAMED = 20
+
+Look = Callable[[Iterable[KubeObject]], tuple[Finding, ...]]
+
+
+class PolicyCheck:
+    """What was found last; `run` is its only task.
+
+    `changes` counts changes of policies, and is None until all objects are known.
+    """
+
+    def __init__(
+        self,
+        changes: Callable[[], int | None],
+        state: Callable[[], ClusterState],
+        metrics: Metrics,
+        clock: Clock = CLOCK,
+        look: Look = certain_findings,
+    ) -> None:
+        self._changes, self._state = changes, state
+        self._metrics, self._clock, self._look = metrics, clock, look
+        self._threads = Threads("policies")
+        self.findings: tuple[Finding, ...] = ()
+        for rule in RULES:
+            metrics.findings.labels(rule).set(0)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """None: a policy that is written wrongly is enforced as it is written."""
+        return ()
+
+    async def run(self) -> None:
+        """Look whenever a policy has changed, until cancelled."""
+        seen: int | None = None
+        while True:
+            changes = self._changes()
+            took = 0.0
+            if changes is not None and changes != seen:
+                seen, took = changes, await self._look_over()
+            await self._clock.sleep(max(REST_SECONDS, took * SHARE))
+
+    async def _look_over(self) -> float:
+        """Look once; how long it took."""
+        began = self._clock.now()
+        objects = tuple(self._state().objects())
+        found = await self._threads.run(self._look, objects)
+        for rule, count in counted(found).items():
+            self._metrics.findings.labels(rule).set(count)
+        new = set(found) - set(self.findings)
+        self.findings = found
+        for finding in [each for each in found if each in new][:NAMED]:
+            fields = {
+                "event": "policy.suspicious",
+                "rule": finding.rule,
+                "policy": str(finding.object),
+                "reason": finding.sentence,
+            }
+            log.warning("a policy means something else than it seems to", extra=fields)
+        return self._clock.now() - began
+
+    def state(self) -> Mapping[str, object]:
+        """For whoever asks the agent: how many findings, and the first of them in sentences."""
+        named = [f"{finding.rule} {finding.sentence}" for finding in self.findings[:NAMED]]
+        return {"count": len(self.findings), "named": named}
