@@ -22,18 +22,17 @@ from policyd_compiler.nft.ast import (
     Verdict,
     VerdictMap,
     Vmap,
-    have_same_elements,
 )
 from policyd_compiler.nft.expressions import InSet, Match
 from policyd_compiler.nft.keys import SetName
 from policyd_compiler.nft.printer import print_elements
-from policyd_compiler.ruleset import Ruleset, id_of, in_order
+from policyd_compiler.ruleset import Ruleset, id_of, in_order, is_same
 
 
 def apart(actual: Table, desired: Table) -> Table:
-    """The desired ruleset, or the same without names that the actual one has for other elements."""
+    """The desired ruleset, or the same without names that the actual one has for other parts."""
     held = {part.name: part for part in actual.parts}
-    changed = [p for p in desired.parts if p.name in held and not have_same_elements(held[p.name], p)]
+    changed = [part for part in desired.parts if part.name in held and not is_same(held[part.name], part)]
     if desired.bridge is not None and actual.bridge is not None:
         desired = replace(desired, bridge=apart(actual.bridge, desired.bridge))
     return _renamed(desired, changed) if changed else desired
@@ -41,7 +40,7 @@ def apart(actual: Table, desired: Table) -> Table:
 
 def _renamed(table: Table, changed: list[Set | VerdictMap]) -> Table:
     """With other names for these parts and all that leads to them, but for base chains."""
-    content = "\n".join(f"{part.name} {', '.join(print_elements(part))}" for part in changed)
+    content = "\n".join(f"{part.name} {part.size} {', '.join(print_elements(part))}" for part in changed)
     suffix, ruleset = digest(content.encode()), Ruleset(table)
     reached = ruleset.leading_to({id_of(part) for part in changed}) - {id_of(c) for c in ruleset.hooks}
     names = {part.name: f"{part.name}-{suffix}" for part in reached}

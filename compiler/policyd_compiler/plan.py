@@ -24,8 +24,8 @@ from policyd_compiler.ruleset import (
     Part,
     PartId,
     Ruleset,
+    are_alike,
     compare,
-    declared,
     id_of,
     with_others,
 )
@@ -142,7 +142,7 @@ def _alike(actual: Table, desired: Table) -> bool:
         return False
     held = {part.name: part for part in actual.parts}  # sets and maps share their names
     both = ((held[part.name], part) for part in desired.parts if part.name in held)
-    return all(id_of(old) == id_of(new) and declared(old) == declared(new) for old, new in both)
+    return all(id_of(old) == id_of(new) and are_alike(old, new) for old, new in both)
 
 
 def _stage(new: tuple[Part, ...]) -> list[Change]:

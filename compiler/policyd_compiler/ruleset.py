@@ -89,26 +89,18 @@ def asked_by(rule: Rule) -> Iterator[SetName]:
     yield from (SetName(part.name) for part in _named(rule) if part.kind in ("set", "map"))
 
 
-def declared(part: Part) -> tuple[object, ...]:
-    """What no transaction can change under the same name but by a replacement of the table."""
-    match part:
-        case Set() | VerdictMap():
-            return part.key, part.interval, part.size
-        case Chain():
-            return (part.hook,)
-        case Counter():
-            return ()
+def are_alike(one: Set | VerdictMap, other: Set | VerdictMap) -> bool:
+    """Whether two sets, or two maps, take the same keys, whatever they hold and have room for."""
+    return (one.key, one.interval) == (other.key, other.interval)
 
 
 def is_same(one: Part, other: Part) -> bool:
     """Whether two parts of one name are the same to the kernel: notes do not count."""
-    if declared(one) != declared(other):
-        return False
     match one, other:
         case (Chain(), Chain()):
-            return one.rules is other.rules or one.rules == other.rules
+            return one.hook == other.hook and (one.rules is other.rules or one.rules == other.rules)
         case ((Set() | VerdictMap()), (Set() | VerdictMap())):
-            return have_same_elements(one, other)
+            return one.size == other.size and are_alike(one, other) and have_same_elements(one, other)
         case _:
             return True
 

@@ -93,9 +93,12 @@ class Builder:
         self._base = self._graph = None
         self._unchecked = False
 
-    def is_check_due(self) -> bool:
-        """Whether, now that it is quiet, a compilation should show that what was followed to is right."""
-        return self._unchecked and self._clock.now() >= self._built_at + CHECK_SECONDS
+    def is_check_due(self, *, otherwise: bool = False) -> bool:
+        """Whether, now that it is quiet, a compilation should show that what was followed to is right.
+
+        `otherwise`: whether there is another reason for one.
+        """
+        return (self._unchecked or otherwise) and self._clock.now() >= self._built_at + CHECK_SECONDS
 
     async def follow(self, changes: Sequence[ObjectChange] | None, attachments: Attachments) -> Step | None:
         """The ruleset after these changes, all there were; None where it has to be compiled."""

@@ -200,7 +200,7 @@ class Reconciler:
 
     async def _compile(self, step: Step | None, burst: Burst, began: float) -> None:
         """Compile the cluster, and bring it into force. `step`: what it should come to, if that is known."""
-        self._check = False
+        exact, self._check = self._check, False
         self._builder.stop()
         same = self._store.take_changes() == []  # from here on all that changes is told with the next step
         state, self._taken = self._store.state(), self._store.known_pods()
@@ -211,7 +211,7 @@ class Reconciler:
             if step is not None and same:
                 await asyncio.to_thread(self._builder.compare, step.ruleset, built)
             with self._metrics.apply_seconds.time():
-                applied = await self._applier.apply(built.table)
+                applied = await self._applier.apply(built.table, exact=exact)
         except Exception as error:  # noqa: BLE001 one policy must not cost the others, whatever it makes us do
             self._fall_short(error, Failure(state, closed, _say(error), _statement(error), built), burst)
             self._state = self._state.attempted(self._clock.now(), self._timing.pacing)
@@ -371,7 +371,7 @@ class Reconciler:
             self._state = self._state.waiting(Burst(now, now, urgent=True))
         elif self._state.burst is None:
             self.status.trouble, self.status.failures = "", 0
-            if self._builder.is_check_due():
+            if self._builder.is_check_due(otherwise=self._applier.is_of_other_size):
                 now, self._check = self._clock.now(), True
                 self._state = self._state.waiting(Burst(now, now))
 

@@ -23,6 +23,7 @@ from policyd_compiler.delta import Delta
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.plan import Step, StepKind, Transaction, differences, plan
+from policyd_compiler.room import keeping_sizes
 from policyd_compiler.ruleset import restricted
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Applier:
         self._held: Table | None = None  # with its stamp, and with what is not swept yet
         self._wanted: Table | None = None
         self._leftovers = False
-        self._lags = False
+        self._lags = self._is_of_other_size = self._mistrusts = False
         self._desired: Table | None = None  # what was asked for last, if it came into force and still is
         self._replaced = False  # because it was too large to be listed
         #: The generation of the last ruleset in force; goes on from what the kernel holds.
@@ -78,6 +79,11 @@ class Applier:
         return self._lags
 
     @property
+    def is_of_other_size(self) -> bool:
+        """Whether sets have more or less room than a compilation gives them: an `exact` apply mends that."""
+        return self._is_of_other_size
+
+    @property
     def holds_ruleset(self) -> bool:
         """Whether the kernel is known to hold a ruleset of ours."""
         return self._held is not None and bool(self._held.chains)
@@ -92,24 +98,34 @@ class Applier:
             self.generation = max(self.generation, unstamp(self._held)[1])
         return self._held is not None
 
-    async def apply(self, desired: Table, difference: Difference | None = None) -> Applied:
+    async def apply(
+        self, desired: Table, difference: Difference | None = None, *, exact: bool = False
+    ) -> Applied:
         """Bring `desired` into force, in one transaction that changes meaning.
 
         `difference`: how its elements differ from those of the table that was desired before, if that is
-        known and all that differs. Raises NftRefused if the kernel refuses it; then what was in force is.
+        known and all that differs. Sets that the kernel holds stay as large as they are while that is enough,
+        but with `exact`. Raises NftRefused if the kernel refuses it; then what was in force is.
         """
         if not self._certain:
             await self.read_back()
-        before = self._held
-        wanted = stamp(desired, self.generation)
+        before, asked = self._held, desired
+        if before is not None and not (exact or self._mistrusts):
+            desired = keeping_sizes(asked, before)
         known = difference if difference and difference.since is self._desired and not self._lags else None
         self._desired = None  # until it is in force
-        if before is not None and known is not None and not known.changes:
-            self._held, self._wanted, self._desired = with_elements(before, wanted), wanted, desired
-            return Applied(self.generation, (), before)
+        steps = await self._bring(desired, known)
+        self._desired, self._mistrusts, self._is_of_other_size = asked, False, desired is not asked
+        return Applied(self.generation, steps, before)
+
+    async def _bring(self, desired: Table, known: Difference | None) -> tuple[StepKind, ...]:
+        """Bring it into force: by elements alone, around a swap, or by a swap."""
+        wanted = stamp(desired, self.generation)
+        if self._held is not None and known is not None and not known.changes:
+            self._held, self._wanted = with_elements(self._held, wanted), wanted
+            return ()
         if await self._change_elements(wanted, known):
-            self._desired = desired
-            return Applied(self.generation, ("elements",), before)
+            return ("elements",)
         steps: tuple[StepKind, ...] = ()
         found = await self._find_around(wanted)
         if found is not None and found.when == "before" and await self._write(found.delta):
@@ -121,8 +137,7 @@ class Applier:
             rest = stamp(desired, self.generation)
             steps += ("elements",) if await self._change_elements(rest) else await self._swap(rest)
         self._lags = self._wanted != stamp(desired, self.generation)
-        self._desired = desired
-        return Applied(self.generation, steps, before)
+        return steps
 
     async def _swap(self, target: Table) -> tuple[StepKind, ...]:
         """Bring a ruleset into force by a plan."""
@@ -239,7 +254,7 @@ class Applier:
         gone = (f"table inet {self._table} is gone",)
         found = actual.foreign or (gone if actual.table is None else differences(actual.table, self._held))
         if found:
-            self._desired = None
+            self._desired, self._mistrusts = None, True
             self._held, self._leftovers = actual.table, False
         return found
 

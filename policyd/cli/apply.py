@@ -144,10 +144,10 @@ async def _apply(loaded: Loaded, *, colored: bool, cut: bool) -> int:
             built = await _build(nft, loaded, colored=colored)
             applier = Applier(nft, table)
             await insist(applier.read_back)
-            applied = await applier.apply(built.table)
+            applied = await applier.apply(built.table, exact=True)
             if applier.lags:  # peers changed, too, and stand beside by other names: on to the plain ones
                 await _finish(applier)
-                applied = replace(await applier.apply(built.table), before=applied.before)
+                applied = replace(await applier.apply(built.table, exact=True), before=applied.before)
             terminal.say(f"{built.snapshot.node}: {_what(applied, built)}")
             await _finish(applier)
             if cut:

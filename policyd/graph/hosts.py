@@ -9,7 +9,6 @@ from typing import TypeAlias
 from policyd.graph.claims import Row
 from policyd.graph.ledger import Ledger
 from policyd.graph.profiles import Counts, Profile, Profiles
-from policyd.graph.tables import outgrows
 from policyd.graph.units import Unit
 from policyd_compiler.delta import Changes
 from policyd_compiler.errors import CompilerBug
@@ -79,20 +78,14 @@ class Hosts:
                     turned.dirty.add(place)
 
     def changes(self, before: Found, after: Found, turned: Turned) -> Changes:
-        """What changes in sets that others ask than dirty ones; more are, where sets outgrow their size."""
-        differing = _differing(before, after)
-        while True:
-            kept = {
-                name: of_part
-                for name, of_part in differing.items()
-                if not self._users.get(name, set()) <= turned.dirty
-            }
-            outgrown = [name for name in kept if outgrows(self._ledger.parts[name], kept[name])]
-            if not outgrown:
-                self._counts.elements += sum(map(len, kept.values()))
-                return kept
-            for name in outgrown:
-                turned.dirty |= self._users[name]
+        """What changes in sets that others ask than dirty ones."""
+        kept = {
+            name: of_part
+            for name, of_part in _differing(before, after).items()
+            if not self._users.get(name, set()) <= turned.dirty
+        }
+        self._counts.elements += sum(map(len, kept.values()))
+        return kept
 
     def _place(
         self, place: int, matching: tuple[int, ...], grouped: tuple[bool, ...], row: Row, found: Found

@@ -9,9 +9,9 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from policyd_compiler.errors import CompilerBug
-from policyd_compiler.lower.objects import capacity
 from policyd_compiler.nft.ast import ChainName, Set, Table, VerdictMap
 from policyd_compiler.nft.keys import SetName
+from policyd_compiler.room import capacity
 from policyd_compiler.walks import Answer
 
 Part = TypeVar("Part", Set, VerdictMap)
@@ -38,23 +38,17 @@ def _replaced(parts: tuple[Part, ...], others: Mapping[SetName, Any]) -> tuple[P
     return tuple(others.get(part.name, part) for part in parts)
 
 
-def outgrows(part: Set | VerdictMap, changes: Mapping[int, tuple[Answer, Answer]]) -> bool:
-    """Whether a set would be declared in another size, under another name."""
-    more = sum((after is not None) - (before is not None) for before, after in changes.values())
-    return capacity(len(part.elements) + more) != part.size
-
-
 def changed_part(part: Set | VerdictMap, changes: Mapping[int, tuple[Answer, Answer]]) -> Set | VerdictMap:
-    """A set or map with these changes.
+    """A set or map with these changes, as large as it is for a compilation then.
 
     Raises CompilerBug where an element that is to go is not there, or one that comes is.
     """
     elements: list[Any] = list(part.elements)
     if isinstance(part, Set):
         _edit(elements, changes, lambda element: element, lambda address, _: address)
-        return replace(part, elements=tuple(elements))
+        return replace(part, elements=tuple(elements), size=capacity(len(elements)))
     _edit(elements, changes, itemgetter(0), lambda address, answer: (address, answer))
-    return replace(part, elements=tuple(elements))
+    return replace(part, elements=tuple(elements), size=capacity(len(elements)))
 
 
 def _edit(

@@ -42,13 +42,13 @@ spec:
 """
 
 
-def pod(name: str, app: str, last: int, node: str = "n2") -> str:
+def pod(name: str, app: str, last: int, node: str = "n2", net: int = 1) -> str:
     return f"""\
 apiVersion: v1
 kind: Pod
 metadata: {{name: {name}, namespace: shop, labels: {{app: {app}}}}}
 spec: {{nodeName: {node}, containers: [{{name: c}}]}}
-status: {{phase: Running, podIPs: [{{ip: 10.0.1.{last}}}]}}
+status: {{phase: Running, podIPs: [{{ip: 10.0.{net}.{last}}}]}}
 """
 
 
@@ -183,3 +183,32 @@ async def test_a_wrong_ruleset_is_noticed_and_replaced(
         await world.turned.turn(400.0)
         assert await world.is_right()
         assert "follow.wrong" in [getattr(record, "event", "") for record in caplog.records]
+
+
+async def test_sizes_of_sets_settle_when_it_is_quiet() -> None:
+    """A pod that comes where a compilation declares more room is an element; much later the set is larger."""
+    many = "---\n".join(pod(f"p{n}", "db", 1 + n) for n in range(169))
+    async with at_work() as world:
+        await world.say(many)
+        generation, before = in_force(world), len(world.compiled)
+        assert await sizes(world) == {256}
+        await world.say(f"{pod('q1', 'db', 251)}---\n{pod('q2', 'db', 252)}")
+        assert (in_force(world), await sizes(world), len(world.compiled)) == (generation, {256}, before)
+        assert world.agent.status.table is not None
+        assert {part.size for part in world.agent.status.table.parts if part.size >= 256} == {256, 512}
+        await world.turned.turn(400.0)
+        assert await sizes(world) == {256, 512}
+        assert await world.is_right()
+
+
+def in_force(world: World) -> int:
+    """Which generation it is."""
+    assert world.agent.status.enforced is not None
+    return world.agent.status.enforced.generation
+
+
+async def sizes(world: World) -> set[int]:
+    """How much room there is in sets of peers."""
+    held = (await list_tables(world.kernel, "policyd")).table
+    assert held is not None
+    return {part.size for part in held.parts if part.size >= 256}

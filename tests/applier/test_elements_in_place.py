@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft
-from policyd.applier.in_place import InPlace
+from policyd.applier.in_place import Difference, InPlace
 from policyd.applier.worker import NftWorker
 from policyd.errors import EnvironmentRefused
 from policyd.lab.namespace import Namespace
 from policyd.netlink.elements import ElementWriter
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.commands import Change
+from policyd_compiler.nft.commands import Change, add, print_changes
 from policyd_compiler.nft.stamp import stamp
 from tests.applier.rulesets import NAME, content
 from tests.cases.form import ingress, namespace, pod, pods
@@ -34,9 +34,10 @@ def world(*others: Manifest, policy: Manifest = POLICY) -> Table:
     return bare(compile_world([namespace("x"), web, policy, *others], "n1").table)
 
 
-def friend(number: int, node: str = "n2", role: str = "friend") -> Manifest:
+def friend(number: int, node: str = "n2", role: str = "friend", net: int = 1) -> Manifest:
     labels = {"labels": {"role": role}}
-    return pod(f"x/f{number}", f"10.0.1.{number}", f"fd00:1::{number}", node=node, metadata=labels)
+    name, v6 = f"x/f{net}-{number}", f"fd00:1::{net}:{number}"
+    return pod(name, f"10.0.{net}.{number}", v6, node=node, metadata=labels)
 
 
 @dataclass
@@ -142,6 +143,65 @@ async def test_what_cannot_be_changed_around_a_swap_is_put_beside_and_led_back(k
     await kernel.applier.sweep()
     assert [kernel.applier.lags] == [False]
     assert await kernel.holds(wanted)
+
+
+async def test_a_set_that_others_declare_larger_is_changed_in_place(kernel: Kernel) -> None:
+    """Back and forth over the number of members where a compilation declares another size."""
+    fewer = world(*(friend(n) for n in range(1, 172)))
+    more = world(*(friend(n) for n in range(1, 173)))
+    assert sizes(fewer) == {256}
+    assert sizes(more) == {512}
+    await kernel.applier.apply(fewer)
+    for wanted, is_other in ((more, True), (fewer, False), (more, True)):
+        applied = await kernel.applier.apply(wanted)
+        assert (applied.steps, applied.generation) == (("elements",), 1)
+        assert (kernel.applier.is_of_other_size, kernel.applier.lags) == (is_other, False)
+        assert await kernel.applier.verify() == ()
+    known = Difference(more, {})
+    assert (await kernel.applier.apply(more, known)).steps == ()
+    assert sizes(await content(kernel.nft)) == {256}
+
+
+async def test_sizes_become_those_of_a_compilation_when_asked_for(kernel: Kernel) -> None:
+    """Beside the sets there are, as ever, and from there on to the plain names."""
+    fewer = world(*(friend(n) for n in range(1, 172)))
+    more = world(*(friend(n) for n in range(1, 173)))
+    await kernel.applier.apply(fewer)
+    await kernel.applier.apply(more)
+    for lags in (True, False):
+        assert (await kernel.applier.apply(more, exact=True)).steps == ("stage", "commit")
+        assert (kernel.applier.lags, kernel.applier.is_of_other_size) == (lags, False)
+        await kernel.applier.sweep()
+    assert await kernel.holds(more)
+
+
+async def test_what_does_not_fit_into_a_set_is_put_beside(kernel: Kernel) -> None:
+    fewer, more = (world(*(friend(n & 255, net=1 + (n >> 8)) for n in range(count))) for count in (171, 257))
+    await kernel.applier.apply(fewer)
+    applied = await kernel.applier.apply(more)
+    assert (applied.steps, kernel.applier.lags) == (("stage", "commit"), True)
+    await kernel.applier.sweep()
+    await kernel.applier.apply(more)
+    await kernel.applier.sweep()
+    assert await kernel.holds(more)
+
+
+async def test_a_size_that_somebody_else_declared_is_not_kept(kernel: Kernel) -> None:
+    wanted = world(friend(1))
+    await kernel.applier.apply(wanted)
+    part = next(part for part in wanted.sets if part.size == 256)
+    await kernel.nft.run(print_changes(NAME, [add(replace(part, size=300, elements=()))]))
+    assert await kernel.applier.verify() == (f"set {part.name} was changed",)
+    for _ in range(2):
+        await kernel.applier.apply(wanted)
+        await kernel.applier.sweep()
+    assert await kernel.holds(wanted)
+
+
+def sizes(table: Table | None) -> set[int]:
+    """How large sets and maps of peers are declared: two families are alike."""
+    assert table is not None
+    return {part.size for part in table.parts if part.size >= 256}
 
 
 @pytest.mark.parametrize(("fails", "steps"), [(1, ("elements",)), (2, ("stage", "commit"))])

@@ -44,8 +44,8 @@ GRAPH = (
         "what was desired counts as in force when somebody has changed it",
         "DESIGN: a ruleset that follows",
         APPLY,
-        "            self._desired = None\n            self._held, self._leftovers",
-        "            self._held, self._leftovers",
+        "            self._desired, self._mistrusts = None, True\n            self._held, self._leftovers",
+        "            self._mistrusts = True\n            self._held, self._leftovers",
         f"{AGENT}::test_what_somebody_else_does_to_a_set_is_repaired_after_a_change_was_followed",
     ),
     Fault(
@@ -185,12 +185,12 @@ GRAPH = (
         f"{UNITS}::test_a_block_gives_the_addresses_of_who_exposes_a_port",
     ),
     Fault(
-        "a set that outgrows its size keeps its name",
+        "a set keeps its size, whoever comes",
         "DESIGN: a ruleset that follows",
         TABLES,
-        "    return capacity(len(part.elements) + more) != part.size\n",
-        "    return False\n",
-        f"{UNITS}::test_a_set_that_has_to_be_larger_has_another_name",
+        "        return replace(part, elements=tuple(elements), size=capacity(len(elements)))\n",
+        "        return replace(part, elements=tuple(elements))\n",
+        f"{UNITS}::test_a_set_is_as_large_as_for_a_compilation",
     ),
     Fault(
         "a chain stays that nothing leads to",

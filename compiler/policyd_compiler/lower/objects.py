@@ -28,10 +28,9 @@ from policyd_compiler.nft.keys import KEY, L4, PAIR, Family, Key, KeyType, PortS
 from policyd_compiler.nft.packet import PROTOCOL_NUMBERS
 from policyd_compiler.nft.printer import print_rule, verdict_texts
 from policyd_compiler.ports import ALL_NUMBERS, EVERYTHING, NOTHING, PortSet
+from policyd_compiler.room import capacity
 
 UNNAMED = SetName("")
-#: No set whose members change is declared smaller; it takes 4 KiB of the kernel's memory.
-LEAST_CAPACITY = 256
 _PREFIX: Mapping[PortSide, str] = {"dport": "ports", "sport": "answers"}
 _BITS_OF_TEXT = bytes.maketrans(b"01", b"\x00\x01")
 #: Where so few bits of a mask are set, they are found one by one faster than by reading it.
@@ -90,7 +89,7 @@ class Objects:
         part = Set(UNNAMED, KEY[family], addresses, size=capacity(len(addresses)))
         if not identity:
             return self._add_set(prefix, part)
-        name, new = self._claim_peers(prefix, identity, f"{part.size} {identity}")
+        name, new = self._claim_peers(prefix, identity, identity)
         if new:
             self.sets[name] = replace(part, name=name)
         return name
@@ -102,7 +101,7 @@ class Objects:
         part = VerdictMap(UNNAMED, KEY[family], elements, size=capacity(len(elements)))
         if not identity:
             return self._add_map(prefix, part)
-        name, new = self._claim_peers(prefix, identity, f"{part.size} {self._deny} {identity}")
+        name, new = self._claim_peers(prefix, identity, f"{self._deny} {identity}")
         if new:
             self.maps[name] = replace(part, name=name)
         return name
@@ -200,11 +199,6 @@ class Objects:
         name = ChainName(claimed)
         self.chains[name] = Chain(name, rules)
         return Goto(name)
-
-
-def capacity(members: int) -> int:
-    """How many elements a set may hold that has so many now, so that it seldom has to be made larger."""
-    return 1 << (max(LEAST_CAPACITY, members + members // 2) - 1).bit_length()
 
 
 def port_matches(ports: PortSet, side: PortSide = "dport") -> tuple[Match, ...]:
