@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conformance import conformance_cases
 from tests.oracle import Oracle
 from tests.worlds import Case, recorded_cases, unreal_cases, upstream_cases, written_cases
 
-CASES = (*recorded_cases(), *upstream_cases(), *written_cases(), *unreal_cases())
+CASES = (*recorded_cases(), *upstream_cases(), *conformance_cases(), *written_cases(), *unreal_cases())
 
 
 def disagreements(case: Case) -> list[str]:
@@ -33,4 +34,5 @@ def test_no_recorded_case_is_left_out() -> None:
     counts = [sum(len(case.probes) for case in cases) for cases in (recorded_cases(), upstream_cases())]
     assert len(recorded_cases()) == 74
     assert len(upstream_cases()) == 65 * 2
+    assert len({case.id.partition(".")[0] for case in conformance_cases()}) == 14
     assert min(counts) > 250

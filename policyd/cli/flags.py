@@ -79,6 +79,13 @@ def _add_oddity_flags(group: argparse._ActionsContainer) -> None:
         help="what a policy for another engine is (Calico, Cilium, Antrea ...), as it is not enforced "
         "(%(default)s)",
     )
+    group.add_argument(
+        "--cnp-channel",
+        choices=("experimental", "standard"),
+        default="experimental",
+        help="which ClusterNetworkPolicies the server takes: its standard channel has no named ports, no "
+        "nodes and no domain names (%(default)s)",
+    )
 
     group.add_argument(
         "--missing-namespaces",
@@ -100,6 +107,7 @@ def reading_options(args: argparse.Namespace) -> ReadingOptions:
         _SEVERITIES[args.unknown_fields],
         _SEVERITIES[args.legacy_cidrs],
         foreign_policies=_SEVERITIES[args.foreign_policies],
+        cnp_channel=args.cnp_channel,
     )
 
 

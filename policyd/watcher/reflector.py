@@ -18,7 +18,7 @@ from policyd.cluster.events import Event, Synced
 from policyd.kube.decode import Decoded
 from policyd.kube.kind import Kind
 from policyd.kube.objects import KubeObject
-from policyd.watcher.absence import Absence
+from policyd.watcher.absence import CONFIRM, Absence
 from policyd.watcher.failure import Reason, WatchError
 from policyd.watcher.lines import LineBuffer
 from policyd.watcher.message import (
@@ -96,6 +96,7 @@ class Reflector:
         self._progress = False  # whether the current watch has told us anything
         self._ends = 0.0  # when the current watch is to end
         self._check_at: float | None = None  # when to list anew, as something broke; None: nothing did
+        self._forbidden_since: float | None = None  # since when an optional kind is there, and kept from us
 
     @property
     def objects(self) -> Mapping[str, KubeObject]:
@@ -152,11 +153,23 @@ class Reflector:
                 self._lack()
                 return self._absence.pause()
             error = found
-        if error.reason == "unread" and self._record.sync():
+        if (error.reason == "unread" or self._is_kept_from_us(error)) and self._record.sync():
             self._emit([Synced(self.kind.name)])  # nobody waits for objects that cannot be read
         pause = self._react(error)
         self._record.restart(error, pause)
         return pause
+
+    def _is_kept_from_us(self, error: WatchError) -> bool:
+        """Whether a kind that a server need not have was forbidden for so long that it will stay so.
+
+        A server that is starting forbids what it will allow in a moment. Nobody waits longer than that for
+        objects that are kept from us; the condition stays.
+        """
+        if not self.kind.optional or error.reason != "forbidden":
+            return False
+        now = self._timing.clock()
+        self._forbidden_since = now if self._forbidden_since is None else self._forbidden_since
+        return now - self._forbidden_since >= CONFIRM
 
     def _lack(self) -> None:
         """The server does not have the kind, for certain: forget what there was, and list it next time."""
@@ -310,6 +323,7 @@ class Reflector:
         if answer.status != 200:
             raise await _refusal(answer)
         self._renewals = 0
+        self._forbidden_since = None
         self._absence.over()
         self._record.admit()
 

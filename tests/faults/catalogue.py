@@ -17,6 +17,7 @@ from tests.faults.naming import NAMING
 from tests.faults.ruleset import RULESET
 from tests.faults.starting import STARTING
 from tests.faults.tenants import TENANTS
+from tests.faults.tiers import TIER_FAULTS
 from tests.faults.timing import TIMING
 from tests.faults.watching import WATCHER
 from tests.faults.wire import WIRE
@@ -30,6 +31,7 @@ FAULTS: tuple[Fault, ...] = (
     *LINK_FAULTS,
     *NAMING,
     *TENANTS,
+    *TIER_FAULTS,
     *ATTACHMENTS,
     *IN_PLACE,
     *GRAPH,

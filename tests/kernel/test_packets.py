@@ -20,6 +20,7 @@ from policyd_compiler.driver import compile_snapshot
 from policyd_compiler.ir import Snapshot
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Simulator
+from tests.conformance import conformance_cases
 from tests.kernel.ground import NODES, Ground, places
 from tests.oracle import Connection, Manifest, Oracle
 from tests.oracle.judge import WITH_PORTS
@@ -31,7 +32,8 @@ from tests.worlds import Case, recorded_cases, upstream_cases, written_cases
 
 pytestmark = pytest.mark.kernel
 
-SHAPE = Shape(conflicts=False)  # one address is in one namespace
+#: One address is in one namespace. Every other seed has tiers beside NetworkPolicies.
+SHAPES = (Shape(conflicts=False), Shape(conflicts=False, policies=3, least_policies=0, tiers=4))
 WORLDS = 8  # in each test
 CONNECTIONS = 120  # in each world
 
@@ -79,7 +81,7 @@ def test_kernel_does_what_simulator_and_oracle_say(ground: Ground, seed: int, pa
     """For any world and packet, over all nodes on the way."""
     rng = random.Random(f"packets {seed} {ground.wiring}")
     for number in range(WORLDS):
-        world = random_world(rng, SHAPE)
+        world = random_world(rng, SHAPES[seed % 2])
         options = random_options(rng)
         connections = [
             c for c in random_connections(rng, world, CONNECTIONS) if leaves(c) and on_link(c, world, ground)
@@ -117,7 +119,7 @@ def judge(
     return ground.fly(connections, expected)
 
 
-CASES = (*recorded_cases(), *upstream_cases(), *written_cases())
+CASES = (*recorded_cases(), *upstream_cases(), *conformance_cases(), *written_cases())
 BATCHES = 16
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Simulator
+from tests.conformance import conformance_cases
 from tests.oracle import Oracle
 from tests.routes import (
     compile_live,
@@ -62,7 +63,7 @@ def test_every_node_does_what_the_oracle_says(data: st.DataObject) -> None:
             )
 
 
-CASES = (*recorded_cases(), *upstream_cases(), *written_cases(), *unreal_cases())
+CASES = (*recorded_cases(), *upstream_cases(), *conformance_cases(), *written_cases(), *unreal_cases())
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Simulator
+from tests.cases.form import pod
+from tests.cases.tiers import rule, tier
 from tests.oracle import Connection, Manifest, Oracle
 from tests.routes import compile_live, compile_world, node_addresses, packet
 from tests.strategies.clusters import Shape
 from tests.strategies.worlds import connections, worlds
+from tests.worlds import recorded_world
 
 NODES = ("n1", "n2", "n3")
 #: As the CRD takes them, and as a server may hold them.
@@ -55,3 +58,23 @@ def judge(
         assert (trace.verdict == "accept") == expected, (
             f"node {node}: {oracle.explain(connection, node)}\n" + "\n".join(trace.steps)
         )
+
+
+def test_pods_of_an_unknown_namespace_are_pods() -> None:
+    """CNP-020, NP-168: who says nothing of namespaces means those, too, that may still come."""
+    unknown = pod("new/a", "10.244.9.9", "fd00:10:244:9::9", node="n2")
+    deny = tier(ingress=[rule("Deny", {"pods": {"podSelector": {}}})])
+    objects = [*recorded_world(), unknown, deny]
+    connection = Connection("10.244.9.9", "10.244.1.10", "TCP", 80)
+    oracle = Oracle(objects, live=True)
+    simulators = {node: Simulator(compile_live(objects, node).table) for node in ("n1", "n2")}
+    judge(objects, oracle, simulators, connection)
+    assert not oracle.verdict(connection)
+
+
+def test_ties_are_told() -> None:
+    """CNP-012"""
+    rules = [rule("Deny", {"namespaces": {}})]
+    objects = [*recorded_world(), tier("b", ingress=rules), tier("a", ingress=rules), tier("c", priority=11)]
+    [warning] = compile_live(objects, "n1").warnings
+    assert "ClusterNetworkPolicies a, b have one priority, Admin 10" in warning

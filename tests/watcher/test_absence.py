@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TypeAlias
 
@@ -13,9 +14,11 @@ import pytest
 
 from policyd.agent.reporting.conditions import Condition, of_watches
 from policyd.agent.sources.api_server import LiveSource
-from policyd.cluster.events import Event, Synced
+from policyd.cluster.events import Delete, Event, Synced
 from policyd.config import load_settings
 from policyd.doctor.api_line import api_line
+from policyd.kube.kind import Kinds
+from policyd.kube.registry import KINDS
 from policyd.object_store import ObjectStore
 from policyd.watcher.absence import CONFIRM, Absence
 from policyd.watcher.discovery import served_version
@@ -154,6 +157,43 @@ async def test_who_may_not_list_what_is_absent_waits_for_nothing() -> None:
         await working.restarted("forbidden", 2)
         assert working.reflector.status().forbidden
         assert not working.reflector.status().absent
+
+
+async def test_who_may_not_list_what_there_is_is_waited_for_a_moment_and_no_longer() -> None:
+    """A ClusterRole that is older than the kind: NetworkPolicies are enforced, and a condition says so."""
+    emulator = Emulator(kinds={**PATHS, V1: "Widget"}, forbidden={V1})
+    async with (
+        emulated(emulator) as server,
+        scene(server.access, "Widget", kinds=WITH_WIDGETS) as working,
+    ):
+        await working.restarted("forbidden", 3)
+        assert not working.reflector.status().synced
+        working.clock[0] += CONFIRM
+        await working.until(lambda: working.reflector.status().synced)
+        assert working.reflector.status().forbidden
+        [condition] = of_watches((working.reflector.status(),))
+        assert condition.untrue
+
+
+async def test_an_older_version_is_read_where_a_server_has_no_newer_one() -> None:
+    """The server moves on to the newer one, or back, and not an object is forgotten."""
+    either = replace(WIDGET, older=(f"{WIDGET.group}/v2",))
+    kinds = Kinds((*KINDS, either))
+    async with emulated() as server:
+        for path in (V1, V2):
+            server.emulator.kinds[path] = "Widget"
+            await server.put(path, manifest("large", 9), manifest("little", 1))
+        await server.serve(WIDGET, "v2")
+        async with scene(server.access, "Widget", kinds=kinds) as working:
+            await working.knows(dict(WIDGETS))
+            assert of_watches((working.reflector.status(),)) == ()
+            for size, versions in enumerate((("v1", "v2"), ("v1",), ("v2",), ("v1",))):
+                await server.serve(WIDGET, *versions)
+                for path in (V1, V2):
+                    await server.put(path, manifest("large", size))
+                await working.knows({**WIDGETS, "large": Widget("large", size)})
+            assert synced(working) == [Synced("Widget")]
+            assert [event for event in working.recorder.events if isinstance(event, Delete)] == []
 
 
 async def test_nothing_is_waited_for_that_a_cluster_need_not_have() -> None:

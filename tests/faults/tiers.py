@@ -1,0 +1,133 @@
+"""Faults in ClusterNetworkPolicies: their order, their actions, and what is not understood in them."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+
+CASE = "tests/property/test_meaning.py::test_case"
+TIERS = "policyd/cluster/tiers.py"
+POLICY = "policyd/kube/decode_cluster_policy.py"
+DECODING = "tests/unit/kube/test_decode_cluster_policy.py"
+
+TIER_FAULTS = (
+    Fault(
+        "policies of a tier are asked in the order of their names",
+        "CNP-011",
+        TIERS,
+        '(each.tier != "Admin", each.priority, each.name)',
+        '(each.tier != "Admin", each.name)',
+        f"{CASE}[CNP-011]",
+    ),
+    Fault(
+        "priorities are compared as texts",
+        "CNP-018",
+        TIERS,
+        '(each.tier != "Admin", each.priority, each.name)',
+        '(each.tier != "Admin", str(each.priority), each.name)',
+        f"{CASE}[CNP-018-numbers]",
+    ),
+    Fault(
+        "whom a ClusterNetworkPolicy selects is isolated",
+        "CNP-002",
+        TIERS,
+        "return Stage(_TIERS[tier], tuple(rules), Action.PASS)",
+        "return Stage(_TIERS[tier], tuple(rules), Action.DENY)",
+        f"{CASE}[CNP-002]",
+    ),
+    Fault(
+        "a Deny that may mean a peer does not count",
+        "NP-166",
+        TIERS,
+        "            yield Rule(action, whom.possible, ports, (origin,))\n",
+        "            yield Rule(action, whom.certain, ports, (origin,))\n",
+        f"{CASE}[NP-166-tiers-peer]",
+    ),
+    Fault(
+        "a Pass of one claimant passes the others",
+        "NP-166",
+        TIERS,
+        "        if action is Action.PASS and self._claims.disputed:\n",
+        "        if action is Action.PASS and not self._claims.hosts:\n",
+        f"{CASE}[NP-166-tiers-pass]",
+    ),
+    Fault(
+        "a named port of a tier is one of TCP",
+        "CNP-032",
+        "policyd/cluster/peers.py",
+        "for p in self.ports if p.name == name}))",
+        'for p in self.ports if p.name == name and p.protocol == "TCP"}))',
+        f"{CASE}[CNP-032]",
+    ),
+    Fault(
+        "pods without a namespaceSelector are of namespaces that are known",
+        "CNP-020",
+        TIERS,
+        "        if peer.namespaces is None or not peer.namespaces.requirements:\n            return pods\n",
+        "        if peer.namespaces is None:\n            return pods\n",
+        "tests/property/test_tiers.py::test_pods_of_an_unknown_namespace_are_pods",
+    ),
+    Fault(
+        "a peer of nodes means their first address",
+        "CNP-025",
+        TIERS,
+        "yield from map(parse_ip, node.addresses)",
+        "yield from map(parse_ip, node.addresses[:1])",
+        f"{CASE}[CNP-026]",
+    ),
+    Fault(
+        "a Deny that is not understood matches nothing",
+        "CNP-040",
+        POLICY,
+        '    if action == "Accept":\n',
+        '    if action != "Pass":\n',
+        f"{CASE}[CNP-040-deny]",
+    ),
+    Fault(
+        "a Pass that is not understood passes",
+        "CNP-040",
+        POLICY,
+        '    return TierRule("Deny", None, None, name, source)\n\n\ndef _refuse',
+        "    return TierRule(action, None, None, name, source)\n\n\ndef _refuse",
+        f"{CASE}[CNP-040-pass]",
+    ),
+    Fault(
+        "an unknown action passes",
+        "CNP-045",
+        POLICY,
+        'return TierRule("Deny", None, None, name, source)  # never taken for a Pass (CNP-045)',
+        'return TierRule("Pass", None, None, name, source)',
+        f"{CASE}[CNP-045]",
+    ),
+    Fault(
+        "a policy of an unknown tier is one of Admin",
+        "CNP-047",
+        POLICY,
+        "    if not known or tier is None or priority is None:\n",
+        "    if not known or priority is None:\n",
+        f"{CASE}[CNP-047]",
+    ),
+    Fault(
+        "an unknown key of a rule is passed over",
+        "CNP-048",
+        POLICY,
+        "    known = reading.fields(rule, path, RULE[direction])\n",
+        "    known = True\n",
+        f"{DECODING}::test_a_rule_that_is_not_understood_closes_alone",
+    ),
+    Fault(
+        "host bits are taken in new objects",
+        "CNP-024",
+        "policyd/kube/decode_cluster_peer.py",
+        '"error" if masked else "warning"',
+        '"warning"',
+        f"{DECODING}::test_what_the_crd_refuses_is_refused_with_its_place",
+    ),
+    Fault(
+        "an older version is as good as none",
+        "CNP-049",
+        "policyd/watcher/absence.py",
+        "            if version in self._kind.versions:\n",
+        "            if version == self._kind.version:\n",
+        "tests/watcher/test_absence.py::test_an_older_version_is_read_where_a_server_has_no_newer_one",
+    ),
+)
