@@ -24,6 +24,7 @@ COMMANDS = {
     "reach": "say who can talk to whom",
     "diff": "say what a change opens and closes",
     "test": "hold policies to assertions on connectivity",
+    "verify": "prove that a node's ruleset is what the policies mean",
     "apply": "bring manifests into force on this node, once",
     "run": "enforce policies on this node: the agent",
     "status": "tell what is enforced on this node",

@@ -10,6 +10,7 @@ from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cluster import attachments_schema
 from policyd.lint import as_json
+from policyd.proof import as_json as proof_schema
 from policyd_compiler import ir_json
 
 SCHEMAS = {
@@ -21,6 +22,7 @@ SCHEMAS = {
     "Verdict": "what `policyd why -o json` prints",
     "Difference": "what `policyd diff -o json` prints",
     "TestReport": "what `policyd test -o json` prints",
+    "Proof": "what `policyd verify -o json` prints",
 }
 
 
@@ -62,6 +64,8 @@ def _schema(of: str) -> object:
         return schemas.difference_schema()
     if of == "TestReport":
         return schemas.test_report_schema()
+    if of == "Proof":
+        return proof_schema.schema()
     from policyd.config import Settings  # noqa: PLC0415 (pydantic: 0.1 s that the other one need not wait)
 
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}

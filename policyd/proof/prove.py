@@ -58,8 +58,8 @@ _KINDS: Mapping[str, tuple[int, int, Direction, bool]] = {
 #: So many different packets are shown, each of another rule.
 MOST_DIFFERENCES = 10
 _NOT_COVERED = (
-    "packets of connections that were let in before (conntrack's state established): they pass",
-    "what conntrack, the routes and the interfaces say of a packet is taken as the kernel has it",
+    "connections that conntrack knows are judged when they begin, and their packets pass",
+    "what conntrack, routes and interfaces say of a packet is taken as the kernel has it",
 )
 _BRIDGE = "table bridge {}: what ports of a bridge send each other"
 

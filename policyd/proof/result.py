@@ -13,11 +13,11 @@ Says: TypeAlias = Literal["allow", "drop"]
 
 @dataclass(frozen=True)
 class Difference:
-    """A packet of which both sides say different things.
+    """A packet of which both sides say different things: a run of it through the ruleset showed it.
 
     `policies` and `ruleset` say what they do with it; `why` names the rule of a policy that decides, or the
     policies that isolate, `file` and `line` where. `chain` and `rule` (from 1) decide in the ruleset, `text`
-    is that rule. A run of this one packet through the ruleset came to the same.
+    is that rule; all are empty where no rule decides. `sender` and `receiver` are pods or nodes, if any.
     """
 
     packet: Packet
@@ -29,11 +29,21 @@ class Difference:
     chain: str
     rule: int
     text: str
+    sender: str = ""
+    receiver: str = ""
 
     def __str__(self) -> str:
-        at = f" (chain {self.chain}, rule {self.rule})" if self.chain else ""
+        packet, policies, ruleset = self.lines()
+        return f"{packet}: {policies}, {ruleset}"
+
+    def lines(self) -> tuple[str, str, str]:
+        """The packet, what the policies say of it, and what the ruleset does."""
+        place = f" ({self.file}:{self.line})" if self.file else ""
+        rule = f"chain {self.chain}, rule {self.rule}: {self.text}" if self.chain else "no rule is about it"
         return (
-            f"{packet_text(self.packet)}: policies {self.policies} ({self.why}), ruleset {self.ruleset}s{at}"
+            packet_text(self.packet, self.sender, self.receiver),
+            f"policies {self.policies}: {self.why}{place}",
+            f"ruleset {self.ruleset}s: {rule}",
         )
 
 
@@ -59,8 +69,8 @@ class Proof:
         return not self.differences and not self.unprovable
 
 
-def packet_text(packet: Packet) -> str:
-    """A packet as people write it."""
+def packet_text(packet: Packet, sender: str = "", receiver: str = "") -> str:
+    """A packet as people write it, and whose its addresses are."""
     family = packet.family
     name = packet.protocol_name
     port = "" if packet.dport is None else f" {packet.dport}"
@@ -81,7 +91,10 @@ def packet_text(packet: Packet) -> str:
     details += [f"out by {packet.oifname}"] if packet.oifname else []
     shown = name.upper() if name in ("tcp", "udp", "sctp", "icmp") else name
     more = f" [{', '.join(details)}]" if details else ""
-    return f"{_address(family, packet.saddr)} → {_address(family, packet.daddr)} {shown}{port}{more}"
+    source, target = _address(family, packet.saddr), _address(family, packet.daddr)
+    source = f"{sender} ({source})" if sender else source
+    target = f"{receiver} ({target})" if receiver else target
+    return f"{source} → {target} {shown}{port}{more}"
 
 
 def _address(family: int, address: int) -> str:

@@ -7,13 +7,13 @@ tried: each is put to the policies, and run through the ruleset by the simulator
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice, product
 from typing import NamedTuple, TypeAlias
 
 from policyd.proof.cluster import DIRECTIONS, Direction
-from policyd.proof.ground import Ground
+from policyd.proof.ground import OTHER, Ground
 from policyd.proof.hooks import EGRESS, EGRESS_ANSWERS, INGRESS, INGRESS_ANSWERS, Expected
 from policyd.proof.line import bits_of, lowest
 from policyd.proof.meaning import Meaning
@@ -105,7 +105,9 @@ class Witnesses:
                 step = trace.steps[-1] if trace.steps else ""
                 chain, _, text = step.partition(": ")
                 rule = doubt.rule if chain == doubt.chain else self._number(chain, text)
-                return Difference(packet, *policies, ruleset, chain, rule + 1, text)
+                who = self._holder(packet.saddr), self._holder(packet.daddr)
+                shown = replace(packet, iifname=_shown(packet.iifname), oifname=_shown(packet.oifname))
+                return Difference(shown, *policies, ruleset, chain, rule + 1, text, *who)
             tried = True
         if not tried:
             return None
@@ -113,6 +115,14 @@ class Witnesses:
         where = f"chain {doubt.chain}, rule {doubt.rule + 1}" if doubt.chain else "a hook without rules"
         does = "allow" if doubt.ruleset == "drop" else "deny"
         return f"{where} ({text}): policies may {does} what it does not; no packet was found that shows it"
+
+    def _holder(self, address: int) -> str:
+        """Whose an address is."""
+        cluster, family = self.meaning.cluster, self.meaning.family
+        pods = cluster.claims[family].get(address, ())
+        if address in cluster.nodes[family]:
+            return "a node"
+        return "+".join(f"{pod.namespace}/{pod.name}" for pod in pods)
 
     def _text(self, chain: str, rule: int) -> str:
         for each in self.table.chains:
@@ -325,6 +335,11 @@ class Witnesses:
         if place is not None:
             return _Says("drop", f"{place.policy} {place.rule}", place.file, place.line)
         return _Says("drop", f"no {direction} rule of {', '.join(isolation.policies)} allows it")
+
+
+def _shown(interface: str) -> str:
+    """An interface that stands for all that no rule names says nothing."""
+    return "" if interface.startswith(OTHER) else interface
 
 
 def _some(mask: int, most: int) -> Iterator[int]:
