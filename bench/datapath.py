@@ -34,6 +34,8 @@ FLOWS = 30_000
 #: So many flows that are established share as many packets.
 KNOWN = 64
 ROUNDS = 21
+#: The TCP port of the first policy; each has one of its own.
+_FIRST_PORT = 1000
 ALONE = """\
 table inet policyd {
 \tchain forward {
@@ -50,13 +52,13 @@ Measured: TypeAlias = tuple[list[float], list[float]]
 
 def measure(world: ClusterState, family: Family = 4, *, rounds: int = ROUNDS) -> Measured:
     """Nanoseconds a new flow, in pairs: with connection tracking alone, and with the policies."""
-    return measure_script(_script(world), family, rounds=rounds)
+    return measure_script(script_of(world), family, rounds=rounds)
 
 
 def measure_script(script: str, family: Family = 4, *, rounds: int = ROUNDS) -> Measured:
     """Measure likewise with any ruleset that lets the client's packets through."""
     alone, judged = [], []
-    with _namespaces() as (client, node, server):
+    with namespaces() as (client, node, server):
         frames = _frames(client, node, family, FLOWS)
         with _sender(client, frames) as send:
             for _ in range(rounds):
@@ -67,9 +69,9 @@ def measure_script(script: str, family: Family = 4, *, rounds: int = ROUNDS) -> 
 
 def measure_established(world: ClusterState, family: Family = 4, *, rounds: int = ROUNDS) -> Measured:
     """Nanoseconds a packet of connections that were allowed before, in pairs likewise."""
-    script = _script(world)
+    script = script_of(world)
     alone, judged = [], []
-    with _namespaces() as (client, node, server):
+    with namespaces() as (client, node, server):
         ask, answer = _frames(client, node, family, KNOWN), _frames(server, node, family, KNOWN)
         with (
             _sender(client, ask) as open_flows,
@@ -94,7 +96,7 @@ def _nothing() -> None:
     """Prepare nothing."""
 
 
-def _script(world: ClusterState) -> str:
+def script_of(world: ClusterState) -> str:
     """Compile it without budgets: the question is what thousands of policies cost a packet."""
     built = build(
         world, "node", Options(policy_budget=UNBOUNDED.policy, namespace_budget=UNBOUNDED.namespace)
@@ -109,8 +111,7 @@ def ratio(alone: list[float], judged: list[float]) -> float:
 
 
 def _round(node: str, server: str, script: str, send: Any, before_it: Callable[[], None] = _nothing) -> float:
-    _run("ip", "netns", "exec", node, "nft", "-f", "-", text=f"flush ruleset\n{script}")
-    _run("ip", "netns", "exec", node, "conntrack", "-F")
+    load_rules(node, script)
     before_it()
     before = _received(server)
     began = time.perf_counter()
@@ -121,12 +122,23 @@ def _round(node: str, server: str, script: str, send: Any, before_it: Callable[[
     return took / FLOWS * 1e9
 
 
+def load_rules(node: str, script: str) -> None:
+    """Judge packets by a ruleset from now on; no connection is known."""
+    _run("ip", "netns", "exec", node, "nft", "-f", "-", text=f"flush ruleset\n{script}")
+    _run("ip", "netns", "exec", node, "conntrack", "-F")
+
+
 def clients_of_their_own(policies: int = 1000) -> ClusterState:
     """A server that every policy selects; each lets one client in, on a port of its own."""
     clients = [_pod(f"c{i}", _addresses(i), "elsewhere") for i in range(policies)]
     clients.append(_pod("client", CLIENT, "elsewhere"))
     names = ["client" if i == policies // 2 else f"c{i}" for i in range(policies)]
     return _state([*clients, *(_policy(i, {"name": name}) for i, name in enumerate(names))])
+
+
+def port_of_client(policies: int = 1000) -> int:
+    """The TCP port of the server that is open to the client in such a world."""
+    return _FIRST_PORT + policies // 2
 
 
 def teams(policies: int = 1000) -> ClusterState:
@@ -178,7 +190,7 @@ def _state(objects: list[dict[str, Any]]) -> ClusterState:
 def _policy(number: int, peer: dict[str, str], selects: str = "server") -> dict[str, Any]:
     rule = {
         "from": [{"podSelector": {"matchLabels": peer}}],
-        "ports": [{"protocol": "UDP", "port": 9}, {"port": 1000 + number}],
+        "ports": [{"protocol": "UDP", "port": 9}, {"port": _FIRST_PORT + number}],
     }
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -208,7 +220,7 @@ def _pod(
 
 
 @contextmanager
-def _namespaces() -> Iterator[tuple[str, str, str]]:
+def namespaces() -> Iterator[tuple[str, str, str]]:
     names = client, node, server = tuple(f"bench-{os.getpid()}-{part}" for part in ("c", "n", "s"))
     try:
         for name in names:
@@ -221,6 +233,8 @@ def _namespaces() -> Iterator[tuple[str, str, str]]:
                 _run("ip", "-n", name, "addr", "add", f"{prefix}2/{length}", "dev", "eth0", "nodad")
             _run("ip", "-n", node, "link", "set", f"v{number}", "up")
             _run("ip", "-n", name, "link", "set", "eth0", "up")
+            for prefix in (f"10.77.{number}.", f"fd00:77:{number}::"):
+                _run("ip", "-n", name, "route", "add", "default", "via", f"{prefix}1", "dev", "eth0")
         for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
             _run("ip", "netns", "exec", node, "sysctl", "-qw", f"{key}=1")
         for name in (client, server):  # what answered would be sent as well

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from bench import datapath, elements, following, latency
+from bench import datapath, elements, following, latency, tcp
 from bench.events import Effort, Events
 from bench.machine import one_processor
 from bench.scale import Churn, Cost, churn, running
@@ -22,9 +22,9 @@ from bench.scenarios import LARGE, NODE, Scale, as_list, cluster
 
 Result = TypeVar("Result")
 Family = Literal[4, 6]
-#: New flows where policies name pods or teams, or to one of many pods; packets of established flows; new
-#: flows through rulesets in the shape of others.
-Kind = Literal["new", "teams", "among", "known", "walked", "jumps"]
+#: New flows where policies name pods or teams, or to one of many pods; packets of established flows; TCP
+#: connections, and bytes over one; new flows through rulesets in the shape of others.
+Kind = Literal["new", "teams", "among", "known", "connect", "bulk", "walked", "jumps"]
 
 #: With 100 pods that a policy selects when it is edited there are 250 on the node.
 AIMED = Scale(pods=100_000, policies=10_000, local=150, per_namespace=20)
@@ -141,6 +141,10 @@ def _packets(kind: Kind, family: Family, number: int, rounds: int) -> datapath.M
             return datapath.measure(datapath.neighbours(number), family, rounds=rounds)
         case "known":
             return datapath.measure_established(datapath.clients_of_their_own(number), family, rounds=rounds)
+        case "connect":
+            return tcp.measure(tcp.connects, number, family, rounds=rounds)
+        case "bulk":
+            return tcp.measure(tcp.bulk, number, family, rounds=rounds)
         case "walked":
             return datapath.measure_script(datapath.walked(number, family), family, rounds=rounds)
         case "jumps":

@@ -84,6 +84,8 @@ def _packets() -> Iterator[RunsRow]:
             yield _ratio("jumps", family, pods)
         for policies in (POLICIES[0], QUICK_POLICIES, POLICIES[-1]):
             yield _ratio("known", family, policies, 1.03)
+        yield _ratio("connect", family, QUICK_POLICIES, 1.10)
+        yield _ratio("bulk", family, QUICK_POLICIES, 1.03)
         yield _nanoseconds(family, "alone", 0)
         yield _nanoseconds(family, "judged", 1)
         yield _flat("flat", "new", "policies", family, POLICIES)
@@ -96,6 +98,8 @@ def _ratio(kind: Kind, family: Family, number: int, bound: float | None = None) 
         "teams": "new flow, policies name teams",
         "among": "new flow to one of so many pods of the node",
         "known": "packet of an established flow",
+        "connect": "TCP connection, opened and closed",
+        "bulk": "TCP, bytes over one connection",
         "walked": "new flow, others' shape: a rule and a set for each policy, in a row",
         "jumps": "new flow, others' shape: a jump for each pod of the node, in a row",
     }[kind]
