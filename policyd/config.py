@@ -167,7 +167,7 @@ class Settings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedSettings:
     """Settings, and for each field where its value is from: `default`, a file, a variable or a flag.
 
     `warnings`: variables that look like settings and are none.
@@ -184,7 +184,7 @@ class Loaded:
 
 def load_settings(
     flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ, file: Path | None = None
-) -> Loaded:
+) -> LoadedSettings:
     """Read the settings; flags win over variables, variables over the file.
 
     Raises BadInput, or BadFlags if nothing but flags is wrong.
@@ -202,7 +202,7 @@ def load_settings(
         values.update(layer)
         origins.update(dict.fromkeys(layer, origin))
     try:
-        return Loaded(Settings(**values), origins, tuple(_warn(environment, known)))
+        return LoadedSettings(Settings(**values), origins, tuple(_warn(environment, known)))
     except ValidationError as error:
         problems = error.errors()
         kind = BadFlags if all(_origin(problem, origins) == "flag" for problem in problems) else BadInput

@@ -1,4 +1,4 @@
-"""The house rules that a machine can hold: imports, sizes, empty packages, nothing of one machine."""
+"""The project's rules that a machine can hold: imports, sizes, empty packages, nothing of one machine."""
 
 import ast
 import os

@@ -16,7 +16,7 @@ from policyd_compiler.apart import apart
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.nft.ast import Chain, Counter, Set, Table, VerdictMap
 from policyd_compiler.nft.commands import ChainRule, Change, WholeTable, add, delete, flush, print_changes
-from policyd_compiler.nft.json_parser import NOT_OURS
+from policyd_compiler.nft.json_parser import FOREIGN_RULE
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.ruleset import (
@@ -229,5 +229,5 @@ def _of_kind(actual: Mapping[PartId, Part], wanted: Mapping[PartId, Part]) -> It
 
 def _foreign_rule(part: Part) -> str:
     rules = part.rules if isinstance(part, Chain) else ()
-    foreign = [rule.comment for rule in rules if rule.comment.startswith(NOT_OURS)]
+    foreign = [rule.comment for rule in rules if rule.comment.startswith(FOREIGN_RULE)]
     return f": {foreign[0]}" if foreign else ""

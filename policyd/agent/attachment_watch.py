@@ -51,7 +51,7 @@ class AttachmentWatch:
     def _unfound(self) -> tuple[Condition, ...]:
         """Pods whose interface is not found, and what kept it from being found."""
         if self._trouble:
-            return (Condition("interfaces-unread", self._trouble, untrue=False),)
+            return (Condition("interfaces-unread", self._trouble, degraded=False),)
         steady = sorted(key for key, looks in self._unbound.items() if looks >= STEADY_LOOKS)
         if not steady:
             return ()
@@ -60,7 +60,7 @@ class AttachmentWatch:
             f"the interfaces of {', '.join(steady[:_NAMED])}{more} are not found, so another such pod of "
             "this node can send with their addresses: mount libcni's results (cni_cache)"
         )
-        return (Condition("pods-unbound", text, untrue=False),)
+        return (Condition("pods-unbound", text, degraded=False),)
 
     async def run(self) -> None:
         """Look until cancelled."""

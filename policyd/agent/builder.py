@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from policyd.agent.clock import Clock
 from policyd.agent.compiling import CompileFailed, Limits, compile_here
-from policyd.agent.reporting.status import Status
+from policyd.agent.reporting.status import AgentStatus
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
 from policyd.graph.changes import ObjectChange, Step
@@ -48,7 +48,7 @@ class Making:
 class Builder:
     """Makes rulesets, one after another."""
 
-    def __init__(self, making: Making, status: Status, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, making: Making, status: AgentStatus, metrics: Metrics, clock: Clock) -> None:
         self._making, self._status, self._metrics, self._clock = making, status, metrics, clock
         self._longest = 0.0  # seconds of a processor that a compilation took which went well
         self._base: tuple[Build, ClusterState] | None = None

@@ -20,7 +20,7 @@ from policyd.agent.gate import Gate
 from policyd.agent.node_watch import NodeWatch
 from policyd.agent.plugin_keeper import keeper_of
 from policyd.agent.policy_check import PolicyCheck
-from policyd.agent.reconciler import Reconciler, Target, Timing
+from policyd.agent.reconciler import LoopTiming, Reconciler, Target
 from policyd.agent.reporting.http import DEBUG, Listener, private, public
 from policyd.agent.reporting.node_events import ConditionLog, EventPoster
 from policyd.agent.reporting.report import Part, Reporter, Source
@@ -33,7 +33,7 @@ from policyd.agent.table_watch import TableWatch
 from policyd.agent.watchdog import watch_loop
 from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft
-from policyd.applier.choose import insist, open_backend
+from policyd.applier.choose import open_backend, retry_idempotent
 from policyd.applier.in_place import InPlace
 from policyd.applier.monitor import TableMonitor
 from policyd.applier.pieces import Pieces
@@ -46,7 +46,7 @@ from policyd.netlink.element_reader import ElementReader
 from policyd.netlink.elements import ElementWriter
 from policyd.node.attach import Hint
 from policyd.node.bridge_guard import BridgeGuard
-from policyd.node.element_trial import elements_refusal
+from policyd.node.element_trial import elements_unsupported_reason
 from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
 from policyd.threads import start_threads
@@ -79,7 +79,7 @@ async def run_agent(settings: Settings, version: str) -> None:
         source = await _open_source(settings, store, was_there=was_there)
         target = Target(settings.node, settings.options(), compile_seconds=settings.compile_seconds)
         every = settings.verify_interval
-        reconciler = Reconciler(store, applier, monitor, target, Timing(verify_every=every), metrics)
+        reconciler = Reconciler(store, applier, monitor, target, LoopTiming(verify_every=every), metrics)
         parts: list[Part] = [
             TableWatch(monitor, every),
             NodeWatch(nft, settings, store.state),
@@ -137,7 +137,7 @@ def _of_starts(
 async def _by_hand(nft: Nft, table: str, monitor: TableMonitor) -> tuple[InPlace, Pieces] | tuple[None, None]:
     """How elements alone are written and read; None where this kernel is not known to take them."""
     try:
-        if refusal := await elements_refusal(nft):
+        if refusal := await elements_unsupported_reason(nft):
             raise EnvironmentRefused(refusal)
         writer, reader = ElementWriter(), ElementReader()
     except EnvironmentRefused as error:
@@ -170,7 +170,7 @@ async def _kernel(settings: Settings, wake: asyncio.Event) -> AsyncIterator[tupl
 async def _read_back(applier: Applier) -> bool:
     """Learn what the kernel holds; where it does not tell, something may be there, and stays until then."""
     try:
-        return await insist(applier.read_back)
+        return await retry_idempotent(applier.read_back)
     except EnvironmentRefused as error:
         fields = {"event": "ruleset.unread", "reason": str(error)}
         log.error("what the kernel holds cannot be read yet", extra=fields)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.reporting.conditions import Condition, unwatched
-from policyd.agent.reporting.status import Status
+from policyd.agent.reporting.status import AgentStatus
 from policyd.agent.sources.folder import Folder
 from policyd.cni.admission import Answer, decide
 from policyd.cni.request import MAX_BYTES, Request, Unreadable, read_request
@@ -50,7 +50,7 @@ class Gate:
         self,
         directory: Path,
         store: ObjectStore,
-        status: Status,
+        status: AgentStatus,
         holds_ruleset: Callable[[], bool],
         metrics: Metrics,
         clock: Clock = CLOCK,
@@ -81,7 +81,7 @@ class Gate:
             f"{self._unasked} pods have started and not asked policyd-cni, though it is installed: the "
             "runtime does not read the entry (a drop-in needs libcni 1.3; is cni_conf_dir its directory?)"
         )
-        return (*found, Condition("starts-unasked", text, untrue=False))
+        return (*found, Condition("starts-unasked", text, degraded=False))
 
     def note_results(self, uids: Collection[str]) -> None:
         """libcni keeps results for these pods now; one that is new should have asked before."""

@@ -1,8 +1,8 @@
 """Looks for the policies without which a cluster can be brought into force, one attempt at a time.
 
 The reconciler does other work between two attempts. The cluster is that of the moment when it failed, so
-every answer is about the same question; what has changed since is compiled when it is over, or while what is
-suspected is closed.
+every answer is about the same question; what has changed since is compiled when it is over, or while the
+candidates are closed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from policyd.agent.blame import Search, suspects
+from policyd.agent.attribution import Search, candidates
 from policyd.agent.compiling import CompileFailed, Limits, compile_apart
 from policyd.agent.pacing import Burst
 from policyd.applier.apply import Applier, replacement
 from policyd.applier.backend import NftBroken, NftRefused
-from policyd.applier.choose import insist
+from policyd.applier.choose import retry_idempotent
 from policyd.cluster.state import ClusterState
 from policyd.errors import EnvironmentRefused
 from policyd.pipeline import Build
@@ -68,7 +68,7 @@ class Hunt:
 
     @property
     def culprits(self) -> frozenset[str]:
-        """The policies to blame, when it is over; none if it is nobody's fault, or everybody's."""
+        """The culprits, when it is over; none if closing policies does not help."""
         return self._search.culprits
 
     @property
@@ -82,15 +82,15 @@ class Hunt:
         state, closed = self.failure.state, self.failure.closed | asked
         try:
             scripts = await compile_apart(lambda: replacement(compile_(state, closed).table), self._limits)
-            await insist(lambda: applier.check(scripts))  # a worker may be killed by chance
+            await retry_idempotent(lambda: applier.check(scripts))  # a worker may be killed by chance
         except (CompileFailed, NftRefused, NftBroken):
-            self._search.tell(fine=False)
+            self._search.answer(fine=False)
         except (EnvironmentRefused, OSError):
             raise
         except Exception:  # noqa: BLE001 as it may have been with the apply that failed
-            self._search.tell(fine=False)
+            self._search.answer(fine=False)
         else:
-            self._search.tell(fine=True)
+            self._search.answer(fine=True)
 
     def bound(self, now: float) -> None:
         """End it if it has lasted long enough, and something is known that helps."""
@@ -100,14 +100,14 @@ class Hunt:
 
 
 def _circles(failure: Failure, good: ClusterState | None, node: str) -> tuple[tuple[str, ...], ...]:
-    """Who is suspected, first: whom the refused statement serves, who has changed, who may select
-    pods here."""
+    """The candidates, in turn: those that the refused statement serves, those that changed, those that
+    may select pods here."""
     state = failure.state
     spaces = {pod.namespace for pod in state.pods.values() if pod.node == node}
     policies = state.every_policy
     elsewhere = {key for key, policy in state.policies.items() if policy.namespace not in spaces}
     here = [key for key in sorted(policies) if key not in elsewhere and key not in failure.closed]
-    served = suspects(failure.statement, failure.built.owners) if failure.built is not None else ()
+    served = candidates(failure.statement, failure.built.owners) if failure.built is not None else ()
     before: Mapping[str, object] = good.every_policy if good is not None else {}
     changed = [key for key in here if policies[key] != before.get(key)]
     named = [key for key in served if key in policies and key not in failure.closed]

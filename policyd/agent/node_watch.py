@@ -16,10 +16,10 @@ from policyd.errors import EnvironmentRefused
 from policyd.kube.cidr import print_ips
 from policyd.netlink.bridges import show_packets
 from policyd.netlink.links import Link
-from policyd.node.blind import Measured, measure, suspects
+from policyd.node.blind import Measured, measure, pass_by
 from policyd.node.facts import Facts, read_facts
 from policyd.node.findings import STEADY_LOOKS, hides_packets, judge, pod_bridges
-from policyd.node.self_test import refusal
+from policyd.node.self_test import unsupported_reason
 from policyd.node.witness import Witness
 
 log = logging.getLogger(__name__)
@@ -50,14 +50,14 @@ class NodeWatch:
         self._found: tuple[Condition, ...] = ()
         self._witness = Witness(nft, settings.table)
         self._measured = Measured("unknown")
-        self._unfit: str | None = ""  # empty: not tried yet
+        self._unsupported: str | None = ""  # empty: not tried yet
         self._trouble = ""
 
     def conditions(self) -> tuple[Condition, ...]:
         """What is wrong with the node."""
-        unfit = (Condition("kernel-unfit", self._unfit),) if self._unfit else ()
-        unknown = (Condition("node-unexamined", self._trouble, untrue=False),) if self._trouble else ()
-        return (*unfit, *self._found, *unknown)
+        unsupported = (Condition("kernel-unfit", self._unsupported),) if self._unsupported else ()
+        unknown = (Condition("node-unexamined", self._trouble, degraded=False),) if self._trouble else ()
+        return (*unsupported, *self._found, *unknown)
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -72,8 +72,8 @@ class NodeWatch:
 
     async def _look(self) -> None:
         try:
-            if self._unfit is not None:  # what a kernel has once taken it will take again
-                self._unfit = await refusal(self._nft, self._settings.options())
+            if self._unsupported is not None:  # what a kernel has once taken it will take again
+                self._unsupported = await unsupported_reason(self._nft, self._settings.options())
             addresses = pod_addresses(self._state(), self._settings.node)
             facts = await asyncio.to_thread(read_facts, addresses)
             if await self._call_witness(facts):
@@ -101,11 +101,11 @@ class NodeWatch:
             self._measured = measured
         looks, settings = tuple(self._looks), self._settings
         found = judge(looks, settings.pod_interfaces, settings.other_engines, self._measured)
-        self._found = tuple(Condition(f.name, f.text, f.untrue) for f in found)
+        self._found = tuple(Condition(f.name, f.text, f.degraded) for f in found)
 
     async def _call_witness(self, facts: Facts) -> bool:
         """Have a witness where one is needed. True if it begins now."""
-        if suspects(facts):
+        if pass_by(facts):
             return await self._witness.begin()
         await self._witness.end()
         return False

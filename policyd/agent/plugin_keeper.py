@@ -33,7 +33,7 @@ class PluginKeeper:
         if not self._trouble:
             return ()
         text = f"{PLUGIN} is not in force, so pods start without waiting for their rules: {self._trouble}"
-        return (Condition("plugin-missing", text, untrue=False),)
+        return (Condition("plugin-missing", text, degraded=False),)
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -22,8 +22,8 @@ from policyd.agent.hunt import Failure, Hunt
 from policyd.agent.pacing import Burst, merge
 from policyd.agent.quarantine import Quarantine, log_quarantine
 from policyd.agent.reporting.conditions import Condition, of_reconciler
-from policyd.agent.reporting.status import Enforced, Status, Swap
-from policyd.agent.schedule import Action, Facts, Hunting, Intervals, State, Suspicious, schedule
+from policyd.agent.reporting.status import AgentStatus, Enforced, Swap
+from policyd.agent.schedule import Action, Facts, Hunting, Intervals, State, TamperMonitor, schedule
 from policyd.applier.apply import Applied, Applier
 from policyd.applier.backend import NftBroken, NftRefused
 from policyd.applier.in_place import Difference
@@ -43,13 +43,13 @@ log = logging.getLogger(__name__)
 #: An attempt to find out who takes too long may take such a part of the limit: about half of them use it up.
 _ATTEMPT_SHARE = 0.125
 
-_SUSPECTED = "suspected, until it is known who is to blame"
+_CANDIDATE = "closed while the culprit is looked for"
 
 BuildFunction: TypeAlias = Callable[[ClusterState, str, Options, frozenset[str]], Build]
 
 
 @dataclass(frozen=True, slots=True)
-class Timing(Intervals):
+class LoopTiming(Intervals):
     """How long things wait, and by which clock."""
 
     clock: Clock = CLOCK
@@ -72,12 +72,12 @@ class Reconciler:
         self,
         store: ObjectStore,
         applier: Applier,
-        monitor: Suspicious,
+        monitor: TamperMonitor,
         target: Target,
-        timing: Timing,
+        timing: LoopTiming,
         metrics: Metrics | None = None,
     ) -> None:
-        self.status = Status()
+        self.status = AgentStatus()
         #: Told of each swap.
         self.on_swap: list[Callable[[Swap], None]] = []
         #: Called whenever a ruleset has been brought into force, also one that changed nothing.
@@ -90,7 +90,7 @@ class Reconciler:
         self._quarantine = Quarantine()
         self._hunt: Hunt | None = None
         self._good: ClusterState | None = None  # what is in force
-        self._hopeless: ClusterState | None = None  # for which no policy is to blame
+        self._hopeless: ClusterState | None = None  # that closing policies does not help
         self._builder = Builder(
             Making(target.node, partial(_compile, target), target.compile_seconds),
             self.status,
@@ -137,15 +137,15 @@ class Reconciler:
         if self._store.take_changed():
             urgent = self._store.take_urgent()
             self._state = self._state.heard(now, self._timing.pacing, urgent=urgent)
-        if self._monitor.suspicious:
-            self._state = self._state.suspicious(now)
+        if self._monitor.tampered:
+            self._state = self._state.tampered(now)
 
     def _facts(self) -> Facts:
         hunt = self._hunt
         return Facts(
             self._applier.holds_ruleset,
             self._applier.holds_leftovers,
-            self._monitor.suspicious,
+            self._monitor.tampered,
             None if hunt is None else Hunting(hunt.began, hunt.enough is not None),
             self._quarantine.next_release(),
         )
@@ -189,7 +189,7 @@ class Reconciler:
         try:
             with self._metrics.apply_seconds.time():
                 applied = await self._applier.apply(step.ruleset.table, difference)
-        except Exception as error:  # noqa: BLE001 a compilation shows whether it is to blame
+        except Exception as error:  # noqa: BLE001 a compilation shows whether it is the cause
             fields = {"event": "follow.unapplied", "reason": _say(error)}
             log.warning("what was followed could not be applied: the cluster is compiled", extra=fields)
             return False
@@ -207,7 +207,7 @@ class Reconciler:
         closed = self._quarantine.release(state, began)
         built: Build | None = None
         try:
-            built = await self._builder.build(state, closed | self._suspected())
+            built = await self._builder.build(state, closed | self._candidates())
             if step is not None and same:
                 await asyncio.to_thread(self._builder.compare, step.ruleset, built)
             with self._metrics.apply_seconds.time():
@@ -217,17 +217,17 @@ class Reconciler:
             self._state = self._state.attempted(self._clock.now(), self._timing.pacing)
         else:
             self._good = state
-            if not closed | self._suspected():
+            if not closed | self._candidates():
                 self._builder.start(built, state)
             self._measure(burst)
             self._succeed(built, applied)
             self._state = self._state.converged(burst, began, self._clock.now(), self._timing.pacing)
 
-    def _suspected(self) -> frozenset[str]:
+    def _candidates(self) -> frozenset[str]:
         return (self._hunt and self._hunt.enough) or frozenset()
 
     def _fall_short(self, error: Exception, failure: Failure, burst: Burst) -> None:
-        """Say what could not be brought into force, and look for who is to blame, if anybody can be."""
+        """Say what could not be brought into force, and look for the culprits, if policies may be it."""
         self._metrics.applies.labels("failed").inc()
         if failure.built is None:
             self._fail("the cluster could not be compiled", "compile.failed", error, "compile-failing")
@@ -256,13 +256,13 @@ class Reconciler:
                 return True
 
     async def _search(self) -> None:
-        """Try once more without some of those that are suspected."""
+        """Try once more without some of the candidates."""
         hunt = self._hunt
         assert hunt is not None  # noqa: S101 for mypy
         try:
             await hunt.attempt(self._builder.compile, self._applier)
         except (EnvironmentRefused, OSError) as error:
-            self._fail("who is to blame could not be found out", "hunt.failed", error)
+            self._fail("the search for the culprits failed", "hunt.failed", error)
             self._hunt, self._state = None, self._state.waiting(hunt.burst)
         else:
             now = self._clock.now()
@@ -272,7 +272,7 @@ class Reconciler:
             if hunt.over:
                 self._end_hunt(hunt)
             elif hunt.enough is not None and not self._applier.holds_ruleset and self._state.burst is None:
-                # Nothing is in force: better the suspects closed than all open.
+                # Nothing is in force: better the candidates closed than all open.
                 self._state = self._state.waiting(hunt.burst)
 
     def _end_hunt(self, hunt: Hunt) -> None:
@@ -299,8 +299,8 @@ class Reconciler:
             for tell in self.on_swap:
                 tell(Swap(before, built.table, applied.generation))
         status.trouble, status.failures = "", 0
-        suspected = dict.fromkeys(self._suspected(), _SUSPECTED)
-        status.quarantined = {**suspected, **self._quarantine.reasons()}
+        candidates = dict.fromkeys(self._candidates(), _CANDIDATE)
+        status.quarantined = {**candidates, **self._quarantine.reasons()}
         too_large = {over.policy: over.sentence for over in built.over}
         if new := too_large.keys() - status.too_large.keys():
             log_quarantine(new, too_large[min(new)])
@@ -351,10 +351,10 @@ class Reconciler:
 
     async def _verify(self) -> None:
         """Compare the kernel with what was applied; what differs is repaired at once."""
-        suspicious, self._monitor.suspicious = self._monitor.suspicious, False
+        tampered, self._monitor.tampered = self._monitor.tampered, False
         self._state = self._state.verifying(self._clock.now(), self._timing)
         try:
-            found = await self._applier.verify(thorough=suspicious)
+            found = await self._applier.verify(thorough=tampered)
         except Exception as error:  # noqa: BLE001 what cannot be compared is compared again
             self._fail("the ruleset could not be verified", "verify.failed", error)
             self._state = self._state.unverified()

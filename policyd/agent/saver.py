@@ -49,7 +49,7 @@ class Saver:
     def conditions(self) -> tuple[Condition, ...]:
         """Whether the file could not be used, or lags behind."""
         texts = (("state-unusable", self._unusable), ("state-unsaved", self._trouble))
-        return tuple(Condition(name, text, untrue=False) for name, text in texts if text)
+        return tuple(Condition(name, text, degraded=False) for name, text in texts if text)
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -23,8 +23,8 @@ class Intervals:
     """Seconds. `sweep_after`: how long nothing must have changed before leftovers are removed.
 
     `sweep_latest`: how old leftovers become at most, as under changes without end there is no such time.
-    `retry_least`: the least pause after a failure. `hunt`: how long changes wait until the policies to
-    blame are found, before they are brought into force with those closed that are suspected.
+    `retry_least`: the least pause after a failure. `hunt`: how long changes wait until the culprits
+    are found, before they are brought into force with the candidates closed.
     """
 
     pacing: Pacing = field(default_factory=Pacing)
@@ -35,17 +35,17 @@ class Intervals:
     hunt: float = 1.0
 
 
-class Suspicious(Protocol):
+class TamperMonitor(Protocol):
     """Who notices that somebody else may have written into the table: TableMonitor."""
 
-    suspicious: bool
+    tampered: bool
 
 
 class Action(Enum):
     """What the loop can do."""
 
     CONVERGE = auto()  #: compile the cluster as it is, and bring it into force
-    SEARCH = auto()  #: try once more without some of the policies that are suspected
+    SEARCH = auto()  #: try once more without some of the candidates
     SWEEP = auto()  #: remove what earlier rulesets left
     VERIFY = auto()  #: compare the kernel with what was applied
     RELEASE = auto()  #: try policies again that were edited while they were closed
@@ -60,7 +60,7 @@ class Due(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Hunting:
-    """A hunt for the policies to blame: when it began, and whether policies are known that are enough."""
+    """A hunt for the culprit policies: when it began, and whether policies are known that are enough."""
 
     began: float
     enough: bool
@@ -74,7 +74,7 @@ class Facts(NamedTuple):
 
     ruleset: bool = False
     leftovers: bool = False
-    suspicious: bool = False
+    tampered: bool = False
     hunting: Hunting | None = None
     release_at: float | None = None
 
@@ -109,7 +109,7 @@ class State(NamedTuple):
         """These changes, too, are to be brought into force."""
         return self._replace(burst=merge(self.burst, burst))
 
-    def suspicious(self, now: float) -> State:
+    def tampered(self, now: float) -> State:
         """Somebody else may have written into the table: it is compared as soon as it may be."""
         return self._replace(verify_at=min(self.verify_at, max(now, self.retry_at)))
 
@@ -139,7 +139,7 @@ class State(NamedTuple):
         return self._replace(retry_at=now + pause)
 
     def hunting(self) -> State:
-        """The policies to blame are looked for, at once."""
+        """The culprits are looked for, at once."""
         return self._replace(retry_at=_NEVER)
 
     def tried(self, now: float) -> State:
@@ -162,7 +162,7 @@ def schedule(state: State, facts: Facts, intervals: Intervals) -> Due:
         (_converge_at(state, facts, intervals), Action.CONVERGE),
         (_sweep_at(state, facts, intervals), Action.SWEEP),
         # What is left may be many times the ruleset: it is swept before the kernel is compared with it.
-        (state.verify_at if facts.suspicious or not facts.leftovers else None, Action.VERIFY),
+        (state.verify_at if facts.tampered or not facts.leftovers else None, Action.VERIFY),
         (facts.release_at, Action.RELEASE),
     )
     return min([Due(at, action) for at, action in times if at is not None], key=itemgetter(0))
@@ -188,5 +188,5 @@ def _sweep_at(state: State, facts: Facts, intervals: Intervals) -> float | None:
     at = min(state.ended + intervals.sweep_after, state.sweep_by)
     if state.burst is not None and state.burst.urgent:  # a new pod waits
         at = max(at, state.sweep_by + intervals.sweep_latest)
-    # If nobody is suspected, the comparison waits for it.
-    return max(at if facts.suspicious else min(at, state.verify_at), state.retry_at)
+    # If there are no candidates, the comparison waits for it.
+    return max(at if facts.tampered else min(at, state.verify_at), state.retry_at)

@@ -25,13 +25,13 @@ class Supervised:
         """`source`: where objects come from, without which no changes arrive."""
         self._part, self._clock = part, clock
         self._name = type(part).__name__
-        self._untrue = part is source
+        self._degrades = part is source
         self._trouble, self._until = "", 0.0
 
     def conditions(self) -> tuple[Condition, ...]:
         """Whether it has failed of late; its own conditions it tells itself."""
         if self._trouble and self._clock.now() < self._until:
-            return (Condition("part-failing", self._trouble, untrue=self._untrue),)
+            return (Condition("part-failing", self._trouble, degraded=self._degrades),)
         return ()
 
     async def run(self) -> None:

@@ -27,7 +27,7 @@ class TableWatch:
             f"the kernel cannot be listened to ({self._monitor.trouble}), so what others change in the table "
             f"is noticed only when it is compared, every {self._verify_every:g} s"
         )
-        return (Condition("table-unwatched", text, untrue=False),)
+        return (Condition("table-unwatched", text, degraded=False),)
 
     async def run(self) -> None:
         """Look until cancelled."""

@@ -21,7 +21,7 @@ _ATTEMPTS = 3
 Answer = TypeVar("Answer")
 
 
-async def insist(question: Callable[[], Awaitable[Answer]]) -> Answer:
+async def retry_idempotent(question: Callable[[], Awaitable[Answer]]) -> Answer:
     """Ask what changes nothing, and again if the worker is killed meanwhile. Raises NftBroken at last."""
     for _ in range(_ATTEMPTS - 1):
         try:
@@ -53,8 +53,8 @@ async def open_backend(kind: BackendKind, netns: str | None = None, library: str
 
 async def _tested(nft: Nft) -> Nft:
     try:
-        await insist(lambda: nft.list_table(_NOBODYS))
-        await insist(lambda: nft.check(f"add table inet {_NOBODYS}\n"))
+        await retry_idempotent(lambda: nft.list_table(_NOBODYS))
+        await retry_idempotent(lambda: nft.check(f"add table inet {_NOBODYS}\n"))
     except NftRefused as error:
         await nft.close()
         raise NftUnavailable(f"{nft.describe()} does not work here: {error}") from error

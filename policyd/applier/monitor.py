@@ -27,16 +27,17 @@ _RECEIVE_BYTES = 8 << 20
 
 
 class TableMonitor:
-    """Watches the tables of one name in this network namespace; calls `on_change` on every suspicion.
+    """Watches the tables of one name in this network namespace, and calls `on_change`
+    when others may have changed them.
 
-    Without its sockets it suspects nothing, and whoever compares the kernel from time to time finds out; as
+    Without its sockets it notices nothing, and whoever compares the kernel from time to time finds out; as
     long as `trouble` says why, `listen` may be called again.
     """
 
     def __init__(self, table: str, on_change: Callable[[], None]) -> None:
         #: Somebody else may have changed the table since this was last set to False.
-        self.suspicious = False
-        #: Port ids of netlink sockets of ours: what they write is no suspicion, and needs no pause.
+        self.tampered = False
+        #: Port ids of netlink sockets of ours: what they write is no foreign change, and needs no pause.
         self.trusted: set[int] = set()
         #: Why nothing is heard; empty if all is well.
         self.trouble = ""
@@ -47,7 +48,7 @@ class TableMonitor:
         self._generation: int | None = None
 
     def listen(self) -> None:
-        """Begin to read, on the running loop; what came before counts as suspicious. Sets `trouble`."""
+        """Begin to read, on the running loop; what came before counts as a foreign change. Sets `trouble`."""
         self.close()
         try:
             self._questions = open_socket(NETFILTER)
@@ -64,7 +65,7 @@ class TableMonitor:
             self._lose(error)
         else:
             if self.trouble:
-                self._suspect()  # what happened meanwhile nobody heard
+                self._note_change()  # what happened meanwhile was not seen
             self.trouble = ""
 
     def close(self) -> None:
@@ -92,7 +93,7 @@ class TableMonitor:
         try:
             self._events.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES)
             if (read_generation(self._questions) - self._generation - ours) & 0xFFFF_FFFF:
-                self._suspect()
+                self._note_change()
         except OSError as error:
             self._lose(error)
 
@@ -100,8 +101,8 @@ class TableMonitor:
         self.trouble = error.strerror or str(error)
         self.close()
 
-    def _suspect(self) -> None:
-        self.suspicious = True
+    def _note_change(self) -> None:
+        self.tampered = True
         self._on_change()
 
     def _read(self) -> None:
@@ -111,11 +112,11 @@ class TableMonitor:
                 if self._events is None:
                     return
                 if any(map(self._is_foreign, messages(self._events.recv(1 << 18)))):
-                    self._suspect()
+                    self._note_change()
         except BlockingIOError:
             pass
         except OSError as error:
-            self._suspect()  # messages were lost
+            self._note_change()  # messages were lost
             if error.errno != errno.ENOBUFS:
                 self._lose(error)
 

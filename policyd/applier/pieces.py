@@ -1,7 +1,8 @@
 """Compares what the kernel holds with what it should piece by piece, so that no comparison takes long.
 
 Chains and declarations at once, which nft lists without elements; elements some sets at a time, by a dump of
-each, in turn. For the comparisons of every now and then: who suspects something has the whole table listed.
+each, in turn. For the comparisons of every now and then; after a sign
+of a foreign change the whole table is listed.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from policyd.agent.connections.revoker import Revoker
 from policyd.agent.reporting.status import Swap
 from policyd.applier.apply import Applied, Applier, replacement
 from policyd.applier.backend import Nft
-from policyd.applier.choose import insist, open_backend
+from policyd.applier.choose import open_backend, retry_idempotent
 from policyd.cli import terminal
 from policyd.cli.flags import (
     add_color_flag,
@@ -22,7 +22,7 @@ from policyd.cli.flags import (
     add_manifest_flags,
     node_name,
 )
-from policyd.cli.loaded import Loaded
+from policyd.cli.loaded import LoadedCluster
 from policyd.cli.loading import load_cluster
 from policyd.cli.nodes import build_warnings, choose_node
 from policyd.cli.parsing import Subparsers, add_command
@@ -100,7 +100,7 @@ def with_attachments(state: ClusterState, node: str) -> ClusterState:
         return state
 
 
-async def _build(nft: Nft, loaded: Loaded, *, colored: bool) -> Build:
+async def _build(nft: Nft, loaded: LoadedCluster, *, colored: bool) -> Build:
     """Compile, and say what is odd."""
     node = loaded.node or ""
     state = with_attachments(loaded.state, node)
@@ -116,12 +116,12 @@ async def _build(nft: Nft, loaded: Loaded, *, colored: bool) -> Build:
     return built
 
 
-async def _try(loaded: Loaded, *, colored: bool) -> int:
+async def _try(loaded: LoadedCluster, *, colored: bool) -> int:
     nft = await open_backend("auto")
     try:
         built = await _build(nft, loaded, colored=colored)
         applier = Applier(nft, built.table.name)
-        await insist(applier.read_back)
+        await retry_idempotent(applier.read_back)
         await applier.check(replacement(built.table))
         steps = applier.planned(built.table)
     finally:
@@ -136,14 +136,14 @@ async def _try(loaded: Loaded, *, colored: bool) -> int:
     return Exit.OK
 
 
-async def _apply(loaded: Loaded, *, colored: bool, cut: bool) -> int:
+async def _apply(loaded: LoadedCluster, *, colored: bool, cut: bool) -> int:
     table = loaded.options.table
     with claim_node(table):
         nft = await open_backend("auto")
         try:
             built = await _build(nft, loaded, colored=colored)
             applier = Applier(nft, table)
-            await insist(applier.read_back)
+            await retry_idempotent(applier.read_back)
             applied = await applier.apply(built.table, exact=True)
             if applier.lags:  # peers changed, too, and stand beside by other names: on to the plain ones
                 await _finish(applier)

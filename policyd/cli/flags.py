@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from policyd.cluster.state import MissingNamespaces
-from policyd.kube.reading import Options as ReadingOptions
-from policyd.kube.reading import Severity
+from policyd.kube.reading import ReadingOptions, Severity
 from policyd.kube.syntax import dns_label_mistake, subdomain_mistake
 from policyd_compiler.options import Options, interface_mistake, table_mistake
 

@@ -36,7 +36,7 @@ COMMANDS = {
     "demo": "show policyd at work on a throw-away node",
 }
 CLOSED_PIPE = 141  # as shells say it: 128 and the number of SIGPIPE
-UNTOLD = 4  # policyd.errors.Exit.ENVIRONMENT, which takes too long to import
+EXIT_ENVIRONMENT = 4  # policyd.errors.Exit.ENVIRONMENT, which takes too long to import
 
 
 class Command(Protocol):
@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
         return CLOSED_PIPE
     except OSError:  # standard error cannot be written either, so nobody can be told
         _silence(sys.stdout, sys.stderr)
-        return UNTOLD
+        return EXIT_ENVIRONMENT
     finally:
         for stream in (sys.stdout, sys.stderr):
             try:

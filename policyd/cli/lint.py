@@ -12,7 +12,7 @@ from policyd.cli.flags import add_color_flag, add_namespace_flag
 from policyd.cli.lint_reading import fix_files, load_settings, read_files
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.errors import BadInput, Exit, WrongUsage
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from policyd.lint.choice import Choice, unknown
 from policyd.lint.explain import explain
 from policyd.lint.finding import LEVELS, Report
@@ -153,7 +153,7 @@ def _run(args: Namespace, settings: Settings) -> _Run:
 
 
 def _gather(run: _Run, settings: Settings) -> Gathered:
-    return gather(read_files(run.paths, settings.exclude), Options(run.namespace))
+    return gather(read_files(run.paths, settings.exclude), ReadingOptions(run.namespace))
 
 
 def _judge(gathered: Gathered, run: _Run) -> Report:

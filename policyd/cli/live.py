@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 
 from policyd.cli import terminal
-from policyd.cli.loaded import Loaded
+from policyd.cli.loaded import LoadedCluster
 from policyd.cli.setting_flags import settings_of
 from policyd.cluster.attachments import UNKNOWN, Attachments
 from policyd.config import Settings
@@ -36,7 +36,7 @@ PATIENCE = 60.0
 HOPELESS = ("forbidden", "unauthorized", "untrusted")
 
 
-def load_live(args: Namespace, kinds: Kinds = KINDS) -> Loaded:
+def load_live(args: Namespace, kinds: Kinds = KINDS) -> LoadedCluster:
     """List everything of these kinds once.
 
     Raises EnvironmentRefused with what the API server, or the way there, said.
@@ -46,7 +46,7 @@ def load_live(args: Namespace, kinds: Kinds = KINDS) -> Loaded:
     return asyncio.run(_load(args, kinds))
 
 
-async def _load(args: Namespace, kinds: Kinds) -> Loaded:
+async def _load(args: Namespace, kinds: Kinds) -> LoadedCluster:
     settings = await _settings(args)
     access = find_access(settings.kubeconfig or None, settings.context or None, os.environ)
     connection = await connect(access)
@@ -75,7 +75,7 @@ async def _load(args: Namespace, kinds: Kinds) -> Loaded:
     state = store.state()
     if vars(args).get("attachments") is None and settings.node:
         state = replace(state, attachments=await _attachments(settings))
-    return Loaded(state, told, settings.options(), settings.node or None)
+    return LoadedCluster(state, told, settings.options(), settings.node or None)
 
 
 async def _attachments(settings: Settings) -> Attachments:

@@ -10,7 +10,7 @@ from policyd_compiler.options import Options
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedCluster:
     """A cluster without mistakes, what should be said about it nevertheless, and what to compile of it.
 
     `node` is None where nobody named one.

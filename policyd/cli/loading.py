@@ -8,7 +8,7 @@ from typing import assert_never
 
 from policyd.cli.flags import compiler_options, missing_namespaces, reading_options
 from policyd.cli.inputs import STDIN, Text, read_inputs
-from policyd.cli.loaded import Loaded
+from policyd.cli.loaded import LoadedCluster
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.errors import BadInput, Diagnostic, WrongUsage
 from policyd.kube.kind import Kinds
@@ -27,7 +27,7 @@ def _one_of(kinds: Kinds) -> str:
 ONE_OF = _one_of(KINDS)
 
 
-def load_cluster(args: Namespace) -> Loaded:
+def load_cluster(args: Namespace) -> LoadedCluster:
     """Read all that the flags of `add_manifest_flags` name.
 
     Raises BadInput, WrongUsage and, for `--live`, EnvironmentRefused.
@@ -62,7 +62,7 @@ def load_cluster(args: Namespace) -> Loaded:
     if _has_errors(told):
         raise BadInput(tuple(sorted(told)))
     state = ClusterState.of(objects, missing_namespaces(args))
-    return Loaded(state, tuple(sorted(told)), compiler_options(args), args.node)
+    return LoadedCluster(state, tuple(sorted(told)), compiler_options(args), args.node)
 
 
 def _check_flags(args: Namespace) -> None:

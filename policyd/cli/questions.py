@@ -18,7 +18,7 @@ from policyd.cli.revisions import read_bundle, read_revision
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.errors import BadInput, Diagnostic, WrongUsage
 from policyd.kube.objects import KubeObject
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from policyd.kube.registry import ASKED
 from policyd.kube.syntax import printable
 from policyd.manifests.foreign import is_no_manifest
@@ -180,7 +180,7 @@ def _sources(args: Namespace) -> Iterator[tuple[Iterable[Input], bool]]:
         yield read_inputs(path, recursive=args.recursive), os.path.isdir(path)  # noqa: PTH112 never raises
 
 
-def _read(inputs: Iterable[Input], options: Options, objects: Objects, *, lenient: bool) -> None:
+def _read(inputs: Iterable[Input], options: ReadingOptions, objects: Objects, *, lenient: bool) -> None:
     for item in inputs:
         if not isinstance(item, Text):
             objects.told.append(item)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from policyd.cli.inputs import STDIN, Text, read_inputs
-from policyd.cli.loaded import Loaded
+from policyd.cli.loaded import LoadedCluster
 from policyd.cluster.attachments import load_attachments
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.errors import BadInput, Diagnostic
@@ -40,7 +40,7 @@ class Found:
 class Bundled:
     """What a support bundle holds: a cluster, a ruleset, and the policies that were quarantined."""
 
-    loaded: Loaded
+    loaded: LoadedCluster
     found: Found
     closed: frozenset[str]
 
@@ -111,7 +111,7 @@ def read_bundle(argument: str, args: Namespace, options: Options) -> Bundled:
         state = replace(state, attachments=attachments)
     chosen = _options(said, args, options, file)
     node = args.node or str(said.get("node") or "") or None
-    loaded = Loaded(state, tuple(told), chosen, node)
+    loaded = LoadedCluster(state, tuple(told), chosen, node)
     held = next((name for name in ("kernel.json", "ruleset.nft") if name in files), None)
     if held is None:
         raise _mistake(file, "it holds neither kernel.json nor ruleset.nft: there is nothing to prove")

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from policyd.cli import terminal
-from policyd.config import Loaded, Settings, load_settings
+from policyd.config import LoadedSettings, Settings, load_settings
 from policyd.kube.syntax import printable
 
 #: What stands in the place of a setting's value in the help, where it is not one of a few words.
@@ -61,7 +61,7 @@ def add_setting_flags(parser: argparse.ArgumentParser, only: Iterable[str] = ())
             group.add_argument(f"--{name.replace('_', '-')}", dest=name, **_flag(name, field))
 
 
-def settings_of(args: argparse.Namespace) -> Loaded:
+def settings_of(args: argparse.Namespace) -> LoadedSettings:
     """The settings by the flags of a command line, the environment and the file; warnings are printed.
 
     Raises BadInput.

@@ -9,12 +9,13 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import Any
 
+from policyd.agent_api import AgentState
 from policyd.applier.choose import open_backend
 from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
 from policyd.config import Settings
-from policyd.doctor.agent_client import AgentState, NoAnswer, ask_state
+from policyd.doctor.agent_client import NoAnswer, ask_state
 from policyd.doctor.disk import read_disk
 from policyd.doctor.kernel_table import KernelTable, read_table
 from policyd.doctor.status_lines import Remains, lines

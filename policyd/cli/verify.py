@@ -19,7 +19,7 @@ from policyd.cli.flags import (
     compiler_options,
     node_name,
 )
-from policyd.cli.loaded import Loaded
+from policyd.cli.loaded import LoadedCluster
 from policyd.cli.loading import load_cluster
 from policyd.cli.nodes import build_warnings, choose_node
 from policyd.cli.parsing import Subparsers, add_command
@@ -102,7 +102,7 @@ def main(args: Namespace) -> int:
     return Exit.OK if proof.proved else Exit.FINDING
 
 
-def _read(args: Namespace) -> tuple[str, Loaded, Found | None, frozenset[str]]:
+def _read(args: Namespace) -> tuple[str, LoadedCluster, Found | None, frozenset[str]]:
     """Where the ruleset is from, the cluster, the ruleset if it is not to be compiled, who is quarantined."""
     if args.bundle is not None:
         bundled = read_bundle(args.bundle, args, compiler_options(args))
@@ -123,7 +123,7 @@ def _read(args: Namespace) -> tuple[str, Loaded, Found | None, frozenset[str]]:
     return "compiled", loaded, None, frozenset()
 
 
-def _warn(args: Namespace, loaded: Loaded, built: Build, node: str) -> None:
+def _warn(args: Namespace, loaded: LoadedCluster, built: Build, node: str) -> None:
     told = (
         *loaded.warnings,
         *build_warnings(loaded.state, built, one_node=True),

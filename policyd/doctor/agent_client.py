@@ -11,10 +11,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from policyd.agent_api import AgentState
 from policyd.cluster.attachments import Attachments, load_attachments
-from policyd.config import Loaded, Settings
+from policyd.config import LoadedSettings, Settings
 from policyd.errors import BadInput
 
 #: An agent may be busy with ten thousand pods.
@@ -26,85 +27,6 @@ class NoAnswer:
     """Nobody answered, or not as an agent does. `text` says what happened."""
 
     text: str
-
-
-class _Answer(BaseModel):
-    """Part of an answer. The agent may be of another version: what is unknown is passed over."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Told(_Answer):
-    """A condition, as the agent tells it."""
-
-    name: str
-    text: str
-    untrue: bool = True
-
-
-class Size(_Answer):
-    """How much is in force."""
-
-    pods: int = 0
-    isolated: int = 0
-    policies: int = 0
-    chains: int = 0
-    rules: int = 0
-    sets: int = 0
-    elements: int = 0
-    idle_peers: int = 0
-
-
-class InForce(_Answer):
-    """The ruleset in force. `since` is wall clock, in seconds."""
-
-    generation: int
-    since: float
-    stats: Size = Size()
-
-
-class Objects(_Answer):
-    """What is known of a kind."""
-
-    kind: str
-    count: int
-    stale_seconds: float | None = None
-    mistakes: dict[str, tuple[str, ...]] = {}
-
-
-class Interfaces(_Answer):
-    """How many pods of the node are bound to ports of bridges, to links of their own, and to nothing."""
-
-    ports: int = 0
-    links: int = 0
-    unbound: int = 0
-
-
-class Findings(_Answer):
-    """What is certainly wrong with policies: how much, and the first sentences."""
-
-    count: int = 0
-    named: tuple[str, ...] = ()
-
-
-class AgentState(_Answer):
-    """What /debug/state says."""
-
-    settings: dict[str, object] = {}
-    conditions: tuple[Told, ...] = ()
-    enforced: InForce | None = None
-    quarantined: dict[str, str] = {}
-    repairs: int = 0
-    verified: float = 0.0
-    waiting_for: tuple[str, ...] = ()
-    objects: tuple[Objects, ...] = ()
-    interfaces: Interfaces | None = None
-    findings: Findings = Findings()
-
-    @property
-    def enforcing(self) -> bool:
-        """Whether what is in force is what the objects say."""
-        return self.enforced is not None and not any(condition.untrue for condition in self.conditions)
 
 
 async def ask(place: Path | None, path: str) -> bytes | NoAnswer:
@@ -174,7 +96,7 @@ async def ask_attachments(place: Path | None, node: str) -> Attachments | NoAnsw
         return NoAnswer(f"the agent says of its node's interfaces what is not understood: {error}")
 
 
-async def settings_as_agent(loaded: Loaded) -> Settings:
+async def settings_as_agent(loaded: LoadedSettings) -> Settings:
     """The settings, and where nobody has given one here, the agent's: it may have been started with flags."""
     told = await ask_state(loaded.settings.socket())
     if isinstance(told, NoAnswer):

@@ -15,12 +15,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from policyd.agent_api import AgentState
 from policyd.applier.choose import open_backend
 from policyd.applier.listing import FAMILIES
 from policyd.cluster.anonymise import anonymise
 from policyd.cluster.state import ClusterState
 from policyd.config import Settings
-from policyd.doctor.agent_client import AgentState, NoAnswer, ask, ask_state
+from policyd.doctor.agent_client import NoAnswer, ask, ask_state
 from policyd.doctor.examination import examine
 from policyd.doctor.node_lines import print_json, print_lines
 from policyd.doctor.status_lines import lines

@@ -15,11 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
+from policyd.agent_api import AgentState
 from policyd.applier.backend import Nft
 from policyd.applier.choose import open_backend
 from policyd.applier.probe import Capabilities, probe_nft
 from policyd.config import Settings
-from policyd.doctor.agent_client import AgentState, NoAnswer, ask_state
+from policyd.doctor.agent_client import NoAnswer, ask_state
 from policyd.doctor.api_line import api_line
 from policyd.doctor.disk import read_disk
 from policyd.doctor.kernel_table import KernelTable, read_table
@@ -27,10 +28,10 @@ from policyd.doctor.node_lines import Line, State, node_lines
 from policyd.doctor.status_lines import bindings, holdings
 from policyd.errors import EnvironmentRefused
 from policyd.netlink.claim import holder
-from policyd.node.element_trial import elements_refusal
+from policyd.node.element_trial import elements_unsupported_reason
 from policyd.node.facts import read_facts
 from policyd.node.findings import pod_bridges
-from policyd.node.self_test import bridge_refusal, refusal
+from policyd.node.self_test import bridge_unsupported_reason, unsupported_reason
 from policyd.version import VERSION
 
 #: What rules need of a kernel that is built in modules; others come along with these.
@@ -96,13 +97,17 @@ def _modules() -> Line:
 
 async def _nft(nft: Nft, settings: Settings) -> tuple[Line, ...]:
     found = await probe_nft(nft)
-    unfit = await refusal(nft, settings.options())
-    unguarded = await bridge_refusal(nft, settings.options())
-    unwritten = await elements_refusal(nft)
+    unsupported = await unsupported_reason(nft, settings.options())
+    unguarded = await bridge_unsupported_reason(nft, settings.options())
+    unwritten = await elements_unsupported_reason(nft)
     return (
         Line("backend", "warn" if "not usable" in found.backend else "ok", found.backend),
         _version(found),
-        Line("ruleset", "FAIL" if unfit else "ok", unfit or "the kernel takes what policyd enforces with"),
+        Line(
+            "ruleset",
+            "FAIL" if unsupported else "ok",
+            unsupported or "the kernel takes what policyd enforces with",
+        ),
         _ports(unguarded),
         Line("elements", "warn" if unwritten else "ok", unwritten or "those written by hand arrive"),
     )
@@ -151,7 +156,7 @@ def _agent(
     else:
         yield Line("agent", "FAIL", "it answers, but what is in force may not be what the objects say")
     for condition in told.conditions:
-        yield Line("agent", "FAIL" if condition.untrue else "warn", condition.text)
+        yield Line("agent", "FAIL" if condition.degraded else "warn", condition.text)
 
 
 def _silent(why: str, who: str, table: KernelTable | str | None) -> Line:

@@ -8,7 +8,7 @@ from policyd.applier.backend import Nft
 from policyd.applier.listing import list_tables
 from policyd_compiler.addr import print_address
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.json_parser import NOT_OURS
+from policyd_compiler.nft.json_parser import FOREIGN_RULE
 from policyd_compiler.nft.stamp import unstamp
 from policyd_compiler.roles import Role, addresses
 
@@ -46,7 +46,7 @@ def describe_table(table: Table) -> KernelTable:
     isolated = addresses(table, Role.DISPATCH)
     tables = (table,) if table.bridge is None else (table, table.bridge)
     comments = (rule.comment for each in tables for chain in each.chains for rule in chain.rules)
-    foreign = tuple(comment for comment in comments if comment.startswith(NOT_OURS))
+    foreign = tuple(comment for comment in comments if comment.startswith(FOREIGN_RULE))
     bound = addresses(table, Role.BINDING)
     at_ports = set() if table.bridge is None else addresses(table.bridge, Role.BINDING)
     known = isolated | bound | addresses(table, Role.PODS)

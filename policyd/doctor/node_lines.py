@@ -56,7 +56,7 @@ def node_lines(
     for topic in dict.fromkeys(_TOPICS.values()):
         wrong = [finding for finding in findings if _TOPICS[finding.name] == topic]
         for finding in wrong:
-            yield Line(topic, "FAIL" if finding.untrue else "warn", finding.text)
+            yield Line(topic, "FAIL" if finding.degraded else "warn", finding.text)
         if not wrong:
             yield _well(topic, facts, pod_interfaces)
 
@@ -69,7 +69,9 @@ def _well(topic: str, facts: Facts, pod_interfaces: Collection[str]) -> Line:
             return _bridges(facts, pod_interfaces)
         case "interfaces":
             names = [link.name for link in pod_links(facts, pod_interfaces)]
-            return Line(topic, "ok", f"pods are behind {some(names)}" if names else "no pod is known here")
+            return Line(
+                topic, "ok", f"pods are behind {summarise_names(names)}" if names else "no pod is known here"
+            )
         case "connections":
             return _connections(facts)
         case "engines" if facts.tables is not None:
@@ -83,7 +85,7 @@ def _well(topic: str, facts: Facts, pod_interfaces: Collection[str]) -> Line:
 def _engines(facts: Facts) -> str:
     if not facts.engines:
         return "no other engine of NetworkPolicy shows in nftables"
-    return f"{some(facts.engines)} enforces policies here, too, as other_engines says"
+    return f"{summarise_names(facts.engines)} enforces policies here, too, as other_engines says"
 
 
 def _forwarding(facts: Facts) -> Line:
@@ -96,12 +98,13 @@ def _forwarding(facts: Facts) -> Line:
 def _bridges(facts: Facts, pod_interfaces: Collection[str]) -> Line:
     names = [bridge.name for bridge, _ in pod_bridges(facts, pod_interfaces)]
     if names:
-        return Line("bridges", "ok", f"rules see what pods on {some(names)} send each other")
+        return Line("bridges", "ok", f"rules see what pods on {summarise_names(names)} send each other")
     off = [name for name in (BRIDGE4, BRIDGE6) if facts.sysctls[name] != "1"]
     masters = {link.master for link in facts.links if link.kind == "veth"}
     others = [link.name for link in facts.links if link.kind == "bridge" and link.index in masters]
     if others and off:
-        text = f"rules do not see what is bridged on {some(others)} ({', '.join(off)}): are these pods?"
+        bridges = summarise_names(others)
+        text = f"rules do not see what is bridged on {bridges} ({', '.join(off)}): are these pods?"
         return Line("bridges", "warn", text)
     return Line("bridges", "ok", "no pod is known to be on a bridge")
 
@@ -117,7 +120,7 @@ def _connections(facts: Facts) -> Line:
     return Line("connections", "warn", f"{text}; {cure}")
 
 
-def some(names: Collection[str]) -> str:
+def summarise_names(names: Collection[str]) -> str:
     """The first of many names, and how many more there are."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(sorted(names)[:_NAMED]) + more

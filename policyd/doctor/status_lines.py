@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policyd.doctor.agent_client import AgentState, Findings, Interfaces
+from policyd.agent_api import AgentState, InterfaceCount, PolicyFindings
 from policyd.doctor.kernel_table import KernelTable
 from policyd.kube.syntax import printable
 
@@ -56,11 +56,11 @@ def lines(found: AgentState | Remains, now: float) -> Iterator[str]:
     if not found.conditions:
         yield _line("conditions", "none")
     for condition in found.conditions:
-        mark = "UNTRUE: " if condition.untrue else ""
+        mark = "DEGRADED: " if condition.degraded else ""
         yield _line("condition", f"{mark}{condition.name}: {condition.text}")
 
 
-def _findings(found: Findings) -> str:
+def _findings(found: PolicyFindings) -> str:
     """The first in words: mostly it is the only one."""
     first = printable(found.named[0]) if found.named else ""
     more = f" and {found.count - 1} more" if found.count > 1 else ""
@@ -90,7 +90,7 @@ def holdings(table: KernelTable) -> str:
     return f"{text} and binds {table.bound} to interfaces{ports}"
 
 
-def bindings(known: Interfaces) -> str:
+def bindings(known: InterfaceCount) -> str:
     """How many pods of a node are bound to their interfaces, and by what."""
     ways = (
         (known.ports, "to ports of bridges"),

@@ -15,7 +15,7 @@ from policyd.kube.decode_type import decode_type
 from policyd.kube.kind import Kind, Kinds
 from policyd.kube.metadata import decode_metadata
 from policyd.kube.objects import KubeObject, Source
-from policyd.kube.reading import Mistake, Options, Path, Reading, kind_of, no_source
+from policyd.kube.reading import Mistake, Path, Reading, ReadingOptions, kind_of, no_source
 from policyd.kube.registry import KINDS
 
 TOP = ("apiVersion", "kind", "metadata", "spec", "status")
@@ -50,7 +50,7 @@ def decode_live(raw: object, kind: Kind[Any] | None = None, kinds: Kinds = KINDS
 
 def decode_manifest(
     raw: object,
-    options: Options,
+    options: ReadingOptions,
     source: Callable[[Path], Source | None] = no_source,
     kinds: Kinds = KINDS,
 ) -> Decoded:

@@ -34,7 +34,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ReadingOptions:
     """How manifests are read: the namespace of objects that name none, and matters of taste.
 
     `unknown_fields` is for NP-041. `legacy_cidrs` "error" is a server with StrictIPCIDRValidation (NP-077).
@@ -64,7 +64,7 @@ class Reading:
     `stored`: an API server holds the object, perhaps since its rules were others.
     """
 
-    options: Options = Options()
+    options: ReadingOptions = ReadingOptions()
     source: Callable[[Path], Source | None] = no_source
     mistakes: list[Mistake] = field(default_factory=list)
     stored: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from policyd.lint.choice import Choice
 from policyd.lint.examples import SHOP
 from policyd.lint.finding import Report
@@ -19,7 +19,7 @@ EXAMPLE = "policy.yaml"
 
 def report_of(example: str, rule: Rule) -> Report:
     """What the rule finds in an example, beside the shop."""
-    gathered = gather((Input("shop.yaml", SHOP.encode()), Input(EXAMPLE, example.encode())), Options())
+    gathered = gather((Input("shop.yaml", SHOP.encode()), Input(EXAMPLE, example.encode())), ReadingOptions())
     return judge(gathered.subjects, gathered.seen(), gathered.texts, Choice(select=(rule.id,)))
 
 

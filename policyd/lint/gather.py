@@ -14,7 +14,7 @@ from policyd.kube.decode import decode_manifest
 from policyd.kube.decode_type import not_enforced
 from policyd.kube.kind import Kinds
 from policyd.kube.objects import KubeObject, NetworkPolicy, Protocol, Source
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from policyd.kube.registry import ASKED, NETWORK_POLICY
 from policyd.kube.syntax import printable
 from policyd.lint.drafts import Subject
@@ -60,7 +60,7 @@ class Gathered:
         return see(self.objects, self.numbers, partial, whole=whole or world == "complete")
 
 
-def gather(inputs: Iterable[Input], options: Options) -> Gathered:
+def gather(inputs: Iterable[Input], options: ReadingOptions) -> Gathered:
     """Read all inputs, and keep of each what rules ask for.
 
     Of policies given twice the first one counts. Of other objects all do: what is left of a patch, or of
@@ -77,7 +77,7 @@ def gather(inputs: Iterable[Input], options: Options) -> Gathered:
     return gathered
 
 
-def _gather_one(each: Input, options: Options, gathered: Gathered) -> None:
+def _gather_one(each: Input, options: ReadingOptions, gathered: Gathered) -> None:
     objects, told = load_manifest(each.content, each.file, options, ASKED)
     policies: list[NetworkPolicy] = []
     subjects: list[Subject] = []
@@ -111,7 +111,7 @@ def _gather_one(each: Input, options: Options, gathered: Gathered) -> None:
         gathered.partial.append(f"{each.file} holds what an API server would refuse")
 
 
-def _subject(written: Written, kind: str, version: str, options: Options) -> Subject:
+def _subject(written: Written, kind: str, version: str, options: ReadingOptions) -> Subject:
     policy = None
     if kind == NETWORK_POLICY.name and version == NETWORK_POLICY.version:
         source = Source(written.file, written.document.line(written.prefix))

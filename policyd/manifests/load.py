@@ -16,7 +16,7 @@ from policyd.errors import Diagnostic
 from policyd.kube.decode import Decoded, decode_manifest
 from policyd.kube.kind import Kinds
 from policyd.kube.objects import KubeObject, Source
-from policyd.kube.reading import Mistake, Options, Path, kind_of
+from policyd.kube.reading import Mistake, Path, ReadingOptions, kind_of
 from policyd.kube.registry import KINDS
 from policyd.kube.syntax import printable, quote
 from policyd.manifests.causes import byte_place, find_cause, find_template, without_marks
@@ -33,16 +33,18 @@ MAX_FLOW_YAML = 4 * 1024 * 1024
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
-DEFAULTS = Options()
+DEFAULTS = ReadingOptions()
 _END = object()
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Document: TypeAlias = YamlDocument | JsonDocument
-Loaded: TypeAlias = tuple[tuple[KubeObject, ...], tuple[Diagnostic, ...]]
+LoadedObjects: TypeAlias = tuple[tuple[KubeObject, ...], tuple[Diagnostic, ...]]
 
 
-def load_manifest(text: bytes, file: str, options: Options = DEFAULTS, kinds: Kinds = KINDS) -> Loaded:
+def load_manifest(
+    text: bytes, file: str, options: ReadingOptions = DEFAULTS, kinds: Kinds = KINDS
+) -> LoadedObjects:
     """Read a manifest: the objects without errors, and everything to say about the others."""
     file = printable(file)
     text = without_marks(text)
@@ -203,7 +205,7 @@ def _read_documents(text: bytes, decoded: str) -> tuple[Sequence[Document], list
         return [], [error.flaw]
 
 
-def _load_document(document: Document, file: str, options: Options, kinds: Kinds) -> Loaded:
+def _load_document(document: Document, file: str, options: ReadingOptions, kinds: Kinds) -> LoadedObjects:
     objects: list[KubeObject] = []
     told: list[_Told] = []
     sound = all(flaw.severity == "warning" for flaw in document.flaws)

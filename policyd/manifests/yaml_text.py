@@ -82,12 +82,12 @@ def read_yaml(text: bytes) -> tuple[list[YamlDocument], list[Flaw]]:
             documents.append(document)  # noqa: PERF402 (those before an error are kept)
     except yaml.YAMLError as error:
         flaws.append(_syntax_flaw(error, text))
-    except _GiveUp as error:
+    except _FatalSyntaxError as error:
         flaws.append(error.flaw)
     return documents, flaws
 
 
-class _GiveUp(Exception):
+class _FatalSyntaxError(Exception):
     """Reading on makes no sense."""
 
     def __init__(self, place: Place, text: str) -> None:
@@ -111,7 +111,7 @@ class _Reader:
     def _next(self) -> Event:
         event = self._parser.get_event()
         if event is None:  # only after the end of the stream, which is the last that is asked for
-            raise _GiveUp(Place(0, 0), "the text ends too early")
+            raise _FatalSyntaxError(Place(0, 0), "the text ends too early")
         return event
 
     def documents(self) -> Iterator[YamlDocument]:
@@ -132,7 +132,7 @@ class _Reader:
         if isinstance(event, AliasEvent):
             return self._alias(event)
         if depth >= MAX_DEPTH:
-            raise _GiveUp(_place(event), f"nested deeper than {MAX_DEPTH} levels")
+            raise _FatalSyntaxError(_place(event), f"nested deeper than {MAX_DEPTH} levels")
         anchor = getattr(event, "anchor", None)
         before = self._size
         self._size += 1
@@ -201,7 +201,7 @@ class _Reader:
         """A key as text, as kubectl makes it; `_MERGE` for `<<`."""
         place = _place(event)
         if not isinstance(event, ScalarEvent):
-            raise _GiveUp(place, "a key must be plain text, not a mapping, a list or an alias")
+            raise _FatalSyntaxError(place, "a key must be plain text, not a mapping, a list or an alias")
         value = self._scalar(event)
         if event.implicit[0] and event.value == "<<":
             return _MERGE
@@ -237,15 +237,15 @@ class _Reader:
         place = _place(event)
         anchor = event.anchor or ""
         if anchor not in self._anchors:
-            raise _GiveUp(place, f"there is no anchor {quote(anchor)} above this alias")
+            raise _FatalSyntaxError(place, f"there is no anchor {quote(anchor)} above this alias")
         known = self._anchors[anchor]
         if known is None:
-            raise _GiveUp(place, f"the alias {quote(anchor)} is inside of its own anchor")
+            raise _FatalSyntaxError(place, f"the alias {quote(anchor)} is inside of its own anchor")
         value, size = known
         self._aliased += size
         self._size += size
         if self._aliased > MAX_ALIASED:
-            raise _GiveUp(place, f"the aliases up to here stand for more than {MAX_ALIASED} values")
+            raise _FatalSyntaxError(place, f"the aliases up to here stand for more than {MAX_ALIASED} values")
         return value
 
     def _scalar(self, event: ScalarEvent) -> object:

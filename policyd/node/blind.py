@@ -38,7 +38,7 @@ def network_of(facts: Facts) -> str:
     return next((EBPF_LINKS[link.name] for link in facts.links if link.name in EBPF_LINKS), "")
 
 
-def suspects(facts: Facts) -> tuple[Link, ...]:
+def pass_by(facts: Facts) -> tuple[Link, ...]:
     """The interfaces of pods on which an eBPF program may be the first to meet packets.
 
     With a network known to do so these are all whose other end is in a pod: its routes need not lead to them.
@@ -57,14 +57,14 @@ def suspects(facts: Facts) -> tuple[Link, ...]:
 
 
 def measure(looks: Sequence[Facts]) -> Measured:
-    """Compare what suspected interfaces received since the first look that has a witness with what it saw."""
+    """Compare what these interfaces received since the first look that has a witness with what it saw."""
     with_witness = [look for look in looks if look.seen is not None]
     if len(with_witness) < 2:
         return Measured("unknown")
     first, now = with_witness[0], with_witness[-1]
     before = {link.index: link.received for link in first.links}
     best = Measured("unknown")
-    for link in suspects(now):
+    for link in pass_by(now):
         sent = link.received - before.get(link.index, link.received)
         seen = min(sent, _seen(now, link) - _seen(first, link))
         if sent < ENOUGH:

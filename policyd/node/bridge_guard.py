@@ -7,7 +7,7 @@ from dataclasses import replace
 from policyd.applier.backend import Nft
 from policyd.cluster.attachments import Attachments
 from policyd.errors import EnvironmentRefused
-from policyd.node.self_test import bridge_refusal
+from policyd.node.self_test import bridge_unsupported_reason
 from policyd_compiler.options import Options
 
 
@@ -23,7 +23,7 @@ class BridgeGuard:
         if self._takes:
             return ""
         try:
-            refused = await bridge_refusal(self._nft, self._options)
+            refused = await bridge_unsupported_reason(self._nft, self._options)
         except EnvironmentRefused as error:
             return f"whether the kernel takes a table in family bridge is not known: {error}"
         self._takes = refused is None

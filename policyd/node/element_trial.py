@@ -31,7 +31,7 @@ _INTERVALS: dict[KeyType, tuple[Key, Key]] = {
 }
 
 
-async def elements_refusal(nft: Nft) -> str | None:
+async def elements_unsupported_reason(nft: Nft) -> str | None:
     """What is wrong with elements that are written by hand, as a sentence; None if nothing is.
 
     The backend must be in this network namespace. Raises EnvironmentRefused when the kernel cannot be asked.

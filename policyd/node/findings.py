@@ -1,6 +1,6 @@
 """What is wrong with a node, judged from facts: a name, a sentence with what to do, and how bad it is. Pure.
 
-`untrue` findings mean that packets of pods may pass that no rule has seen.
+`degraded` findings mean that packets of pods may pass that no rule has seen.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address
 
 from policyd.netlink.links import Link
-from policyd.node.blind import Measured, measure, network_of, suspects
+from policyd.node.blind import Measured, measure, network_of, pass_by
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, Facts
 
 #: Every finding by name.
@@ -37,7 +37,7 @@ class Finding:
 
     name: str
     text: str
-    untrue: bool
+    degraded: bool
 
 
 def judge(
@@ -107,7 +107,7 @@ def _bridges(facts: Facts, pod_interfaces: Collection[str]) -> Iterator[Finding]
         else:
             cause, cure = f"not 1: {', '.join(off)}", f"{_set_on(off)}, and find what sets it back"
         what = f"what pods on the bridge {bridge.name} send each other passes no rule"
-        yield Finding("bridge-netfilter-off", f"{what} ({cause}): {cure}", untrue=True)
+        yield Finding("bridge-netfilter-off", f"{what} ({cause}): {cure}", degraded=True)
 
 
 def _off(facts: Facts, bridge: Link) -> list[str]:
@@ -135,7 +135,7 @@ def _unseen(looks: Sequence[Facts]) -> Iterator[Finding]:
             "here sees them: policyd needs a network in which the node routes or bridges the packets of its "
             "pods; with macvlan, ipvlan, netkit, Open vSwitch or eBPF it does not"
         )
-        yield Finding("pods-unseen", text, untrue=len(looks) >= STEADY_LOOKS)
+        yield Finding("pods-unseen", text, degraded=len(looks) >= STEADY_LOOKS)
 
 
 def _beside(facts: Facts) -> Iterator[str]:
@@ -148,7 +148,7 @@ def _beside(facts: Facts) -> Iterator[str]:
 
 def _past_ip(facts: Facts, measured: Measured) -> Iterator[Finding]:
     """eBPF on the pods' interfaces can take packets past every hook; counters show whether it does."""
-    if not suspects(facts) and measured.sight != "blind":
+    if not pass_by(facts) and measured.sight != "blind":
         return
     network = network_of(facts)
     what = f"eBPF programs{f' of {network}' if network else ''} are first to see the packets of pods"
@@ -156,7 +156,7 @@ def _past_ip(facts: Facts, measured: Measured) -> Iterator[Finding]:
     so = "some may pass no rule"
     if measured.sight == "blind":
         so = f"netfilter saw {measured.seen} of {measured.sent} by {measured.link}, the others pass no rule"
-    yield Finding("pods-unseen", f"{what}: {so}; {cure}", untrue=measured.sight == "blind")
+    yield Finding("pods-unseen", f"{what}: {so}; {cure}", degraded=measured.sight == "blind")
 
 
 def _forwarding(facts: Facts) -> Iterator[Finding]:
@@ -167,7 +167,7 @@ def _forwarding(facts: Facts) -> Iterator[Finding]:
     ]
     if off:
         text = f"this node does not forward what its pods send beyond their own link: {_set_on(off)}"
-        yield Finding("forwarding-off", text, untrue=False)
+        yield Finding("forwarding-off", text, degraded=False)
 
 
 def _others(facts: Facts, other_engines: Collection[str]) -> Iterator[Finding]:
@@ -178,16 +178,16 @@ def _others(facts: Facts, other_engines: Collection[str]) -> Iterator[Finding]:
             f"{engine} enforces policies here, too ({sign}), and a packet passes if both let it: "
             "switch one of them off and remove what it left, or name it in the setting other_engines"
         )
-        yield Finding("second-engine", text, untrue=False)
+        yield Finding("second-engine", text, degraded=False)
     if facts.flowtables:
         text = (
             f"connections in a flowtable ({', '.join(facts.flowtables)}) pass no rule any more, "
             "so one that a change denies lives on for a while: switch the offload off"
         )
-        yield Finding("flowtable", text, untrue=False)
+        yield Finding("flowtable", text, degraded=False)
     if facts.connections is None and facts.tables is not None:
         text = (
             "the kernel does not tell of its connections, so one that a change denies cannot be ended: "
             "load the module nf_conntrack_netlink"
         )
-        yield Finding("connections-unlisted", text, untrue=False)
+        yield Finding("connections-unlisted", text, degraded=False)

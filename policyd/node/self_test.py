@@ -101,7 +101,7 @@ def _tables(options: Options, attachments: Attachments) -> tuple[Table, ...]:
     return tuple(build(state, NODE, each).table for each in (closed, open_))
 
 
-async def refusal(nft: Nft, options: Options) -> str | None:
+async def unsupported_reason(nft: Nft, options: Options) -> str | None:
     """What the kernel refuses of it, as a sentence with what to do; None if it takes everything.
 
     Raises EnvironmentRefused when the kernel cannot be asked.
@@ -117,7 +117,7 @@ async def refusal(nft: Nft, options: Options) -> str | None:
     return None
 
 
-async def bridge_refusal(nft: Nft, options: Options) -> str | None:
+async def bridge_unsupported_reason(nft: Nft, options: Options) -> str | None:
     """What the kernel refuses of what is in force for pods on bridges; None if it takes everything.
 
     Raises EnvironmentRefused when the kernel cannot be asked.

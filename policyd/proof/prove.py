@@ -36,7 +36,7 @@ from policyd.proof.stages import Allowed
 from policyd.proof.walk import Chains, Outcome, Walker, is_last, of_table
 from policyd.proof.witness import Doubt, Witnesses
 from policyd_compiler.nft.ast import Drop, Goto, Jump, Table, VerdictMap
-from policyd_compiler.nft.json_parser import NOT_OURS
+from policyd_compiler.nft.json_parser import FOREIGN_RULE
 from policyd_compiler.nft.keys import Family
 from policyd_compiler.nft.packet import HookName
 from policyd_compiler.options import Options
@@ -98,7 +98,7 @@ def _check_form(table: Table) -> None:
     """What no walk can follow. Raises Unprovable."""
     for chain in table.chains:
         for number, rule in enumerate(chain.rules, start=1):
-            if rule.comment.startswith(NOT_OURS):
+            if rule.comment.startswith(FOREIGN_RULE):
                 raise Unprovable(f"chain {chain.name}, rule {number}: {rule.comment}")
         if chain.hook is None:
             continue

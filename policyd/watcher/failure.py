@@ -28,7 +28,7 @@ Reason: TypeAlias = Literal[
 
 
 class WatchError(PolicydError):
-    """A list or a watch failed. It is always tried again; `retry_after` is the server's wish, in seconds."""
+    """A list or a watch failed. It is always tried again; `retry_after` is the server's, in seconds."""
 
     def __init__(self, reason: Reason, text: str, retry_after: float | None = None) -> None:
         super().__init__(text)

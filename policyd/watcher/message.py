@@ -11,8 +11,8 @@ from policyd.kube.decode import Decoded, decode_live
 from policyd.kube.kind import Kind
 from policyd.watcher.failure import WatchError, refusal
 
-#: A number of any length is JSON; a wish is bounded anyhow (pauses.py).
-LONGEST_WISH = 24 * 3600
+#: A number of any length is JSON; a Retry-After is bounded anyhow (pauses.py).
+MAX_RETRY_AFTER = 24 * 3600
 #: On the bookmark that ends a streamed list.
 LIST_ENDS = "k8s.io/initial-events-end"
 
@@ -90,8 +90,10 @@ def read_status(raw: dict[str, object]) -> WatchError:
     details = raw.get("details")
     details = details if isinstance(details, dict) else {}
     text = _text(raw.get("message")) or _text(raw.get("reason"))
-    wish = details.get("retryAfterSeconds")
-    seconds = float(min(wish, LONGEST_WISH)) if isinstance(wish, int) and wish > 0 else None
+    retry_after = details.get("retryAfterSeconds")
+    seconds = (
+        float(min(retry_after, MAX_RETRY_AFTER)) if isinstance(retry_after, int) and retry_after > 0 else None
+    )
     error = refusal(code if isinstance(code, int) else 500, text, seconds)
     causes = details.get("causes")
     for cause in causes if isinstance(causes, list) else ():

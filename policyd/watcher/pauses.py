@@ -13,13 +13,13 @@ from dataclasses import dataclass
 class Pauses:
     """Seconds. `first` and `most` bound the backoff, `slow` is for what only a person can mend.
 
-    `longest_wish` bounds a Retry-After: a proxy's idea of an hour must not make policyd blind for one.
+    `max_retry_after` bounds a Retry-After: a proxy's idea of an hour must not make policyd blind for one.
     """
 
     first: float = 0.2
     most: float = 30.0
     slow: float = 30.0
-    longest_wish: float = 60.0
+    max_retry_after: float = 60.0
 
 
 DEFAULT_PAUSES = Pauses()
@@ -42,11 +42,11 @@ class Backoff:
         """The server talks to us again."""
         self._failures = 0
 
-    def fail(self, wish: float | None = None) -> float:
+    def fail(self, retry_after: float | None = None) -> float:
         """The pause after one more failure: never less than what the server wishes."""
         pause = backoff(self._failures, self._random(), self._pauses)
         self._failures += 1
-        return min(wish or 0.0, self._pauses.longest_wish) + pause
+        return min(retry_after or 0.0, self._pauses.max_retry_after) + pause
 
     def slow(self) -> float:
         """The pause where a quick retry cannot help: between one half and all of it."""

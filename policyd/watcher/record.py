@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from policyd.watcher.failure import Reason, WatchError
-from policyd.watcher.status import Status, Trouble
+from policyd.watcher.status import Trouble, WatchStatus
 from policyd.watcher.store import Mistakes, Store
 
 LOG = logging.getLogger("policyd.watcher")
@@ -42,9 +42,9 @@ class Record:
         self._last_event: float | None = None
         self._current_at: float | None = None
 
-    def status(self, store: Store) -> Status:
+    def status(self, store: Store) -> WatchStatus:
         """How things are now."""
-        return Status(
+        return WatchStatus(
             kind=self._kind,
             synced=self._synced,
             absent=self._absent,
@@ -58,11 +58,11 @@ class Record:
             restarts=dict(self._restarts),
         )
 
-    def admit(self) -> None:
+    def mark_accepted(self) -> None:
         """The server answers our question."""
         self._trouble = None
 
-    def hear(self) -> None:
+    def mark_alive(self) -> None:
         """The store is complete and current at this moment."""
         self._current_at = self._clock()
 
@@ -71,7 +71,7 @@ class Record:
         first = self.sync()
         self._lists += 1
         self._absent = False
-        self.hear()
+        self.mark_alive()
         LOG.log(
             logging.INFO if first else logging.DEBUG,
             "everything of a kind is listed",
@@ -92,7 +92,7 @@ class Record:
                 extra={"event": "watch.absent", "kind": self._kind},
             )
         self._absent, self._trouble = True, None
-        self.hear()
+        self.mark_alive()
         return self.sync()
 
     def move(self, version: str) -> None:

@@ -34,7 +34,7 @@ from policyd.watcher.message import (
 from policyd.watcher.pauses import DEFAULT_PAUSES, Backoff, Pauses
 from policyd.watcher.record import Record
 from policyd.watcher.resource import accept, page_query, watch_query
-from policyd.watcher.status import Status
+from policyd.watcher.status import WatchStatus
 from policyd.watcher.store import Mistakes, Store
 from policyd.watcher.transport import Answer, Transport
 
@@ -108,7 +108,7 @@ class Reflector:
         """What is wrong with objects, by key; those with nothing wrong are not there."""
         return self._store.mistakes
 
-    def status(self) -> Status:
+    def status(self) -> WatchStatus:
         """How it fares now."""
         return self._record.status(self._store)
 
@@ -276,7 +276,7 @@ class Reflector:
         self._progress = True
         self._stuck = self._expired = 0
         self._backoff.succeed()
-        self._record.hear()
+        self._record.mark_alive()
         return events
 
     def _take_listed(self, message: Message, listing: Store) -> Sequence[Event] | None:
@@ -325,7 +325,7 @@ class Reflector:
         self._renewals = 0
         self._forbidden_since = None
         self._absence.over()
-        self._record.admit()
+        self._record.mark_accepted()
 
     def _put(self, store: Store, decoded: Decoded) -> list[Event]:
         key = self.kind.key(decoded.item) if decoded.item is not None else ""

@@ -17,7 +17,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class WatchStatus:
     """`synced`: everything has been said once; it stays true, as the last complete store keeps serving.
 
     `trouble` is None while a list or a watch is under way. `last_event` is when an object last changed, by

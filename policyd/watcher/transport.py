@@ -79,7 +79,15 @@ class Kubeconfig:
 Access: TypeAlias = InCluster | Kubeconfig
 
 #: What the library raises about files of an odd shape, for which it has no words.
-_ODD = (AssertionError, AttributeError, ImportError, LookupError, RecursionError, TypeError, ValueError)
+_MALFORMED_ERRORS = (
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +136,8 @@ class Connection:
     async def get(self, path: str, query: Query, accept: str, seconds: float) -> AsyncIterator[Answer]:
         """See Transport."""
         async with self._ask("GET", path, {"Accept": accept}, seconds, query=query) as response:
-            wish = _seconds(response.headers.get("Retry-After"))
-            yield Answer(response.status, wish, _Chunks(response))
+            retry_after = _seconds(response.headers.get("Retry-After"))
+            yield Answer(response.status, retry_after, _Chunks(response))
 
     async def send(
         self, method: Literal["POST", "PATCH"], path: str, body: Mapping[str, object], seconds: float
@@ -338,7 +346,7 @@ async def _load(source: _Source, configuration: Configuration, timeouts: Timeout
         raise EnvironmentRefused(f"{source}: no credentials came in {timeouts.credentials:g} s") from error
     except (ConfigException, OSError, yaml.YAMLError) as error:
         raise EnvironmentRefused(f"{source}: {error}") from error
-    except _ODD as error:
+    except _MALFORMED_ERRORS as error:
         raise EnvironmentRefused(f"{source} cannot be read: {type(error).__name__} {error}") from error
 
 

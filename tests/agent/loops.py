@@ -6,7 +6,7 @@ import asyncio
 from types import SimpleNamespace
 
 from policyd.agent.pacing import Pacing
-from policyd.agent.reconciler import Reconciler, Target, Timing
+from policyd.agent.reconciler import LoopTiming, Reconciler, Target
 from policyd.agent.reporting.conditions import Condition, of_reconciler
 from policyd.applier.apply import Applier
 from policyd.cluster.events import Event, Synced, Upsert
@@ -39,18 +39,18 @@ def held(nft: FakeNft) -> str:
     raise AssertionError("the listing waits")
 
 
-TIMING = Timing(Pacing(0.0, 0.01, 0.0), verify_every=600.0, sweep_after=0.01, retry_least=0.01)
+TIMING = LoopTiming(Pacing(0.0, 0.01, 0.0), verify_every=600.0, sweep_after=0.01, retry_least=0.01)
 
 
 class Agent:
     """A reconciler at work, its kernel and what it has been told."""
 
-    def __init__(self, target: Target, kernel: FakeNft, timing: Timing = TIMING) -> None:
+    def __init__(self, target: Target, kernel: FakeNft, timing: LoopTiming = TIMING) -> None:
         self.wake = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.kernel = kernel
         self.store = ObjectStore("n1", self.wake)
-        self.monitor = SimpleNamespace(suspicious=False)
+        self.monitor = SimpleNamespace(tampered=False)
         self.reconciler = Reconciler(
             self.store, Applier(kernel, "policyd", elements=in_place_in(kernel)), self.monitor, target, timing
         )
@@ -64,9 +64,9 @@ class Agent:
     def say(self, text: str) -> None:
         self.store.apply(events(text))
 
-    def suspect(self) -> None:
+    def tamper(self) -> None:
         """Say that somebody else may have written into the table."""
-        self.monitor.suspicious = True
+        self.monitor.tampered = True
         self.wake.set()
 
     def conditions(self, now: float = 0.0) -> dict[str, Condition]:

@@ -8,7 +8,7 @@ import pytest
 
 from policyd.agent.daemon import _missing_namespaces
 from policyd.agent.reporting.conditions import Condition, of_reconciler
-from policyd.agent.reporting.status import Enforced, Status
+from policyd.agent.reporting.status import AgentStatus, Enforced
 from policyd.cluster.events import Delete, Upsert
 from policyd.cluster.state import MissingNamespaces
 from policyd.config import load_settings
@@ -68,19 +68,19 @@ def test_only_a_directory_is_all_there_is(settings: dict[str, str], expected: Mi
 def conditions(held: ObjectStore, options: Options) -> tuple[Condition, ...]:
     built = build(held.state(), "n1", options)
     enforced = Enforced(1, 0.0, built.stats, built.warnings, built.findings)
-    return of_reconciler(Status(enforced=enforced), (), now=0.0)
+    return of_reconciler(AgentStatus(enforced=enforced), (), now=0.0)
 
 
 def test_claimants_of_one_address_are_a_condition_that_names_them() -> None:
     """NP-166; all is closed that should be, so enforcement is true."""
     held = store(pod("x/a", "10.0.0.1"), pod("y/b", "10.0.0.1", node="n2"))
     [found] = conditions(held, Options())
-    assert (found.name, found.untrue) == ("address-claimed", False)
+    assert (found.name, found.degraded) == ("address-claimed", False)
     assert found.text.startswith("10.0.0.1 is claimed by 2 pods, y/b, x/a: it is isolated as all of them")
 
 
 @pytest.mark.parametrize(
-    ("node", "selected", "interfaces", "untrue"),
+    ("node", "selected", "interfaces", "degraded"),
     [
         ("n1", "x", (), True),
         ("n1", "x", ("veth*",), False),  # closed as an unknown pod (NP-107)
@@ -88,12 +88,12 @@ def test_claimants_of_one_address_are_a_condition_that_names_them() -> None:
     ],
 )
 def test_a_pod_without_a_possible_address_may_be_open(
-    node: str, selected: str, interfaces: tuple[str, ...], untrue: bool
+    node: str, selected: str, interfaces: tuple[str, ...], degraded: bool
 ) -> None:
     """NP-167: then what is in force is not what the policies say."""
     held = store(pod("x/a", "127.0.0.1", node=node), policy(selected))
     [found] = conditions(held, Options(pod_interfaces=interfaces))
-    assert (found.name, found.untrue) == ("address-impossible", untrue)
+    assert (found.name, found.degraded) == ("address-impossible", degraded)
 
 
 def test_far_pods_are_not_this_nodes_condition() -> None:
@@ -111,6 +111,6 @@ def test_far_pods_are_not_this_nodes_condition() -> None:
 def test_many_are_counted_and_the_open_one_is_named() -> None:
     odd = [pod(f"y/p{n}", f"127.0.0.{n}") for n in range(1, 9)]
     [found] = conditions(store(*odd, pod("x/z", "127.0.1.1"), policy("x")), Options())
-    assert found.untrue
+    assert found.degraded
     assert found.text.startswith("pod x/z claims 127.0.1.1, a loopback address")
     assert found.text.endswith("; and 5 more")

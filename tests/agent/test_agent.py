@@ -122,8 +122,8 @@ def test_a_killed_agent_leaves_a_whole_ruleset_and_its_heir_goes_on(
     held = table(namespace)
     assert "tcp dport 81 return" in held
     assert 'comment "generation 2"' in held
-    with running(namespace, directory) as heir:
-        [line] = heir.says("ruleset in force")
+    with running(namespace, directory) as successor:
+        [line] = successor.says("ruleset in force")
         assert line["generation"] == 2
 
 

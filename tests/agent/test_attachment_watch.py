@@ -108,7 +108,7 @@ async def test_the_links_of_the_node_bind_its_pods() -> None:
             for _ in range(STEADY_LOOKS):
                 await watch.look()
     [condition] = watch.conditions()
-    assert (condition.name, condition.untrue) == ("pods-unbound", False)
+    assert (condition.name, condition.degraded) == ("pods-unbound", False)
     assert "shop/u" in condition.text
 
 
@@ -127,7 +127,7 @@ async def test_what_cannot_be_read_keeps_no_ruleset_waiting(monkeypatch: pytest.
 
 
 def said(watch: AttachmentWatch) -> list[tuple[str, bool]]:
-    return [(condition.name, condition.untrue) for condition in watch.conditions()]
+    return [(condition.name, condition.degraded) for condition in watch.conditions()]
 
 
 @pytest.mark.kernel

@@ -8,13 +8,13 @@ import logging
 import pytest
 
 from policyd.agent.reporting.conditions import NAMES, Condition
-from policyd.agent.reporting.node_events import LOOK_SECONDS, ConditionLog, EventPoster, Pauses, by_name
-from policyd.watcher.events import NodeEvent
+from policyd.agent.reporting.node_events import LOOK_SECONDS, ConditionLog, EventPauses, EventPoster, by_name
+from policyd.watcher.event_writer import NodeEvent
 from policyd.watcher.failure import WatchError
 from tests.support.clock import TurnedClock
 
 OFF = Condition("bridge-netfilter-off", "off on cni0")
-PAUSES = Pauses(settle=10, rest=60, remind=600)
+PAUSES = EventPauses(settle=10, rest=60, remind=600)
 
 
 class Stage:
@@ -72,12 +72,12 @@ async def test_a_condition_that_comes_and_goes_costs_one_write_a_minute() -> Non
 async def test_that_enforcing_is_no_longer_true_is_written_without_a_rest() -> None:
     """A node that may be blind was told of; that it is blind must not wait for the next reminder."""
     stage = Stage()
-    stage.now = (Condition("pods-unseen", "some may", untrue=False),)
+    stage.now = (Condition("pods-unseen", "some may", degraded=False),)
     assert await stage.look(*range(11)) == [("Warning", 1, "some may")]
     stage.now = (Condition("pods-unseen", "all do"),)
     assert await stage.look(*range(11, 20)) == []
     assert await stage.look(20) == [("Warning", 2, "all do")]
-    stage.now = (Condition("pods-unseen", "some may", untrue=False),)
+    stage.now = (Condition("pods-unseen", "some may", degraded=False),)
     assert await stage.look(*range(21, 40)) == []
     stage.now = (Condition("pods-unseen", "all do"),)
     assert await stage.look(*range(40, 620)) == []
@@ -122,7 +122,7 @@ async def test_each_condition_has_an_event_of_its_own() -> None:
 
 
 def test_conditions_of_one_name_are_one_that_is_as_bad_as_the_worst() -> None:
-    found = by_name((Condition("x", "a", untrue=False), Condition("x", "b"), Condition("y", "c")))
+    found = by_name((Condition("x", "a", degraded=False), Condition("x", "b"), Condition("y", "c")))
     assert found == {"x": Condition("x", "a; b"), "y": Condition("y", "c")}
 
 
@@ -133,11 +133,11 @@ def test_the_log_says_when_a_condition_begins_and_when_it_is_over(
     watching = ConditionLog(lambda: now)
     with caplog.at_level(logging.INFO):
         watching.look(0)
-        now = (OFF, Condition("flowtable", "fast", untrue=False))
+        now = (OFF, Condition("flowtable", "fast", degraded=False))
         watching.look(1)
         now = (
             Condition("bridge-netfilter-off", "another text"),
-            Condition("flowtable", "fast", untrue=False),
+            Condition("flowtable", "fast", degraded=False),
         )
         watching.look(2)
         now = ()

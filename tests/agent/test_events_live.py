@@ -17,7 +17,7 @@ from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
 from policyd.lab.plan import NodePlan, PodPlan
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6
-from policyd.watcher.events import NodeEvent, write_event
+from policyd.watcher.event_writer import NodeEvent, write_event
 from policyd.watcher.failure import WatchError
 from policyd.watcher.transport import Kubeconfig, connect
 from tests.agent.live import running_live

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from policyd.agent.pacing import Pacing
-from policyd.agent.reconciler import Target, Timing
+from policyd.agent.reconciler import LoopTiming, Target
 from policyd.applier.listing import list_tables
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.events import Delete
@@ -84,7 +84,7 @@ async def at_work() -> AsyncIterator[World]:
         compiled.append(state)
         return build(state, node, options, closed)
 
-    timing = Timing(PACING, verify_every=30.0, sweep_after=0.2, retry_least=0.2, clock=turned.clock)
+    timing = LoopTiming(PACING, verify_every=30.0, sweep_after=0.2, retry_least=0.2, clock=turned.clock)
     agent = Agent(Target("n1", Options(), counted), kernel, timing)
     agent.say(f"{WORLD}{RULES}---\n{pod('one', 'db', 1)}")
     agent.store.apply(ALL_SYNCED)
@@ -148,7 +148,7 @@ async def test_what_somebody_else_does_to_a_set_is_repaired_after_a_change_was_f
         foreign = Change("delete", Elements(part.name, part.key, part.elements[:1]))
         await world.kernel.run(print_changes("policyd", [foreign]))
         assert not await world.is_right()
-        world.agent.suspect()
+        world.agent.tamper()
         await world.turned.turn(1.0)
         assert await world.is_right()
         await world.say(pod("three", "db", 3))

@@ -45,7 +45,7 @@ def test_all_but_the_ports_of_bridges_is_enforced_and_everything_says_so(
         assert "policyd_enforcing 0.0" in metrics
         until(lambda: agent.says("something is not as it should be"))
         status, doctor = run(node, "status"), run(node, "doctor")
-    assert (status.returncode, f"UNTRUE: bridge-unguarded: {TEXT}" in status.stdout) == (Exit.FINDING, True)
+    assert (status.returncode, f"DEGRADED: bridge-unguarded: {TEXT}" in status.stdout) == (Exit.FINDING, True)
     said = [line for line in doctor.stdout.splitlines() if line.startswith("FAIL    ports ")]
     assert ([NFT_SAYS in line for line in said], doctor.returncode) == ([True], Exit.FINDING)
 

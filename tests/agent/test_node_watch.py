@@ -166,7 +166,7 @@ def test_a_kernel_that_lacks_something_is_told_and_asked_until_it_has_it(node: N
     nft = Refusing()
     watched = watch(node, nft)
     assert look(watched, node) == look(watched, node) == ["kernel-unfit"]
-    assert watched.conditions()[0].untrue
+    assert watched.conditions()[0].degraded
     nft.lacks = False
     assert look(watched, node) == look(watched, node) == []
     assert nft.asked == 3
@@ -223,7 +223,7 @@ def test_a_node_that_is_blind_is_told_by_everything_that_tells(tmp_path: Path) -
             assert 'policyd_condition{condition="pods-unseen"} 1.0' in metrics
             assert "policyd_enforcing 0.0" in metrics
             said = run(node, "status")
-            assert (said.returncode, "UNTRUE: pods-unseen: " in said.stdout) == (1, True)
+            assert (said.returncode, "DEGRADED: pods-unseen: " in said.stdout) == (1, True)
             assert "FAIL    agent        eBPF programs" in run(node, "doctor").stdout
             until(lambda: [line for line in agent.log() if line.get("condition") == "pods-unseen"])
             agent.kill(signal.SIGTERM)
@@ -241,5 +241,5 @@ def test_blind_stays_blind_until_packets_are_seen_again(node: Namespace) -> None
     for more, witnessed in ((0, 0), (50, 0), *[(0, 0)] * 2 * STEADY_LOOKS, (500, 500)):
         sent, seen = sent + more, seen + witnessed
         watch.take(replace(facts, links=(host, replace(pod, received=sent)), seen={"lxc4": seen}))
-        found.append([c.untrue for c in watch.conditions() if c.name == "pods-unseen"])
+        found.append([c.degraded for c in watch.conditions() if c.name == "pods-unseen"])
     assert found == [[False], *[[True]] * (2 * STEADY_LOOKS + 1), [False]]

@@ -12,7 +12,7 @@ import yaml
 
 from policyd.agent.node_watch import LOOK_SECONDS
 from policyd.agent.reporting.conditions import NAMES, STALE_SECONDS
-from policyd.agent.reporting.http import Told, private, public
+from policyd.agent.reporting.http import StatusProvider, private, public
 from policyd.config import Settings, load_settings
 from policyd.errors import Exit
 from policyd.netlink.claim import queue_of
@@ -44,7 +44,7 @@ def named(heading: str) -> list[str]:
 
 
 def test_every_endpoint_is_on_the_page() -> None:
-    nobody = cast(Told, None)  # nobody is asked: only the paths are looked at
+    nobody = cast(StatusProvider, None)  # nobody is asked: only the paths are looked at
     assert sorted(named("HTTP endpoints")) == sorted(private(nobody))
     public_rows = [row[0] for row in rows("HTTP endpoints") if "root" not in row[1]]
     assert sorted(name for cell in public_rows for name in CODE.findall(cell)) == sorted(public(nobody))

@@ -49,7 +49,7 @@ async def loop(nft: FakeNft, node: str = "n1") -> AsyncIterator[tuple[ObjectStor
     """A reconciler at work; stopped at the end."""
     wake = asyncio.Event()
     store = ObjectStore(node, wake)
-    monitor = SimpleNamespace(suspicious=False)
+    monitor = SimpleNamespace(tampered=False)
     reconciler = Reconciler(
         store, Applier(nft, "policyd", elements=in_place_in(nft)), monitor, Target(node, Options()), TIMING
     )

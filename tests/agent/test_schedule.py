@@ -96,7 +96,7 @@ CASES: dict[str, tuple[State, Facts, float, Action]] = {
     ),
     "a suspicion does not wait for that": (
         SWAPPED._replace(verify_at=10.1),
-        LEFT._replace(suspicious=True),
+        LEFT._replace(tampered=True),
         10.1,
         Action.VERIFY,
     ),
@@ -106,7 +106,7 @@ CASES: dict[str, tuple[State, Facts, float, Action]] = {
         50.0,
         Action.RELEASE,
     ),
-    "who is to blame is looked for at once": (
+    "the culprit is looked for at once": (
         IDLE.hunting(),
         Facts(hunting=Hunting(10.0, enough=False)),
         float("-inf"),
@@ -155,9 +155,9 @@ def test_leftovers_are_as_old_as_the_first_of_them() -> None:
 
 
 def test_a_suspicion_is_followed_at_once_but_for_the_pause_after_a_failure() -> None:
-    assert IDLE.suspicious(10.0).verify_at == 10.0
-    assert IDLE.failed(10.0, pause=5.0).suspicious(11.0).verify_at == 15.0
-    assert IDLE.suspicious(200.0).verify_at == 100.0  # it was due already
+    assert IDLE.tampered(10.0).verify_at == 10.0
+    assert IDLE.failed(10.0, pause=5.0).tampered(11.0).verify_at == 15.0
+    assert IDLE.tampered(200.0).verify_at == 100.0  # it was due already
 
 
 @given(

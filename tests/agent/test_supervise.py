@@ -38,7 +38,7 @@ async def test_a_part_that_fails_is_started_again_and_told() -> None:
     turned.skip(RESTART_SECONDS)
     await part.working.wait()
     [condition] = supervised.conditions()
-    assert (condition.name, condition.untrue) == ("part-failing", False)
+    assert (condition.name, condition.degraded) == ("part-failing", False)
     assert "Part of the agent failed and is started again: OSError: [Errno 24]" in condition.text
     turned.skip(FAILING_SECONDS)
     assert supervised.conditions() == ()

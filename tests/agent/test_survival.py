@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from policyd.agent.reconciler import BuildFunction, Target, Timing
+from policyd.agent.reconciler import BuildFunction, LoopTiming, Target
 from policyd.applier.backend import NftBroken, NftRefused, NftUnavailable
 from policyd.cluster.state import ClusterState
 from policyd.pipeline import Build, build
@@ -96,7 +96,7 @@ async def at_work(
     compile_: BuildFunction = build,
     kernel: FakeNft | None = None,
     seconds: float = 60.0,
-    timing: Timing = TIMING,
+    timing: LoopTiming = TIMING,
 ) -> AsyncIterator[Agent]:
     """An agent that has brought the world into force, with a policy of a neighbour."""
     agent = Agent(Target("n1", Options(), compile_, seconds), kernel or FakeNft(), timing)
@@ -142,14 +142,14 @@ async def test_whatever_is_raised_one_policy_costs_only_its_own_pods(way: str) -
         await eventually(lambda: "dport 81" in held(agent.kernel))
         condition = agent.conditions()["policy-quarantined"]
         assert "shop/bad" in condition.text
-        assert not condition.untrue
+        assert not condition.degraded
         agent.say(policy("bad", "web", 443))
         await eventually(lambda: "dport 443" in held(agent.kernel))
         await eventually(lambda: agent.conditions() == {})
 
 
 async def test_it_begins_with_a_bad_policy() -> None:
-    """Nothing is in force yet: what is suspected is closed at once, and let out when the culprit is known."""
+    """Nothing is in force yet: the candidates are closed at once, and let out when the culprit is known."""
     agent = Agent(Target("n1", Options(), failing(bug)), FakeNft())
     agent.say(f"{WORLD}---\n{policy('good', 'db', 80)}---\n{policy('bad', 'web', 667)}")
     agent.store.apply(ALL_SYNCED)
@@ -173,7 +173,7 @@ async def test_all_culprits_among_many_are_found_and_no_other() -> None:
 
 
 async def test_a_culprit_that_was_there_before_is_found_when_something_else_makes_it_one() -> None:
-    """An old policy may become too much with a new pod: who has not changed is suspected, too."""
+    """An old policy may become too much with a new pod: one that has not changed is a candidate, too."""
 
     def compile_(state: ClusterState, node: str, options: Options, closed: frozenset[str]) -> Build:
         if len(state.pods) > 2 and 80 in ports(state, closed):
@@ -193,7 +193,7 @@ async def test_changes_of_others_do_not_wait_for_a_long_hunt() -> None:
             spin()
         return build(state, node, options, closed)
 
-    timing = Timing(TIMING.pacing, verify_every=600.0, retry_least=0.01, hunt=0.0)
+    timing = LoopTiming(TIMING.pacing, verify_every=600.0, retry_least=0.01, hunt=0.0)
     async with at_work(compile_, seconds=1.0, timing=timing) as agent:
         agent.say("---\n".join(policy(f"p{n}", "web", 666 if n == 20 else 80) for n in range(32)))
         await eventually(lambda: agent.status.attempts)
@@ -218,7 +218,7 @@ async def test_a_failure_for_which_nobody_is_to_blame_closes_nobody() -> None:
         agent.say(policy("good", "db", 81))
         await eventually(lambda: agent.status.failures > 3)
         assert (held(agent.kernel), agent.status.quarantined) == (before, {})
-        assert agent.conditions()["compile-failing"].untrue
+        assert agent.conditions()["compile-failing"].degraded
         broken = False
         await eventually(lambda: "dport 81" in held(agent.kernel))
         await eventually(lambda: agent.conditions() == {})
@@ -232,7 +232,7 @@ async def test_no_policy_is_blamed_for_a_missing_permission() -> None:
         agent.say(policy("bad", "web", 666))
         await eventually(lambda: agent.status.failures > 2)
         assert agent.status.quarantined == {}
-        assert agent.conditions()["apply-failing"].untrue
+        assert agent.conditions()["apply-failing"].degraded
         kernel.error = None
         await eventually(lambda: "dport 666" in held(kernel))
 
@@ -252,7 +252,7 @@ async def test_a_compilation_that_takes_long_is_a_condition() -> None:
         began = agent.status.compiling or 0.0
         assert agent.conditions(began + 9.0) == {}
         found = agent.conditions(began + 23.4)["compile-slow"]
-        assert found.untrue
+        assert found.degraded
         assert "23 s" in found.text
         go_on = True
         await eventually(lambda: "dport 81" in held(agent.kernel))

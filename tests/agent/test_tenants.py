@@ -115,7 +115,7 @@ async def test_a_policy_over_its_budget_costs_only_its_own_pods() -> None:
     assert agent.status.too_large.keys() == {"shop/dear"}
     condition = agent.conditions()["policy-too-large"]
     assert "shop/dear (it costs this node more than 500 elements)" in condition.text
-    assert not condition.untrue
+    assert not condition.degraded
     assert "ingress isolated by shop/dear" in held(agent.kernel)
     assert "dport 1000" not in held(agent.kernel)
     assert "dport 80" in held(agent.kernel)

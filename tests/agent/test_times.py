@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 
 from policyd.agent.pacing import Pacing
-from policyd.agent.reconciler import Target, Timing
+from policyd.agent.reconciler import LoopTiming, Target
 from policyd.applier.backend import NftUnavailable
 from policyd_compiler.nft.ast import TableFamily
 from policyd_compiler.options import Options
@@ -47,7 +47,7 @@ async def at_work(
 ) -> AsyncIterator[tuple[Agent, Kernel, TurnedClock]]:
     """An agent that has had the world with a policy in force for a second; stopped at the end."""
     kernel, turned = Kernel(), TurnedClock()
-    timing = Timing(
+    timing = LoopTiming(
         PACING,
         verify_every=30.0,
         sweep_after=sweep_after,
@@ -165,7 +165,7 @@ async def test_a_suspicion_does_not_wait_until_leftovers_are_swept() -> None:
         agent.say(policy("web", "web", 443))
         await turned.turn(1.0)
         kernel.looks.clear()
-        agent.suspect()
+        agent.tamper()
         await turned.turn(0.0)
         assert len(kernel.looks) == 1
         assert ports(kernel) == {"80", "443"}

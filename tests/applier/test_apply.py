@@ -165,11 +165,11 @@ def chain(table: Table, name: str) -> object:
 async def test_the_generation_goes_on_from_what_the_kernel_holds(nft: Nft) -> None:
     for table in (OLD, NEW):
         await Applier(nft, NAME).apply(table)
-    heir = Applier(nft, NAME)
-    assert await heir.read_back()
-    assert heir.generation == 2
-    assert (await heir.apply(NEW)).steps == ()
-    await heir.sweep()
+    successor = Applier(nft, NAME)
+    assert await successor.read_back()
+    assert successor.generation == 2
+    assert (await successor.apply(NEW)).steps == ()
+    await successor.sweep()
     assert await content(nft) == stamp(NEW, 2)
 
 

@@ -47,7 +47,7 @@ async def monitor(namespace: Namespace, nft: NftWorker) -> AsyncIterator[TableMo
     made = TableMonitor("t", lambda: None)
     with namespace.entered():
         made.listen()
-    assert (made.trouble, made.suspicious) == ("", False)
+    assert (made.trouble, made.tampered) == ("", False)
     yield made
     made.close()
 
@@ -69,22 +69,22 @@ async def test_what_a_trusted_socket_writes_is_no_suspicion(
     monitor.trusted.add(writer.port)
     for change in WRITES:
         write(writer, family, change)
-    assert not suspects(monitor)
+    assert not tampered(monitor)
     write(writer, family, one_more(1))
     write(other, family, one_more(2))
     write(writer, family, one_more(3))
-    assert suspects(monitor)
+    assert tampered(monitor)
     await nft.run(f"add element {family} t pods {{ 10.9.9.9 }}\n")
-    assert suspects(monitor)
+    assert tampered(monitor)
     monitor.trusted.clear()
     write(writer, family, one_more(4))
-    assert suspects(monitor)
+    assert tampered(monitor)
 
 
-def suspects(monitor: TableMonitor) -> bool:
-    """Whether something suspicious has been heard since this was last asked."""
+def tampered(monitor: TableMonitor) -> bool:
+    """Whether a foreign change was noticed since this was last asked."""
     monitor._read()
-    heard, monitor.suspicious = monitor.suspicious, False
+    heard, monitor.tampered = monitor.tampered, False
     return heard
 
 
@@ -93,14 +93,14 @@ async def test_a_pause_counts_what_a_trusted_socket_writes_in_it(
 ) -> None:
     """Nobody hears whose it is then: the number of transactions is all that there is."""
     monitor.trusted.add(writer.port)
-    for foreign, suspicious in ((False, False), (True, True)):
+    for foreign, tampered in ((False, False), (True, True)):
         monitor.pause()
         writer.write("t", [WRITES[0]])
         writer.write("t", [WRITES[1]])
         if foreign:
             other.write("t", [WRITES[2]])
         monitor.resume(2)
-        assert monitor.suspicious == suspicious
+        assert monitor.tampered == tampered
 
 
 async def test_the_loop_reads_without_being_asked(monitor: TableMonitor, other: ElementWriter) -> None:

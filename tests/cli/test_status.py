@@ -20,19 +20,17 @@ from threading import Thread
 
 import pytest
 
-from policyd.cli.status import exit_code
-from policyd.doctor.agent_client import (
+from policyd.agent_api import (
     AgentState,
-    Findings,
-    InForce,
-    Interfaces,
-    NoAnswer,
-    Objects,
-    Size,
-    Told,
-    ask,
-    ask_state,
+    InterfaceCount,
+    KnownObjects,
+    PolicyFindings,
+    ReportedCondition,
+    RulesetInForce,
+    RulesetSize,
 )
+from policyd.cli.status import exit_code
+from policyd.doctor.agent_client import NoAnswer, ask, ask_state
 from policyd.doctor.kernel_table import KernelTable
 from policyd.doctor.status_lines import Remains, lines
 from policyd.lab.namespace import Namespace
@@ -61,7 +59,7 @@ def test_an_agent_at_work_is_enforcing(node: Namespace, manifests: Path) -> None
     assert re.fullmatch(r"  since      \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, generation 1", said[1])
     assert "  pods       2 on this node: 1 isolated, 1 open" in said
     assert "  interfaces pods are bound: 2 to ports of bridges" in said
-    assert "  objects    1 Namespace, 1 NetworkPolicy, 0 Node, 2 Pod" in said
+    assert "  objects    0 ClusterNetworkPolicy, 1 Namespace, 1 NetworkPolicy, 0 Node, 2 Pod" in said
     assert said[-1] == "  conditions none"
 
 
@@ -141,13 +139,15 @@ FIRST = "the kernel is first compared with the ruleset"
 COMPARED = "the kernel was compared with the ruleset"
 CLOSED = "quarantined, so that their pods are closed"
 ODD = "is not wholly understood, and closed as far as it is not"
-ENFORCED = InForce(generation=7, since=0.0, stats=Size(pods=12, isolated=5, policies=3))
-IDLE = InForce(generation=7, since=0.0, stats=Size(pods=12, isolated=5, policies=3, idle_peers=2))
+ENFORCED = RulesetInForce(generation=7, since=0.0, stats=RulesetSize(pods=12, isolated=5, policies=3))
+IDLE = RulesetInForce(
+    generation=7, since=0.0, stats=RulesetSize(pods=12, isolated=5, policies=3, idle_peers=2)
+)
 GOOD = AgentState(
     settings={"node": "n1"},
     enforced=ENFORCED,
     verified=990.0,
-    objects=(Objects(kind="Pod", count=3, stale_seconds=4.0),),
+    objects=(KnownObjects(kind="Pod", count=3, stale_seconds=4.0),),
 )
 
 
@@ -171,7 +171,7 @@ GOOD = AgentState(
             f"  policies   3 that select pods here; {CLOSED}: a/0, a/1, a/2, a/3, a/4 and 2 more",
         ),
         (
-            GOOD.model_copy(update={"findings": Findings(count=3, named=("NP102 shop/api is odd",))}),
+            GOOD.model_copy(update={"findings": PolicyFindings(count=3, named=("NP102 shop/api is odd",))}),
             "  findings   NP102 shop/api is odd and 2 more; `policyd lint` tells all of the same files",
         ),
         (
@@ -181,7 +181,9 @@ GOOD = AgentState(
         (
             GOOD.model_copy(
                 update={
-                    "objects": (Objects(kind="NetworkPolicy", count=1, mistakes={"a/x": ("spec: bad",)}),)
+                    "objects": (
+                        KnownObjects(kind="NetworkPolicy", count=1, mistakes={"a/x": ("spec: bad",)}),
+                    )
                 }
             ),
             f"{' ' * 13}NetworkPolicy a/x {ODD}: spec: bad",
@@ -190,7 +192,9 @@ GOOD = AgentState(
             GOOD.model_copy(
                 update={
                     "objects": (
-                        Objects(kind="NetworkPolicy", count=1, mistakes={"a/x": ("spec: bad", "b", "c")}),
+                        KnownObjects(
+                            kind="NetworkPolicy", count=1, mistakes={"a/x": ("spec: bad", "b", "c")}
+                        ),
                     )
                 }
             ),
@@ -199,12 +203,14 @@ GOOD = AgentState(
         (AgentState(waiting_for=("Pod",)), "             not all listed yet: Pod"),
         (
             GOOD.model_copy(
-                update={"conditions": (Told(name="flowtable", text="\x1b[31mred", untrue=False),)}
+                update={
+                    "conditions": (ReportedCondition(name="flowtable", text="\x1b[31mred", degraded=False),)
+                }
             ),
             "  condition  flowtable: \\x1b[31mred",
         ),
         (
-            GOOD.model_copy(update={"interfaces": Interfaces(ports=2, links=1, unbound=3)}),
+            GOOD.model_copy(update={"interfaces": InterfaceCount(ports=2, links=1, unbound=3)}),
             "  interfaces pods are bound: 2 to ports of bridges, 1 to links of their own, 3 not bound",
         ),
         (
@@ -218,8 +224,8 @@ def test_each_thing_has_its_line(found: AgentState | Remains, line: str) -> None
     assert line in list(lines(found, 1000.0))
 
 
-UNTRUE = GOOD.model_copy(update={"conditions": (Told(name="x", text="x"),)})
-ONLY_ODD = GOOD.model_copy(update={"conditions": (Told(name="x", text="x", untrue=False),)})
+DEGRADED = GOOD.model_copy(update={"conditions": (ReportedCondition(name="x", text="x"),)})
+ONLY_ODD = GOOD.model_copy(update={"conditions": (ReportedCondition(name="x", text="x", degraded=False),)})
 HELD = KernelTable(1, 2, ())
 
 
@@ -228,7 +234,7 @@ HELD = KernelTable(1, 2, ())
     [
         (GOOD, 0),
         (ONLY_ODD, 0),
-        (UNTRUE, 1),
+        (DEGRADED, 1),
         (AgentState(), 1),
         (Remains("x", "", HELD, None), 1),
         (Remains("x", "", None, None), 1),
@@ -288,7 +294,7 @@ async def test_an_agent_of_a_later_version_is_understood_as_far_as_it_goes() -> 
     with answering(200, b'{"new": 1, "enforced": {"generation": 3, "since": 1, "more": {}}}') as place:
         answer = await ask_state(place)
         assert isinstance(answer, AgentState)
-        assert answer.enforced == InForce(generation=3, since=1.0)
+        assert answer.enforced == RulesetInForce(generation=3, since=1.0)
 
 
 async def test_who_does_not_speak_http_is_a_sentence() -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
+from policyd.agent_api import AgentState
 from policyd.cluster.anonymise import anonymise
 from policyd.cluster.state import ClusterState
-from policyd.doctor.agent_client import AgentState
 from policyd.doctor.bundle import ANONYMOUS, MEANINGS, replay
 from policyd.kube.decode import decode_live
 from policyd.lab.namespace import Namespace

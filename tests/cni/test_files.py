@@ -162,7 +162,7 @@ async def test_it_waits_for_a_network_and_says_so(tmp_path: Path) -> None:
     with kept(keeper):
         await eventually(lambda: keeper.conditions() and "no network" in keeper.conditions()[0].text)
         assert [condition.name for condition in keeper.conditions()] == ["plugin-missing"]
-        assert not keeper.conditions()[0].untrue
+        assert not keeper.conditions()[0].degraded
         (place.configurations / "10-flannel.conflist").write_text(FLANNEL)
         await eventually(lambda: not keeper.conditions())
         assert chain(place)[-1] == PLUGIN

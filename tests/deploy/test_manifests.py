@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from policyd.agent.daemon import STOP_SECONDS
-from policyd.agent.reporting.http import Told, public
+from policyd.agent.reporting.http import StatusProvider, public
 from policyd.config import PREFIX, Settings, load_settings
 from policyd.kube.registry import KINDS
 from policyd.version import VERSION
-from policyd.watcher import events
+from policyd.watcher import event_writer
 from tests.deploy.rendering import BASE, CHART, DEPLOY, MONITORING, NAMESPACE, NO_VALUES
 
 INSTALL = DEPLOY / "install.yaml"
@@ -95,8 +95,8 @@ def test_roles_are_bound_to_the_account_of_the_pods() -> None:
 
 def test_the_role_allows_to_write_the_events_of_nodes_and_nothing_else() -> None:
     role = only("Role")
-    assert role["metadata"]["namespace"] == events.NAMESPACE
-    assert events._PATH.endswith("/events")
+    assert role["metadata"]["namespace"] == event_writer.NAMESPACE
+    assert event_writer._PATH.endswith("/events")
     assert role["rules"] == [{"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]}]
 
 
@@ -132,7 +132,7 @@ def test_settings_that_are_no_values_are_not_set_by_values() -> None:
 
 
 def test_probes_ask_for_paths_that_the_agent_serves_where_it_listens() -> None:
-    served = set(public(cast(Told, None)))  # nobody is asked
+    served = set(public(cast(StatusProvider, None)))  # nobody is asked
     (container,) = pod_spec()["containers"]
     probes = [container["livenessProbe"]["httpGet"], container["readinessProbe"]["httpGet"]]
     assert [probe["path"] for probe in probes] == ["/livez", "/readyz"]

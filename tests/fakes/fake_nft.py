@@ -128,7 +128,7 @@ def _after(tables: Tables, script: str, refuses: Collection[TableFamily]) -> Tab
             raise _refused(_UNSUPPORTED, statement.line, script)
     after = _apply(tables, statements, script)
     if any(table.too_deep() for table in after.values()):
-        # The kernel looks at the whole first; to say which line is to blame it looks again after each.
+        # The kernel looks at the whole first; to say which line is wrong it looks again after each.
         _apply(tables, statements, script, deep=True)
         raise _refused(TOO_DEEP, 0, script)
     for table in after.values():

@@ -59,7 +59,7 @@ ELEMENTS = (
         "tests/netlink/test_messages.py::test_a_dump_that_the_kernel_broke_off_is_not_the_whole",
     ),
     Fault(
-        "while we write, nobody else's writing is suspicious",
+        "while we write, nobody else's writing is noticed",
         "DESIGN: drift",
         "policyd/applier/monitor.py",
         "            and found.port not in self.trusted\n",

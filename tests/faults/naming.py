@@ -81,10 +81,10 @@ NAME_FAULTS = (
     Fault(
         "pods are blamed only for what begins with certain letters",
         "decisions 8",
-        "policyd/agent/blame.py",
+        "policyd/agent/attribution.py",
         '_WORD = re.compile(r"[^\\s@{};,:]+")',
         '_WORD = re.compile(r"\\b(?:in|out|peers)[^\\s@{};,:]*")',
-        "tests/agent/test_blame.py::test_suspects_are_the_policies_of_what_a_statement_names",
+        "tests/agent/test_attribution.py::test_candidates_are_the_policies_of_what_a_statement_names",
     ),
     Fault(
         "a set is kept that is too small",

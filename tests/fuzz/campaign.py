@@ -86,7 +86,7 @@ async def _run(plan: Plan, seconds: float, place: Path) -> Report:
 
 
 def _died(plan: Plan, place: Path, code: int | None, errors: str) -> Report:
-    """A job without a report: what it met last is to blame."""
+    """A job without a report: what it met last is the cause."""
     report = Report(plan.target)
     text = noted(place / NOTE) if (place / NOTE).exists() else b""
     name = keep(place, "crash", text, text)

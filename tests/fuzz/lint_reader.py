@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from policyd.errors import BadInput
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from policyd.lint.examples import SHOP
 from policyd.lint.fix import fix
 from policyd.lint.gather import Input, gather, left_over
@@ -39,7 +39,7 @@ def lint_reader(_directory: Path) -> Target:
 
     def read(text: bytes) -> str:
         inputs = (Input("shop.yaml", SHOP.encode(), found=True), Input("p.yaml", text, found=True))
-        gathered = gather(inputs, Options())
+        gathered = gather(inputs, ReadingOptions())
         report = judge(gathered.subjects, gathered.seen(), gathered.texts)
         for printed in (
             *(p(report) for p in PRINTERS.values()),

@@ -19,7 +19,7 @@ from policyd.cluster.attachments import (
 from policyd.cluster.state import ClusterState
 from policyd.config import load_settings
 from policyd.errors import BadInput
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from policyd.manifests.load import combine, load_manifest
 from policyd.pipeline import build
 from policyd_compiler.ir import Attachment
@@ -32,9 +32,9 @@ from tests.fuzz.target import Target
 from tests.oracle import Manifest
 
 OPTIONS = (
-    Options(),
-    Options(unknown_fields="warning", legacy_cidrs="error"),
-    Options(refused="close", namespace="x"),
+    ReadingOptions(),
+    ReadingOptions(unknown_fields="warning", legacy_cidrs="error"),
+    ReadingOptions(refused="close", namespace="x"),
 )
 NODE: Manifest = {
     "apiVersion": "v1",

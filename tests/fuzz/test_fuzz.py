@@ -47,7 +47,7 @@ TAKEN = {
     "cni-list": "3 plugins",
     "listing-bridge": "as wanted",
     "attachments": "1 pods, ",
-    "watch": "5 objects, Status(kind='Pod', synced=True",
+    "watch": "5 objects, WatchStatus(kind='Pod', synced=True",
     "discovery": "served as example.policyd.test/v1",
     "state": "a ruleset",
     "listing": "as wanted",

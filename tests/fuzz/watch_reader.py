@@ -87,7 +87,7 @@ def hear(kind: Kind[Any], text: bytes, random: Random | None) -> tuple[dict[str,
                     pass
 
     async def sleep(seconds: float) -> None:
-        assert 0 < seconds <= NO_PAUSES.longest_wish
+        assert 0 < seconds <= NO_PAUSES.max_retry_after
 
     timing = Timing(clock=lambda: 0.0, sleep=sleep, random=lambda: 0.0, pauses=NO_PAUSES)
     reflector = Reflector(kind, Said(text, random), sink, timing)

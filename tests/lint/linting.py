@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from policyd.lint.choice import DEFAULT, Choice
 from policyd.lint.examples import SHOP
 from policyd.lint.finding import Report
@@ -16,7 +16,9 @@ def gathered(*texts: str | bytes, shop: bool = True) -> Gathered:
     """What is read of the shop and of these texts, named p0.yaml and so on, all found in a directory."""
     written = [text.encode() if isinstance(text, str) else text for text in texts]
     inputs = [Input(f"p{number}.yaml", text, found=True) for number, text in enumerate(written)]
-    return gather([*([Input("shop.yaml", SHOP.encode(), found=True)] if shop else []), *inputs], Options())
+    return gather(
+        [*([Input("shop.yaml", SHOP.encode(), found=True)] if shop else []), *inputs], ReadingOptions()
+    )
 
 
 def report(

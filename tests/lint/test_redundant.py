@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyd.kube.objects import LabelSelector, Requirement
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from policyd.kube.selectors import matches
 from policyd.lint.choice import Choice
 from policyd.lint.gather import Input, gather
@@ -27,7 +27,7 @@ NEEDLESS = Choice(select=("NP3",))
 def needless(objects: list[Manifest]) -> list[tuple[str, str, str, int]]:
     """Namespace, policy, direction and number of each rule that is found."""
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}).encode()
-    gathered = gather([Input("w", text)], Options())
+    gathered = gather([Input("w", text)], ReadingOptions())
     found = judge(gathered.subjects, gathered.seen(), gathered.texts, NEEDLESS).findings
     out = []
     for each in found:

@@ -13,7 +13,7 @@ from policyd.applier.program import NftProgram
 from policyd.applier.worker import NftWorker
 from policyd.lab.namespace import Namespace
 from policyd.netlink.netfilter import table_names
-from policyd.node.element_trial import elements_refusal
+from policyd.node.element_trial import elements_unsupported_reason
 from policyd_compiler.nft.ast import TableFamily
 from tests.fakes.fake_nft import FakeNft
 
@@ -39,8 +39,8 @@ async def nft(node: None, request: pytest.FixtureRequest) -> AsyncIterator[Nft]:
 
 async def test_what_this_kernel_takes_is_found_right(nft: Nft) -> None:
     """Also by several at a time."""
-    assert await elements_refusal(nft) is None
-    assert await asyncio.gather(*(elements_refusal(nft) for _ in range(3))) == [None] * 3
+    assert await elements_unsupported_reason(nft) is None
+    assert await asyncio.gather(*(elements_unsupported_reason(nft) for _ in range(3))) == [None] * 3
 
 
 class Forgetful(NftWorker):
@@ -67,7 +67,7 @@ async def test_what_is_lost_is_noticed(node: None, lost: str, said: str) -> None
     """By each of the two that look."""
     nft = Forgetful()
     nft.lost = lost
-    found = await elements_refusal(nft)
+    found = await elements_unsupported_reason(nft)
     await nft.close()
     assert found is not None
     assert re.fullmatch(r"the kernel \S+ does not take elements as policyd writes them by hand: .*", found)
@@ -76,6 +76,6 @@ async def test_what_is_lost_is_noticed(node: None, lost: str, said: str) -> None
 
 async def test_what_the_kernel_refuses_is_said(node: None) -> None:
     """Here, as the table is in no kernel."""
-    found = await elements_refusal(FakeNft())
+    found = await elements_unsupported_reason(FakeNft())
     assert found is not None
     assert "refused to add to s-v4: No such file or directory" in found

@@ -77,7 +77,7 @@ def test_pods_are_found_behind_their_interfaces_and_nothing_is_wrong(lab: Lab) -
 def test_a_sysctl_of_the_bridge_that_flips_is_seen(bridged: Namespace, sysctl: str) -> None:
     bridged.set_sysctls({sysctl: "0"})
     [finding] = judge([look(bridged)])
-    assert (finding.name, finding.untrue) == ("bridge-netfilter-off", True)
+    assert (finding.name, finding.degraded) == ("bridge-netfilter-off", True)
     assert f"cni0 send each other passes no rule (not 1: {sysctl})" in finding.text
     bridged.ip([f"link set cni0 type bridge nf_call_{sysctl.rpartition('-')[2]} 1"])
     assert judge([look(bridged)]) == (), "the bridge's own option does the same"
@@ -184,14 +184,14 @@ async def test_programs_that_carry_packets_past_ip_are_seen_and_found_out() -> N
             before = [await watched()]
             send(lab, 200)
             [finding] = judge([*before, await watched()])
-            assert (finding.name, finding.untrue) == ("pods-unseen", True)
+            assert (finding.name, finding.degraded) == ("pods-unseen", True)
             assert re.search(rf"netfilter saw 0 of 20\d by {a.name}", finding.text)  # some ARP among them
             await witness.end()
             assert "policyd-witness" not in str(look(node).tables)
 
 
 def names(found: Sequence[Finding]) -> list[tuple[str, bool]]:
-    return [(finding.name, finding.untrue) for finding in found]
+    return [(finding.name, finding.degraded) for finding in found]
 
 
 def send(lab: Lab, count: int) -> None:

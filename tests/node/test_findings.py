@@ -20,7 +20,7 @@ BRIDGED = {POD4: Way(1), POD6: Way(1)}
 
 
 def names(found: Sequence[Finding]) -> list[tuple[str, bool]]:
-    return [(finding.name, finding.untrue) for finding in found]
+    return [(finding.name, finding.degraded) for finding in found]
 
 
 def test_a_node_as_it_should_be_has_no_findings() -> None:

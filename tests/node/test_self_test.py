@@ -15,12 +15,12 @@ from policyd.applier.program import NftProgram
 from policyd.lab.namespace import Namespace
 from policyd.node.self_test import (
     TABLE,
-    bridge_refusal,
     bridge_script,
+    bridge_unsupported_reason,
     bridged_tables,
-    refusal,
     script,
     tables,
+    unsupported_reason,
 )
 from policyd_compiler.lower import bridge, dispatch, guard, hearers, link
 from policyd_compiler.nft.ast import Action, Continue, Rule, Set, Table, VerdictMap, Vmap
@@ -143,16 +143,16 @@ def test_reject_is_asked_for_only_where_it_is_configured() -> None:
 @pytest.mark.parametrize("options", [DROP, REJECT])
 async def test_this_kernel_takes_it_and_is_left_as_it_was(namespace: Namespace, options: Options) -> None:
     nft = NftProgram(namespace.path)
-    assert await refusal(nft, options) is None
-    assert await bridge_refusal(nft, options) is None
+    assert await unsupported_reason(nft, options) is None
+    assert await bridge_unsupported_reason(nft, options) is None
     assert await nft.list_table(TABLE) is None
     assert await nft.list_table(TABLE, "bridge") is None
 
 
 async def test_a_kernel_without_family_bridge_takes_all_the_rest() -> None:
     nft = FakeNft(refuses=NO_BRIDGE)
-    assert await refusal(nft, DROP) is None
-    said = await bridge_refusal(nft, DROP)
+    assert await unsupported_reason(nft, DROP) is None
+    said = await bridge_unsupported_reason(nft, DROP)
     assert said is not None
     assert f"refuses a table in family bridge (add table bridge {TABLE}: " in said
     assert "Operation not supported" in said
@@ -171,7 +171,7 @@ class Refusing(FakeNft):
 
 
 async def test_what_is_refused_is_named() -> None:
-    said = await refusal(Refusing(), DROP)
+    said = await unsupported_reason(Refusing(), DROP)
     assert said is not None
     assert "refuses what policyd enforces with (chain forward: fib saddr type local drop" in said
     assert "Could not process rule: No such file or directory" in said

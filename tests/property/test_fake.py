@@ -24,7 +24,7 @@ from tests.fakes.fake_table import kind
 NAME = "policyd-test"
 
 
-async def refusal(nft: Nft, script: str) -> NftRefused | None:
+async def unsupported_reason(nft: Nft, script: str) -> NftRefused | None:
     try:
         await nft.run(script)
     except NftRefused as refused:
@@ -82,7 +82,7 @@ async def compare(fake: Nft, real: Nft, scripts: Sequence[Sequence[Change]]) -> 
     await delete_tables(real, NAME)
     for some in (FOUNDATION, *scripts):
         script = print_changes(NAME, some)
-        expected, seen = await refusal(real, script), await refusal(fake, script)
+        expected, seen = await unsupported_reason(real, script), await unsupported_reason(fake, script)
         assert (expected is None) == (seen is None), f"{script}\nkernel: {expected}\nfake: {seen}"
         if expected is not None and seen is not None and one_mistake(some):
             assert (first_words(expected), script) == (first_words(seen), script)

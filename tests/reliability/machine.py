@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from policyd.agent.pacing import Pacing
-from policyd.agent.reconciler import Reconciler, Target, Timing
+from policyd.agent.reconciler import LoopTiming, Reconciler, Target
 from policyd.applier.apply import Applier
 from policyd.cluster.state import ClusterState
 from policyd.object_store import ObjectStore
@@ -25,7 +25,7 @@ from tests.support.elements import in_place_in
 from tests.support.waiting import eventually
 
 #: A settlement takes milliseconds, and some pauses of the watcher where there is one.
-TIMING = Timing(
+TIMING = LoopTiming(
     Pacing(settle=0.0, patience=0.0, rest=0.0), verify_every=600.0, sweep_after=0.0, retry_least=0.001
 )
 SEEDS = st.integers(0, 1 << 32)
@@ -71,7 +71,7 @@ class Machine(RuleBasedStateMachine):
         """Start the agent, which knows nothing."""
         self.wake = asyncio.Event()
         self.store = Store(NODE, self.wake)
-        self.monitor = SimpleNamespace(suspicious=False)
+        self.monitor = SimpleNamespace(tampered=False)
         applier = Applier(self.kernel, TABLE, elements=in_place_in(self.kernel, TABLE))
         self.reconciler = Reconciler(self.store, applier, self.monitor, Target(NODE, OPTIONS), TIMING)
         self.tasks.append(self.loop.create_task(self.reconciler.run(self.wake)))
@@ -95,7 +95,7 @@ class Machine(RuleBasedStateMachine):
             return
         self.kernel.tamper(script)
         self.before = self.pool.done(self.kernel.held())
-        self.monitor.suspicious = True
+        self.monitor.tampered = True
         self.wake.set()
 
     @precondition(lambda self: self.tasks)

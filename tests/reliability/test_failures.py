@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from policyd.agent.pacing import Pacing
-from policyd.agent.reconciler import Reconciler, Target, Timing
+from policyd.agent.reconciler import LoopTiming, Reconciler, Target
 from policyd.agent.reporting.status import Swap
 from policyd.applier.apply import Applier
 from policyd.cluster.events import Synced
@@ -24,7 +24,7 @@ from tests.reliability.states import NODE, OPTIONS, compiled, decoded, upsert
 from tests.support.elements import in_place_in
 from tests.support.waiting import eventually
 
-TIMING = Timing(Pacing(0.0, 0.0, 0.0), verify_every=600.0, sweep_after=0.0, retry_least=0.001)
+TIMING = LoopTiming(Pacing(0.0, 0.0, 0.0), verify_every=600.0, sweep_after=0.0, retry_least=0.001)
 WORLD: list[Manifest] = [
     {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}},
     pod("x/a", "10.244.1.1", "fd00:10:244:1::1"),
@@ -38,7 +38,7 @@ class Agent:
         self.wake = asyncio.Event()
         self.kernel = Kernel()
         self.store = ObjectStore(NODE, self.wake)
-        self.monitor = SimpleNamespace(suspicious=False)
+        self.monitor = SimpleNamespace(tampered=False)
         applier = Applier(self.kernel, TABLE, elements=in_place_in(self.kernel, TABLE))
         self.reconciler = Reconciler(self.store, applier, self.monitor, Target(NODE, OPTIONS), TIMING)
         self.swaps: list[Swap] = []
@@ -49,7 +49,7 @@ class Agent:
 
     def tamper(self, script: str) -> None:
         self.kernel.tamper(script)
-        self.monitor.suspicious = True
+        self.monitor.tampered = True
         self.wake.set()
 
 
@@ -81,7 +81,7 @@ async def test_a_failure_to_verify_is_over_when_it_is(caplog: pytest.LogCaptureF
     """Without a change, too, of which there may be none for days."""
     async with at_work() as agent:
         agent.kernel.coming["list"] = ["vanish"]
-        agent.monitor.suspicious = True
+        agent.monitor.tampered = True
         agent.wake.set()
         await eventually(lambda: "the ruleset could not be" in caplog.text)
         await eventually(lambda: not agent.reconciler.status.trouble)

@@ -172,7 +172,7 @@ def test_an_agent_without_any_ruleset_in_force_says_so_wherever_it_is_asked(
         assert 'policyd_condition{condition="nothing-enforced"} 1.0' in metrics
         assert "policyd_enforcing 0.0" in metrics
         said = run(node, "status")
-        assert (said.returncode, "UNTRUE: nothing-enforced: " in said.stdout) == (1, True)
+        assert (said.returncode, "DEGRADED: nothing-enforced: " in said.stdout) == (1, True)
         examined = run(node, "doctor")
         assert (examined.returncode, "FAIL    agent        no ruleset of policyd" in examined.stdout) == (
             1,

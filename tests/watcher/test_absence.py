@@ -109,7 +109,7 @@ async def test_what_is_served_only_in_another_version_is_neither_empty_nor_waite
         status = working.reflector.status()
         assert (status.synced, status.absent) == (True, False)
         text = f"Widget: the API server has it only as {WIDGET.group}/v2, and {WIDGET.version} is read here"
-        assert of_watches((status,)) == (Condition("watch-failing", text, untrue=True),)
+        assert of_watches((status,)) == (Condition("watch-failing", text, degraded=True),)
         await server.serve(WIDGET, "v1", "v2")
         await working.knows(dict(WIDGETS))
         await server.serve(WIDGET, "v2")
@@ -172,7 +172,7 @@ async def test_who_may_not_list_what_there_is_is_waited_for_a_moment_and_no_long
         await working.until(lambda: working.reflector.status().synced)
         assert working.reflector.status().forbidden
         [condition] = of_watches((working.reflector.status(),))
-        assert condition.untrue
+        assert condition.degraded
 
 
 async def test_an_older_version_is_read_where_a_server_has_no_newer_one() -> None:

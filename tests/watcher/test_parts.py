@@ -68,12 +68,12 @@ def test_backoff_grows_to_its_bound_and_is_jittered() -> None:
 
 
 @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=40), st.none() | st.floats(0, 1e6))
-def test_pauses_stay_within_their_bounds(chances: list[float], wish: float | None) -> None:
+def test_pauses_stay_within_their_bounds(chances: list[float], retry_after: float | None) -> None:
     chance = iter(chances)
     pauses = Backoff(DEFAULT_PAUSES, lambda: next(chance))
-    least = min(wish or 0.0, DEFAULT_PAUSES.longest_wish)
+    least = min(retry_after or 0.0, DEFAULT_PAUSES.max_retry_after)
     for _ in chances:
-        assert least <= pauses.fail(wish) <= least + DEFAULT_PAUSES.most
+        assert least <= pauses.fail(retry_after) <= least + DEFAULT_PAUSES.most
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_the_server_wishes_in_the_body_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "seconds"), [("0", None), ("-5", None), ('"3"', None), ("9" * 400, 86400.0), ("60", 60.0)]
+    ("retry_after", "seconds"), [("0", None), ("-5", None), ('"3"', None), ("9" * 400, 86400.0), ("60", 60.0)]
 )
-def test_a_wish_that_is_none_is_not_heard(wish: str, seconds: float | None) -> None:
+def test_an_absurd_retry_after_is_ignored(retry_after: str, seconds: float | None) -> None:
     """A pause is never less than none, and a number may have more digits than a float."""
-    body = f'{{"kind": "Status", "code": 429, "details": {{"retryAfterSeconds": {wish}}}}}'.encode()
+    body = f'{{"kind": "Status", "code": 429, "details": {{"retryAfterSeconds": {retry_after}}}}}'.encode()
     assert read_refusal(429, body, None).retry_after == seconds

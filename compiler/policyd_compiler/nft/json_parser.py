@@ -25,7 +25,7 @@ from policyd_compiler.nft.ast import (
     Verdict,
     VerdictMap,
 )
-from policyd_compiler.nft.json_rules import NotOurs, only, read_rule, read_verdict
+from policyd_compiler.nft.json_rules import Unsupported, read_rule, read_verdict, reject_unknown_keys
 from policyd_compiler.nft.keys import TYPEOF, Key, KeyType, SetName, read_key_json
 from policyd_compiler.nft.matches import left_json
 from policyd_compiler.nft.packet import HookName
@@ -36,10 +36,10 @@ _SET_KEYS = _PLACE | {"type", "flags", "size", "elem", "count"}
 
 
 #: What reading raises for what we do not write; most of it only where nft would not write it either.
-_ODD = (NotOurs, ValueError, KeyError, TypeError, AttributeError, OverflowError)
+_MALFORMED_ERRORS = (Unsupported, ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 #: How the comment of a rule begins that stands for one which our syntax tree cannot say.
-NOT_OURS = "not a rule of ours: "
+FOREIGN_RULE = "not written by policyd: "
 
 
 class ForeignContent(Exception):
@@ -110,11 +110,11 @@ class _Reader:
         try:
             reader = readers.get(kind)
             if reader is None:
-                raise NotOurs(f"a {kind}")
+                raise Unsupported(f"a {kind}")
             if not isinstance(value.get("chain" if kind == "rule" else "name"), str):
-                raise NotOurs("without a name")
+                raise Unsupported("without a name")
             reader(value)
-        except _ODD as error:
+        except _MALFORMED_ERRORS as error:
             place = value.get("chain") or value.get("name") or ""
             self._foreign.append(f"{kind} {place} (handle {value.get('handle')}): {error}")
 
@@ -136,7 +136,9 @@ class _Reader:
         )
 
     def _read_table(self, value: dict[str, Any]) -> None:
-        only(value, {"family", "name", "handle", "comment"})  # not `flags`: a dormant table filters nothing
+        reject_unknown_keys(
+            value, {"family", "name", "handle", "comment"}
+        )  # not `flags`: a dormant table filters nothing
         self._seen = True
         self._comment = str(value.get("comment", ""))
 
@@ -145,32 +147,32 @@ class _Reader:
         self._rules.setdefault(name, [])
         self._hooks[name] = None
         if "hook" not in value:
-            only(value, _PLACE)
+            reject_unknown_keys(value, _PLACE)
             return
-        only(value, _PLACE | {"type", "hook", "prio", "policy"})
+        reject_unknown_keys(value, _PLACE | {"type", "hook", "prio", "policy"})
         if (
             value["type"] != "filter"
             or value["policy"] != "accept"
             or value["hook"] not in get_args(HookName)
         ):
-            raise NotOurs(f"{value['type']} hook {value['hook']} policy {value['policy']}")
+            raise Unsupported(f"{value['type']} hook {value['hook']} policy {value['policy']}")
         self._hooks[name] = Hook(cast(HookName, value["hook"]), int(value["prio"]))
 
     def _read_rule(self, value: dict[str, Any]) -> None:
         try:
-            only(value, {"family", "table", "chain", "handle", "comment", "expr"})
+            reject_unknown_keys(value, {"family", "table", "chain", "handle", "comment", "expr"})
             rule = read_rule(value["expr"], str(value.get("comment", "")))
-        except _ODD as error:
+        except _MALFORMED_ERRORS as error:
             # It stands for itself, and is like no rule of ours: its chain differs, and can be mended.
-            rule = Rule(Drop(), comment=f"{NOT_OURS}{error}")
+            rule = Rule(Drop(), comment=f"{FOREIGN_RULE}{error}")
         self._rules.setdefault(ChainName(value["chain"]), []).append(rule)
 
     def _read_counter(self, value: dict[str, Any]) -> None:
-        only(value, _PLACE | {"packets", "bytes"})
+        reject_unknown_keys(value, _PLACE | {"packets", "bytes"})
         self._counters.append(Counter(CounterName(value["name"])))
 
     def _read_set(self, value: dict[str, Any]) -> None:
-        only(value, _SET_KEYS)
+        reject_unknown_keys(value, _SET_KEYS)
         kind, interval = _key_type(value), _interval(value)
         elements = sorted(read_key_json(kind, item, interval=interval) for item in value.get("elem", ()))
         self._sets.append(
@@ -178,9 +180,9 @@ class _Reader:
         )
 
     def _read_map(self, value: dict[str, Any]) -> None:
-        only(value, _SET_KEYS | {"map"})
+        reject_unknown_keys(value, _SET_KEYS | {"map"})
         if value["map"] != "verdict":
-            raise NotOurs(f"a map to {value['map']}")
+            raise Unsupported(f"a map to {value['map']}")
         kind, interval = _key_type(value), _interval(value)
         elements: list[tuple[Key, Verdict]] = [
             (read_key_json(kind, key, interval=interval), read_verdict(verdict))
@@ -195,7 +197,7 @@ class _Reader:
 def _key_type(value: dict[str, Any]) -> KeyType:
     kind = _KEY_TYPES.get(json.dumps(value["type"], sort_keys=True))
     if kind is None:
-        raise NotOurs(f"elements of type {json.dumps(value['type'])}")
+        raise Unsupported(f"elements of type {json.dumps(value['type'])}")
     return kind
 
 
@@ -214,5 +216,5 @@ def _interval(value: dict[str, Any]) -> bool:
     flags = value.get("flags", [])
     flags = [flags] if isinstance(flags, str) else flags  # nft 1.1 writes a single flag without its list
     if flags not in ([], ["interval"]):
-        raise NotOurs(f"flags {', '.join(map(str, flags))}")
+        raise Unsupported(f"flags {', '.join(map(str, flags))}")
     return bool(flags)

@@ -30,20 +30,20 @@ from policyd_compiler.nft.keys import SetName
 from policyd_compiler.nft.matches import read_left_json, read_match_json
 
 
-class NotOurs(Exception):
+class Unsupported(Exception):
     """Something that policyd does not write."""
 
 
-def only(value: dict[str, Any], allowed: set[str]) -> None:
+def reject_unknown_keys(value: dict[str, Any], allowed: set[str]) -> None:
     """Refuse attributes that we do not know: they may have an effect."""
     if unknown := sorted(set(value) - allowed):
-        raise NotOurs(", ".join(f"{key} {json.dumps(value[key])}" for key in unknown))
+        raise Unsupported(", ".join(f"{key} {json.dumps(value[key])}" for key in unknown))
 
 
 def read_rule(expressions: list[dict[str, Any]], comment: str) -> Rule:
     """A rule from its list of expressions: matches, then statements, and one verdict at the end."""
     if not expressions:
-        raise NotOurs("a rule without a verdict")
+        raise Unsupported("a rule without a verdict")
     *before, last = expressions
     count = next((at for at, expression in enumerate(before) if "match" not in expression), len(before))
     matches = tuple(map(_read_match, before[:count]))
@@ -66,7 +66,7 @@ def read_verdict(value: dict[str, Any]) -> Verdict:
         case {"goto": {"target": str(chain)}} if len(value) == 1:
             return Goto(ChainName(chain))
         case _:
-            raise NotOurs(json.dumps(value))
+            raise Unsupported(json.dumps(value))
 
 
 def _read_action(value: dict[str, Any]) -> Action:
@@ -78,7 +78,7 @@ def _read_action(value: dict[str, Any]) -> Action:
         case {"vmap": {"key": key, "data": str(data), **more}, **rest} if not more and not rest:
             field = read_left_json(key)
             if field is None or field.key_type is None or not data.startswith("@"):
-                raise NotOurs(json.dumps(value))
+                raise Unsupported(json.dumps(value))
             return Vmap(field, SetName(data[1:]))
         case _:
             return read_verdict(value)
@@ -91,19 +91,19 @@ def _read_statement(value: dict[str, Any]) -> Statement:
         case {"log": None, **rest} if not rest:
             return Log()
         case {"log": dict(log), **rest} if not rest:
-            only(log, {"prefix", "group", "snaplen", "queue-threshold"})
+            reject_unknown_keys(log, {"prefix", "group", "snaplen", "queue-threshold"})
             group = log.get("group")
             sizes = (int(log.get(key, 0)) for key in ("snaplen", "queue-threshold"))
             return Log(str(log.get("prefix", "")), None if group is None else int(group), *sizes)
         case {"limit": dict(limit), **rest} if not rest and limit.get("per") in get_args(LimitUnit):
-            only(limit, {"rate", "burst", "per", "inv"})
+            reject_unknown_keys(limit, {"rate", "burst", "per", "inv"})
             return Limit(int(limit["rate"]), limit["per"], int(limit["burst"]), limit.get("inv") is True)
         case _:
-            raise NotOurs(json.dumps(value))
+            raise Unsupported(json.dumps(value))
 
 
 def _read_match(value: dict[str, Any]) -> Match:
     found = read_match_json(value)
     if found is None:
-        raise NotOurs(json.dumps(value))
+        raise Unsupported(json.dumps(value))
     return found

@@ -16,13 +16,13 @@ from policyd_compiler.sim import Packet, Simulator
 
 
 def denied(
-    flows: Iterable[Flow], table: Table, own_addresses: Mapping[int, frozenset[int]]
+    flows: Iterable[Flow], table: Table, local_addresses: Mapping[int, frozenset[int]]
 ) -> tuple[Flow, ...]:
     """The connections whose first packet would be dropped if it came now, from where its sender is.
 
-    `own_addresses` are the node's: from those it is the node itself that reaches its pods, and to those it is
-    the hook `input` that judges. Connection tracking does not know by which interface a packet came: a pod's
-    came by the interface that the ruleset binds it to, as all others were dropped (NP-162).
+    `local_addresses` are the node's: from those it is the node itself that reaches its pods, and to those it
+    is the hook `input` that judges. Connection tracking does not know by which interface a packet came: a
+    pod's came by the interface that the ruleset binds it to, as all others were dropped (NP-162).
     """
     simulator, interfaces = Simulator(table), _interfaces(table)
     # Connections of one pod to one port of another differ in what no policy asks for.
@@ -30,7 +30,7 @@ def denied(
     found = []
     for flow in flows:
         packet = _first_packet(
-            flow, interfaces.get((flow.family, flow.source), ""), own_addresses[flow.family]
+            flow, interfaces.get((flow.family, flow.source), ""), local_addresses[flow.family]
         )
         is_denied = known.get(packet)
         if is_denied is None:

@@ -13,7 +13,7 @@ from policyd.agent.reporting.conditions import Condition
 from policyd.agent.reporting.status import Swap
 from policyd.errors import EnvironmentRefused
 from policyd.netlink.conntrack import Conntrack, Flow
-from policyd.netlink.own_addresses import own_addresses
+from policyd.netlink.local_addresses import local_addresses
 from policyd.obs.metrics import Metrics
 from policyd_compiler.changes import changed_addresses
 from policyd_compiler.nft.ast import Table
@@ -50,7 +50,7 @@ class Revoker:
 
     def conditions(self) -> tuple[Condition, ...]:
         """Whether live connections cannot be ended."""
-        return (Condition("connections-unlisted", self._trouble, untrue=False),) if self._trouble else ()
+        return (Condition("connections-unlisted", self._trouble, degraded=False),) if self._trouble else ()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -126,7 +126,7 @@ def _forget_denied(
     flows = conntrack.list(addresses)
     if not flows:
         return ()
-    gone = denied(flows, table, own_addresses())
+    gone = denied(flows, table, local_addresses())
     return tuple(flow for flow in gone if conntrack.forget(flow))
 
 
@@ -135,7 +135,7 @@ def _forget_mirrored(
 ) -> tuple[tuple[_Watched, ...], tuple[Flow, ...]]:
     """What is to be watched on, and what had come back and was forgotten."""
     if any(each.table is not table for each in watched):  # it may allow again what an earlier one denied
-        still = frozenset(denied((each.flow for each in watched), table, own_addresses()))
+        still = frozenset(denied((each.flow for each in watched), table, local_addresses()))
         watched = tuple(replace(each, table=table) for each in watched if each.flow in still)
     if not watched:
         return (), ()

@@ -1,4 +1,4 @@
-"""What may make enforcement untrue, as values: for readiness, metrics, Events and `policyd status`. Pure."""
+"""What may degrade enforcement, as values: for readiness, metrics, Events and `policyd status`. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from policyd.agent.reporting.status import Status
+from policyd.agent.reporting.status import AgentStatus
 from policyd.cluster.findings import NAMES as ADDRESS_NAMES
 from policyd.cluster.findings import Finding
 from policyd.node.findings import NAMES as NODE_NAMES
-from policyd.watcher.status import Status as WatchStatus
+from policyd.watcher.status import WatchStatus
 
 #: Bookmarks come once a minute and say that nothing is missing; after three without one something is wrong.
 STALE_SECONDS = 180.0
@@ -20,14 +20,14 @@ _NAMED = 4
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that is not as it should be. `untrue`: policies may not be enforced as they stand.
+    """Something that is not as it should be. `degraded`: policies may not be enforced as they stand.
 
     `name` is a constant word for metrics and alerts, `text` a sentence for a person, with what to do.
     """
 
     name: str
     text: str
-    untrue: bool = True
+    degraded: bool = True
 
 
 #: Every condition by name, so that a metric can be 0 before it was ever 1, and the docs can list them.
@@ -71,10 +71,10 @@ NOTHING_ENFORCED = "no ruleset of policyd is known to be in force on this node: 
 def unwatched(directory: Path, reason: str, milliseconds: int) -> tuple[Condition, ...]:
     """A directory whose changes nobody tells; none if the reason is empty."""
     text = f"{directory} cannot be watched, so it is read every {milliseconds / 1000:g} s: {reason}"
-    return (Condition("directory-unwatched", text, untrue=False),) if reason else ()
+    return (Condition("directory-unwatched", text, degraded=False),) if reason else ()
 
 
-def of_reconciler(status: Status, waiting_for: tuple[str, ...], now: float) -> tuple[Condition, ...]:
+def of_reconciler(status: AgentStatus, waiting_for: tuple[str, ...], now: float) -> tuple[Condition, ...]:
     """What keeps the ruleset from being in force. `now` is the monotonic clock's."""
     found: list[Condition] = []
     if waiting_for:
@@ -84,7 +84,7 @@ def of_reconciler(status: Status, waiting_for: tuple[str, ...], now: float) -> t
     if status.trouble:
         text = status.trouble
         if status.attempts:
-            text = f"{text}; looking for the policies to blame: {status.attempts} attempts so far"
+            text = f"{text}; looking for the culprit policies: {status.attempts} attempts so far"
         found.append(Condition(status.trouble_name, text))
     if status.compiling is not None and now - status.compiling >= SLOW_SECONDS:
         text = f"compiling for {now - status.compiling:.0f} s; changes wait for it, what was in force stays"
@@ -92,10 +92,10 @@ def of_reconciler(status: Status, waiting_for: tuple[str, ...], now: float) -> t
     if status.quarantined:
         names = _list(status.quarantined)
         text = f"these policies kept all from being brought into force, so their pods are closed: {names}"
-        found.append(Condition("policy-quarantined", text, untrue=False))
+        found.append(Condition("policy-quarantined", text, degraded=False))
     if status.too_large:
         text = f"these policies would cost too much, so their pods are closed: {_list(status.too_large)}"
-        found.append(Condition("policy-too-large", text, untrue=False))
+        found.append(Condition("policy-too-large", text, degraded=False))
     if status.enforced is not None:
         found.extend(_of_addresses(status.enforced.findings))
     return tuple(found)
@@ -114,7 +114,7 @@ def _of_addresses(findings: tuple[Finding, ...]) -> Iterator[Condition]:
         if found:
             more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
             text = "; ".join(finding.text for finding in found[:_NAMED]) + more
-            yield Condition(name, text, untrue=found[0].is_open)
+            yield Condition(name, text, degraded=found[0].is_open)
 
 
 def of_watches(statuses: tuple[WatchStatus, ...]) -> tuple[Condition, ...]:
@@ -129,6 +129,8 @@ def of_watches(statuses: tuple[WatchStatus, ...]) -> tuple[Condition, ...]:
             found.append(Condition("watch-stale", f"{status.kind}: nothing was heard for {stale:.0f} s"))
         elif status.trouble is not None:
             # What is in force stays in force; that it lags is certain only after a while.
-            untrue = not status.synced or status.trouble.reason == "unread"
-            found.append(Condition("watch-failing", f"{status.kind}: {status.trouble.text}", untrue=untrue))
+            degraded = not status.synced or status.trouble.reason == "unread"
+            found.append(
+                Condition("watch-failing", f"{status.kind}: {status.trouble.text}", degraded=degraded)
+            )
     return tuple(found)

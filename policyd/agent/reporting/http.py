@@ -21,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from policyd.agent.reporting.bounded import BoundedServer, Bounds, Handler
 from policyd.agent.reporting.conditions import Condition
+from policyd.agent_api import AgentState
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ PUBLIC = Bounds()
 DEBUG = Bounds(connections=8, seconds=120.0)
 
 
-class Told(Protocol):
-    """Who knows the answers."""
+class StatusProvider(Protocol):
+    """What knows the answers."""
 
     def unready(self) -> tuple[tuple[str, str], ...]:
         """What keeps the agent from being ready, by name, with a sentence each."""
@@ -44,7 +45,7 @@ class Told(Protocol):
     def render_metrics(self) -> bytes:
         """The metrics in Prometheus' text format."""
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> AgentState:
         """What a person wants to know."""
 
     def ruleset(self) -> str:
@@ -60,7 +61,7 @@ class Told(Protocol):
         """The last lines of the log."""
 
 
-def public(told: Told) -> dict[str, Handler]:
+def public(status: StatusProvider) -> dict[str, Handler]:
     """What anybody may ask who can connect."""
     made, at = b"", float("-inf")
 
@@ -68,7 +69,7 @@ def public(told: Told) -> dict[str, Handler]:
         return web.Response(text="ok\n")
 
     async def readyz() -> web.Response:
-        found = told.unready()
+        found = status.unready()
         body = "\n".join(f"[-] {name}: {text}" for name, text in found) if found else "ok"
         return web.Response(text=f"{body}\n", status=503 if found else 200)
 
@@ -76,34 +77,34 @@ def public(told: Told) -> dict[str, Handler]:
         nonlocal made, at
         now = asyncio.get_running_loop().time()
         if now - at >= METRICS_SECONDS:
-            made, at = told.render_metrics(), now
+            made, at = status.render_metrics(), now
         return web.Response(body=made, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return {"/livez": livez, "/healthz": livez, "/readyz": readyz, "/metrics": metrics}
 
 
-def private(told: Told) -> dict[str, Handler]:
+def private(status: StatusProvider) -> dict[str, Handler]:
     """What only root may ask: all pods, labels and policies of the cluster are in it."""
 
     async def state() -> web.Response:
-        text = json.dumps(told.state(), indent=2, default=str)
+        text = status.state().model_dump_json(indent=2)
         return web.Response(text=f"{text}\n", content_type="application/json")
 
     async def ruleset() -> web.Response:
-        return web.Response(text=told.ruleset())
+        return web.Response(text=status.ruleset())
 
     async def objects() -> web.Response:
-        return web.Response(text=f"{await told.objects()}\n", content_type="application/json")
+        return web.Response(text=f"{await status.objects()}\n", content_type="application/json")
 
     async def attachments() -> web.Response:
-        text = json.dumps(told.attachments(), indent=2)
+        text = json.dumps(status.attachments(), indent=2)
         return web.Response(text=f"{text}\n", content_type="application/json")
 
     async def lines() -> web.Response:
-        return web.Response(text=told.log())
+        return web.Response(text=status.log())
 
     return {
-        **public(told),
+        **public(status),
         "/debug/state": state,
         "/debug/ruleset": ruleset,
         "/debug/objects": objects,
@@ -121,7 +122,7 @@ class Listener:
 
     def conditions(self) -> tuple[Condition, ...]:
         """Whether nobody can ask. What is enforced does not depend on it."""
-        return (Condition("http-unavailable", self._trouble, untrue=False),) if self._trouble else ()
+        return (Condition("http-unavailable", self._trouble, degraded=False),) if self._trouble else ()
 
     async def run(self) -> None:
         """Listen until cancelled; what fails is tried again."""

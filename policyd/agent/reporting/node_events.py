@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.reporting.conditions import Condition
 from policyd.errors import PolicydError
-from policyd.watcher.events import NodeEvent
+from policyd.watcher.event_writer import NodeEvent
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pauses:
+class EventPauses:
     """Seconds. `settle`: how long a condition must hold to be worth an Event. `rest`: the least time between
     two writes of one Event; `settle` where it says for the first time that enforcing is no longer true.
     `remind`: when one that goes on is written again; the API server forgets Events after an hour.
@@ -59,7 +59,7 @@ class ConditionLog:
             if name not in self._since:
                 self._since[name] = now
                 fields = {"event": "condition.began", "condition": name, "reason": condition.text}
-                level = logging.ERROR if condition.untrue else logging.WARNING
+                level = logging.ERROR if condition.degraded else logging.WARNING
                 log.log(level, "something is not as it should be", extra=fields)
         for name in self._since.keys() - found.keys():
             lasted = round(now - self._since.pop(name), 1)
@@ -71,16 +71,17 @@ class ConditionLog:
 class _Topic:
     """What is known of one condition's Event. `first` is a time of day, all others are not.
 
-    `told`: whether it says that the condition holds; `told_untrue`: and that nothing is enforced truly.
+    `reported`: whether it says that the condition holds; `reported_degraded`: and that it
+    degrades enforcement.
     """
 
     first: float
     began: float | None = None
     text: str = ""
-    untrue: bool = False
+    degraded: bool = False
     written: float = float("-inf")
-    told: bool = False
-    told_untrue: bool = False
+    reported: bool = False
+    reported_degraded: bool = False
     count: int = 0
 
 
@@ -92,7 +93,7 @@ class EventPoster:
         node: str,
         conditions: Conditions,
         write: Write,
-        pauses: Pauses = Pauses(),
+        pauses: EventPauses = EventPauses(),
         clock: Clock = CLOCK,
     ) -> None:
         self._node, self._ask, self._write, self._pauses = node, conditions, write, pauses
@@ -115,7 +116,7 @@ class EventPoster:
         found = by_name(self._ask())
         for name, condition in found.items():
             topic = self._topics.setdefault(name, _Topic(self._clock.wall()))
-            topic.text, topic.untrue = condition.text, condition.untrue
+            topic.text, topic.degraded = condition.text, condition.degraded
             topic.began = now if topic.began is None else topic.began
         for name, topic in self._topics.items():
             if name not in found:
@@ -124,13 +125,13 @@ class EventPoster:
                 await self._tell(name, topic, now)
 
     def _is_due(self, topic: _Topic, now: float) -> bool:
-        if topic.told and topic.began is not None and topic.untrue and not topic.told_untrue:
+        if topic.reported and topic.began is not None and topic.degraded and not topic.reported_degraded:
             return now - topic.written >= self._pauses.settle
         if now - topic.written < self._pauses.rest:
             return False
         if topic.began is None:
-            return topic.told
-        if topic.told:
+            return topic.reported
+        if topic.reported:
             return now - topic.written >= self._pauses.remind
         return now - topic.began >= self._pauses.settle
 
@@ -155,11 +156,11 @@ class EventPoster:
             self._trouble = str(error)
         else:
             self._trouble = ""
-            topic.told, topic.told_untrue = holds, holds and topic.untrue
+            topic.reported, topic.reported_degraded = holds, holds and topic.degraded
 
 
 def by_name(conditions: tuple[Condition, ...]) -> dict[str, Condition]:
-    """One condition for each name, with the sentences of all: untrue if one of them is."""
+    """One condition for each name, with the sentences of all: degraded if one of them is."""
     found: dict[str, Condition] = {}
     for each in conditions:
         before = found.get(each.name)
@@ -167,5 +168,5 @@ def by_name(conditions: tuple[Condition, ...]) -> dict[str, Condition]:
             found[each.name] = each
         else:
             text = f"{before.text}; {each.text}"
-            found[each.name] = Condition(each.name, text, before.untrue or each.untrue)
+            found[each.name] = Condition(each.name, text, before.degraded or each.degraded)
     return found

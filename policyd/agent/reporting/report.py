@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from typing import Protocol
 
 from policyd.agent.reporting.conditions import NAMES, NOTHING_ENFORCED, Condition
-from policyd.agent.reporting.status import Known, Status
+from policyd.agent.reporting.status import AgentStatus, Known
+from policyd.agent_api import AgentState
 from policyd.cluster.attachments import attachments_json
 from policyd.config import Settings
 from policyd.kube.encode import encode_list
@@ -44,7 +44,7 @@ class Enforcer(Protocol):
     """The loop that brings rulesets into force."""
 
     @property
-    def status(self) -> Status:
+    def status(self) -> AgentStatus:
         """What is in force, and what keeps other things from being so."""
 
     @property
@@ -88,14 +88,14 @@ class Reporter:
         return tuple(found)
 
     def unready(self) -> tuple[tuple[str, str], ...]:
-        """What makes enforcement untrue, by name, with a sentence each."""
-        return tuple((c.name, c.text) for c in self.conditions() if c.untrue)
+        """What degrades enforcement, by name, with a sentence each."""
+        return tuple((c.name, c.text) for c in self.conditions() if c.degraded)
 
     def render_metrics(self) -> bytes:
         """The metrics as they are now, in Prometheus' text format."""
         conditions = self.conditions()
         self._metrics.set_conditions({name: any(c.name == name for c in conditions) for name in NAMES})
-        self._metrics.enforcing.set(not any(c.untrue for c in conditions))
+        self._metrics.enforcing.set(not any(c.degraded for c in conditions))
         self._source.report(self._metrics)
         self._reconciler.status.report(self._metrics)
         return self._metrics.render()
@@ -107,21 +107,22 @@ class Reporter:
             return ""
         return print_replace(stamp(status.table, status.enforced.generation))
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> AgentState:
         """What a person, or `policyd status`, wants to know."""
         status = self._reconciler.status
-        return {
+        found = {
             "settings": self._settings.model_dump(mode="json"),
-            "conditions": [asdict(condition) for condition in self.conditions()],
-            "enforced": asdict(status.enforced) if status.enforced else None,
+            "conditions": self.conditions(),
+            "enforced": status.enforced,
             "quarantined": {**status.too_large, **status.quarantined},
             "repairs": status.repairs,
             "verified": status.verified,
             "waiting_for": self._store.waiting_for,
-            "objects": [asdict(known) for known in self._source.known()],
+            "objects": self._source.known(),
             "interfaces": self._count_interfaces(),
             "findings": self.findings(),
         }
+        return AgentState.model_validate(found, from_attributes=True)
 
     async def objects(self) -> str:
         """What is known of the cluster: a `kind: List`, of which `policyd compile` makes the same ruleset."""

@@ -47,7 +47,7 @@ class Swap:
 
 
 @dataclass(slots=True)
-class Status:
+class AgentStatus:
     """Changes as the agent goes; read by others, written by the reconciler only."""
 
     enforced: Enforced | None = None
@@ -58,7 +58,7 @@ class Status:
     trouble: str = ""
     #: Which condition `trouble` is.
     trouble_name: Literal["apply-failing", "compile-failing"] = "apply-failing"
-    #: Attempts so far to find the policies to blame; 0 while nobody looks for them.
+    #: Attempts so far to find the culprit policies; 0 while none are looked for.
     attempts: int = 0
     #: When the compilation under way began (monotonic clock); None while there is none.
     compiling: float | None = None

@@ -13,9 +13,9 @@ from policyd.config import Settings
 from policyd.kube.kind import Kinds
 from policyd.kube.registry import KINDS
 from policyd.obs.metrics import Metrics
-from policyd.watcher.events import NodeEvent, write_event
+from policyd.watcher.event_writer import NodeEvent, write_event
 from policyd.watcher.reflector import Reflector
-from policyd.watcher.status import Status
+from policyd.watcher.status import WatchStatus
 from policyd.watcher.transport import Connection, connect, find_access
 
 
@@ -48,7 +48,7 @@ class LiveSource:
         """Tell the API server of something about the node; how often it has been told. Raises WatchError."""
         return await write_event(self._connection, event)
 
-    def statuses(self) -> tuple[Status, ...]:
+    def statuses(self) -> tuple[WatchStatus, ...]:
         """How each watch fares."""
         return tuple(reflector.status() for reflector in self._reflectors)
 

@@ -21,7 +21,7 @@ from policyd.cluster.events import Delete, Event, Synced, Upsert
 from policyd.errors import Diagnostic
 from policyd.kube.kind import Kinds
 from policyd.kube.objects import KubeObject
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from policyd.kube.registry import KINDS, NETWORK_POLICY
 from policyd.manifests.load import combine, load_manifest
 from policyd.obs.metrics import Metrics
@@ -190,7 +190,7 @@ class DirectorySource:
             fields = {"event": "file.kept", "file": name}
             log.error("a broken file is kept as it was when it was good", extra=fields)
             return _File(mark, before.objects, good=True, why=_in_short(errors))
-        closed, _ = load_manifest(text, name, Options(refused="close"), self._kinds)
+        closed, _ = load_manifest(text, name, ReadingOptions(refused="close"), self._kinds)
         fields = {"event": "file.closed", "file": name}
         log.error("a broken file counts only as far as it is understood", extra=fields)
         return _File(mark, closed, good=False, why=_in_short(errors))

@@ -51,7 +51,7 @@ def saying(installation: Installation) -> dict[str, bool]:
         "readyz": ready[0] == 503 and "[-] pods-unseen: eBPF programs of Cilium" in ready[1],
         "condition": 'policyd_condition{condition="pods-unseen"} 1.0' in metrics,
         "enforcing": "policyd_enforcing 0.0" in metrics,
-        "status": status.returncode == 1 and "UNTRUE: pods-unseen: " in status.stdout,
+        "status": status.returncode == 1 and "DEGRADED: pods-unseen: " in status.stdout,
         "kubelet": {"type": "Ready", "status": "False"}.items()
         <= next(c for c in conditions if c["type"] == "Ready").items(),
         "Event": any(e["type"] == "Warning" and "netfilter saw" in e["message"] for e in found),

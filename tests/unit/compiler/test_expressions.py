@@ -24,7 +24,7 @@ from policyd_compiler.nft.expressions import (
     Word,
     numbers,
 )
-from policyd_compiler.nft.json_rules import NotOurs, read_rule
+from policyd_compiler.nft.json_rules import Unsupported, read_rule
 from policyd_compiler.nft.keys import Json, Key, SetName
 from policyd_compiler.nft.matches import holds, left_json, match_json, misread, print_match, read_match_json
 from policyd_compiler.nft.packet import ARP, IP, IP6, QINQ, VLAN, Arp, Packet
@@ -131,7 +131,7 @@ def test_spellings_of_other_versions_are_read(match: Match, spelled: Json) -> No
     ],
 )
 def test_what_the_table_cannot_say_is_not_ours(odd: dict[str, object]) -> None:
-    with pytest.raises((NotOurs, ValueError)):
+    with pytest.raises((Unsupported, ValueError)):
         read_rule([odd, {"drop": None}], "")
 
 
@@ -142,7 +142,7 @@ def test_a_match_behind_a_statement_is_not_ours() -> None:
     }
     log: dict[str, Any] = {"log": {"prefix": "x"}}
     assert read_rule([match, log, {"drop": None}], "").statements == (Log("x"),)
-    with pytest.raises(NotOurs):
+    with pytest.raises(Unsupported):
         read_rule([log, match, {"drop": None}], "")
     with pytest.raises(ParseError):
         parse_rule(Tokens('log prefix "x" tcp dport 80 drop'))

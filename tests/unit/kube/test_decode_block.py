@@ -7,7 +7,7 @@ import pytest
 from policyd.kube.cidr import parse_cidr
 from policyd.kube.decode import decode_live, decode_manifest
 from policyd.kube.objects import IPBlock, NetworkPolicy
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from tests.cases.form import block, ingress
 
 # (rule, cidr, excepts, canonical cidr, canonical excepts, what is said of the spelling)
@@ -69,7 +69,7 @@ def test_a_block(
     said: tuple[str, ...],
 ) -> None:
     raw = ingress("x", "a", {"from": [block(cidr, *excepts)]})
-    decoded = decode_manifest(raw, Options())
+    decoded = decode_manifest(raw, ReadingOptions())
     assert decode_live(raw) == decoded
     assert isinstance(decoded.item, NetworkPolicy)
     [written] = decoded.item.ingress or ()

@@ -10,7 +10,7 @@ import yaml
 
 from policyd.kube.decode import decode_live, decode_manifest
 from policyd.kube.objects import ClusterNetworkPolicy, TierRule
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 
 GOOD = yaml.safe_load(
     """
@@ -67,7 +67,7 @@ def read(raw: Any) -> ClusterNetworkPolicy:
 @pytest.mark.parametrize("version", ["v1beta1", "v1alpha2"])
 def test_a_good_policy_is_taken_in_either_version(version: str) -> None:
     raw = {**GOOD, "apiVersion": f"policy.networking.k8s.io/{version}"}
-    decoded = decode_manifest(raw, Options())
+    decoded = decode_manifest(raw, ReadingOptions())
     assert decoded.mistakes == ()
     assert decoded.item == decode_live(raw).item
     assert read(raw).priority == 0
@@ -138,7 +138,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("path", "value", "place"), REFUSED, ids=lambda each: str(each)[:60])
 def test_what_the_crd_refuses_is_refused_with_its_place(path: str, value: object, place: str) -> None:
-    decoded = decode_manifest(changed(path, value), Options())
+    decoded = decode_manifest(changed(path, value), ReadingOptions())
     assert decoded.item is None
     errors = [str(m) for m in decoded.mistakes if m.severity == "error"]
     assert any(error.startswith(f"{place}: " if place else "") for error in errors), errors
@@ -148,7 +148,7 @@ def test_blocks_with_host_bits_were_taken_by_v1alpha2() -> None:
     """CNP-024: and are stored still."""
     raw = changed("spec.egress.0.to.0.networks.0", "10.0.0.1/8")
     old = {**raw, "apiVersion": "policy.networking.k8s.io/v1alpha2"}
-    decoded = decode_manifest(old, Options())
+    decoded = decode_manifest(old, ReadingOptions())
     assert [mistake.severity for mistake in decoded.mistakes] == ["warning"]
     assert read(raw) == read(old) == read(GOOD)
     assert decode_live(raw).mistakes == ()
@@ -161,8 +161,8 @@ def test_the_standard_channel_has_less(key: str) -> None:
         "domainNames": changed("spec.egress.0.to.1", {"domainNames": ["a.example"]}),
         "destinationNamedPort": changed("spec.egress", DELETE),
     }[key]
-    assert decode_manifest(raw, Options()).item is not None
-    standard = decode_manifest(raw, Options(cnp_channel="standard"))
+    assert decode_manifest(raw, ReadingOptions()).item is not None
+    standard = decode_manifest(raw, ReadingOptions(cnp_channel="standard"))
     assert standard.item is None
     assert any("standard channel" in mistake.text for mistake in standard.mistakes)
 
@@ -170,7 +170,7 @@ def test_the_standard_channel_has_less(key: str) -> None:
 def test_a_name_that_no_port_has_is_taken_with_a_warning() -> None:
     """CNP-035: it matches nothing, and is no reason to close."""
     raw = changed("spec.ingress.0.protocols.2", {"destinationNamedPort": ""})
-    decoded = decode_manifest(raw, Options())
+    decoded = decode_manifest(raw, ReadingOptions())
     assert decoded.item is not None
     assert [mistake.severity for mistake in decoded.mistakes] == ["warning"]
 

@@ -9,7 +9,7 @@ import pytest
 from policyd.kube.decode import decode_live, decode_manifest
 from policyd.kube.kind import Kind
 from policyd.kube.objects import KubeObject, Namespace, NetworkPolicy, Node, Pod
-from policyd.kube.reading import Mistake, Options, Severity
+from policyd.kube.reading import Mistake, ReadingOptions, Severity
 from policyd.kube.registry import CLUSTER_NETWORK_POLICY, KINDS
 from tests.cases.form import namespace, policy
 from tests.oracle import Manifest
@@ -17,7 +17,7 @@ from tests.oracle import Manifest
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 
-def accept(raw: Manifest, options: Options = Options()) -> KubeObject:  # noqa: B008 a value
+def accept(raw: Manifest, options: ReadingOptions = ReadingOptions()) -> KubeObject:  # noqa: B008 a value
     decoded = decode_manifest(raw, options)
     assert not decoded.refused, decoded.mistakes
     assert decoded.item is not None
@@ -25,7 +25,7 @@ def accept(raw: Manifest, options: Options = Options()) -> KubeObject:  # noqa: 
 
 
 def refuse(raw: Manifest) -> Mistake:
-    [mistake] = [m for m in decode_manifest(raw, Options()).mistakes if m.severity == "error"]
+    [mistake] = [m for m in decode_manifest(raw, ReadingOptions()).mistakes if m.severity == "error"]
     return mistake
 
 
@@ -37,7 +37,7 @@ def test_a_namespace_has_the_label_of_its_name() -> None:
 
 def test_the_label_of_the_name_cannot_be_set_to_something_else() -> None:
     """NP-040: a server resets it."""
-    decoded = decode_manifest(namespace("x", **{NAME_LABEL: "y"}), Options())
+    decoded = decode_manifest(namespace("x", **{NAME_LABEL: "y"}), ReadingOptions())
     assert decoded.item == Namespace("x", ((NAME_LABEL, "x"),))
     assert [m.severity for m in decoded.mistakes] == ["warning"]
 
@@ -58,7 +58,7 @@ def test_an_address_of_a_node_that_is_none_is_a_warning(text: str) -> None:
     """No policy needs a node's address."""
     addresses = [{"type": "InternalIP", "address": "192.0.2.1"}, {"type": "ExternalIP", "address": text}]
     raw = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "status": {"addresses": addresses}}
-    decoded = decode_manifest(raw, Options())
+    decoded = decode_manifest(raw, ReadingOptions())
     assert decoded.item == Node("n1", (), ("192.0.2.1",))
     [mistake] = decoded.mistakes
     assert (mistake.severity, mistake.path) == ("warning", ("status", "addresses", 1, "address"))
@@ -68,7 +68,7 @@ def test_what_names_no_namespace_is_in_the_default_one() -> None:
     """NP-011."""
     raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": ""}}
     unnamed = accept(raw)
-    named = accept(raw, Options(namespace="shop"))
+    named = accept(raw, ReadingOptions(namespace="shop"))
     assert isinstance(unnamed, Pod)
     assert isinstance(named, Pod)
     assert (unnamed.namespace, named.namespace) == ("default", "shop")
@@ -112,7 +112,7 @@ def test_a_name_that_is_not_legal_is_refused_and_never_passed_on(name: str) -> N
     """It would become a chain's name and a comment; kept closed, the policy has another name instead."""
     raw = {**policy("x"), "metadata": {"name": name, "namespace": "x"}}
     assert refuse(raw).path == ("metadata", "name")
-    for decoded in (decode_live(raw), decode_manifest(raw, Options(refused="close"))):
+    for decoded in (decode_live(raw), decode_manifest(raw, ReadingOptions(refused="close"))):
         assert decoded.item is None or decoded.item.name.startswith("illegal-")
 
 
@@ -167,7 +167,9 @@ TYPES: list[tuple[str | None, str | None, str | None]] = [
 
 @pytest.mark.parametrize(("version", "kind", "mistake"), TYPES)
 def test_kinds_and_versions(version: str | None, kind: str | None, mistake: str | None) -> None:
-    decoded = decode_manifest({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}}, Options())
+    decoded = decode_manifest(
+        {"apiVersion": version, "kind": kind, "metadata": {"name": "a"}}, ReadingOptions()
+    )
     if mistake is None:
         assert decoded.item is not None
     elif not mistake:
@@ -208,7 +210,7 @@ FOREIGN = [
 @pytest.mark.parametrize("severity", ["warning", "error"])
 @pytest.mark.parametrize(("version", "kind"), FOREIGN)
 def test_policies_of_others_are_not_ignored_in_silence(version: str, kind: str, severity: Severity) -> None:
-    options = Options(foreign_policies=severity)
+    options = ReadingOptions(foreign_policies=severity)
     decoded = decode_manifest({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}}, options)
     [mistake] = decoded.mistakes
     assert (decoded.item, mistake.severity) == (None, severity)

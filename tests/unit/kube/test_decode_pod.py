@@ -9,13 +9,13 @@ import pytest
 from policyd.kube.cidr import print_ips
 from policyd.kube.decode import decode_live, decode_manifest
 from policyd.kube.objects import NamedPort, Pod
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from tests.cases.form import pod
 from tests.oracle import Manifest
 
 
 def decode(raw: Manifest) -> Pod:
-    written = decode_manifest(raw, Options())
+    written = decode_manifest(raw, ReadingOptions())
     assert not written.refused, written.mistakes
     assert written.item == decode_live(raw).item
     assert isinstance(written.item, Pod)
@@ -80,7 +80,7 @@ def test_the_number_is_the_container_s_and_not_the_host_s() -> None:
 def test_a_bad_port_is_refused_and_its_name_resolves_nowhere(wrong: list[Manifest], path: str) -> None:
     """One name twice in a container is refused even with two protocols (semantics 1.10)."""
     raw = with_containers({"ports": [*wrong, port("good", 1)]})
-    decoded = decode_manifest(raw, Options())
+    decoded = decode_manifest(raw, ReadingOptions())
     assert decoded.item is None
     assert [mistake.path[-1] for mistake in decoded.mistakes] == [path]
     stored = decode_live(raw).item
@@ -91,7 +91,7 @@ def test_a_bad_port_is_refused_and_its_name_resolves_nowhere(wrong: list[Manifes
 def test_a_true_is_not_a_one_though_python_thinks_so() -> None:
     """What is remembered of good ports must not be found for bad ones."""
     assert decode(with_containers({"ports": [port("one", 1)]})).ports == (NamedPort("one", "TCP", 1),)
-    assert decode_manifest(with_containers({"ports": [port("one", True)]}), Options()).refused
+    assert decode_manifest(with_containers({"ports": [port("one", True)]}), ReadingOptions()).refused
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_pod_may_be_nothing_but_a_name() -> None:
 def test_the_name_of_a_node_is_a_name(name: str) -> None:
     """It becomes the name of a file."""
     raw = pod("x/a", "10.0.0.1", node=name)
-    [mistake] = decode_manifest(raw, Options()).mistakes
+    [mistake] = decode_manifest(raw, ReadingOptions()).mistakes
     assert mistake.path == ("spec", "nodeName")
 
 

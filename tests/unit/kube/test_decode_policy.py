@@ -15,7 +15,7 @@ from policyd.kube.objects import (
     PolicyRule,
     Requirement,
 )
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from tests.cases.form import policy
 
 EVERYTHING = LabelSelector()
@@ -26,7 +26,7 @@ DNS = [{"protocol": "UDP", "port": 53}]
 
 def decode(spec: object) -> NetworkPolicy:
     raw = {**policy("x"), "spec": spec}
-    written, stored = decode_manifest(raw, Options()), decode_live(raw)
+    written, stored = decode_manifest(raw, ReadingOptions()), decode_live(raw)
     assert not written.refused, written.mistakes
     assert written.item == stored.item
     assert isinstance(written.item, NetworkPolicy)
@@ -114,20 +114,20 @@ def test_egress_rules_read_to_and_not_from() -> None:
 def test_rules_that_have_no_effect_are_told() -> None:
     """NP-006, NP-007: accepted, to no effect, which nobody means."""
     raw = policy("x", policyTypes=["Egress"], ingress=[{}], egress=[{}])
-    [mistake] = decode_manifest(raw, Options()).mistakes
+    [mistake] = decode_manifest(raw, ReadingOptions()).mistakes
     assert (mistake.severity, mistake.path) == ("warning", ("spec", "ingress"))
 
 
 def test_status_and_managed_fields_mean_nothing() -> None:
     """NP-029."""
     raw = policy("x", policyTypes=["Ingress"])
-    plain = decode_manifest(raw, Options())
+    plain = decode_manifest(raw, ReadingOptions())
     raw["metadata"] |= {
         "managedFields": [{"manager": "kubectl"}],
         "deletionTimestamp": "2026-01-01T00:00:00Z",
     }
     raw["status"] = {"conditions": [{"type": "Whatever"}]}
-    assert decode_manifest(raw, Options()) == plain
+    assert decode_manifest(raw, ReadingOptions()) == plain
 
 
 def test_equal_selectors_are_equal_values() -> None:

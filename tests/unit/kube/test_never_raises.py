@@ -14,16 +14,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from policyd.kube.decode import decode_live, decode_manifest
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from policyd.kube.registry import KINDS
 from policyd.manifests.load import combine, load_manifest
 from tests.cases.form import block, egress, namespace, pod, pods, policy, requirement
 from tests.oracle import Manifest
 
 OPTIONS = (
-    Options(),
-    Options(unknown_fields="warning", legacy_cidrs="error"),
-    Options(refused="close", namespace="x"),
+    ReadingOptions(),
+    ReadingOptions(unknown_fields="warning", legacy_cidrs="error"),
+    ReadingOptions(refused="close", namespace="x"),
 )
 texts = st.text(st.characters(), max_size=20) | st.sampled_from(
     [
@@ -128,7 +128,7 @@ def test_decode_manifest_never_raises(raw: object) -> None:
 @given(mutated())
 def test_what_is_accepted_means_the_same_where_it_is_stored(raw: Any) -> None:
     """Also where it is odd: the law that `test_two_ends` holds for what people write."""
-    decoded = decode_manifest(raw, Options())
+    decoded = decode_manifest(raw, ReadingOptions())
     if not decoded.refused and decoded.item is not None:
         metadata = raw["metadata"]
         if raw["kind"] in ("Pod", "NetworkPolicy") and not metadata.get("namespace"):

@@ -16,17 +16,17 @@ from policyd.kube.objects import (
     PolicyRule,
     Requirement,
 )
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from tests.cases.form import block, egress, ingress, namespaces, pods, policy, requirement
 from tests.cases.refused import LEGACY, REFUSED
 from tests.oracle import Manifest
 
-CLOSE = Options(refused="close")
+CLOSE = ReadingOptions(refused="close")
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str) -> None:
-    decoded = decode_manifest(REFUSED[name], Options())
+    decoded = decode_manifest(REFUSED[name], ReadingOptions())
     assert decoded.refused
     assert decoded.item is None
 
@@ -34,17 +34,17 @@ def test_refused(name: str) -> None:
 @pytest.mark.parametrize("name", LEGACY)
 def test_legacy_cidrs_are_accepted_or_refused_as_asked(name: str) -> None:
     """NP-077 to NP-079: servers with StrictIPCIDRValidation refuse them, others do not."""
-    lenient = decode_manifest(LEGACY[name], Options())
+    lenient = decode_manifest(LEGACY[name], ReadingOptions())
     assert lenient.item is not None
     assert {mistake.severity for mistake in lenient.mistakes} == {"warning"}
-    assert decode_manifest(LEGACY[name], Options(legacy_cidrs="error")).item is None
+    assert decode_manifest(LEGACY[name], ReadingOptions(legacy_cidrs="error")).item is None
 
 
 def test_unknown_fields_are_refused_or_pruned_as_asked() -> None:
     """NP-041: a server prunes them, so that `fom:` leaves a rule for everybody."""
     raw = ingress("x", "a", {"fom": [{"podSelector": {}}]})
-    assert decode_manifest(raw, Options()).item is None
-    pruned = decode_manifest(raw, Options(unknown_fields="warning"))
+    assert decode_manifest(raw, ReadingOptions()).item is None
+    pruned = decode_manifest(raw, ReadingOptions(unknown_fields="warning"))
     assert isinstance(pruned.item, NetworkPolicy)
     assert pruned.item.ingress == (PolicyRule(None, None),)
 

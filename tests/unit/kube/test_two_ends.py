@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from policyd.kube.decode import decode_live, decode_manifest
 from policyd.kube.objects import KubeObject
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from policyd.kube.registry import POD
 from policyd.manifests.load import load_manifest
 from tests.oracle import Manifest
@@ -18,7 +18,7 @@ from tests.strategies.worlds import worlds
 
 
 def decode_all(objects: list[Manifest]) -> list[KubeObject]:
-    decoded = [decode_manifest(raw, Options()) for raw in objects]
+    decoded = [decode_manifest(raw, ReadingOptions()) for raw in objects]
     assert not any(d.refused for d in decoded), decoded
     return [d.item for d in decoded if d.item is not None]
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from policyd.kube.objects import Pod
-from policyd.kube.reading import Options
+from policyd.kube.reading import ReadingOptions
 from policyd.manifests import load as manifests
 from policyd.manifests.causes import HELM, WORKFLOW
 from policyd.manifests.load import load_manifest, size_mistake
@@ -165,7 +165,7 @@ FINE: dict[str, str | bytes] = {
 def test_what_kubectl_reads_is_read(name: str) -> None:
     text = FINE[name]
     objects, diagnostics = load_manifest(
-        text if isinstance(text, bytes) else text.encode(), "f", Options(unknown_fields="warning")
+        text if isinstance(text, bytes) else text.encode(), "f", ReadingOptions(unknown_fields="warning")
     )
     assert [str(d) for d in diagnostics if d.severity == "error"] == []
     assert [item.name for item in objects] == ["a"]

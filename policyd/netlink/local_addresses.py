@@ -13,7 +13,7 @@ _LOCAL6 = 0x80000000  # RTF_LOCAL
 _HOST = re.compile(r"\|-- ([0-9.]+)\n(?:\s+/\d+ [^\n]*\n)*?\s+/32 host LOCAL")
 
 
-def own_addresses() -> dict[int, frozenset[int]]:
+def local_addresses() -> dict[int, frozenset[int]]:
     """Local addresses by family; 127.0.0.0/8 is represented by those that are written down."""
     return {4: _local4(), 6: _local6()}
 

@@ -1,7 +1,7 @@
-"""Which policies are to blame when a cluster cannot be brought into force: found by bisection. Pure.
+"""Which policies keep a cluster from being brought into force: found by bisection. Pure.
 
-A search says what to try next, and hears whether all else can be brought into force without that. What the
-compiler makes is never refused in any test; should it happen nevertheless, one policy must not cost the
+A search says what to try next, and is answered whether all else can be brought into force without that. What
+the compiler makes is never refused in any test; should it happen nevertheless, one policy must not cost the
 others (decisions 8 and 14).
 """
 
@@ -19,7 +19,7 @@ _WORD = re.compile(r"[^\s@{};,:]+")
 Steps: TypeAlias = Generator[frozenset[str], bool, frozenset[str]]
 
 
-def suspects(statement: str, owners: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+def candidates(statement: str, owners: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
     """The policies that a refused statement serves, by the parts of the ruleset that it names."""
     found: set[str] = set()
     for word in set(_WORD.findall(statement)):
@@ -44,11 +44,11 @@ class Search:
 
     @classmethod
     def over(cls, circles: Sequence[Sequence[str]]) -> Search:
-        """Begin: first whether it fails at all, then each circle of suspects, the narrowest first."""
+        """Begin: first whether it fails at all, then each circle of candidates, the narrowest first."""
         steps = _search(circles)
         return cls(next(steps), steps)
 
-    def tell(self, *, fine: bool) -> None:
+    def answer(self, *, fine: bool) -> None:
         """Answer what was asked."""
         assert self.asked is not None, "the search is over"  # noqa: S101 a mistake of the caller's
         self.tried += 1
@@ -60,7 +60,7 @@ class Search:
             self.asked, self.culprits = None, done.value
 
     def give_up(self) -> None:
-        """End the search: what is known to be enough is to blame, as nothing smaller is known."""
+        """End the search: the culprits are what is known to be enough, as nothing smaller is."""
         self.asked, self.culprits = None, self.enough or frozenset()
 
 

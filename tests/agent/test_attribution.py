@@ -8,14 +8,14 @@ from math import ceil, log2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyd.agent.blame import Search, suspects
+from policyd.agent.attribution import Search, candidates
 
 POLICIES = [f"n{space}/p{number}" for space in range(5) for number in range(8)]
 
 
 def run(search: Search, is_fine: Callable[[frozenset[str]], bool]) -> Search:
     while search.asked is not None:
-        search.tell(fine=is_fine(search.asked))
+        search.answer(fine=is_fine(search.asked))
     return search
 
 
@@ -41,7 +41,7 @@ def test_what_is_enough_only_ever_shrinks(bad: set[str]) -> None:
     search = Search.over([POLICIES])
     before = frozenset(POLICIES)
     while search.asked is not None:
-        search.tell(fine=bad <= search.asked)
+        search.answer(fine=bad <= search.asked)
         if search.enough is not None:
             assert bad <= search.enough <= before
             before = search.enough
@@ -66,14 +66,14 @@ def test_nobody_is_to_blame_for_what_is_fine_or_fails_whoever_is_closed() -> Non
     assert run(Search.over([[], POLICIES]), lambda _: False).culprits == frozenset()
 
 
-def test_suspects_are_the_policies_of_what_a_statement_names() -> None:
+def test_candidates_are_the_policies_of_what_a_statement_names() -> None:
     """Whatever parts are called, and in whatever a statement names them."""
     owners = {"in4-1-shop/a": frozenset({"shop/a"}), "peers4-2": frozenset({"shop/b", "shop/c"})}
-    assert suspects("add map inet policyd m { elements = { 10.0.0.1 : goto in4-1-shop/a, }; }", owners) == (
+    assert candidates("add map inet policyd m { elements = { 10.0.0.1 : goto in4-1-shop/a, }; }", owners) == (
         "shop/a",
     )
-    assert suspects("delete counter inet policyd new", {"new": frozenset({"shop/d"})}) == ("shop/d",)
-    assert suspects("add rule inet policyd in4-1-shop/a ip saddr @peers4-2 return", owners) == (
+    assert candidates("delete counter inet policyd new", {"new": frozenset({"shop/d"})}) == ("shop/d",)
+    assert candidates("add rule inet policyd in4-1-shop/a ip saddr @peers4-2 return", owners) == (
         "shop/a", "shop/b", "shop/c",
     )  # fmt: skip
-    assert suspects("add rule inet policyd forward ip saddr vmap @egress4-3", owners) == ()
+    assert candidates("add rule inet policyd forward ip saddr vmap @egress4-3", owners) == ()
