@@ -60,7 +60,8 @@ class Origin:
 
     def __str__(self) -> str:
         place = f" ({self.file}:{self.line})" if self.file else ""
-        return f"{self.policy}{' ' + self.rule if self.rule else ''}{place}"
+        kind = "" if self.namespace else f"{self.kind} "
+        return f"{kind}{self.policy}{' ' + self.rule if self.rule else ''}{place}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,8 @@ class Isolations:
             return layout
         said = [self._tiers.text(part.tiers, direction, part.subject or SubjectPorts(())) for part in parts]
         isolated = "".join("01"[bool(part.numbers)] for part in parts)
-        return lay_out_ordered([direction, isolated, layout.identity, *said], own=True)
+        own = layout.own or layout.groups or any(self._tiers.selects_pods(p.tiers, direction) for p in parts)
+        return lay_out_ordered([direction, isolated, layout.identity, *said], own=bool(own))
 
     def _written(
         self, direction: Direction, numbers: tuple[int, ...], subject: SubjectPorts | None

@@ -103,6 +103,11 @@ class TierPolicies:
         """Whether what these say of ingress depends on the named ports of the pod."""
         return not self._by_name.isdisjoint(numbers)
 
+    def selects_pods(self, numbers: Numbers, direction: Direction) -> bool:
+        """Whether a peer of these selects pods, whoever they are."""
+        rules = (rule for number in numbers for rule in self._written(number, direction) or ())
+        return any(isinstance(peer, PodPeer) for rule in rules for peer in rule.peers or ())
+
     def origin(self, number: int) -> Origin:
         """Where a policy was written."""
         return origin_of(CLUSTER_NETWORK_POLICY, self.policies[number])

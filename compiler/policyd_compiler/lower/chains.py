@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from policyd_compiler.errors import CompilerBug
-from policyd_compiler.ir import Isolation, Origin
+from policyd_compiler.ir import Isolation, Origin, Tier
 from policyd_compiler.layout import Group, Layout
 from policyd_compiler.lower.classes import Classes, HostIndex
 from policyd_compiler.lower.decide import Decider
@@ -161,7 +161,8 @@ def _range_rules(classes: Classes, view: _View) -> tuple[Rule, ...]:
 
 def _comment(isolation: Isolation, policies: list[str]) -> str:
     """What stands behind the last rule: which policies isolate, as many as fit."""
-    text = f"{isolation.direction} isolated by {policies[0]}"
+    isolates = any(stage.tier is Tier.NETWORK_POLICY for stage in isolation.stages)
+    text = f"{isolation.direction} {'isolated' if isolates else 'judged'} by {policies[0]}"
     for done, policy in enumerate(policies[1:], start=1):
         longer = f"{text}, {policy}"
         if len(longer.encode()) > COMMENT_BYTES - 12:
@@ -187,7 +188,9 @@ def note_lines(isolation: Isolation, endpoints: Sequence[str]) -> tuple[str, ...
     lines = [f"{isolation.direction} of {shown}{more}"]
     silent = {origin.policy for origin in isolation.policies} - {origin.policy for origin in origins}
     lines.extend(
-        f"  {origin}: isolates" for origin in isolation.policies[:NOTED_RULES] if origin.policy in silent
+        f"  {origin}: {'isolates' if origin.namespace else 'selects'}"
+        for origin in isolation.policies[:NOTED_RULES]
+        if origin.policy in silent
     )
     lines.extend(f"  {origin}" for origin in origins[:NOTED_RULES])
     if len(origins) > NOTED_RULES:
