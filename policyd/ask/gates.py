@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from policyd.ask.judged import OPEN, Judged
+from policyd.ask.judged import OPEN, UNDECIDED, Judged
 from policyd.cluster.everywhere import Governed
 from policyd.cluster.index import mask_of
 from policyd.cluster.ownership import Claims
@@ -21,7 +21,6 @@ from policyd_compiler.ir import Action, Isolation, Rule, Stage
 from policyd_compiler.lower.classes import HostIndex
 from policyd_compiler.lower.decide import ports_of
 from policyd_compiler.lower.port_masks import PortMasks
-from policyd_compiler.ports import EVERYTHING, NOTHING
 
 FAMILIES: tuple[Family, Family] = (4, 6)
 #: Rules that match so few hosts are noted at each; all others divide what is there.
@@ -86,8 +85,7 @@ class Gates:
         if gate is None:
             return (Row(self._everybody, OPEN, OPEN),)
         if gate.doubt:
-            unknown = Judged(NOTHING, EVERYTHING)
-            return (Row(self._everybody, unknown, unknown),)
+            return (Row(self._everybody, UNDECIDED, UNDECIDED),)
         known = self._rows.get(gate)
         if known is None:
             known = self._rows[gate] = tuple(self._make(gate))

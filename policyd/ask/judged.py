@@ -44,6 +44,7 @@ class Judged:
 
 OPEN = Judged(EVERYTHING, EVERYTHING)
 CLOSED = Judged(NOTHING, NOTHING)
+UNDECIDED = Judged(NOTHING, EVERYTHING)
 
 
 def whichever(many: Iterable[Judged]) -> Judged:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from policyd.ask.ends import End, parties
 from policyd.ask.gates import Gate
-from policyd.ask.judged import CLOSED, OPEN, Judged, whichever
+from policyd.ask.judged import CLOSED, OPEN, UNDECIDED, Judged, whichever
 from policyd.ask.pairs import Answer, one_if_equal
+from policyd.ask.rectangles import ANY_FAMILY
+from policyd.ask.why import stands_for_many
 from policyd.ask.world import World
 from policyd_compiler.lower.classes import classify_unnamed
 from policyd_compiler.lower.decide import Decider
@@ -14,25 +16,26 @@ from policyd_compiler.lower.decide import Decider
 def judge_all(world: World, sender: End, receiver: End) -> Answer:
     """What one end may send to another, by family. It is nothing if they have no family in common."""
     found: dict[int, list[Judged]] = {}
+    sure = True
     for source in sender.hosts or (None,):
         for destination in receiver.hosts or (None,):
-            if source is not None and source == destination and len(sender.hosts) > 1:
+            if source is not None and source == destination and not stands_for_many(world, source):
                 continue
             first, second = parties(world, sender, source), parties(world, receiver, destination)
             out = None if source is None else world.gates.egress[source]
             into = None if destination is None else world.gates.ingress[destination]
             if destination is not None and _is_own_node(world, sender, destination):
                 into = None
-            each = {
-                family: _through(world, out, family, destination, receiver)
-                & _through(world, into, family, source, sender)
-                for family in sorted(first.keys() & second.keys())
-            }
-            if any(party.address is None for party in (*first.values(), *second.values())) and each:
-                each = dict.fromkeys(each, whichever(each.values()))  # nobody knows which family it has
-            for family, judged in each.items():
-                found.setdefault(family, []).append(judged)
-    return one_if_equal({f: whichever(each) for f, each in found.items()}) if found else {0: CLOSED}
+            for family in sorted(first.keys() & second.keys()):
+                judged = _through(world, out, family, destination, receiver)
+                found.setdefault(family, []).append(judged & _through(world, into, family, source, sender))
+                sure &= first[family].address is not None and second[family].address is not None
+    if found:
+        answers = {family: whichever(each) for family, each in found.items()}
+        return one_if_equal(answers if sure else {ANY_FAMILY: whichever(answers.values())})
+    if not set(sender.hosts) & set(receiver.hosts):
+        return {ANY_FAMILY: CLOSED}
+    return {ANY_FAMILY: OPEN if sender.endpoint == receiver.endpoint else UNDECIDED}
 
 
 def _is_own_node(world: World, sender: End, host: int) -> bool:

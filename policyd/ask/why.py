@@ -20,6 +20,7 @@ State: TypeAlias = Literal["open", "allowed", "denied", "unknown"]
 #: So many rules that nearly allow it are named.
 MOST_NEAR = 10
 ITSELF = "a pod always reaches itself (NP-095)"
+ONE_ADDRESS = "both claim the same address (NP-166)"
 OWN_NODE = "a node always reaches its own pods (NP-090)"
 
 
@@ -82,15 +83,34 @@ def why(world: World, sender: End, receiver: End, packet: Packet, family: Family
         {each: ends for each, ends in case.items() if family in (None, each)}
         for case in _cases(world, sender, receiver)
     ]
-    itself = not cases and bool(set(sender.hosts) & set(receiver.hosts))
+    alike = not cases and bool(set(sender.hosts) & set(receiver.hosts))
+    itself = alike and (sender.endpoint is None or sender.endpoint == receiver.endpoint)
     sides = {}
     for direction, end in (("egress", sender), ("ingress", receiver)):
         names = isolated_by(world, end, direction)  # type: ignore[arg-type]
         if itself:
             sides[direction] = Side("allowed" if names else "open", names, because=(ITSELF,))
+        elif alike:
+            sides[direction] = Side("unknown", names, because=(ONE_ADDRESS,))
         else:
             sides[direction] = _side(world, direction, cases, packet, names)  # type: ignore[arg-type]
+    if sides["egress"].state == sides["ingress"].state == "unknown" and cases:
+        # It may be that ingress denies just what egress may let through, such as the other family.
+        left = list(_passing(world, cases, packet))
+        ingress = _side(world, "ingress", left, packet, sides["ingress"].isolated_by)
+        if ingress.state == "denied":
+            sides["ingress"] = ingress
     return Verdict(sender, receiver, packet, sides["egress"], sides["ingress"])
+
+
+def _passing(world: World, cases: list[_Case], packet: Packet) -> Iterator[_Case]:
+    """The cases in which egress may let the packet through."""
+    for case in cases:
+        yield {
+            family: ends
+            for family, ends in case.items()
+            if _judge(world, "egress", *ends, packet).state != "denied"
+        }
 
 
 def doubts(world: World, sender: End, receiver: End, unknown: PortSet) -> tuple[str, ...]:
@@ -143,7 +163,7 @@ def _cases(world: World, sender: End, receiver: End) -> Iterator[_Case]:
     seen: set[object] = set()
     for source in sender.hosts or (None,):
         for destination in receiver.hosts or (None,):
-            if source is not None and source == destination and not _stands_for_many(world, source):
+            if source is not None and source == destination and not stands_for_many(world, source):
                 continue
             kind = (_kind(world, source, blocks), _kind(world, destination, blocks))
             if kind in seen:
@@ -154,7 +174,7 @@ def _cases(world: World, sender: End, receiver: End) -> Iterator[_Case]:
                 yield case
 
 
-def _stands_for_many(world: World, host: int) -> bool:
+def stands_for_many(world: World, host: int) -> bool:
     """Whether a host is the template of a workload without pods: of these, one can talk to another."""
     (pod, *_) = world.claimants(host)
     return f"{pod.namespace}/{pod.name}" not in world.state.pods
@@ -178,21 +198,23 @@ def _kind(world: World, host: int | None, blocks: Sequence[IPBlock]) -> object:
 def _side(
     world: World, direction: Direction, cases: list[_Case], packet: Packet, isolated_by: tuple[str, ...]
 ) -> Side:
-    judged: list[tuple[State, list[_Judgement]]] = []
+    by_family: dict[Family, list[_Judgement]] = {}
     for case in cases:
-        found = [_judge(world, direction, *ends, packet) for ends in case.values()]
-        sure = all(party.end.address or party.address is not None for ends in case.values() for party in ends)
-        judged.append((_over_families([each.state for each in found], sure=sure), found))
-    state = _over_pods([each for each, _ in judged])
+        for family, ends in case.items():
+            by_family.setdefault(family, []).append(_judge(world, direction, *ends, packet))
+    sure = all(party.address is not None for case in cases for ends in case.values() for party in ends)
+    states = [_over_pods([each.state for each in found]) for found in by_family.values()]
+    state = _over_families(states, sure=sure)
+    every = [judgement for found in by_family.values() for judgement in found]
     if state in ("open", "allowed"):
-        every = [judgement for _, found in judged for judgement in found if judgement.state != "open"]
-        told = tuple(dict.fromkeys(each.because for each in every if each.because))
-        return Side(state, isolated_by, tuple(_allowing(every)), because=told)
-    open_states = ("open", "allowed")
-    worst = next((found for each, found in judged if each not in open_states), [])
-    wrong = [each for each in worst if each.state not in open_states]
+        judged = [judgement for judgement in every if judgement.state != "open"]
+        told = tuple(dict.fromkeys(each.because for each in judged if each.because))
+        return Side(state, isolated_by, tuple(_allowing(judged)), because=told)
+    wrong = [each for each in every if each.state == state] or [
+        each for each in every if each.state not in ("open", "allowed")
+    ]
     near = tuple(_near(wrong[0].fits)) if wrong else ()
-    return Side(state, isolated_by, (), near, tuple(_doubts(state, judged)))
+    return Side(state, isolated_by, (), near, tuple(_doubts(state, by_family)))
 
 
 def _judge(world: World, direction: Direction, sender: Party, receiver: Party, packet: Packet) -> _Judgement:
@@ -231,7 +253,7 @@ def _from_node(judgement: _Judgement, subject: Party, node: str) -> None:
 
 def _over_families(states: list[State], *, sure: bool) -> State:
     """Both families must allow it, where both are sure to be there; else they must agree."""
-    if not sure:
+    if not sure or not states:
         return _over_pods(states)
     for state in ("denied", "unknown"):
         if state in states:
@@ -249,13 +271,13 @@ def _over_pods(states: list[State]) -> State:
     return "allowed" if found == {"open", "allowed"} else "unknown"
 
 
-def _doubts(state: State, judged: list[tuple[State, list[_Judgement]]]) -> Iterator[str]:
+def _doubts(state: State, by_family: dict[Family, list[_Judgement]]) -> Iterator[str]:
     """What an answer depends on."""
     if state == "denied":
-        if not judged:
+        if not by_family:
             yield "there is no family in which both have an address"
         return
-    every = [judgement for _, found in judged for judgement in found]
+    every = [judgement for found in by_family.values() for judgement in found]
     yield from dict.fromkeys(each.because for each in every if each.because)
     doubts = dict.fromkeys(
         f"{fit.reference.policy} {fit.reference.rule} {fit.doubt}"
@@ -265,7 +287,7 @@ def _doubts(state: State, judged: list[tuple[State, list[_Judgement]]]) -> Itera
         if fit.doubt and fit.port
     )
     yield from doubts
-    if len({each for each, _ in judged} - {"open"}) > 1 or (not doubts and len(judged) > 1):
+    if any(len({each.state == "denied" for each in found}) > 1 for found in by_family.values()):
         yield "differs between the pods"
     elif not doubts:
         yield "differs between IPv4 and IPv6"
