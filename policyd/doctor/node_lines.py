@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from policyd.kube.syntax import printable
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, Facts
 from policyd.node.findings import judge, pod_bridges, pod_links
+from policyd.node.placement import patterns, place
 
 #: `unseen`: it could not be looked at.
 State: TypeAlias = Literal["ok", "warn", "FAIL", "unseen"]
@@ -23,6 +24,7 @@ _TOPICS = {
     "forwarding-off": "forwarding",
     "bridge-netfilter-off": "bridges",
     "pods-unseen": "interfaces",
+    "pods-uncovered": "interfaces",
     "second-engine": "engines",
     "flowtable": "flowtables",
     "connections-unlisted": "connections",
@@ -68,10 +70,7 @@ def _well(topic: str, facts: Facts, pod_interfaces: Collection[str]) -> Line:
         case "bridges":
             return _bridges(facts, pod_interfaces)
         case "interfaces":
-            names = [link.name for link in pod_links(facts, pod_interfaces)]
-            return Line(
-                topic, "ok", f"pods are behind {summarise_names(names)}" if names else "no pod is known here"
-            )
+            return _interfaces(facts, pod_interfaces)
         case "connections":
             return _connections(facts)
         case "engines" if facts.tables is not None:
@@ -80,6 +79,19 @@ def _well(topic: str, facts: Facts, pod_interfaces: Collection[str]) -> Line:
             return Line(topic, "ok", "none")
         case _:
             return Line(topic, "unseen", "the kernel tells it to root only")
+
+
+def _interfaces(facts: Facts, pod_interfaces: Collection[str]) -> Line:
+    """Behind which interfaces pods are, and by what names the next ones are told apart."""
+    names = [link.name for link in pod_links(facts, pod_interfaces)]
+    if not names:
+        return Line("interfaces", "ok", "no pod is known here")
+    placed = place(facts.links, facts.ways).values()
+    links = {found.interface for found in placed if found.kind == "link"}
+    bridges = {found.interface for found in placed if found.kind == "bridge"}
+    ways = [f"on the bridge {summarise_names(bridges)}"] if bridges else []
+    ways += [f"routed, each behind a link of its own: {', '.join(patterns(links))}"] if links else []
+    return Line("interfaces", "ok", "; ".join((f"pods are behind {summarise_names(names)}", *ways)))
 
 
 def _engines(facts: Facts) -> str:

@@ -13,18 +13,18 @@ from ipaddress import ip_address
 from policyd.netlink.links import Link
 from policyd.node.blind import Measured, measure, network_of, pass_by
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, Facts
+from policyd.node.placement import SEEN_KINDS, patterns, place, uncovered
 
 #: Every finding by name.
 NAMES = (
     "bridge-netfilter-off",
     "pods-unseen",
+    "pods-uncovered",
     "forwarding-off",
     "second-engine",
     "flowtable",
     "connections-unlisted",
 )
-#: Links that lead to pods in such a way that their packets pass the hooks of IP.
-_POD_KINDS = frozenset({"veth", "bridge", "tun"})
 #: After a reboot, and while pods come and go, routes lag behind the API; after so many looks they do not.
 STEADY_LOOKS = 6
 #: Pods named in a sentence; the rest is counted.
@@ -57,6 +57,7 @@ def judge(
         *_bridges(now, pod_interfaces),
         *_unseen(looks),
         *_past_ip(now, measured or measure(looks)),
+        *_uncovered(looks, pod_interfaces),
         *_forwarding(now),
         *_others(now, other_engines),
     )
@@ -68,7 +69,7 @@ def pod_links(facts: Facts, pod_interfaces: Collection[str] = ()) -> tuple[Link,
     return tuple(
         link
         for link in facts.links
-        if (link.index in reached and link.kind in _POD_KINDS)
+        if (link.index in reached and link.kind in SEEN_KINDS)
         or any(fnmatchcase(link.name, pattern) for pattern in pod_interfaces)
     )
 
@@ -140,10 +141,24 @@ def _unseen(looks: Sequence[Facts]) -> Iterator[Finding]:
 
 def _beside(facts: Facts) -> Iterator[str]:
     """Addresses of pods that the node reaches like a stranger's, or by a link that carries pods past IP."""
-    kinds = {link.index: link.kind for link in facts.links}
-    for address, way in facts.ways.items():
-        if way.gateway or kinds.get(way.link, "veth") not in _POD_KINDS:
+    for address, found in place(facts.links, facts.ways).items():
+        if found.kind == "beside":
             yield address
+
+
+def _uncovered(looks: Sequence[Facts], pod_interfaces: Collection[str]) -> Iterator[Finding]:
+    """The configured names say where unknown pods are closed: this network's should be among them."""
+    if not pod_interfaces:
+        return
+    found = [set(uncovered(place(look.links, look.ways).values(), pod_interfaces)) for look in looks]
+    names = sorted(set.intersection(*found))
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        text = (
+            f"pods are behind {', '.join(names[:_NAMED])}{more}, and pod_interfaces names no such interface, "
+            f"so a pod that policyd does not know yet is open there: add {', '.join(patterns(names))}"
+        )
+        yield Finding("pods-uncovered", text, degraded=False)
 
 
 def _past_ip(facts: Facts, measured: Measured) -> Iterator[Finding]:

@@ -163,7 +163,8 @@ def test_many_interfaces_are_counted() -> None:
         for line in node_lines(facts(ways, [*links, BRIDGE, *PORTS, UPLINK]), ())
         if line.name == "interfaces"
     ]
-    assert line.text == "pods are behind cali10, cali11, cali12, cali13 and 16 more"
+    named = "pods are behind cali10, cali11, cali12, cali13 and 16 more"
+    assert line.text == f"{named}; routed, each behind a link of its own: cali*"
 
 
 def ask_api(environ: dict[str, str], **flags: str) -> Line:

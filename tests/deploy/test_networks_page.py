@@ -1,0 +1,32 @@
+"""docs/networks.md: the tests that it names exist, and so do the names that it gives."""
+
+from __future__ import annotations
+
+import re
+
+from policyd.agent.reporting.conditions import NAMES
+from policyd.node.placement import patterns
+from tests.deploy.rendering import ROOT
+
+PAGE = (ROOT / "docs" / "networks.md").read_text()
+
+
+def test_every_test_that_it_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", PAGE)
+    assert len(named) > 10
+    for path, function in named:
+        assert (ROOT / path).exists(), path
+        assert not function or f"def {function}(" in (ROOT / path).read_text(), function
+
+
+def test_the_conditions_that_it_names_exist() -> None:
+    named = set(re.findall(r"`(pods-[a-z]+)`", PAGE))
+    assert {"pods-unseen", "pods-uncovered"} <= named <= set(NAMES)
+
+
+def test_policyd_suggests_the_names_of_the_table() -> None:
+    """What `pods-uncovered` says to add on a network is what the page says for it."""
+    column = [row.split("|")[3] for row in PAGE.splitlines() if row.startswith("| ") and row.count("|") == 7]
+    listed = {name for cell in column for name in re.findall(r"`([a-z]+)\*`", cell)}
+    assert {"veth", "cali", "lxc", "eni", "azv", "gke"} <= listed
+    assert set(patterns(f"{name}0a1b2c3d" for name in listed)) == {f"{name}*" for name in listed}
