@@ -34,6 +34,9 @@ COMMANDS = {
     "config": "show the settings that an agent would have",
     "schema": "print the JSON schema of an output",
     "demo": "show policyd at work on a throw-away node",
+    "completion": "print what makes a shell complete commands and flags",
+    "man": "print the manual page",
+    "version": "print the version",
 }
 CLOSED_PIPE = 141  # as shells say it: 128 and the number of SIGPIPE
 EXIT_ENVIRONMENT = 4  # policyd.errors.Exit.ENVIRONMENT, which takes too long to import
@@ -122,14 +125,12 @@ def _parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
 
 
 def _in_words(arguments: Sequence[str]) -> Sequence[str]:
-    """`help`, `help COMMAND` and `version` as the flags that do the same."""
+    """`help` and `help COMMAND` as the flag that does the same."""
     match arguments:
         case ["help"]:
             return ("--help",)
         case ["help", name]:
             return (name, "--help")
-        case ["version"]:
-            return ("--version",)
         case _:
             return arguments
 
