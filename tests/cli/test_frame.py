@@ -253,4 +253,4 @@ def test_the_offline_commands_import_nothing_of_the_agent() -> None:
         {"pydantic", "asyncio", "aiohttp", "kubernetes_asyncio", "nftables", "watchfiles"}
     )
     rooms = {name.split(".")[1] for name in found if name.startswith("policyd.")}
-    assert rooms == {"cli", "cluster", "errors", "kube", "manifests", "pipeline", "version"}
+    assert rooms == {"cli", "cluster", "errors", "kube", "lint", "manifests", "pipeline", "version"}
