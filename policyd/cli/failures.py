@@ -11,6 +11,8 @@ from policyd.cli import terminal
 from policyd.errors import BadInput, Exit, PolicydError
 
 DEBUG = "POLICYD_DEBUG"
+#: What questions and dry runs do without: `policyd[agent]` in pyproject.toml.
+AGENT = frozenset({"aiohttp", "kubernetes_asyncio", "prometheus_client", "pydantic", "watchfiles"})
 
 
 def tell(error: Exception, args: Namespace) -> int:
@@ -37,6 +39,11 @@ def _explain(error: Exception) -> tuple[Exit, str]:
         case RuntimeError() if "start" in str(error) and "thread" in str(error):
             # How Python says it of a thread, its watchdog's ("unable to start") and others ("can't start").
             return Exit.ENVIRONMENT, f"error: there is not enough memory, or too many processes: {error}"
+        case ModuleNotFoundError() if str(error.name).partition(".")[0] in AGENT:
+            return Exit.ENVIRONMENT, (
+                f"error: this needs {str(error.name).partition('.')[0]}, which comes with the agent's part: "
+                "pip install 'policyd[agent]'"
+            )
         case OSError():
             place = f"{error.filename}: " if error.filename else ""
             return Exit.ENVIRONMENT, f"error: {place}{error.strerror or error}"

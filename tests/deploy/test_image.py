@@ -53,7 +53,10 @@ def test_the_lock_of_the_image_is_the_lock_without_the_tools() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needed, tools = (
         {re.split(r"[^\w-]", line)[0].lower() for line in lines}
-        for lines in (settings["project"]["dependencies"], settings["dependency-groups"]["dev"])
+        for lines in (
+            [*settings["project"]["dependencies"], *settings["project"]["optional-dependencies"]["agent"]],
+            settings["dependency-groups"]["dev"],
+        )
     )
     assert needed - set(image) == set()
     assert tools & set(image) == set()

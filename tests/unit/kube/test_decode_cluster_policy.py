@@ -136,7 +136,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value", "place"), REFUSED, ids=lambda each: str(each)[:60])
+@pytest.mark.parametrize(
+    ("path", "value", "place"), REFUSED, ids=lambda each: "nothing" if each is DELETE else str(each)[:60]
+)
 def test_what_the_crd_refuses_is_refused_with_its_place(path: str, value: object, place: str) -> None:
     decoded = decode_manifest(changed(path, value), ReadingOptions())
     assert decoded.item is None
