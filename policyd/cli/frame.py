@@ -31,6 +31,7 @@ COMMANDS = {
     "doctor": "examine this node, and tell how to mend it",
     "support-bundle": "gather what is needed to replay this node's state",
     "cleanup": "remove what policyd has put into the kernel",
+    "convert": "turn AdminNetworkPolicies into ClusterNetworkPolicies",
     "config": "show the settings that an agent would have",
     "schema": "print the JSON schema of an output",
     "demo": "show policyd at work on a throw-away node",
