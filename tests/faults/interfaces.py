@@ -82,8 +82,8 @@ ADDRESSES = (
         "a pod's port carries the addresses of pods whose ports are not known",
         "NP-162",
         BRIDGE,
-        "        elsewhere = self._not_attached()\n",
-        "        elsewhere: tuple[Match, ...] = ()\n",
+        "(*self._not_attached(), Match(field, InSet(loose))))",
+        "(Match(field, InSet(loose)),))",
         f"{SENDS}[a pod's that has no known port-closed]",
     ),
     Fault(

@@ -111,6 +111,14 @@ NAME_FAULTS = (
         "tests/agent/test_following.py::test_sizes_of_sets_settle_when_it_is_quiet",
     ),
     Fault(
+        "chains are made that no packet comes to",
+        "DESIGN: roles",
+        f"{COMPILER}/lower/dispatch.py",
+        "        (not_new((*link, errors, *invalid)), *middle) if from_node else (),\n",
+        "        (not_new((*link, errors, *invalid)), *middle),\n",
+        "tests/property/test_roles.py::test_the_structure_says_what_each_part_is_for",
+    ),
+    Fault(
         "policies are taken in the order of a hash",
         "L15",
         "policyd/cluster/resolve.py",

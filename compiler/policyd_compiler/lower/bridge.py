@@ -191,16 +191,15 @@ class _Entering:
 
         Where unknown pods are closed: the addresses of pods without a port. Else: what is nobody's.
         """
-        elsewhere = self._not_attached()
         if self.options.pod_interfaces:
             if addresses := addresses_of(self.ports.loose, family):
                 loose = self.objects.add_set(f"loose{family}", KEY[family], addresses)
-                yield Rule(Accept(), (*elsewhere, Match(field, InSet(loose))))
+                yield Rule(Accept(), (*self._not_attached(), Match(field, InSet(loose))))
             return
         held = self.objects.add_set(
             f"held{family}", KEY[family], tuple(sorted({a for _, a in self.ports.addresses(family)}))
         )
-        yield Rule(Accept(), (*elsewhere, Match(field, InSet(held), negated=True)))
+        yield Rule(Accept(), (*self._not_attached(), Match(field, InSet(held), negated=True)))
 
     def _not_attached(self) -> tuple[Match, ...]:
         if not self.ports.names:
@@ -219,11 +218,13 @@ class _Entering:
     def _claims(self) -> ChainName:
         """What ICMPv6 says of others: a pod is no router, and advertises no address but its own (NP-162)."""
         own = self.objects.add_set("own-targets", KeyType.IFNAME_TARGET, self.ports.addresses(6))
-        unknown = Rule(Return(), self._not_attached())  # whose pod it is, nobody knows
+        is_open = self.ports.loose or not self.options.pod_interfaces
+        # Whose pod it is, nobody knows.
+        unknown = (Rule(Return(), self._not_attached()),) if is_open else ()
         adverts = (
             Rule(Return(), (Match(Field.IIFNAME_TARGET, InSet(own)),)),
             Rule(Return(), (Match(Field.TARGET_BYTE, numbers(LINK_LOCAL6[0] >> 120)),)),
-            *((unknown,) if self.ports.loose or not self.options.pod_interfaces else ()),
+            *unknown,
             Rule(Drop()),
         )
         rules = (

@@ -58,7 +58,7 @@ def base_chains(roots: Roots, guard: Guard, options: Options, objects: Objects) 
     )
     from_pod = tuple(rule for family in FAMILIES for rule in _dispatch(family, "saddr", roots.egress))
     to_node = (*guard.sends_to_node, *(from_pod if options.node_egress == "enforce" else ()))
-    opening = _opening(roots, guard, objects, to_node=bool(to_node))
+    opening = _opening(roots, guard, objects, to_node=bool(to_node), from_node=bool(judge))
     # At last for all whom no chain has judged; the chains of ingress ask it themselves.
     hairpin = _hairpin(roots, objects)
     through_service = tuple(replace(rule, matches=(_DNAT,)) for rule in hairpin)
@@ -96,10 +96,10 @@ class _Opening:
     strays: tuple[Rule, ...] = ()
 
 
-def _opening(roots: Roots, guard: Guard, objects: Objects, *, to_node: bool) -> _Opening:
+def _opening(roots: Roots, guard: Guard, objects: Objects, *, to_node: bool, from_node: bool) -> _Opening:
     """The link's own traffic and errors pass; strays go on where they would be allowed as answers, too.
 
-    `to_node`: whether what pods send to their node is judged.
+    `to_node`: whether what pods send to their node is judged; `from_node`: whether anything is in `output`.
 
     What a pod sends to its node is judged as it goes: the node reaches its pods, so any answer is allowed.
     """
@@ -120,7 +120,7 @@ def _opening(roots: Roots, guard: Guard, objects: Objects, *, to_node: bool) -> 
     return _Opening(
         (not_new((*link, *guard.sends, SPOOFED, errors, *invalid)), *middle),
         (not_new((*link, *guard.sends_to_node, errors)),) if to_node else (),
-        (not_new((*link, errors, *invalid)), *middle),
+        (not_new((*link, errors, *invalid)), *middle) if from_node else (),
     )
 
 
