@@ -89,9 +89,19 @@ def over_budget(snapshot: Snapshot, budget: Budget) -> tuple[OverBudget, ...]:
         shares = _shares(parts)
         # Most namespaces are far below: their shares, which are never less than the cost, tell that at once.
         if sum(shares.values()) > min(budget.policy, budget.namespace):
-            lists = lists or _Lists(snapshot)
+            lists = lists or _Lists.of(snapshot)
             found.extend(_judge(namespace, parts, shares, budget, lists))
     return tuple(sorted(found, key=lambda over: over.policy))
+
+
+def is_affordable(
+    isolation: Isolation, families: Iterable[Family], hosts: Mapping[Family, HostIndex], most: int
+) -> bool:
+    """Whether an isolation alone costs no more than this. To find out costs no more either."""
+    part = _Part(isolation, set(families), _weights(isolation, {}))
+    if sum(_shares([part]).values()) <= most:
+        return True
+    return _measure([part], _Lists(hosts), frozenset(), most) <= most
 
 
 def cost_without_peers(isolation: Isolation) -> tuple[str, int]:
@@ -154,11 +164,16 @@ class _Part:
         return next((origin.namespace for origin in self.isolation.policies if origin.namespace), "")
 
 
+@dataclass(frozen=True, slots=True)
 class _Lists:
-    """The hosts of a snapshot by address, for both families."""
+    """The hosts by address, for both families."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.by_family = {f: HostIndex(snapshot.hosts, f) for f in FAMILIES}
+    by_family: Mapping[Family, HostIndex]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> _Lists:
+        """Those of a snapshot."""
+        return cls({f: HostIndex(snapshot.hosts, f) for f in FAMILIES})
 
 
 def _parts(snapshot: Snapshot) -> list[_Part]:

@@ -1,4 +1,4 @@
-"""Makes rulesets: compiles the cluster, or follows what changed in pods of other nodes since it did so.
+"""Makes rulesets: compiles the cluster, or follows what changed since it did so.
 
 Both run in a watched thread. To follow is never necessary: whatever goes wrong with it costs one compilation.
 """
@@ -34,15 +34,18 @@ CHECK_SECONDS = 300.0
 
 #: Compiles a state with these policies closed.
 Compile: TypeAlias = Callable[[ClusterState, frozenset[str]], Build]
+#: Begins to follow: from a build of a state, for a node.
+GraphOf: TypeAlias = Callable[[Build, ClusterState, str], Graph]
 
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """How rulesets are made: for which node, by what, in how many seconds of a processor at most."""
+    """How rulesets are made: for which node, by what, in how many seconds of a processor; and followed."""
 
     node: str
     compile: Compile
     seconds: float
+    graph: GraphOf = Graph
 
 
 class Builder:
@@ -77,7 +80,7 @@ class Builder:
         finally:
             self._status.compiling = None
         self._longest = max(self._longest, seconds)
-        self._metrics.made.labels("built").inc()
+        self._count("built")
         return built
 
     def _timed(self, state: ClusterState, closed: frozenset[str]) -> tuple[Build, float]:
@@ -105,7 +108,7 @@ class Builder:
         if self._base is None and self._graph is None:
             return None
         if changes is None or len(changes) > MOST_FOLLOWED:
-            self.stop()
+            self._give_up("more changed at once than is followed")
             return None
         self._status.compiling = self._clock.now()
         try:
@@ -113,26 +116,35 @@ class Builder:
         except CompileFailed as error:
             fields = {"event": "follow.failed", "reason": str(error)}
             log.error("a change could not be followed: a bug; the cluster is compiled", extra=fields)
-            step = None
+            step, self._graph = None, None
         finally:
             self._status.compiling = None
         if step is None:
-            self.stop()
+            self._give_up("a bug" if self._graph is None else self._graph.reason)
             return None
-        self._unchecked = self._unchecked or bool(changes)
-        self._metrics.made.labels("followed").inc()
+        self._unchecked = self._unchecked or bool(changes) or step.changes is None
+        self._count("followed")
         return step
+
+    def _give_up(self, reason: str) -> None:
+        known = self._status.not_followed
+        known[reason] = known.get(reason, 0) + 1
+        self.stop()
+
+    def _count(self, way: str) -> None:
+        self._metrics.made.labels(way).inc()
+        self._status.made[way] = self._status.made.get(way, 0) + 1
 
     def _follow(self, changes: Sequence[ObjectChange], attachments: Attachments) -> Step | None:
         if self._base is not None:
             # Made when it is needed first, so that no compilation has to wait for it.
-            self._graph, self._base = Graph(*self._base, self._making.node), None
+            self._graph, self._base = self._making.graph(*self._base, self._making.node), None
         assert self._graph is not None  # noqa: S101 for mypy
         return self._graph.change(changes, attachments)
 
     def compare(self, followed: Ruleset, built: Build) -> None:
         """Say so if a compilation comes to something else than what was followed to. Then it is right."""
         if (followed.table, followed.stats) != (built.table, built.stats):
-            self._metrics.made.labels("wrong").inc()
+            self._count("wrong")
             fields = {"event": "follow.wrong", "followed": followed.stats, "built": built.stats}
             log.error("changes were followed to a wrong ruleset: a bug; it is replaced", extra=fields)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias, assert_never
 
-from policyd.agent.builder import Builder, Making
+from policyd.agent.builder import Builder, GraphOf, Making
 from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.compiling import CompileFailed, OverLimits, describe
 from policyd.agent.hunt import Failure, Hunt
@@ -30,6 +30,7 @@ from policyd.applier.in_place import Difference
 from policyd.cluster.state import ClusterState
 from policyd.errors import EnvironmentRefused, PolicydError
 from policyd.graph.changes import Step
+from policyd.graph.graph import Graph
 from policyd.node.attach import KnownPods
 from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
@@ -57,12 +58,13 @@ class LoopTiming(Intervals):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is enforced where, how it is compiled, and what that may take: seconds of a processor."""
+    """What is enforced where, how it is compiled, in how many seconds of a processor, and followed."""
 
     node: str
     options: Options
     build: BuildFunction = build
     compile_seconds: float = 60.0
+    graph: GraphOf = Graph
 
 
 class Reconciler:
@@ -92,7 +94,7 @@ class Reconciler:
         self._good: ClusterState | None = None  # what is in force
         self._hopeless: ClusterState | None = None  # that closing policies does not help
         self._builder = Builder(
-            Making(target.node, partial(_compile, target), target.compile_seconds),
+            Making(target.node, partial(_compile, target), target.compile_seconds, target.graph),
             self.status,
             self._metrics,
             self._clock,
@@ -380,12 +382,10 @@ class Reconciler:
             await self._applier.sweep()
         except Exception as error:  # noqa: BLE001 what is left is in nobody's way
             self._fail("what is left of the last ruleset could not be removed", "sweep.failed", error)
-            now = self._clock.now()
-            self._state = self._state.waiting(Burst(now, now))
+            self._state = self._state.waiting(Burst(now := self._clock.now(), now))
         else:
             if self._applier.lags:  # to the names that a compilation gives, now that it is quiet
-                now = self._clock.now()
-                self._state = self._state.waiting(Burst(now, now))
+                self._state = self._state.waiting(Burst(now := self._clock.now(), now))
 
 
 def _compile(target: Target, state: ClusterState, closed: frozenset[str]) -> Build:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from policyd.graph.ledger import Part
 from policyd.graph.profiles import Profiles
 from policyd.graph.units import Unit
-from policyd_compiler.budget import Budget, cost_of_chains, cost_of_steps
+from policyd_compiler.budget import STEPS, Budget, cost_of_chains, cost_of_steps
 from policyd_compiler.nft.keys import SetName
 from policyd_compiler.one_host import CannotTell
 from policyd_compiler.ports import PortSet
@@ -23,26 +23,46 @@ class Ceilings:
     """
 
     def __init__(self, budget: Budget) -> None:
-        self._most = int(min(budget.policy, budget.namespace) * (1 - _RESERVE))
+        #: No policy, and no namespace, may cost more.
+        self.most = int(min(budget.policy, budget.namespace) * (1 - _RESERVE))
         self._chains = 0
         self._members: dict[str, list[Unit]] = {}
+        self._left: dict[str, int] = {}  # what a namespace may certainly cost more than when it was measured
 
     def change(self, units: Iterable[Unit], ports: Iterable[PortSet]) -> None:
         """These are the isolations now, with chains for these sets of ports."""
         self._chains = cost_of_chains(ports)
-        self._members = {}
+        self._members, self._left = {}, {}
         for unit in units:
             self._members.setdefault(unit.space, []).append(unit)
 
-    def check(self, spaces: Iterable[str], parts: Mapping[SetName, Part], profiles: Profiles) -> None:
-        """Raises CannotTell if policies of these namespaces may be over their budget."""
+    def check(
+        self, spaces: Iterable[str], come: int, parts: Mapping[SetName, Part], profiles: Profiles
+    ) -> None:
+        """Raises CannotTell if policies of these namespaces may be over their budget.
+
+        `come`: so many hosts have come since the last time.
+        """
         for space in spaces:
-            units = self._members.get(space, ())
-            fixed = self._chains + sum(unit.cost for unit in units)
-            times: dict[SetName, int] = {}
-            for name, is_shared in (each for unit in units for each in unit.sets):
-                times[name] = 1 if is_shared else times.get(name, 0) + 1
-            peers = sum(uses * len(parts[name].elements) for name, uses in times.items())
-            steps = sum(cost_of_steps(*profiles.named(unit)) for unit in units)
-            if fixed + peers + steps > self._most:
+            left = self._left.get(space, -1) - come * self._growth(space)
+            if left < 0:
+                left = self.most - self._measure(space, parts, profiles)
+            if left < 0:
                 raise CannotTell("policies may be over their budget")
+            self._left[space] = left
+
+    def _measure(self, space: str, parts: Mapping[SetName, Part], profiles: Profiles) -> int:
+        units = self._members.get(space, ())
+        fixed = self._chains + sum(unit.cost for unit in units)
+        times: dict[SetName, int] = {}
+        for name, is_shared in (each for unit in units for each in unit.sets):
+            times[name] = 1 if is_shared else times.get(name, 0) + 1
+        peers = sum(uses * len(parts[name].elements) for name, uses in times.items())
+        return fixed + peers + sum(cost_of_steps(*profiles.named(unit)) for unit in units)
+
+    def _growth(self, space: str) -> int:
+        """What one host more costs at most: an element of each set, and steps, named by each rule."""
+        return sum(
+            len(unit.sets) + 2 * (len(unit.made.said) ** 2 // STEPS + 2)
+            for unit in self._members.get(space, ())
+        )

@@ -44,7 +44,7 @@ class Graph:
         """`built` is of `state`, and is not to be used for another graph."""
         self.counts = Counts()
         #: Why it could not follow.
-        self.reason = ""
+        self.reason = "policies are closed for their cost, or there are tiers"
         # Without what it was made of, which may be large.
         self._ruleset = Ruleset(
             built.table, built.owners, built.warnings, built.stats, built.findings, built.idle, built.over
@@ -105,7 +105,7 @@ class Graph:
         if is_else or spaces or turned.dirty or not complete:
             judging.make(turned, spaces, self._ruleset.table)
             return self._step(judging.ruleset(), None)
-        judging.check(turned.touched)
+        judging.check(turned.touched, len(come))
         return self._step(self._with_elements(elements, turned), elements)
 
     def _take(
@@ -133,9 +133,9 @@ class Graph:
                 case ((Node() | None), (Node() | None)):
                     is_else = self._judging.renode(change.before, change.after) or is_else
                 case _:
-                    raise CannotTell(f"what {change.key} means is not known here")
+                    raise CannotTell("a kind of objects changed that is not followed")
         merge(gone, come, *self._holding.move(self._judging.nodes))
-        return gone, come, spaces & self._judging.spaces(), is_else
+        return gone, come, spaces and spaces & self._judging.spaces(), is_else
 
     def _count(self, was: Pod | NetworkPolicy | None, is_: Pod | NetworkPolicy | None) -> None:
         if was is not None:

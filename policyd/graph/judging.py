@@ -149,7 +149,9 @@ class Judging:
         for key in gone:
             self.hosts.remove(self._by_key.pop(key))
         new = [each for key, each in wanted.items() if key not in kept]
-        maker = Maker(resolver, self._holding.indexes, self._holding.version, self._verdicts)
+        maker = Maker(
+            resolver, self._holding.indexes, self._holding.version, self._verdicts, self._ceilings.most
+        )
         for source, endpoints in new:
             isolation = asked.isolations.make(source.direction, asked.parts[source.key])
             self._add(maker, source, isolation, endpoints)
@@ -276,12 +278,12 @@ class Judging:
             found.update((name, lines) for name in names if self._first[name] == place)
         return found
 
-    def check(self, touched: Iterable[int]) -> None:
-        """Raises CannotTell if policies of these isolations may be over their budget."""
-        self._check({self.hosts.units[place].space for place in touched})
+    def check(self, touched: Iterable[int], come: int) -> None:
+        """Raises CannotTell if policies of these isolations may be over their budget, by hosts that come."""
+        self._check({self.hosts.units[place].space for place in touched}, come)
 
-    def _check(self, spaces: Iterable[str]) -> None:
-        self._ceilings.check(spaces, self.ledger.parts, self.profiles)
+    def _check(self, spaces: Iterable[str], come: int = 0) -> None:
+        self._ceilings.check(spaces, come, self.ledger.parts, self.profiles)
 
     def _ports(self) -> Iterator[PortSet]:
         return (ports for ports, side in self._verdicts if side == "dport")

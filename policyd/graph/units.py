@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from policyd.cluster.peers import RuleResolver, Said, SubjectPorts
 from policyd.kube.objects import NetworkPolicy, PodPeer, PolicyRule, Protocol
-from policyd_compiler.budget import cost_without_peers
+from policyd_compiler.budget import cost_without_peers, is_affordable
 from policyd_compiler.ir import Direction, Endpoint, Isolation
 from policyd_compiler.lower.classes import HostIndex
-from policyd_compiler.lower.lower import Judging, judge
+from policyd_compiler.lower.lower import Judging, families_of, judge
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.nft.ast import ChainName, Rule, Verdict
 from policyd_compiler.nft.keys import Family, PortSide, SetName
@@ -124,12 +124,16 @@ class Sets:
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Makes isolations out of the claims of a `version`, with what they have in common."""
+    """Makes isolations out of the claims of a `version`, with what they have in common.
+
+    None that costs more than `most`: before it is lowered, as to lower it takes as long as it costs.
+    """
 
     resolver: RuleResolver
     indexes: Mapping[Family, HostIndex]
     version: int
     verdicts: Mapping[tuple[PortSet, PortSide], Verdict]
+    most: int
 
     def make(
         self,
@@ -144,6 +148,8 @@ class Maker:
         Raises CannotTell where sets of ports are so large that they may share chains, in an order that
         follows from how hosts are numbered.
         """
+        if not is_affordable(isolation, families_of(endpoints), self.indexes, self.most):
+            raise CannotTell("policies may be over their budget")
         passed = through_passes(isolation)
         judging = judge(passed, endpoints, self.indexes, objects)
         if not judging.settled:

@@ -137,6 +137,30 @@ status: {addresses: [{type: InternalIP, address: 192.168.0.2}]}
             await world.turned.turn(1.0)
             assert await world.is_right(), key
         assert len(world.compiled) == before
+        status = world.agent.status
+        assert status.made["built"] == before
+        assert status.made["followed"] > 10
+        assert not status.not_followed
+
+
+async def test_a_cluster_with_tiers_is_compiled() -> None:
+    """And it is said why."""
+    async with at_work() as world:
+        before = len(world.compiled)
+        await world.say(
+            """apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: all}
+spec:
+  tier: Admin
+  priority: 1
+  subject: {namespaces: {}}
+  ingress: [{action: Deny, from: [{namespaces: {}}]}]
+"""
+        )
+        assert await world.is_right()
+        assert len(world.compiled) == before + 1
+        assert world.agent.status.not_followed == {"a kind of objects changed that is not followed": 1}
 
 
 async def test_what_somebody_else_does_to_a_set_is_repaired_after_a_change_was_followed() -> None:

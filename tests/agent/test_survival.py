@@ -7,14 +7,17 @@ made by copies of this process, as in an agent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import pytest
 
 from policyd.agent.reconciler import BuildFunction, LoopTiming, Target
 from policyd.applier.backend import NftBroken, NftRefused, NftUnavailable
+from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
+from policyd.graph.changes import ObjectChange
+from policyd.graph.graph import Graph
 from policyd.pipeline import Build, build
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.options import Options
@@ -60,6 +63,13 @@ def ports(state: ClusterState, closed: frozenset[str]) -> set[int]:
     return found
 
 
+class Unfollowed(Graph):
+    """Follows nothing: what fails here is compilations."""
+
+    def change(self, changes: Iterable[ObjectChange], attachments: Attachments | None = None) -> None:
+        """A build has to tell."""
+
+
 def failing(fail: Callable[[], None]) -> BuildFunction:
     """A compiler that fails for policies with a bad port."""
 
@@ -99,7 +109,8 @@ async def at_work(
     timing: LoopTiming = TIMING,
 ) -> AsyncIterator[Agent]:
     """An agent that has brought the world into force, with a policy of a neighbour."""
-    agent = Agent(Target("n1", Options(), compile_, seconds), kernel or FakeNft(), timing)
+    graph = Graph if compile_ is build else Unfollowed
+    agent = Agent(Target("n1", Options(), compile_, seconds, graph), kernel or FakeNft(), timing)
     agent.say(f"{WORLD}---\n{policy('good', 'db', 80)}")
     agent.store.apply(ALL_SYNCED)
     task = agent.task = asyncio.create_task(agent.reconciler.run(agent.wake))
@@ -150,7 +161,7 @@ async def test_whatever_is_raised_one_policy_costs_only_its_own_pods(way: str) -
 
 async def test_it_begins_with_a_bad_policy() -> None:
     """Nothing is in force yet: the candidates are closed at once, and let out when the culprit is known."""
-    agent = Agent(Target("n1", Options(), failing(bug)), FakeNft())
+    agent = Agent(Target("n1", Options(), failing(bug), graph=Unfollowed), FakeNft())
     agent.say(f"{WORLD}---\n{policy('good', 'db', 80)}---\n{policy('bad', 'web', 667)}")
     agent.store.apply(ALL_SYNCED)
     task = asyncio.create_task(agent.reconciler.run(agent.wake))

@@ -204,8 +204,8 @@ GRAPH = (
         "nobody asks what policies cost meanwhile",
         "DESIGN: a ruleset that follows",
         CEILINGS,
-        "            if fixed + peers + steps > self._most:\n",
-        "            if False:\n",
+        "            if left < 0:\n                raise",
+        "            if False:\n                raise",
         f"{UNITS}::test_policies_that_come_near_their_budget_are_measured",
     ),
 )

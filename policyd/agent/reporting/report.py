@@ -116,6 +116,8 @@ class Reporter:
             "enforced": status.enforced,
             "quarantined": {**status.too_large, **status.quarantined},
             "repairs": status.repairs,
+            "rulesets_made": {**status.made},
+            "not_followed": {**status.not_followed},
             "verified": status.verified,
             "waiting_for": self._store.waiting_for,
             "objects": self._source.known(),

@@ -66,6 +66,10 @@ class AgentStatus:
     quarantined: Mapping[str, str] = field(default_factory=dict)
     #: The same for policies that cost more than their budget.
     too_large: Mapping[str, str] = field(default_factory=dict)
+    #: Rulesets made: `built` by a compilation, `followed`, and `wrong` ones among these.
+    made: dict[str, int] = field(default_factory=dict)
+    #: Why a change was compiled that came when changes were followed, and how often.
+    not_followed: dict[str, int] = field(default_factory=dict)
     failures: int = 0
     applies: int = 0
     repairs: int = 0

@@ -94,7 +94,7 @@ def test_a_cost_is_no_less_than_what_is_compiled(family: tenants.Family) -> None
 
 
 def cost(snapshot: Snapshot) -> int:
-    return _measure(_parts(snapshot), _Lists(snapshot), frozenset(), 1 << 60)
+    return _measure(_parts(snapshot), _Lists.of(snapshot), frozenset(), 1 << 60)
 
 
 @given(snapshots())

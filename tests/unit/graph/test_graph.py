@@ -140,6 +140,24 @@ def test_policies_that_come_near_their_budget_are_measured() -> None:
     assert followed == {50: False, 10_000: True}
 
 
+def test_what_is_over_its_budget_is_found_out_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a tenant's policy would take as long as he likes."""
+    state = decoded([*HERE, EXPOSING, ingress("x", "a", {"from": [namespaces(team="green")]})])
+    edited = decoded(
+        [
+            ingress(
+                "x", "a", *({"from": [block(f"10.{n}.0.0/16")], "ports": [{"port": n}]} for n in range(1, 99))
+            )
+        ]
+    )
+    [(key, policy)] = edited.policies.items()
+    options = Options(namespace_budget=500, policy_budget=500)
+    graph = Graph(build(state, NODE, options), state, NODE)
+    monkeypatch.setattr("policyd.graph.units.judge", None)
+    assert graph.change([ObjectChange(key, state.policies[key], policy)]) is None
+    assert "budget" in graph.reason
+
+
 def test_what_nobody_knows_the_meaning_of_is_not_followed() -> None:
     state = decoded([*HERE, EXPOSING, WEB])
     widget = ObjectChange("w", None, Widget("w", 1))
