@@ -120,10 +120,10 @@ class Settings(BaseModel):
     cni_cache: str = Field(
         "", description="libcni's results, as /var/lib/cni/results: new pods are known before the API tells"
     )
-    cni_plugin: Literal["off", "conflist", "drop-in"] = Field(
+    cni_plugin: Literal["off", "conflist", "copy", "drop-in"] = Field(
         "off",
         description="install policyd-cni, which holds a pod's start until its rules are in force: into the "
-        "network's configuration list, or beside it, where libcni 1.3 and later look",
+        "network's configuration list, into a copy that comes first, or beside it, where libcni 1.3 looks",
     )
     cni_conf_dir: str = Field("/etc/cni/net.d", description="where the runtime's network configurations are")
     cni_bin_dir: str = Field("/opt/cni/bin", description="where the runtime's network plugins are")

@@ -86,7 +86,7 @@ async def run_agent(settings: Settings, version: str) -> None:
             AttachmentWatch(store, guard),
             check := PolicyCheck(store.policy_changes, store.state, metrics),
         ]
-        parts += _of_starts(settings, store, reconciler, metrics)
+        parts += _of_starts(settings, store, reconciler, monitor, metrics)
         if settings.live_connections == "cut":
             revoker = Revoker(metrics)
             reconciler.on_swap.append(revoker.note)
@@ -112,7 +112,11 @@ async def run_agent(settings: Settings, version: str) -> None:
 
 
 def _of_starts(
-    settings: Settings, store: ObjectStore, reconciler: Reconciler, metrics: Metrics
+    settings: Settings,
+    store: ObjectStore,
+    reconciler: Reconciler,
+    monitor: TableMonitor,
+    metrics: Metrics,
 ) -> Iterator[Part]:
     """Who hears of pods that start: of libcni's results, and of policyd-cni, also one of another time."""
     sinks: list[Callable[[Mapping[str, Hint]], None]] = [store.hint]
@@ -120,7 +124,11 @@ def _of_starts(
         yield keeper
     if settings.run_dir:
         directory = Path(settings.run_dir, "cni")
-        gate = Gate(directory, store, reconciler.status, lambda: reconciler.holds_ruleset, metrics)
+
+        def holds() -> bool:  # as far as is known: what somebody flushed is repaired first
+            return reconciler.holds_ruleset and not monitor.tampered
+
+        gate = Gate(directory, store, reconciler.status, holds, metrics)
         gate.expected = lambda: keeper is not None and not keeper.conditions()
         reconciler.on_enforced.append(gate.notice)
         sinks.append(gate.note_results)

@@ -16,8 +16,10 @@ from typing import Literal, TypeAlias
 
 from policyd.cni.conflist import PLUGIN, Entry, Network, Unfit, read_network, with_plugin, without_plugin
 
-#: How it gets into the chain: into the configuration list, or beside it, where libcni 1.3 and later look.
-Way: TypeAlias = Literal["conflist", "drop-in"]
+#: How it gets into the chain: into the configuration list; into a copy of it that comes first, which nobody
+#: else rewrites; or as a file beside it, where libcni 1.3 and later look.
+Way: TypeAlias = Literal["conflist", "copy", "drop-in"]
+_COPY = "00-policyd.conflist"
 #: What runtimes read as a configuration; only the first is a list.
 _SUFFIXES = (".conflist", ".conf", ".json")
 _DROP_IN = f"99-{PLUGIN}.conf"
@@ -52,7 +54,7 @@ def install(place: Place, entry: Entry, way: Way) -> Found:
     Only what differs is written. What cannot be chained is left as it is, and told.
     """
     wrote = _write(place.programs / PLUGIN, program(), 0o755)
-    names = _configurations(place.configurations)
+    names = [path for path in _configurations(place.configurations) if path.name != _COPY]
     if not names:
         return Found(f"there is no network in {place.configurations} yet", wrote)
     first = names[0]
@@ -64,9 +66,13 @@ def install(place: Place, entry: Entry, way: Way) -> Found:
         network = read_network(text)
         if way == "drop-in":
             return _drop_in(place, entry, first, network, wrote)
-        with suppress(FileNotFoundError):  # of a time when it was set the other way
+        with suppress(FileNotFoundError):  # of a time when it was set another way
             (place.configurations / network.name / _DROP_IN).unlink()
-        return Found("", wrote + _write(first, with_plugin(text, entry).encode(), None))
+        if way == "copy":
+            # First the copy, so that at any moment one of the two asks.
+            wrote += _write(place.configurations / _COPY, with_plugin(text, entry).encode(), 0o644)
+            return Found("", wrote + _take_out(first, network))
+        return Found("", wrote + _write(first, with_plugin(text, entry).encode(), None) + _uncopied(place))
     except Unfit as error:
         return Found(f"{first} cannot hold {PLUGIN}: {error}", wrote)
 
@@ -77,9 +83,22 @@ def _drop_in(place: Place, entry: Entry, first: Path, network: Network, wrote: t
             f"{first} says loadOnlyInlinedPlugins, so no drop-in is read: set cni_plugin=conflist", wrote
         )
     wrote += _write(place.configurations / network.name / _DROP_IN, f"{json.dumps(entry)}\n".encode(), 0o644)
-    if network.entry is not None:  # not twice
-        wrote += _write(first, without_plugin(_read(first)).encode(), None)
-    return Found("", wrote)
+    return Found("", wrote + _take_out(first, network) + _uncopied(place))
+
+
+def _take_out(path: Path, network: Network) -> tuple[Path, ...]:
+    """Our entry, which stands elsewhere now: twice in a chain it would ask twice."""
+    return _write(path, without_plugin(_read(path)).encode(), None) if network.entry is not None else ()
+
+
+def _uncopied(place: Place) -> tuple[Path, ...]:
+    """Without the copy, behind which no change of the list would be seen."""
+    path = place.configurations / _COPY
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return ()
+    return (path,)
 
 
 def remove(place: Place) -> tuple[Path, ...]:
@@ -95,6 +114,7 @@ def remove(place: Place) -> tuple[Path, ...]:
             changed += (drop_in,)
             with suppress(OSError):  # others' drop-ins stay
                 drop_in.parent.rmdir()
+    changed += _uncopied(place)
     for path in _configurations(place.configurations):
         try:
             text = _read(path)

@@ -14,7 +14,7 @@ import pytest
 
 from policyd.agent.plugin_keeper import PluginKeeper, keeper_of
 from policyd.cni.conflist import PLUGIN
-from policyd.cni.files import Found, Place, install, program, remove
+from policyd.cni.files import Found, Place, Way, install, program, remove
 from policyd.config import load_settings
 from policyd.lab.namespace import Namespace
 from tests.agent.agents import run
@@ -80,6 +80,30 @@ def test_it_is_never_in_a_chain_twice(place: Place) -> None:
     assert (chain(place), drop_in.exists()) == (["flannel", "portmap"], True)
     install(place, ENTRY, "conflist")
     assert (chain(place), drop_in.exists()) == (["flannel", "portmap", PLUGIN], False)
+
+
+def test_a_copy_comes_first_and_follows_its_list(place: Place) -> None:
+    """The list itself stays as its installer wrote it, whatever that does at each start."""
+    path, copy = place.configurations / "10-flannel.conflist", place.configurations / "00-policyd.conflist"
+    install(place, ENTRY, "conflist")
+    assert install(place, ENTRY, "copy").trouble == ""
+    assert path.read_text() == FLANNEL
+    assert chain(place, copy.name) == ["flannel", "portmap", PLUGIN]
+    assert install(place, ENTRY, "copy") == Found()
+    path.write_text(CALICO)
+    assert install(place, ENTRY, "copy").wrote == (copy,)
+    assert chain(place, copy.name) == ["calico", "portmap", PLUGIN]
+    assert set(remove(place)) == {copy, place.programs / PLUGIN}
+    assert path.read_text() == CALICO
+
+
+@pytest.mark.parametrize("way", ["conflist", "drop-in"])
+def test_no_copy_stays_before_the_list(place: Place, way: Way) -> None:
+    """It would go on as it is, whatever becomes of the list."""
+    install(place, ENTRY, "copy")
+    install(place, ENTRY, way)
+    assert not (place.configurations / "00-policyd.conflist").exists()
+    assert install(place, ENTRY, way) == Found()
 
 
 @pytest.mark.parametrize(

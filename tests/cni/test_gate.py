@@ -159,3 +159,27 @@ def test_pods_that_start_without_asking_are_a_condition(bed: Bed, way: str) -> N
         bed.runtime.reads_drop_ins, bed.runtime.stale = True, False
         bed.started("other")
         assert "starts-unasked" not in bed.conditions()
+
+
+def test_a_network_that_is_installed_anew_at_each_boot_lets_nobody_start_before_the_agent(bed: Bed) -> None:
+    """Flannel's and Calico's installers write their list again, before policyd runs."""
+    where = ("--cni-conf-dir", str(bed.runtime.configurations), "--cni-bin-dir", str(bed.runtime.programs))
+    as_installed = bed.list.read_text()
+    with bed.agent("--cni-plugin", "copy", *where) as agent:
+        until(lambda: agent.says("policyd-cni is in the network's chain"))
+        bed.started("web")
+    bed.reboot()
+    bed.list.write_text(as_installed)
+    start = bed.start(bed.sandbox("web"))
+    until(bed.asked)
+    time.sleep(0.3)
+    assert not start.done()
+    with bed.agent("--cni-plugin", "copy", *where):
+        start.result()
+
+
+def test_the_question_of_a_plugin_that_was_killed_is_forgotten(bed: Bed) -> None:
+    bed.install(waitSeconds=1)
+    (bed.run_dir / "cni" / "asked" / "c9-eth0.7").mkdir(parents=True)
+    with bed.agent():
+        until(lambda: not bed.asked())

@@ -75,6 +75,20 @@ def test_settings_become_variables() -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.parametrize("mode", ["copy", "conflist", "drop-in"])
+def test_the_plugin_is_installed_only_where_it_is_asked_for(mode: str) -> None:
+    places = {"/etc/cni/net.d": "/var/lib/x/net.d", "/opt/cni/bin": "/opt/cni/bin"}
+    assert places.keys().isdisjoint(mount["mountPath"] for mount in container({})["volumeMounts"])
+    values = {"cniPlugin": {"mode": mode, "configurations": "/var/lib/x/net.d"}}
+    variables = {entry["name"]: entry.get("value") for entry in container(values)["env"]}
+    assert variables["POLICYD_CNI_PLUGIN"] == mode
+    assert (variables["POLICYD_CNI_CONF_DIR"], variables["POLICYD_CNI_BIN_DIR"]) == tuple(places)
+    mounts = {mount["mountPath"]: mount["name"] for mount in container(values)["volumeMounts"]}
+    volumes = {each["name"]: each for each in daemonset(values)["spec"]["template"]["spec"]["volumes"]}
+    assert {path: volumes[mounts[path]]["hostPath"]["path"] for path in places} == places
+
+
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
