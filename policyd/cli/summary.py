@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from policyd.cluster.state import ClusterState
-from policyd.kube.objects import Pod
+from policyd.kube.objects import ClusterNetworkPolicy, Pod
 from policyd.pipeline import Build
 from policyd_compiler.addr import print_address
 from policyd_compiler.ir import Endpoint, Host, Isolation
@@ -70,7 +70,8 @@ def _policies(state: ClusterState, endpoints: tuple[Endpoint, ...]) -> list[tupl
     policies = {key: item for kind in state.kinds if kind.policy for key, item in state.all(kind).items()}
     for key, policy in sorted(policies.items()):
         directions = [word for word in ("ingress", "egress") if getattr(policy, word) is not None]
-        rows.append((key, ", ".join(directions), _names(selected.get(key, []))))
+        tier = f" ({policy.tier} {policy.priority})" if isinstance(policy, ClusterNetworkPolicy) else ""
+        rows.append((key + tier, ", ".join(directions), _names(selected.get(key, []))))
     return rows
 
 

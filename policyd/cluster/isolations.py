@@ -116,7 +116,11 @@ class Isolations:
         )
         numbers = sorted({number for part in parts for number in part.numbers})
         of_tiers = sorted({number for part in parts for number in part.tiers})
-        origins = (*map(self._tiers.origin, of_tiers), *map(self._origin, numbers))
+        # In the order in which they are asked.
+        admin = (n for n in of_tiers if self._tiers.of_tier("Admin", (n,)))
+        behind = (n for n in of_tiers if self._tiers.of_tier("Baseline", (n,)))
+        named = map(self._origin, numbers)
+        origins = (*map(self._tiers.origin, admin), *named, *map(self._tiers.origin, behind))
         return Isolation(direction, origins, stages, self._lay_out(direction, parts))
 
     def _stages(self, direction: Direction, part: Part, claimant: int) -> Iterator[Stage]:

@@ -103,7 +103,8 @@ def _decode_peer(
         case "domainNames":
             _refuse_in_standard("domainNames", path, reading)
             text = "an Accept with them matches nothing, a Deny or a Pass denies everything"
-            reading.warn(here, f"domain names are not supported: {text}")
+            severity: Severity = "error" if reading.stored else "warning"  # a server takes them
+            reading.note(here, f"domain names are not supported: {text}", severity)
             return None
         case _:
             pods = decode_tier_pods(entry, path, reading)

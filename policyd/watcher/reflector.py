@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, NoReturn, TypeAlias, assert_never
 
@@ -110,7 +110,12 @@ class Reflector:
 
     def status(self) -> WatchStatus:
         """How it fares now."""
-        return self._record.status(self._store)
+        status = self._record.status(self._store)
+        if not self.kind.policy or not self._store.mistakes:
+            return status
+        told = sorted(self._store.mistakes.items())
+        closed = (key for key, mistakes in told if any(m.severity == "error" for m in mistakes))
+        return replace(status, closed=tuple(closed))
 
     async def run(self) -> NoReturn:
         """List and watch until cancelled."""

@@ -25,6 +25,7 @@ class WatchStatus:
     most about 60 on an idle cluster, as bookmarks come that often; None before the first complete list.
     `absent`: the kind is optional, and the server does not have it, which counts as no objects.
     `mistaken` are objects with mistakes; `nameless` counts what came without a usable name and is not kept.
+    `closed` are policies, by key, that fail closed for what is not understood in them.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class WatchStatus:
     stale_seconds: float | None
     lists: int
     restarts: Mapping[Reason, int]
+    closed: tuple[str, ...] = ()
 
     @property
     def forbidden(self) -> bool:

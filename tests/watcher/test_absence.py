@@ -18,13 +18,14 @@ from policyd.cluster.events import Delete, Event, Synced
 from policyd.config import load_settings
 from policyd.doctor.api_line import api_line
 from policyd.kube.kind import Kinds
-from policyd.kube.registry import KINDS
+from policyd.kube.registry import CLUSTER_NETWORK_POLICY, KINDS
 from policyd.object_store import ObjectStore
 from policyd.watcher.absence import CONFIRM, Absence
 from policyd.watcher.discovery import served_version
 from policyd.watcher.failure import WatchError
 from policyd.watcher.resource import Query
 from policyd.watcher.transport import Answer, connect
+from tests.cases.tiers import rule, tier
 from tests.support.waiting import eventually
 from tests.support.widget import WIDGET, WITH_WIDGETS, Widget, manifest
 from tests.watcher import replies
@@ -194,6 +195,29 @@ async def test_an_older_version_is_read_where_a_server_has_no_newer_one() -> Non
                 await working.knows({**WIDGETS, "large": Widget("large", size)})
             assert synced(working) == [Synced("Widget")]
             assert [event for event in working.recorder.events if isinstance(event, Delete)] == []
+
+
+async def test_a_policy_that_is_not_understood_closes_and_is_told() -> None:
+    """CNP-040, CNP-044"""
+    path = CLUSTER_NETWORK_POLICY.path
+    emulator = Emulator(kinds={**PATHS, path: "ClusterNetworkPolicy"})
+    peers: dict[str, list[dict[str, object]]] = {
+        "good": [{"namespaces": {}}],
+        "names": [{"domainNames": ["example.com"]}],
+        "newer": [{}],
+    }
+    async with emulated(emulator) as server, scene(server.access, "ClusterNetworkPolicy") as working:
+        for name, to in peers.items():
+            await server.put(path, tier(name, egress=[rule("Deny", *to, side="to")]))
+        await working.until(lambda: len(working.reflector.objects) == 3)
+        status = working.reflector.status()
+        assert status.closed == ("names", "newer")
+        [condition] = of_watches((status,))
+        assert (condition.name, condition.degraded) == ("policy-unread", False)
+        assert "ClusterNetworkPolicy names, newer" in condition.text
+        await server.put(path, tier("names"), tier("newer"))
+        await working.until(lambda: working.reflector.status().closed == ())
+        assert of_watches((working.reflector.status(),)) == ()
 
 
 async def test_nothing_is_waited_for_that_a_cluster_need_not_have() -> None:

@@ -38,6 +38,7 @@ NAMES = (
     "apply-failing",
     "policy-quarantined",
     "policy-too-large",
+    "policy-unread",
     "watch-forbidden",
     "watch-failing",
     "watch-stale",
@@ -117,10 +118,21 @@ def _of_addresses(findings: tuple[Finding, ...]) -> Iterator[Condition]:
             yield Condition(name, text, degraded=found[0].is_open)
 
 
+def _unread(status: WatchStatus) -> Condition:
+    """Policies with something that this version does not understand: they deny what they may mean."""
+    more = f" and {len(status.closed) - _NAMED} more" if len(status.closed) > _NAMED else ""
+    text = (
+        f"{status.kind} {', '.join(status.closed[:_NAMED])}{more}: what is not understood closes; see the log"
+    )
+    return Condition("policy-unread", text, degraded=False)
+
+
 def of_watches(statuses: tuple[WatchStatus, ...]) -> tuple[Condition, ...]:
     """What keeps us from hearing of changes."""
     found: list[Condition] = []
     for status in statuses:
+        if status.closed:
+            found.append(_unread(status))
         stale = status.stale_seconds or 0.0
         if status.forbidden:
             text = f"{status.kind}: the API server forbids it; the ClusterRole must allow list and watch"

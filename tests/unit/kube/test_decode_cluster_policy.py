@@ -39,7 +39,7 @@ GOOD = yaml.safe_load(
         - pods: {podSelector: {matchLabels: {app: db}}}
     """
 )
-DELETE = object()
+DELETE = "deleted"
 
 
 def changed(path: str, value: object, base: Any = GOOD) -> Any:
@@ -49,7 +49,7 @@ def changed(path: str, value: object, base: Any = GOOD) -> Any:
     place = raw
     for step in way:
         place = place[step]
-    if value is DELETE:
+    if value == DELETE:
         del place[last]
     elif isinstance(place, list) and last == len(place):
         place.append(value)
