@@ -198,7 +198,7 @@ class _Reader:
         elsewhere.update(target for chain in inner for target in self._known.of(chain).leads)
         peers: dict[ChainName, set[Field]] = {}
         for vmap in asked:
-            for target in self._leads_to(vmap.map) - elsewhere:
+            for target in (self._leads_to(vmap.map) - elsewhere) & self._chains.keys():
                 peers.setdefault(target, set()).add(_OPPOSITE[vmap.field])
         judges = (self._read_judge(self._chains[name], fields) for name, fields in sorted(peers.items()))
         return {judge.name: judge for judge in judges if judge is not None}
@@ -210,7 +210,8 @@ class _Reader:
         ahead = [*seen]
         while ahead:
             facts = self._known.of(chains[ahead.pop()])
-            targets = facts.leads.union(*map(self._leads_to, facts.asked)) - seen
+            # An element that is about to go may lead to a chain that is gone.
+            targets = (facts.leads.union(*map(self._leads_to, facts.asked)) & chains.keys()) - seen
             seen |= targets
             ahead.extend(targets)
         return {*seen}

@@ -85,6 +85,13 @@ def test_what_only_judges_ask_may_be_changed() -> None:
     assert all(not part.elements for part in walks.declared.values())
 
 
+def test_what_leads_to_no_chain_is_no_way() -> None:
+    """A ruleset in between two may hold elements that go, of which the chain is gone already."""
+    lost = (BASE[4] + 99, Goto(ChainName("gone")))
+    maps = tuple(replace(part, elements=(*part.elements, lost)) for part in TABLE.maps)
+    assert read_walks(replace(TABLE, maps=maps)).ends == read_walks(TABLE).ends
+
+
 def test_what_counts_and_logs_decides_nothing() -> None:
     counted = Rule(
         Continue(), (LOCAL,), statements=(CounterRef(CounterName("c")), Limit(1, "second"), Log("x"))
