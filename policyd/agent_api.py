@@ -81,6 +81,15 @@ class PolicyFindings(_Answer):
     named: tuple[str, ...] = ()
 
 
+class Proven(_Answer):
+    """What was proved when: that the ruleset of a generation is what the policies mean. `at`: wall clock."""
+
+    proved: bool | None = None
+    at: float = 0.0
+    generation: int = 0
+    told: tuple[str, ...] = ()
+
+
 class AgentState(_Answer):
     """All of it."""
 
@@ -95,6 +104,7 @@ class AgentState(_Answer):
     objects: tuple[KnownObjects, ...] = ()
     interfaces: InterfaceCount | None = None
     findings: PolicyFindings = PolicyFindings()
+    proof: Proven = Proven()
 
     @property
     def enforcing(self) -> bool:

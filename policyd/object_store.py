@@ -34,6 +34,7 @@ class ObjectStore:
         self._wake = wake
         self._missing_namespaces = missing_namespaces
         self._changed = False
+        self._said = self._taken = 0
         self._objects: dict[str, dict[str, KubeObject]] = {name: {} for name in kinds.names}
         self._policies = frozenset(kind.name for kind in kinds if kind.policy)
         self._synced: set[str] = set()
@@ -60,7 +61,7 @@ class ObjectStore:
         self._hints = hints
         self._note_local()
         if self._placed():
-            self._changed = self._urgent = True
+            self._note_said(urgent=True)
             self._wake.set()
 
     def start(self, key: str, hint: Hint) -> None:
@@ -71,7 +72,7 @@ class ObjectStore:
         """
         self._starting.add(key, self._pods[key], hint)
         self._note_local()
-        self._changed = self._urgent = True
+        self._note_said(urgent=True)
         self.starts.set()
         if not self._is_attached:
             self._wake.set()
@@ -106,7 +107,7 @@ class ObjectStore:
         """
         if attachments != self._attachments:
             self._attachments, self._known_pods = attachments, None
-            self._changed = True
+            self._note_said()
         if self._changed:
             self._wake.set()
         if complete and self._expects_attachments:
@@ -145,7 +146,7 @@ class ObjectStore:
                 case _:
                     assert_never(event)
         if events:
-            self._changed = True
+            self._note_said()
             self._wake.set()
 
     @property
@@ -158,6 +159,20 @@ class ObjectStore:
         """What is not complete yet: kinds, then interfaces. Nothing is enforced before (NP-048)."""
         kinds = tuple(kind for kind in self._kinds.names if kind not in self._synced)
         return kinds or (("interfaces",) if self._expects_attachments else ())
+
+    def _note_said(self, *, urgent: bool = False) -> None:
+        self._changed, self._urgent = True, self._urgent or urgent
+        self._said += 1
+
+    @property
+    def said(self) -> int:
+        """How often something was said so far: while that is the same, so is `state`."""
+        return self._said
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether nothing was said since changes were last taken, so that `state` is what these came to."""
+        return self._said == self._taken
 
     def take_changed(self) -> bool:
         """Whether anything was said since the last call."""
@@ -186,6 +201,7 @@ class ObjectStore:
 
         Pods of this node of which plugin or runtime know more than the API server are as these say.
         """
+        self._taken = self._said
         before, self._before = self._before, {name: {} for name in self._kinds.names}
         told, self._told = self._told, self._placed()
         if told is None:

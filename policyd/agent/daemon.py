@@ -12,6 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from policyd.agent.attachment_watch import AttachmentWatch
@@ -20,6 +21,7 @@ from policyd.agent.gate import Gate
 from policyd.agent.node_watch import NodeWatch
 from policyd.agent.plugin_keeper import keeper_of
 from policyd.agent.policy_check import PolicyCheck
+from policyd.agent.prover import Prover, prove_apart
 from policyd.agent.reconciler import LoopTiming, Reconciler, Target
 from policyd.agent.reporting.http import DEBUG, Listener, private, public
 from policyd.agent.reporting.node_events import ConditionLog, EventPoster
@@ -85,6 +87,7 @@ async def run_agent(settings: Settings, version: str) -> None:
             NodeWatch(nft, settings, store.state),
             AttachmentWatch(store, guard),
             check := PolicyCheck(store.policy_changes, store.state, metrics),
+            prover := _prover(store, reconciler, target, metrics),
         ]
         parts += _of_starts(settings, store, reconciler, monitor, metrics)
         if settings.live_connections == "cut":
@@ -95,7 +98,7 @@ async def run_agent(settings: Settings, version: str) -> None:
             reconciler.on_swap.append(saver.note)
             parts.append(saver)
         reporter = Reporter(settings, store, reconciler, source, parts, metrics)
-        reporter.findings = check.state
+        reporter.findings, reporter.proof = check.state, prover.state
         telling = (*_telling(settings.node, reporter, source), *_listeners(settings, reporter))
         supervised = [Supervised(part, source) for part in (source, *parts, *telling)]
         reporter.add((*telling, *supervised))
@@ -104,11 +107,22 @@ async def run_agent(settings: Settings, version: str) -> None:
         finally:
             if saver is not None:
                 await saver.flush()
-    fields = {"event": "agent.stopped", "node": settings.node}
-    if applier.holds_ruleset:
+    _say_stopped(settings.node, holds_ruleset=applier.holds_ruleset)
+
+
+def _say_stopped(node: str, *, holds_ruleset: bool) -> None:
+    fields = {"event": "agent.stopped", "node": node}
+    if holds_ruleset:
         log.info("agent stopped; the ruleset stays in force", extra=fields)
     else:
         log.error("agent stopped; no ruleset of policyd is known to be in force", extra=fields)
+
+
+def _prover(store: ObjectStore, reconciler: Reconciler, target: Target, metrics: Metrics) -> Prover:
+    """Who proves the rulesets that come into force."""
+    prover = Prover(store, reconciler.status, partial(prove_apart, target.node, target.options), metrics)
+    reconciler.on_enforced.append(prover.notice)
+    return prover
 
 
 def _of_starts(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policyd.agent_api import AgentState, InterfaceCount, PolicyFindings
+from policyd.agent_api import AgentState, InterfaceCount, PolicyFindings, Proven
 from policyd.doctor.kernel_table import KernelTable
 from policyd.kube.syntax import printable
 
@@ -53,11 +53,21 @@ def lines(found: AgentState | Remains, now: float) -> Iterator[str]:
     if found.findings.count:
         yield _line("findings", _findings(found.findings))
     yield _line("verified", _verified(found, now))
+    if found.proof.proved is not None:
+        yield _line("proved", _proved(found.proof))
     if not found.conditions:
         yield _line("conditions", "none")
     for condition in found.conditions:
         mark = "DEGRADED: " if condition.degraded else ""
         yield _line("condition", f"{mark}{condition.name}: {condition.text}")
+
+
+def _proved(found: Proven) -> str:
+    """Whether the last ruleset that was looked at is what the policies mean, for every packet."""
+    when = f"generation {found.generation}, {_moment(found.at)}"
+    if found.proved:
+        return f"for every packet: {when}"
+    return f"NOT: {when}: {printable(found.told[0]) if found.told else ''}"
 
 
 def _findings(found: PolicyFindings) -> str:

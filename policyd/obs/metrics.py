@@ -58,6 +58,12 @@ class Metrics:
         self.findings = self._gauge(
             "findings", "What is certainly wrong with policies of the cluster, by rule of lint.", "rule"
         )
+        self.proved = self._gauge(
+            "proof", "1 if the last proof showed the ruleset to be what the policies mean, 0 if it did not."
+        )
+        self.proof_time = self._gauge(
+            "last_proof_timestamp_seconds", "When a ruleset in force was last compared with its policies."
+        )
         self.pods = self._gauge("local_pods", "Pods of this node that hold an address.")
         self.isolated = self._gauge("isolated_pods", "Those of them that a policy selects.")
         self.verified = self._gauge(

@@ -25,6 +25,7 @@ from policyd.agent_api import (
     InterfaceCount,
     KnownObjects,
     PolicyFindings,
+    Proven,
     ReportedCondition,
     RulesetInForce,
     RulesetSize,
@@ -52,6 +53,7 @@ ALONE = "no agent is at work, so changes of policies do not arrive"
 @kernel
 def test_an_agent_at_work_is_enforcing(node: Namespace, manifests: Path) -> None:
     with running(node, manifests):
+        until(lambda: "  proved     for every packet: generation 1, " in run(node, "status").stdout)
         done = run(node, "status")
     assert (done.returncode, done.stderr) == (0, "")
     said = done.stdout.splitlines()
@@ -169,6 +171,14 @@ GOOD = AgentState(
         (
             GOOD.model_copy(update={"quarantined": {f"a/{n}": "" for n in range(7)}}),
             f"  policies   3 that select pods here; {CLOSED}: a/0, a/1, a/2, a/3, a/4 and 2 more",
+        ),
+        (
+            GOOD.model_copy(update={"proof": Proven(proved=True, at=60.0, generation=3)}),
+            "  proved     for every packet: generation 3, 1970-01-01 00:01:00 UTC",
+        ),
+        (
+            GOOD.model_copy(update={"proof": Proven(proved=False, told=("a > b TCP 80",))}),
+            "  proved     NOT: generation 0, 1970-01-01 00:00:00 UTC: a > b TCP 80",
         ),
         (
             GOOD.model_copy(update={"findings": PolicyFindings(count=3, named=("NP102 shop/api is odd",))}),

@@ -9,7 +9,6 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policyd.cluster.state import ClusterState
 from policyd.pipeline import build
 from policyd.proof.prove import prove
 from policyd.proof.result import Proof
@@ -18,34 +17,14 @@ from policyd_compiler.nft.expressions import Numbers
 from policyd_compiler.nft.packet import HookName
 from policyd_compiler.nft.parser import parse_replace
 from policyd_compiler.nft.printer import print_replace
-from policyd_compiler.options import Options
 from policyd_compiler.sim import Packet, Simulator
-from tests.routes import not_proved, state_of
-from tests.strategies.attachments import attach_randomly
-from tests.strategies.chooser import RandomChooser
+from tests.routes import not_proved
 from tests.strategies.damage import damaged
-from tests.strategies.worlds import random_world
+from tests.strategies.scenes import any_scene
 
-NODES = ("n1", "n2", "n3")
 #: Enough that what no proof notices is mostly met by one of them.
 PACKETS = 1500
 EXAMPLES = max(20, settings().max_examples // 3)
-
-
-def any_scene(rng: random.Random) -> tuple[ClusterState, str, Options]:
-    """Choose a cluster, a node of it, what is known of its links, and settings."""
-    world, node = random_world(rng), rng.choice(NODES)
-    state = state_of(world, live=rng.random() < 0.5)
-    if rng.random() < 0.6:
-        state = replace(state, attachments=attach_randomly(RandomChooser(rng), world, node))
-    options = Options(
-        pod_interfaces=rng.choice(((), (), ("cni0", "veth*"), ("cali*", "cni0", "vethx"))),
-        node_egress=rng.choice(("enforce", "exempt")),
-        hairpin=rng.choice(("allow", "evaluate")),
-        deny=rng.choice(("drop", "reject")),
-        pod_tunnels=rng.choice(("drop", "allow")),
-    )
-    return state, node, options
 
 
 @settings(max_examples=EXAMPLES)

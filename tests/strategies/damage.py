@@ -102,3 +102,9 @@ def _with_map(rng: random.Random, table: Table, part: VerdictMap) -> Table:
 def _with_chain(table: Table, chain: Chain, rules: tuple[Rule, ...]) -> Table:
     changed = replace(chain, rules=rules)
     return replace(table, chains=tuple(changed if c is chain else c for c in table.chains))
+
+
+def without_rules(table: Table, prefix: str) -> Table:
+    """The same ruleset, but that chains whose names begin so have no rules: their packets come back."""
+    emptied = (replace(c, rules=()) if c.name.startswith(prefix) else c for c in table.chains)
+    return replace(table, chains=tuple(emptied))

@@ -46,6 +46,7 @@ NAMES = (
     "state-unsaved",
     "state-unusable",
     "nothing-enforced",
+    "unproved",
     "part-failing",
     "table-unwatched",
     "directory-unwatched",

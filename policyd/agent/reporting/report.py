@@ -73,6 +73,8 @@ class Reporter:
         self._parts: tuple[Part, ...] = (source, *parts)
         #: What is certainly wrong with policies, by whoever looks them over.
         self.findings: Callable[[], Mapping[str, object]] = dict
+        #: What was proved of the ruleset in force, and when.
+        self.proof: Callable[[], Mapping[str, object]] = dict
 
     def add(self, parts: Iterable[Part]) -> None:
         """Read these, too: those to whom it tells what it reads."""
@@ -123,6 +125,7 @@ class Reporter:
             "objects": self._source.known(),
             "interfaces": self._count_interfaces(),
             "findings": self.findings(),
+            "proof": self.proof(),
         }
         return AgentState.model_validate(found, from_attributes=True)
 
