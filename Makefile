@@ -117,7 +117,7 @@ manifests: setup ## make install.yaml and what else is made from the chart (need
 	@$(BIN)/python -m tests.deploy
 
 .PHONY: lock
-lock: setup ## pin the dependencies anew, with hashes (needs uv)
+lock: setup ## pin the dependencies again, with hashes (needs uv)
 	@scripts/lock
 
 .PHONY: clean

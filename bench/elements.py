@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measure(foreign: int) -> list[Timed]:
-    """Everything once, beside a table of so many ranges."""
+    """Everything once, next to a table of so many ranges."""
     namespace = Namespace("bench")
     try:
         return asyncio.run(_measure(namespace, foreign))

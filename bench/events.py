@@ -2,7 +2,7 @@
 force.
 
 Works on what `bench.scale.running` yields. The first moment is the server's, the second the agent's log's, to
-a millisecond. What changes lies in namespaces of its own, beside the cluster's, but for the small one.
+a millisecond. What changes lies in namespaces of its own, next to the cluster's, but for the small one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m bench.full [NAME…]`: every figure with an aim that one machine can measure, beside its aim.
+"""`python -m bench.full [NAME…]`: every figure with an aim that one machine can measure, next to its aim.
 
 Prints a table as it measures, with the ratio of each median to the stored baseline's, and writes JSON. Exit
 code 1 if an aim is missed or a row with an aim could not be measured: each is named at the end; 2 for an
@@ -77,7 +77,7 @@ def _pods(name: str) -> int:
 
 
 def _options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.full", description="figures beside their aims")
+    parser = argparse.ArgumentParser(prog="python -m bench.full", description="figures next to their aims")
     parser.add_argument("name", nargs="*", help="rows, or what their names begin with: packets 10000/memory")
     parser.add_argument("--list", action="store_true", help="print the rows and measure nothing")
     parser.add_argument("--samples", type=int, default=100, help="changes of each kind (100)")

@@ -55,7 +55,7 @@ class Runs:
         self._known: dict[object, object] = {}
 
     def lived(self, scale: Scale) -> Lived:
-        """`bench.scale` with `bench.events`; the largest beside a foreign table and a large namespace."""
+        """`bench.scale` with `bench.events`; the largest next to a foreign table and a large namespace."""
         return self._once(("lived", scale), lambda: _live(scale, self._effort))
 
     def handful(self) -> dict[str, list[float]]:

@@ -149,7 +149,7 @@ class Agent:
 
 @contextmanager
 def running(scale: Scale, foreign: str = "") -> Iterator[tuple[Server, Agent]]:
-    """An agent on a server, both ended with the block, beside a script's tables."""
+    """An agent on a server, both ended with the block, next to a script's tables."""
     processes: list[subprocess.Popen[Any]] = []
     namespace = Namespace("scale")
     try:

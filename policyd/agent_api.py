@@ -99,6 +99,8 @@ class AgentState(_Answer):
     enforced: RulesetInForce | None = None
     quarantined: dict[str, str] = {}
     repairs: int = 0
+    rulesets_made: dict[str, int] = {}
+    not_followed: dict[str, int] = {}
     verified: float = 0.0
     waiting_for: tuple[str, ...] = ()
     objects: tuple[KnownObjects, ...] = ()

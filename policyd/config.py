@@ -1,7 +1,7 @@
 """Settings of the agent: one model, filled from a file, the environment and flags, in that order.
 
 The only reader of configuration. Knows for each value where it came from, so that `policyd config show
---origin` can tell.
+--origin` can say.
 """
 
 from __future__ import annotations
@@ -118,12 +118,13 @@ class Settings(BaseModel):
         "auto", description="how nft is reached: libnftables in a worker process, or the nft program"
     )
     cni_cache: str = Field(
-        "", description="libcni's results, as /var/lib/cni/results: new pods are known before the API tells"
+        "",
+        description="libcni's results, as /var/lib/cni/results: new pods are known early",
     )
     cni_plugin: Literal["off", "conflist", "copy", "drop-in"] = Field(
         "off",
         description="install policyd-cni, which holds a pod's start until its rules are in force: into the "
-        "network's configuration list, into a copy that comes first, or beside it, where libcni 1.3 looks",
+        "network's configuration list, into a copy that comes first, or next to it, where libcni 1.3 looks",
     )
     cni_conf_dir: str = Field("/etc/cni/net.d", description="where the runtime's network configurations are")
     cni_bin_dir: str = Field("/opt/cni/bin", description="where the runtime's network plugins are")

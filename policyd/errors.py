@@ -20,7 +20,7 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Diagnostic:
-    """One thing to tell a person: where (file, line, column from 1; 0 when unknown), what, and what to do."""
+    """One thing to report: where (file, line, column from 1; 0 when unknown), what, and what to do."""
 
     file: str
     line: int

@@ -1,4 +1,4 @@
-"""The last good ruleset on disk: what a node enforces after a reboot until it has heard from the API server.
+"""The last good ruleset on disk: what a node enforces after a reboot until it knows the cluster.
 
 One file for each table, replaced as a whole. What is torn, somebody else's, or not what policyd prints is
 not used: the parser takes nothing but our own grammar, so a file can at most hold another ruleset of ours.

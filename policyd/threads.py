@@ -34,6 +34,6 @@ class Threads:
     async def run(
         self, function: Callable[Given, Result], *arguments: Given.args, **named: Given.kwargs
     ) -> Result:
-        """Run a function beside the loop, after those that were there before."""
+        """Run a function alongside the loop, after those that were there before."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, lambda: function(*arguments, **named))

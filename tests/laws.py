@@ -46,7 +46,7 @@ def order_and_repetition_are_neutral(
 def a_further_rule_never_denies(
     evaluate: Evaluate, objects: list[Manifest], connections: Sequence[Connection], rng: random.Random
 ) -> None:
-    """L2: a further rule, and a further peer or port beside others, only allows more."""
+    """L2: a further rule, and a further peer or port next to others, only allows more."""
     before = _explicit(objects)  # a first egress rule would otherwise also name the direction (NP-004)
     after = copy.deepcopy(before)
     for policy in _policies(after):

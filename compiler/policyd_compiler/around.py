@@ -32,7 +32,7 @@ class Around:
 
 
 def around(held: Table, desired: Table, order_of: OrderOf) -> Around | None:
-    """How elements that cannot be changed alone are changed beside a swap; None where no way is safe.
+    """How elements that cannot be changed alone are changed next to a swap; None where no way is safe.
 
     None, too, if no part has other elements under the same name.
     """

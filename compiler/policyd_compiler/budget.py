@@ -87,7 +87,7 @@ def over_budget(snapshot: Snapshot, budget: Budget) -> tuple[OverBudget, ...]:
     lists: _Lists | None = None
     for namespace, parts in sorted(isolations.items()):
         shares = _shares(parts)
-        # Most namespaces are far below: their shares, which are never less than the cost, tell that at once.
+        # Most namespaces are far below: their shares, which are never less than the cost, show that at once.
         if sum(shares.values()) > min(budget.policy, budget.namespace):
             lists = lists or _Lists.of(snapshot)
             found.extend(_judge(namespace, parts, shares, budget, lists))
@@ -105,7 +105,7 @@ def is_affordable(
 
 
 def cost_without_peers(isolation: Isolation) -> tuple[str, int]:
-    """Whose isolation it is, and what it costs at most beside its peers, chains and the steps it takes."""
+    """Whose isolation it is, and what it costs at most besides its peers, chains and the steps it takes."""
     weights = _weights(isolation, {})
     rules = (rule for stage in isolation.stages for rule in stage.rules)
     bounds = sum(2 * len(rule.peers.v4) + 2 * len(rule.peers.v6) for rule in rules)

@@ -171,7 +171,7 @@ def _is_anything(rule: Rule) -> bool:
 
 
 def _up_to_anything(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    """The rules that decide something: none behind one that matches all."""
+    """The rules that decide something: none after one that matches all."""
     for number, rule in enumerate(rules, start=1):
         if _is_anything(rule):
             return rules[:number]
@@ -193,7 +193,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What is known of a node's links beside its pods' own, and of other nodes.
+    """What is known of a node's links besides its pods' own, and of other nodes.
 
     `bridges` lead to pods. `pod_ports` are the ports of these bridges that do, or may do, and `other_ports`
     the ports of any bridge that lead to no pod. `nodes4`, `nodes6` are addresses of nodes, `tunnel_ports`

@@ -1,6 +1,6 @@
 """Snapshot → JSON, for `policyd compile -o ir`. The published form: masks are written out as addresses.
 
-The schema beside this file's functions (`schema`) is what `policyd schema ir` prints and docs publish.
+The schema next to this file's functions (`schema`) is what `policyd schema ir` prints and docs publish.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class CannotTell(Exception):
 class _Asked:
     """What the chains of one family ask: group by group, then an own set, or maps for either side.
 
-    `unnamed`: the classes of whoever no rule names. `ranges`: for rules that have any, by number.
+    `unnamed`: the classes of those that no rule names. `ranges`: for rules that have any, by number.
     """
 
     groups: tuple[SetName, ...]

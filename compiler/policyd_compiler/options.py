@@ -65,7 +65,7 @@ class Options:
     (decisions 1). `pod_tunnels`: whether pods reach nodes' tunnels (NP-163). `deny`: drop silently, or
     reject for debugging (decisions 5). `policy_budget` and `namespace_budget`: what more than that would
     cost is quarantined (`budget.py` says what an element is). Raises CompilerBug for names that nft would
-    not take: whoever reads settings asks `table_mistake` and `interface_mistake` first.
+    not take: the reader of settings asks `table_mistake` and `interface_mistake` first.
     """
 
     table: str = field(default="policyd", metadata={"help": "name of the nft table, of family inet"})

@@ -59,7 +59,7 @@ class Scheduler:
     def schedule(self, ops: Mapping[Place, Ops], find: Find) -> dict[Place, dict[SetName, int]] | None:
         """The number of the step in which each element changes; None where no order is known to be safe.
 
-        `find` tells what look-ups find before, in any part.
+        `find` says what look-ups find before, in any part.
         """
         readings = {place: self._read(of_place) for place, of_place in ops.items()}
         effects = _Effects(self._allowances, ops, find)

@@ -3,7 +3,7 @@
 A `Packet` is the first packet of a flow as one hook meets it. `Simulator` indexes a table once and answers
 many packets; the trace names every chain and rule that took part, for a person to read. The kernel looks at
 the rules of one generation, but answers each look-up with the elements of whatever is in force by then: two
-simulators together tell what a packet may meet while elements change.
+simulators together say what a packet may meet while elements change.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class _Walk:
         self._lookups = 0
 
     def end(self, verdict: Outcome) -> Trace:
-        """What there is to tell of it."""
+        """What there is to say of it."""
         return Trace(verdict, tuple(self.steps), self._lookups)
 
     def verdict(self, rule: Rule) -> Verdict | None:
@@ -164,7 +164,7 @@ class _Walk:
         return None if found is None else found.find(key)
 
     def _later(self) -> _Contents | None:
-        """Count a look-up, and tell who answers it; None: the elements of the packet's own generation."""
+        """Count a look-up, and say who answers it; None: the elements of the packet's own generation."""
         self._lookups += 1
         return self._after if self._lookups > self._switch else None
 

@@ -46,7 +46,7 @@ def _verify_rule(rule: Rule, hosts: int) -> None:
     peers = rule.peers
     _must(bool(rule.origins), "a rule must say where it came from")
     _must(0 <= peers.hosts < 1 << hosts, "a peer is not among the hosts")
-    _must(not (peers.anything and (peers.hosts or peers.v4 or peers.v6)), "anything needs no list beside it")
+    _must(not (peers.anything and (peers.hosts or peers.v4 or peers.v6)), "anything needs no list next to it")
     for ranges, top in ((peers.v4, 1 << 32), (peers.v6, 1 << 128)):
         _must(_canonical(ranges, top), f"ranges are not canonical: {ranges[:4]}")
     for ranges in (rule.ports.tcp, rule.ports.udp, rule.ports.sctp):

@@ -280,7 +280,7 @@ def _bare(part: Set | VerdictMap) -> Set | VerdictMap:
 
 
 def _later(roads: Iterable[tuple[Stage, ...]]) -> dict[Judge, frozenset[Judge]]:
-    """For each judge those that one packet may meet behind it, found by the same end of the packet."""
+    """For each judge those that one packet may meet after it, found by the same end of the packet."""
     found: dict[Judge, set[Judge]] = {}
     for road in roads:
         for at, stage in enumerate(road):

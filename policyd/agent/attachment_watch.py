@@ -1,6 +1,6 @@
 """Keeps the store's attachments true: reads this node's links when a link or a pod of the node changes.
 
-A task beside the reconciler. Without it, or where something cannot be read, pods are known by address alone.
+A task alongside the reconciler. Without it, or where something cannot be read, only addresses are known.
 """
 
 from __future__ import annotations
@@ -125,19 +125,21 @@ def read_attachments(pods: Sequence[LocalPod], before: Attachments) -> Attachmen
 
 
 def _listen() -> socket.socket | None:
-    """A socket that hears of links that come, go and change; None where there can be none."""
+    """A socket that is notified of links that come, go and change; None where there can be none."""
     try:
         opened = open_socket(_ROUTE)
         opened.setblocking(False)  # noqa: FBT003 the standard library's signature
         opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_LINK)
     except OSError as error:
-        log.warning("links are not heard of", extra={"event": "interfaces.unheard", "reason": str(error)})
+        log.warning(
+            "changes of links are not reported", extra={"event": "interfaces.unheard", "reason": str(error)}
+        )
         return None
     return opened
 
 
 def _drain(listener: socket.socket, changed: asyncio.Event) -> None:
-    """Something about links: what, the next look tells; that some was lost says the same."""
+    """Something about links: what, the next look shows; that some was lost says the same."""
     try:
         while listener.recv(1 << 16):
             changed.set()

@@ -1,4 +1,4 @@
-"""Time and chance, as parameters of whoever decides by them: so a test turns the clock and does not wait."""
+"""Time and chance, as parameters of what decides by them: so a test turns the clock and does not wait."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ STOP_SECONDS = 20.0
 
 
 async def run_agent(settings: Settings, version: str) -> None:
-    """Enforce what the settings name on this node until SIGTERM or SIGINT. `version` is for whoever asks.
+    """Enforce what the settings name on this node until SIGTERM or SIGINT. `version` is reported to callers.
 
     Raises EnvironmentRefused for what the machine lacks, and when another agent is at work here.
     """
@@ -132,7 +132,7 @@ def _of_starts(
     monitor: TableMonitor,
     metrics: Metrics,
 ) -> Iterator[Part]:
-    """Who hears of pods that start: of libcni's results, and of policyd-cni, also one of another time."""
+    """What notices pods that start: of libcni's results, and of policyd-cni, also one of another time."""
     sinks: list[Callable[[Mapping[str, Hint]], None]] = [store.hint]
     if (keeper := keeper_of(settings)) is not None:
         yield keeper
@@ -190,7 +190,7 @@ async def _kernel(settings: Settings, wake: asyncio.Event) -> AsyncIterator[tupl
 
 
 async def _read_back(applier: Applier) -> bool:
-    """Learn what the kernel holds; where it does not tell, something may be there, and stays until then."""
+    """Learn what the kernel holds; where that is not known, something may be there, and stays until then."""
     try:
         return await retry_idempotent(applier.read_back)
     except EnvironmentRefused as error:
@@ -219,7 +219,7 @@ async def _restore(applier: Applier, saver: Saver | None, guard: BridgeGuard) ->
 
 
 def _missing_namespaces(settings: Settings) -> MissingNamespaces:
-    """A directory is all there is, as for `compile`; an API server may still tell of a Namespace."""
+    """A directory is all there is, as for `compile`; an API server may still report a Namespace."""
     return MissingNamespaces.UNKNOWN if settings.manifests is None else MissingNamespaces.NAMED
 
 
@@ -250,15 +250,15 @@ async def _until_told(
     settings: Settings, parts: Sequence[Part], reconciler: Reconciler, wake: asyncio.Event
 ) -> None:
     """Run until SIGTERM or SIGINT. A transaction that is under way is finished first."""
-    told = asyncio.Event()
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with asyncio.TaskGroup() as group:
             beside = [group.create_task(part.run()) for part in parts]
             beside.append(group.create_task(watch_loop(settings.stall_seconds)))
             working = group.create_task(reconciler.run(wake))
-            await told.wait()
+            await stop.wait()
             for task in beside:
                 task.cancel()
             reconciler.stop(wake)

@@ -28,7 +28,7 @@ from policyd.obs.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-#: One looks again after so long, whatever is heard: requests grow old, and the directory may be removed.
+#: One looks again after so long, whatever is noticed: requests grow old, and the directory may be removed.
 LOOK_SECONDS = 1.0
 _TO_WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Of the CNI specification: what was sent cannot be decoded.
@@ -73,7 +73,7 @@ class Gate:
             self._changed.set()
 
     def conditions(self) -> tuple[Condition, ...]:
-        """Whether pods that start are heard late, or do not ask."""
+        """Whether pods that start are noticed late, or do not ask."""
         found = unwatched(self._asked, self._trouble, int(LOOK_SECONDS * 1000))
         if not self._unasked:
             return found
@@ -113,7 +113,7 @@ class Gate:
     def _complain(self, reason: str) -> None:
         if reason != self._trouble:
             fields = {"event": "gate.unwatched", "reason": reason}
-            log.error("pods that start are not heard at once", extra=fields)
+            log.error("requests of policyd-cni are not noticed at once", extra=fields)
         self._trouble = reason
 
     def _prepare(self) -> None:

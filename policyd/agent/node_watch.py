@@ -1,4 +1,4 @@
-"""Looks at the node again and again, as others set back what was right: a task beside the reconciler."""
+"""Looks at the node again and again, as others set back what was right: a task alongside the reconciler."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Pacing:
     one, so that at most half of the time goes into compiling.
 
     `small`: where a compilation takes longer, the first change, too, waits for others: the pause is little
-    beside it, and what came a moment later would wait for two of them.
+    next to it, and what came a moment later would wait for two of them.
     """
 
     settle: float = 0.005

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 #: One looks again after so long: a directory may come, and a program may go.
 LOOK_SECONDS = 10.0
-#: The least time between two looks: whoever takes the entry out each time must not keep a processor busy.
+#: The least time between two looks: a program that removes the entry again must not keep a CPU busy.
 REST_SECONDS = 0.5
 
 

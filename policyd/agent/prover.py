@@ -1,4 +1,4 @@
-"""Proves that rulesets in force are what the policies mean (`policyd/proof`), beside the loop.
+"""Proves that rulesets in force are what the policies mean (`policyd/proof`), next to the loop.
 
 In a copy of the process, so that enforcement waits for nothing, and at a hundredth of a processor at most: of
 rulesets that follow each other quickly the last is proved.
@@ -68,7 +68,7 @@ Proving: TypeAlias = Callable[[Claim], Awaitable[Answer]]
 
 
 class Prover:
-    """Told of each ruleset in force; `run` is its only task."""
+    """Called with each ruleset in force; `run` is its only task."""
 
     def __init__(
         self,

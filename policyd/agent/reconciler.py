@@ -1,6 +1,6 @@
 """The loop: what the objects say is brought into force, and kept there.
 
-Owns the only mutable state beside the store: what is enforced, what is closed, when to try again. `schedule`
+Owns the only mutable state besides the store: what is enforced, what is closed, when to try again. `schedule`
 decides what is done when; time and chance come in as parameters. What pods of other nodes change is followed,
 all else compiles the cluster as it is; both come to the same (`builder`). Whatever a compilation or an apply
 raises, the loop goes on, and the last ruleset stays in force.
@@ -80,7 +80,7 @@ class Reconciler:
         metrics: Metrics | None = None,
     ) -> None:
         self.status = AgentStatus()
-        #: Told of each swap.
+        #: Called with each swap.
         self.on_swap: list[Callable[[Swap], None]] = []
         #: Called whenever a ruleset has been brought into force, also one that changed nothing.
         self.on_enforced: list[Callable[[], None]] = []
@@ -204,7 +204,7 @@ class Reconciler:
         """Compile the cluster, and bring it into force. `step`: what it should come to, if that is known."""
         exact, self._check = self._check, False
         self._builder.stop()
-        same = self._store.take_changes() == []  # from here on all that changes is told with the next step
+        same = self._store.take_changes() == []  # from here on all that changes comes with the next step
         state, self._taken = self._store.state(), self._store.known_pods()
         closed = self._quarantine.release(state, began)
         built: Build | None = None
@@ -281,7 +281,7 @@ class Reconciler:
         self._hunt, self._state = None, self._state.waiting(hunt.burst)
         self.status.attempts = 0
         if not hunt.culprits:
-            # Nobody's fault: it went well this time, or it fails whoever is closed.
+            # Nobody's fault: it went well this time, or it fails no matter what is closed.
             self._hopeless = None if hunt.enough is not None else hunt.failure.state
             self._state = self._state.failed(self._clock.now(), self._pause())
             return
@@ -298,8 +298,8 @@ class Reconciler:
     def _succeed(self, built: Ruleset, applied: Applied) -> None:
         status = self.status
         for before in self._replaced(applied):
-            for tell in self.on_swap:
-                tell(Swap(before, built.table, applied.generation))
+            for notify in self.on_swap:
+                notify(Swap(before, built.table, applied.generation))
         status.trouble, status.failures = "", 0
         candidates = dict.fromkeys(self._candidates(), _CANDIDATE)
         status.quarantined = {**candidates, **self._quarantine.reasons()}
@@ -330,9 +330,9 @@ class Reconciler:
         """The rulesets in whose place another is now: those under which connections may have been opened."""
         status = self.status
         if status.enforced is None:
-            return [None]  # everything counts as new: whoever was here before may not have finished
+            return [None]  # everything counts as new: an agent before may not have finished
         found = [applied.before] if applied.steps else []
-        # What failed may have been done, and then only reading back told of it.
+        # What failed may have been done, and then only reading back shows it.
         return [*found, status.table] if status.failures else found
 
     def _fail(

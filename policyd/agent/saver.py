@@ -1,4 +1,4 @@
-"""Keeps the state file up to date: a task beside the reconciler, as a disk may be slow, full, or gone."""
+"""Keeps the state file up to date: a task alongside the reconciler, as a disk may be slow, full, or gone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REST_SECONDS = 2.0
 
 
 class Saver:
-    """Told of each ruleset in force; `run` is its only task."""
+    """Called with each ruleset in force; `run` is its only task."""
 
     def __init__(self, directory: Path, node: str, table: str, clock: Clock = CLOCK) -> None:
         self._path = state_file(directory, table)
@@ -28,7 +28,7 @@ class Saver:
         self._trouble, self._unusable = "", ""
 
     def load(self) -> Saved | None:
-        """What was in force when somebody last saved; None, and a log line, if that cannot be told."""
+        """What was in force when somebody last saved; None, and a log line, if that is not known."""
         try:
             return load_state(self._path, self._node, self._table)
         except BadState as error:

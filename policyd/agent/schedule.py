@@ -2,7 +2,7 @@
 
 Times are seconds of one monotonic clock. `State` is what the loop remembers: each of its methods says what
 has happened, and gives the state after that. What is to be done is due from some moment on, whatever the time
-is now: so it is whoever asks that looks at a clock. The loop asks whenever it is woken, so what changes that
+is now: so the caller looks at the clock. The loop asks whenever it is woken, so what changes that
 often is a NamedTuple, of which a changed copy takes a third of the time.
 """
 

@@ -29,7 +29,7 @@ class Supervised:
         self._trouble, self._until = "", 0.0
 
     def conditions(self) -> tuple[Condition, ...]:
-        """Whether it has failed of late; its own conditions it tells itself."""
+        """Whether it has failed of late; its own conditions it reports itself."""
         if self._trouble and self._clock.now() < self._until:
             return (Condition("part-failing", self._trouble, degraded=self._degrades),)
         return ()

@@ -31,14 +31,14 @@ class TableWatch:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        told = ""
+        reported = ""
         while True:
             if self._monitor.trouble:
-                if self._monitor.trouble != told:
-                    told = self._monitor.trouble
-                    fields = {"event": "table.unwatched", "reason": told}
+                if self._monitor.trouble != reported:
+                    reported = self._monitor.trouble
+                    fields = {"event": "table.unwatched", "reason": reported}
                     log.error("the table cannot be watched", extra=fields)
                 self._monitor.listen()
             else:
-                told = ""
+                reported = ""
             await asyncio.sleep(RETRY_SECONDS)

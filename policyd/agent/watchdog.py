@@ -1,4 +1,4 @@
-"""Ends the agent when its event loop stalls, with all stacks told: a restart is better than silence."""
+"""Ends the agent when its event loop stalls, with all stacks logged: a restart is better than silence."""
 
 from __future__ import annotations
 

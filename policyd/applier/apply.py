@@ -75,12 +75,12 @@ class Applier:
 
     @property
     def lags(self) -> bool:
-        """Whether what is in force bears other names than a compilation gives: a further apply mends that."""
+        """Whether what is in force bears other names than a compilation gives: a further apply fixes that."""
         return self._lags
 
     @property
     def is_of_other_size(self) -> bool:
-        """Whether sets have more or less room than a compilation gives them: an `exact` apply mends that."""
+        """Whether sets have more or less room than a compilation gives them: an `exact` apply fixes that."""
         return self._is_of_other_size
 
     @property
@@ -89,7 +89,7 @@ class Applier:
         return self._held is not None and bool(self._held.chains)
 
     async def read_back(self) -> bool:
-        """Learn what the kernel holds. True if there is a table, whoever wrote into it."""
+        """Learn what the kernel holds. True if there is a table, no matter who wrote into it."""
         self._desired = None
         self._held = (await list_tables(self._nft, self._table)).table
         self._certain = True
@@ -156,7 +156,7 @@ class Applier:
         return tuple(step.kind for step in _changes(transaction))
 
     async def _find_around(self, wanted: Table) -> Around | None:
-        """Elements that change together with chains, and can be changed beside the swap."""
+        """Elements that change together with chains, and can be changed next to the swap."""
         if self._elements is None or self._held is None or not self._certain:
             return None
         in_force = self._held
@@ -233,22 +233,22 @@ class Applier:
     async def verify(self, *, thorough: bool = True) -> tuple[str, ...]:
         """Compare the kernel with what was applied, elements included: what differs, in sentences.
 
-        Not `thorough`: the elements of some sets, in turn, as long as foreign writes are heard.
+        Not `thorough`: the elements of some sets, in turn, as long as foreign writes are noticed.
 
         Raises EnvironmentRefused for what is still too large to be listed when it has been replaced.
         After a difference the next apply starts from what the kernel really holds, and so repairs it.
         """
         if not self._certain or self._held is None:
             return ()
-        heard = self._monitor is not None and not self._monitor.trouble
-        by_pieces = self._pieces if heard and not thorough else None
-        # What differs was written by somebody who was not heard: to repair it, all must be known.
+        watched = self._monitor is not None and not self._monitor.trouble
+        by_pieces = self._pieces if watched and not thorough else None
+        # What differs was written by something that was not noticed: to repair it, all must be known.
         if by_pieces is not None and not await by_pieces.differences(self._held):
             return ()
         actual = await list_tables(self._nft, self._table)
         if (
             actual.too_large and self._replaced
-        ):  # it is we who make it so large: another replacement is no cure
+        ):  # it is we who make it so large: another replacement is no remedy
             raise EnvironmentRefused(f"{actual.foreign[0]}; it is in force, and cannot be verified")
         self._replaced = actual.too_large
         gone = (f"table inet {self._table} is gone",)

@@ -1,7 +1,7 @@
 """How text reaches the kernel: the protocol that every backend keeps, and how it says no.
 
-Text in, JSON out, one table and no other. Whoever calls decides what to do about a refusal; nothing here
-retries, because after a failure only reading back tells what the kernel holds.
+Text in, JSON out, one table and no other. The caller decides what to do about a refusal; nothing here
+retries, because after a failure only reading back shows what the kernel holds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class NftRefused(EnvironmentRefused):
     """The kernel, or nft before it, refused a script: nothing of it is in force.
 
     `message` is all that nft wrote about the first error, `reason` its first line. `line` counts from 1 and
-    is 0 where nft knows no place; `statement` is what the script says in that line, behind the name
+    is 0 where nft knows no place; `statement` is what the script says in that line, after the name
     of the chain or set around it.
     """
 
@@ -50,7 +50,7 @@ class NftMissing(NftUnavailable):
 
 
 class NftBroken(EnvironmentRefused):
-    """The process that talks to the kernel ended or hung: what it was to do was done wholly, or not at all.
+    """The process that talks to the kernel ended or hung: what it was to do was done entirely or not at all.
 
     Read back before you go on. `retryable` says whether another attempt may work.
     """
@@ -148,7 +148,7 @@ def says_absent(errors: str) -> bool:
 
 
 def statement_at(script: str, line: int) -> str:
-    """What a script says in a line, behind the head of the chain or set around it; empty for line 0."""
+    """What a script says in a line, after the head of the chain or set around it; empty for line 0."""
     lines = script.split("\n", line)[:line]
     if not 0 < line <= len(lines):
         return ""

@@ -1,7 +1,7 @@
 """A child process: bytes in, bytes out; killed and reaped whatever happens to its caller.
 
-Knows nothing of nft. Built on a protocol, not on streams, because only a protocol hears when the process is
-gone and its pipes are closed, so that nothing is left behind.
+Knows nothing of nft. Built on a protocol, not on streams, as only a protocol is called when the process is
+gone and its pipes are closed, so that nothing is left over.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Child(asyncio.SubprocessProtocol):
         self._news.set()
 
     def pipe_connection_lost(self, fd: int, _: Exception | None) -> None:
-        """Wake whoever waits for output: there will be no more."""
+        """Wake who waits for output: there will be no more."""
         if fd == 1:
             self.alive = False
             self._news.set()

@@ -75,7 +75,7 @@ class InPlace:
         return self._order
 
     def around(self, held: Table, wanted: Table) -> Around | None:
-        """How elements are changed beside the swap that leads to what is wanted; None where that is not safe.
+        """How elements are changed next to the swap to what is wanted; None where that is not safe.
 
         What is not swept yet counts as gone: it is in no packet's way once the swap before is forgotten.
         """
@@ -131,5 +131,5 @@ class InPlace:
 
 
 def with_elements(held: Table, wanted: Table) -> Table:
-    """What the kernel holds after a delta to what is wanted: beside it what was not swept yet."""
+    """What the kernel holds after a delta to what is wanted: next to it what was not swept yet."""
     return replace(with_others(wanted, held), bridge=held.bridge)

@@ -21,7 +21,7 @@ class TooLarge(ForeignContent):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the kernel holds under one name, in family inet and beside it in family bridge.
+    """What the kernel holds under one name, in family inet and next to it in family bridge.
 
     `foreign` is what is not ours in either. A table that holds such things, or stands beside none, counts
     as empty: a plan replaces it as a whole. Without either `table` is None. `too_large`: one could not be

@@ -3,7 +3,7 @@
 Reads the kernel's notifications on netlink sockets of its own, and needs little of them: whether a message
 is about our table, and from whose socket. While policyd itself writes much it does not listen, because the
 kernel would make a message for each element (measured: 100 000 elements load in 0.4 s without a listener, in
-3 s with one); the kernel's count of transactions tells afterwards whether somebody else wrote in between.
+3 s with one); the kernel's count of transactions shows afterwards whether somebody else wrote in between.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class TableMonitor:
     """Watches the tables of one name in this network namespace, and calls `on_change`
     when others may have changed them.
 
-    Without its sockets it notices nothing, and whoever compares the kernel from time to time finds out; as
+    Without its sockets it notices nothing, and a comparison of the kernel from time to time finds out; as
     long as `trouble` says why, `listen` may be called again.
     """
 
@@ -39,7 +39,7 @@ class TableMonitor:
         self.tampered = False
         #: Port ids of netlink sockets of ours: what they write is no foreign change, and needs no pause.
         self.trusted: set[int] = set()
-        #: Why nothing is heard; empty if all is well.
+        #: Why nothing is noticed; empty if all is well.
         self.trouble = ""
         self._name = table.encode() + b"\0"
         self._on_change = on_change

@@ -167,7 +167,7 @@ class _Process:
 
     def fit(self, limits: Limits) -> bool:
         """Whether it lives and may take one more request."""
-        held = self._resident()  # 0 for one that died and of which the loop has not heard yet
+        held = self._resident()  # 0 for one that died and that the loop does not know of yet
         return (
             self._child.alive
             and self._answered < limits.requests

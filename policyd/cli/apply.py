@@ -109,8 +109,8 @@ async def _build(nft: Nft, loaded: LoadedCluster, *, colored: bool) -> Build:
     built = build(replace(state, attachments=attachments), node, loaded.options)
     certain = certain_findings(state.objects())
     said = build_warnings(state, built, certain, one_node=True)
-    told = (*loaded.warnings, *map(warning, certain), *said)
-    terminal.tell(tuple(dict.fromkeys(told)), colored=colored)
+    diagnostics = (*loaded.warnings, *map(warning, certain), *said)
+    terminal.tell(tuple(dict.fromkeys(diagnostics)), colored=colored)
     if unguarded:
         terminal.say(f"warning: {printable(unguarded)}")
     return built

@@ -112,7 +112,7 @@ def main(args: Namespace) -> int:
     loaded = load_cluster(args)
     state = loaded.state
     certain = certain_findings(state.objects())
-    told = [*loaded.warnings, *map(warning, certain)]
+    diagnostics = [*loaded.warnings, *map(warning, certain)]
     if args.attachments is not None:
         state = replace(state, attachments=read_attachments(args.attachments))
     if args.no_sources:
@@ -125,14 +125,14 @@ def main(args: Namespace) -> int:
         built = build(state, node, loaded.options)
         if args.generation is not None:
             built = replace(built, table=stamp(built.table, args.generation))
-        told.extend(build_warnings(state, built, certain, one_node=not args.all_nodes))
-        told.extend(of_another_node(state.attachments, state, node))
+        diagnostics.extend(build_warnings(state, built, certain, one_node=not args.all_nodes))
+        diagnostics.extend(of_another_node(state.attachments, state, node))
         if args.check:
             # Here, as the other outputs need no nft.
             from policyd.cli.kernel_check import check  # noqa: PLC0415
 
             refusals = check(node, print_replace(built.table), built.owners)
-            told.extend(refusals)
+            diagnostics.extend(refusals)
             if refusals:
                 refused = True
                 continue
@@ -141,7 +141,7 @@ def main(args: Namespace) -> int:
         if args.output_dir is not None:
             path = write_file(Path(args.output_dir), node + suffix, text)
             terminal.say(f"wrote {printable(str(path))}")
-    terminal.tell(tuple(dict.fromkeys(told)), colored=terminal.uses_color(args.color, sys.stderr))
+    terminal.tell(tuple(dict.fromkeys(diagnostics)), colored=terminal.uses_color(args.color, sys.stderr))
     if refused:
         return Exit.FINDING
     if args.output_dir is None:

@@ -1,4 +1,4 @@
-"""`policyd doctor`: what this node has, what it lacks, and how to mend that."""
+"""`policyd doctor`: what this node has, what it lacks, and how to fix that."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from policyd.errors import Exit
 
 TEXT = """\
 Examine this node: the kernel, nft, sysctls, interfaces, the table, the agent, the state on disk, the API
-server. Changes nothing, needs no agent, and tells what it could not see without root."""
+server. Changes nothing, needs no agent, and says what it could not see without root."""
 EXAMPLES = "policyd doctor\npolicyd doctor --pod-interfaces cni0 -o json"
 
 
@@ -28,7 +28,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
-    """Examine, and tell."""
+    """Examine, and print it."""
     return _main(args)
 
 

@@ -1,7 +1,7 @@
 """The command line's frame: finds the command, runs it, and makes an exit code of whatever happens.
 
 Imports next to nothing, and of the commands only the one that is run: `policyd --version` must be quick.
-README.md beside this file says how to add a command.
+README.md next to this file says how to add a command.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from policyd.version import VERSION
 
 #: Command → what `policyd --help` says of it. Its module has the same name, with `_` for `-`.
 COMMANDS = {
-    "lint": "tell what is wrong with policies",
+    "lint": "find what is wrong with policies",
     "compile": "turn manifests into the ruleset of a node",
     "why": "say why a connection is allowed or denied",
     "reach": "say who can talk to whom",
@@ -27,8 +27,8 @@ COMMANDS = {
     "verify": "prove that a node's ruleset is what the policies mean",
     "apply": "bring manifests into force on this node, once",
     "run": "enforce policies on this node: the agent",
-    "status": "tell what is enforced on this node",
-    "doctor": "examine this node, and tell how to mend it",
+    "status": "show what is enforced on this node",
+    "doctor": "examine this node, and say how to fix it",
     "support-bundle": "gather what is needed to replay this node's state",
     "cleanup": "remove what policyd has put into the kernel",
     "convert": "turn AdminNetworkPolicies into ClusterNetworkPolicies",
@@ -60,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # who reads our output has seen enough
         _silence(sys.stdout, sys.stderr)
         return CLOSED_PIPE
-    except OSError:  # standard error cannot be written either, so nobody can be told
+    except OSError:  # standard error cannot be written either, so nothing can be reported
         _silence(sys.stdout, sys.stderr)
         return EXIT_ENVIRONMENT
     finally:
@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
             try:
                 if stream is not None:
                     stream.flush()
-            except OSError:  # it was told where it can be, and is the exit code's matter no more
+            except OSError:  # it was reported where it can be, and is the exit code's matter no more
                 _silence(stream)
 
 
@@ -92,7 +92,7 @@ def _flush() -> None:
 
 
 def _silence(*streams: TextIO | None) -> None:
-    """Let what is left in buffers go nowhere; at exit it would be tried again, and told."""
+    """Let what is left in buffers go nowhere; at exit it would be tried again, and reported."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in streams:
         if stream is not None:

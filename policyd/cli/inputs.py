@@ -21,7 +21,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The content of a file, and its name as people are told it."""
+    """The content of a file, and its name as messages have it."""
 
     name: str
     content: bytes

@@ -13,7 +13,7 @@ from policyd.errors import EnvironmentRefused
 
 
 async def read_kernel(args: Namespace, name: str) -> tuple[Found, frozenset[str]]:
-    """The tables of this name. Raises EnvironmentRefused where nft cannot tell."""
+    """The tables of this name. Raises EnvironmentRefused where nft cannot list it."""
     nft = await open_backend("auto")
     try:
         held = await list_tables(nft, name)

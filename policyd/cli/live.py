@@ -1,7 +1,7 @@
 """`--live`: the cluster as it is now, read-only, by the watcher that the agent has, too.
 
 Imported only for `--live`: the offline commands know nothing of a Kubernetes client. What the watcher would
-log is told as everything else is on the command line.
+log is printed as everything else is on the command line.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from policyd_compiler.options import Options
 
 #: How long the first complete lists may take; 100 000 pods take some 15 s.
 PATIENCE = 60.0
-#: What no patience mends.
+#: What no patience fixes.
 HOPELESS = ("forbidden", "unauthorized", "untrusted")
 
 
@@ -71,11 +71,11 @@ async def _load(args: Namespace, kinds: Kinds) -> LoadedCluster:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await connection.close()
-    told = tuple(sorted(_mistakes(reflectors)))
+    warnings = tuple(sorted(_mistakes(reflectors)))
     state = store.state()
     if vars(args).get("attachments") is None and settings.node:
         state = replace(state, attachments=await _attachments(settings))
-    return LoadedCluster(state, told, settings.options(), settings.node or None)
+    return LoadedCluster(state, warnings, settings.options(), settings.node or None)
 
 
 async def _attachments(settings: Settings) -> Attachments:
@@ -95,33 +95,33 @@ async def _settings(args: Namespace) -> Settings:
     """
     loaded = settings_of(args)
     settings = await settings_as_agent(loaded)
-    told = []
+    changed = []
     for option in fields(Options):
         value, origin = getattr(settings, option.name), loaded.origins[option.name]
         if value != option.default and origin != "flag":
             text = ",".join(value) if isinstance(value, tuple) else value
             origin = "the agent here" if origin == "default" else origin
-            told.append(f"--{option.name.replace('_', '-')} {text} ({origin})")
-    if told:
-        terminal.say(printable(f"settings in force: {', '.join(told)}"))
+            changed.append(f"--{option.name.replace('_', '-')} {text} ({origin})")
+    if changed:
+        terminal.say(printable(f"settings in force: {', '.join(changed)}"))
     return settings
 
 
 def _troubles(reflectors: Sequence[Reflector]) -> dict[str, Trouble]:
-    """Why some kinds are not heard of, by kind."""
+    """Why some kinds cannot be listed, by kind."""
     statuses = (reflector.status() for reflector in reflectors)
     return {status.kind: status.trouble for status in statuses if status.trouble is not None}
 
 
 def _give_up(troubles: dict[str, Trouble], *, late: bool) -> None:
     if late or any(trouble.reason in HOPELESS for trouble in troubles.values()):
-        told = "; ".join(f"{kind}: {trouble.text}" for kind, trouble in troubles.items())
-        why = printable(told) or "the API server is too slow"
+        reasons = "; ".join(f"{kind}: {trouble.text}" for kind, trouble in troubles.items())
+        why = printable(reasons) or "the API server is too slow"
         raise EnvironmentRefused(f"the cluster cannot be listed: {why}")
 
 
 def _say_new(troubles: dict[str, Trouble], said: set[str]) -> None:
-    """Tell what one waits for: each reason once, as all kinds mostly have the same."""
+    """Print what is waited for: each reason once, as all kinds mostly have the same."""
     for kind, trouble in troubles.items():
         if trouble.reason not in said:
             said.add(trouble.reason)

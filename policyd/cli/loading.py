@@ -45,24 +45,24 @@ def load_cluster(args: Namespace) -> LoadedCluster:
     if args.filename.count("-") > 1:
         raise WrongUsage("standard input can be read once: give `-f -` once")
     objects: list[KubeObject] = []
-    told: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for argument in args.filename:
         found, said = _load_argument(argument, args)
         if not found and not _has_errors(said):
             name = STDIN if argument == "-" else printable(argument)
             said.append(Diagnostic(name, 0, 0, "warning", f"holds no {ONE_OF}"))
         objects.extend(found)
-        told.extend(said)
-    told.extend(combine(objects))
-    if not objects and not _has_errors(told):
+        diagnostics.extend(said)
+    diagnostics.extend(combine(objects))
+    if not objects and not _has_errors(diagnostics):
         # An empty ruleset would open everything, and an empty input mostly is an accident.
-        told.append(
+        diagnostics.append(
             Diagnostic("policyd", 0, 0, "error", f"no {ONE_OF} was given: there is nothing to compile")
         )
-    if _has_errors(told):
-        raise BadInput(tuple(sorted(told)))
+    if _has_errors(diagnostics):
+        raise BadInput(tuple(sorted(diagnostics)))
     state = ClusterState.of(objects, missing_namespaces(args))
-    return LoadedCluster(state, tuple(sorted(told)), compiler_options(args), args.node)
+    return LoadedCluster(state, tuple(sorted(diagnostics)), compiler_options(args), args.node)
 
 
 def _check_flags(args: Namespace) -> None:
@@ -78,19 +78,19 @@ def _check_flags(args: Namespace) -> None:
 def _load_argument(argument: str, args: Namespace) -> tuple[list[KubeObject], list[Diagnostic]]:
     options = reading_options(args)
     objects: list[KubeObject] = []
-    told: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for item in read_inputs(argument, recursive=args.recursive):
         match item:
             case Diagnostic():
-                told.append(item)
+                diagnostics.append(item)
             case Text(name, content):
                 loaded, said = load_manifest(content, name, options)
                 objects.extend(loaded)
-                told.extend(said)
+                diagnostics.extend(said)
             case _:
                 assert_never(item)
-    return objects, told
+    return objects, diagnostics
 
 
-def _has_errors(told: Iterable[Diagnostic]) -> bool:
-    return any(diagnostic.severity == "error" for diagnostic in told)
+def _has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
+    return any(diagnostic.severity == "error" for diagnostic in diagnostics)

@@ -22,15 +22,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\n(`{self.prog} --help` says what there is)\n")
 
     def refuse_unknown(self, unknown: Sequence[str]) -> NoReturn:
-        """End because of arguments that mean nothing; beside a flag stands the one that may be meant."""
+        """End because of arguments that mean nothing; next to a flag stands the one that may be meant."""
         flags = [flag for action in self._actions for flag in action.option_strings]
-        told = []
+        named = []
         for text in unknown:
             # Imported only here, as every command line passes this module.
             matches = import_module("difflib").get_close_matches
             close = matches(text.partition("=")[0], flags, n=1) if text.startswith("--") else []
-            told.append(f"{text} (did you mean {close[0]}?)" if close else text)
-        self.error(f"unrecognized arguments: {' '.join(told)}")
+            named.append(f"{text} (did you mean {close[0]}?)" if close else text)
+        self.error(f"unrecognized arguments: {' '.join(named)}")
 
 
 def add_command(

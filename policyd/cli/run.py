@@ -27,7 +27,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
-    """Run until told to stop."""
+    """Run until stopped."""
     return _main(args)
 
 

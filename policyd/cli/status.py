@@ -23,7 +23,7 @@ from policyd.errors import EnvironmentRefused, Exit
 from policyd.netlink.claim import holder
 
 TEXT = """\
-Tell what is enforced on this node, since when, and what keeps it from being what the objects say. Asks the
+Show what is enforced on this node, since when, and what keeps it from being what the objects say. Asks the
 agent; where none answers, reads the kernel's table and the state on disk."""
 EXAMPLES = "policyd status\npolicyd status --table other -o json"
 
@@ -36,14 +36,14 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def main(args: argparse.Namespace) -> Coroutine[Any, Any, int]:
-    """Ask the agent, else the kernel, and tell."""
+    """Ask the agent, else the kernel, and print it."""
     return _main(args)
 
 
 async def _main(args: argparse.Namespace) -> int:
     settings = settings_of(args).settings
-    told = await ask_state(settings.socket())
-    found = await _read_remains(settings, told.text) if isinstance(told, NoAnswer) else told
+    answer = await ask_state(settings.socket())
+    found = await _read_remains(settings, answer.text) if isinstance(answer, NoAnswer) else answer
     as_json = args.output == "json"
     terminal.write(
         print_json(found) if as_json else "".join(f"{line}\n" for line in lines(found, time.time()))
@@ -52,13 +52,13 @@ async def _main(args: argparse.Namespace) -> int:
 
 
 def exit_code(found: AgentState | Remains) -> Exit:
-    """0: enforcing; 1: not, or no agent is at work; 4: that cannot be told."""
+    """0: enforcing; 1: not, or no agent is at work; 4: that is not known."""
     enforcing = is_enforcing(found)
     return Exit.ENVIRONMENT if enforcing is None else Exit.OK if enforcing else Exit.FINDING
 
 
 def is_enforcing(found: AgentState | Remains) -> bool | None:
-    """Whether what is in force is what the objects say; None where that cannot be told."""
+    """Whether what is in force is what the objects say; None where that is not known."""
     if isinstance(found, AgentState):
         return found.enforcing
     return None if found.holder or isinstance(found.kernel, str) else False

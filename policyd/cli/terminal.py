@@ -31,7 +31,7 @@ def write_bytes(data: bytes) -> None:
 
 
 def say(text: str) -> None:
-    """Tell a person a line."""
+    """Print a line for a person."""
     _print(f"policyd: {text}")
 
 
@@ -45,7 +45,7 @@ def uses_color(choice: Color, stream: TextIO | None) -> bool:
 
 
 def tell(diagnostics: Sequence[Diagnostic], *, colored: bool) -> None:
-    """Tell a person all diagnostics, and how many there are."""
+    """Print all diagnostics, and how many there are."""
     for diagnostic in diagnostics:
         _print(_paint(diagnostic) if colored else str(diagnostic))
     counts = {

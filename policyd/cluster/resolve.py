@@ -85,7 +85,7 @@ def resolve(
         endpoints.append(Endpoint(claims.key(host), addresses, ingress, egress, claimants=names))
     ordered = tuple(sorted(endpoints, key=lambda e: e.key))
     snapshot = Snapshot(node, claims.hosts, ordered)
-    # Every node hears of it, and the nodes of these pods have a condition.
+    # Every node logs it, and the nodes of these pods have a condition.
     told = (*missing, *tie_warnings(tiers.policies), *(finding.text for finding in claims.findings))
     here = tuple(_placed(f, state, node) for f in claims.findings if _is_here(f, state, node))
     return Resolved(snapshot, told, here, claims, resolver, over, selecting + more)

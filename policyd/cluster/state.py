@@ -32,8 +32,8 @@ def _none_of_any() -> Mapping[str, Mapping[str, KubeObject]]:
 class ClusterState:
     """Objects by the name of their kind, then by key: `namespace/name`, or the name of what has no namespace.
 
-    `attachments` are what is known of one node beside its objects: which interface leads to which pod.
-    `missing_namespaces` is NAMED where manifests are all there is, and UNKNOWN where a server tells.
+    `attachments` are what is known of one node besides its objects: which interface leads to which pod.
+    `missing_namespaces` is NAMED where manifests are all there is, and UNKNOWN where a server reports them.
     """
 
     by_kind: Mapping[str, Mapping[str, KubeObject]] = field(default_factory=_none_of_any)

@@ -19,7 +19,7 @@ _STATIC = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the plugin is told: to go on, if there is no code."""
+    """What the plugin is answered: to go on, if there is no code."""
 
     code: int = 0
     text: str = ""
@@ -66,8 +66,8 @@ def _judge(
     waited: float,
 ) -> Answer | Wait:
     if known is None or not _is_same(known, request):
-        told = "the API server has not told of this pod"
-        return Wait(f"{told}; {trouble}" if trouble else told)
+        reason = "the API server has not reported this pod"
+        return Wait(f"{reason}; {trouble}" if trouble else reason)
     wanted = addresses_of(hint)
     if not wanted <= known.addresses:
         # CHECK asks of a pod that runs: what it says is no news.

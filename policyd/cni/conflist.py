@@ -78,7 +78,7 @@ def without_plugin(text: str) -> str:
 
 
 def _without(text: str, plugins: list[_Span], keep: _Span | None) -> str:
-    """Our entries taken out from behind, each with the comma before or after it."""
+    """Our entries taken out from the end, each with the comma before or after it."""
     if all(_is_ours(item.value) for item in plugins) and keep is None:
         raise Unfit("there is no plugin but policyd-cni in it")
     for index in reversed(range(len(plugins))):

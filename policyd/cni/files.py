@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 from policyd.cni.conflist import PLUGIN, Entry, Network, Unfit, read_network, with_plugin, without_plugin
 
 #: How it gets into the chain: into the configuration list; into a copy of it that comes first, which nobody
-#: else rewrites; or as a file beside it, where libcni 1.3 and later look.
+#: else rewrites; or as a file next to it, where libcni 1.3 and later look.
 Way: TypeAlias = Literal["conflist", "copy", "drop-in"]
 _COPY = "00-policyd.conflist"
 #: What runtimes read as a configuration; only the first is a list.
@@ -51,7 +51,7 @@ def program() -> bytes:
 def install(place: Place, entry: Entry, way: Way) -> Found:
     """Put the program there, and then the entry into the first network of the node. Raises OSError.
 
-    Only what differs is written. What cannot be chained is left as it is, and told.
+    Only what differs is written. What cannot be chained is left as it is, and reported.
     """
     wrote = _write(place.programs / PLUGIN, program(), 0o755)
     names = [path for path in _configurations(place.configurations) if path.name != _COPY]

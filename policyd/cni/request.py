@@ -43,7 +43,7 @@ def read_request(data: bytes) -> Request:
         head, _, body = data.decode().partition("\n\n")
         config = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"it is no text with a JSON object behind it: {error}") from error
+        raise Unreadable(f"it is no text with a JSON object after it: {error}") from error
     lines = dict(line.split("=", 1) for line in head.split("\n") if "=" in line)
     wait = lines.get("WAIT_SECONDS", "")
     if not isinstance(config, dict) or not _WAIT.fullmatch(wait) or not lines.get("CNI_IFNAME"):

@@ -73,7 +73,7 @@ class Agent:
             self._process.terminate()
         said = b""
         for _ in range(2):
-            # The end of the pipe is the end of whoever holds it, the agent's own children included.
+            # The end of the pipe is the end of who holds it, the agent's own children included.
             with suppress(subprocess.TimeoutExpired):
                 _, said = self._process.communicate(timeout=STOP_SECONDS)
                 break

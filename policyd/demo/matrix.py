@@ -15,7 +15,7 @@ _CODES: dict[Style, str] = {"bold": "1", "dim": "2", "green": "32", "red": "1;31
 _WORD_OF = {families: word for word, families in WORDS.items()}
 _INDENT = "  "
 _COLUMN = 8  # seven characters, and a mark
-#: What stands in the corner, beside the heads of the columns.
+#: What stands in the corner, next to the heads of the columns.
 _AXES = ("rows ask,", "columns answer")
 
 

@@ -31,8 +31,8 @@ class Screen:
     def now(self, what: str) -> None:
         """Show what is being done, until the next text."""
         if self._status is not None:
-            self._shown = True  # before it is: whoever is stopped in the middle must know
-            with suppress(OSError):  # the terminal went away; whoever writes text will hear of it
+            self._shown = True  # before it is: if it is stopped in the middle it must be known
+            with suppress(OSError):  # the terminal went away; the next write of text will fail
                 self._status.write(f"{_CLEAR}{self.paint(f'  {what} ...', 'dim')}")
                 self._status.flush()
 

@@ -112,7 +112,7 @@ def _show_policies(scene: Scene, stage: Stage, agent: Agent, screen: Screen) -> 
 
 
 def _show_edit(scene: Scene, stage: Stage, screen: Screen, before: Reach) -> Reach:
-    title = screen.paint(f"{scene.edit.name} is saved anew", "bold")
+    title = screen.paint(f"{scene.edit.name} is saved again", "bold")
     screen.say(f"\n{title} while the agent runs\n{_in_short(scene.edit, screen)}")
     screen.now("waiting for the first connection that changes")
     waited = _edit(scene, stage)

@@ -14,7 +14,7 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """The process was told to stop, by the signal `number`."""
+    """The process was asked to stop, by the signal `number`."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

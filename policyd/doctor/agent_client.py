@@ -82,11 +82,11 @@ async def ask_state(place: Path | None) -> AgentState | NoAnswer:
 
 async def ask_attachments(place: Path | None, node: str) -> Attachments | NoAnswer:
     """What the agent with this socket knows of its node's interfaces, if it is the agent of this node."""
-    told = await ask_state(place)
-    if isinstance(told, NoAnswer):
-        return told
-    if told.settings.get("node") != node:
-        return NoAnswer(f"the agent here is that of node {told.settings.get('node')}")
+    answer = await ask_state(place)
+    if isinstance(answer, NoAnswer):
+        return answer
+    if answer.settings.get("node") != node:
+        return NoAnswer(f"the agent here is that of node {answer.settings.get('node')}")
     body = await ask(place, "/debug/attachments")
     if isinstance(body, NoAnswer):
         return body
@@ -98,11 +98,11 @@ async def ask_attachments(place: Path | None, node: str) -> Attachments | NoAnsw
 
 async def settings_as_agent(loaded: LoadedSettings) -> Settings:
     """The settings, and where nobody has given one here, the agent's: it may have been started with flags."""
-    told = await ask_state(loaded.settings.socket())
-    if isinstance(told, NoAnswer):
+    answer = await ask_state(loaded.settings.socket())
+    if isinstance(answer, NoAnswer):
         return loaded.settings
     own = loaded.settings.model_dump()
-    theirs = {name: value for name, value in told.settings.items() if loaded.origins.get(name) == "default"}
+    theirs = {name: value for name, value in answer.settings.items() if loaded.origins.get(name) == "default"}
     try:
         return Settings(**{**own, **theirs})
     except ValidationError:  # an agent of another version

@@ -70,6 +70,6 @@ async def _allowed(connection: Connection, kinds: Kinds) -> Line:
         elif status != 404 or not kind.optional:
             refused.append(f"{kind.name} ({status})")
     if refused:
-        cure = "the ClusterRole must allow list and watch"
-        return Line(_NAME, "FAIL", f"it answers, but does not list {', '.join(refused)}: {cure}")
+        remedy = "the ClusterRole must allow list and watch"
+        return Line(_NAME, "FAIL", f"it answers, but does not list {', '.join(refused)}: {remedy}")
     return Line(_NAME, "ok", f"it answers, and lists {', '.join(listed)}")

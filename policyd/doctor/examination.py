@@ -56,10 +56,10 @@ async def examine(settings: Settings) -> tuple[Line, ...]:
             found = [_with_pods_on_bridges(line) for line in found]
     except EnvironmentRefused as error:
         found.append(Line("node", "unseen", str(error)))
-    told = await ask_state(settings.socket())
-    found.extend(_bindings(told))
+    answer = await ask_state(settings.socket())
+    found.extend(_bindings(answer))
     said = {line.text for line in found}
-    found.extend(line for line in _agent(told, settings, table) if line.text not in said)
+    found.extend(line for line in _agent(answer, settings, table) if line.text not in said)
     found.append(_disk(settings))
     found.append(await api_line(settings))
     return tuple(found)
@@ -70,7 +70,7 @@ async def _kernel(settings: Settings, found: list[Line]) -> KernelTable | str | 
     try:
         nft = await open_backend(settings.backend)
     except EnvironmentRefused as error:
-        # Root is refused for a reason; others would be told by root.
+        # Root is refused for a reason; root would get another answer.
         found.append(Line("nft", "FAIL" if os.geteuid() == 0 else "unseen", str(error)))
         unseen = ("ruleset", "ports", "elements", "table")
         found.extend(Line(name, "unseen", "nft cannot be asked") for name in unseen)
@@ -138,24 +138,24 @@ def _table(found: KernelTable | None, name: str) -> Line:
     return Line("table", "ok", f"{found.names}: {holdings(found)}")
 
 
-def _bindings(told: AgentState | NoAnswer) -> Iterator[Line]:
-    """How many pods are bound to their interfaces; without an agent the table's line tells of addresses."""
-    if isinstance(told, AgentState) and told.interfaces is not None:
-        state: State = "warn" if told.interfaces.unbound else "ok"
-        yield Line("bindings", state, f"of this node's pods {bindings(told.interfaces)}")
+def _bindings(answer: AgentState | NoAnswer) -> Iterator[Line]:
+    """How many pods are bound to their interfaces; without an agent the table's line counts addresses."""
+    if isinstance(answer, AgentState) and answer.interfaces is not None:
+        state: State = "warn" if answer.interfaces.unbound else "ok"
+        yield Line("bindings", state, f"of this node's pods {bindings(answer.interfaces)}")
 
 
 def _agent(
-    told: AgentState | NoAnswer, settings: Settings, table: KernelTable | str | None
+    answer: AgentState | NoAnswer, settings: Settings, table: KernelTable | str | None
 ) -> Iterator[Line]:
-    if isinstance(told, NoAnswer):
-        yield _silent(told.text, holder(settings.table), table)
+    if isinstance(answer, NoAnswer):
+        yield _silent(answer.text, holder(settings.table), table)
         return
-    if told.enforcing:
+    if answer.enforcing:
         yield Line("agent", "ok", "it answers, and enforces what the objects say")
     else:
         yield Line("agent", "FAIL", "it answers, but what is in force may not be what the objects say")
-    for condition in told.conditions:
+    for condition in answer.conditions:
         yield Line("agent", "FAIL" if condition.degraded else "warn", condition.text)
 
 

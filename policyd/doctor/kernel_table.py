@@ -1,4 +1,4 @@
-"""What the kernel holds of policyd, read by whoever asks: our own table and nothing else."""
+"""What the kernel holds of policyd, read for any caller: our own table and nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class KernelTable:
 
 
 async def read_table(nft: Nft, name: str) -> KernelTable | None:
-    """The tables of that name; None if there is none. Raises EnvironmentRefused where nft cannot tell."""
+    """The tables of that name; None if there is none. Raises EnvironmentRefused where nft cannot list it."""
     held = await list_tables(nft, name)
     if held.table is None:
         return None
@@ -42,7 +42,7 @@ async def read_table(nft: Nft, name: str) -> KernelTable | None:
 
 
 def describe_table(table: Table) -> KernelTable:
-    """What there is to say of a table of ours, and of the one beside it."""
+    """What there is to say of a table of ours, and of the one next to it."""
     isolated = addresses(table, Role.DISPATCH)
     tables = (table,) if table.bridge is None else (table, table.bridge)
     comments = (rule.comment for each in tables for chain in each.chains for rule in chain.rules)
@@ -62,6 +62,6 @@ def describe_table(table: Table) -> KernelTable:
 
 
 def table_names(table: Table) -> str:
-    """What nft calls the table, and the one beside it."""
+    """What nft calls the table, and the one next to it."""
     beside = f" and table bridge {table.name}" if table.bridge is not None else ""
     return f"table inet {table.name}{beside}"

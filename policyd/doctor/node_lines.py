@@ -78,7 +78,7 @@ def _well(topic: str, facts: Facts, pod_interfaces: Collection[str]) -> Line:
         case "flowtables" if facts.tables is not None:
             return Line(topic, "ok", "none")
         case _:
-            return Line(topic, "unseen", "the kernel tells it to root only")
+            return Line(topic, "unseen", "only root may read it")
 
 
 def _interfaces(facts: Facts, pod_interfaces: Collection[str]) -> Line:
@@ -124,12 +124,12 @@ def _bridges(facts: Facts, pod_interfaces: Collection[str]) -> Line:
 def _connections(facts: Facts) -> Line:
     found = facts.connections
     if found is None:
-        return Line("connections", "unseen", "the kernel tells it to root only")
+        return Line("connections", "unseen", "only root may read it")
     text = f"{found.tracked} of at most {found.most} are tracked"
     if found.tracked < found.most * _NEARLY_FULL:
         return Line("connections", "ok", text)
-    cure = "the next ones are dropped when it is full: raise net.netfilter.nf_conntrack_max"
-    return Line("connections", "warn", f"{text}; {cure}")
+    remedy = "the next ones are dropped when it is full: raise net.netfilter.nf_conntrack_max"
+    return Line("connections", "warn", f"{text}; {remedy}")
 
 
 def summarise_names(names: Collection[str]) -> str:

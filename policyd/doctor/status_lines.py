@@ -86,7 +86,7 @@ def _objects(found: AgentState) -> Iterator[str]:
         yield _line("", f"known to be complete {_ago(max(ages))} ago")
     for known in found.objects:
         for key, mistakes in list(known.mistakes.items())[:_NAMED]:
-            said = f"{known.kind} {key} is not wholly understood, and closed as far as it is not"
+            said = f"{known.kind} {key} is not fully understood, and closed as far as it is not"
             more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
             yield _line("", ": ".join((said, *mistakes[:1])) + more)
 

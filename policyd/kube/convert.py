@@ -52,7 +52,7 @@ def is_old(raw: Mapping[str, object]) -> bool:
 
 
 def convert(raw: Mapping[str, object], baseline_priority: int, reading: Reading) -> Converted | None:
-    """What a policy becomes; None, and mistakes, if that cannot be told."""
+    """What a policy becomes; None, and mistakes, if that is not known."""
     kind = str(raw["kind"])
     metadata = reading.mapping(raw.get("metadata"), ("metadata",)) or {}
     spec = reading.mapping(raw.get("spec"), ("spec",))

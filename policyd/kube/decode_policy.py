@@ -60,7 +60,7 @@ def decode_policy(raw: Mapping[str, object], metadata: Metadata, reading: Readin
 
 
 def _decode_types(spec: Mapping[str, object], reading: Reading) -> frozenset[Direction] | None:
-    """The directions the policy isolates in; None if that cannot be told.
+    """The directions the policy isolates in; None if that is not known.
 
     "If no policyTypes are specified on a NetworkPolicy then by default Ingress will always be set and Egress
     will be set if the NetworkPolicy has any egress rules." (NP-003, NP-004)

@@ -1,4 +1,4 @@
-"""Raw workloads → objects: what their pods will be, as far as policies can tell. Pods with their owners.
+"""Raw workloads → objects: what their pods will be, as far as policies can see. Pods with their owners.
 
 As with pods, any field of the real API may be there; only those that are used are checked.
 """
@@ -52,7 +52,7 @@ def workload_decoder(
 
 
 def _find(raw: Mapping[str, object], path: Path, reading: Reading) -> Mapping[str, object]:
-    """The mapping at a path. One that is missing is a mistake: it is told where it should be."""
+    """The mapping at a path. One that is missing is a mistake: it is reported where it should be."""
     found: Mapping[str, object] = raw
     for length, step in enumerate(path, start=1):
         here = found.get(str(step))

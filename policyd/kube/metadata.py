@@ -56,7 +56,7 @@ class Metadata:
 
 
 def decode_metadata(kind: Kind[Any], raw: object, reading: Reading) -> Metadata | None:
-    """Read metadata; None if there is no name, without which nothing can be told about the object."""
+    """Read metadata; None if there is no name, without which nothing can be said about the object."""
     metadata = reading.mapping(raw, ("metadata",))
     if metadata is None:
         return None

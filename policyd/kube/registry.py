@@ -1,6 +1,6 @@
 """The kinds that policyd follows: one row each. A further kind is one more row, and its own code.
 
-Whoever reads, keeps, writes or watches objects takes the rows as a parameter, `kinds`, and these unless told
+What reads, keeps, writes or watches objects takes the rows as a parameter, `kinds`, and these unless given
 otherwise.
 """
 

@@ -86,7 +86,7 @@ class Lab:
         return MappingProxyType(self._pods)
 
     def home(self, address: str) -> Namespace:
-        """The namespace of whoever holds an address: a pod, a node, or else the outside."""
+        """The namespace of what holds an address: a pod, a node, or else the outside."""
         return self._homes.get(str(ip_address(address)), self.outside)
 
     def add_pods(self, node: str, *pods: PodPlan) -> None:
@@ -172,7 +172,7 @@ class Lab:
         self.outside.ip([line for part in lines for line in part])
 
     def _meet_siblings(self, change: str, plan: NodePlan, pods: tuple[PodPlan, ...]) -> None:
-        """Tell a bridge's other pods that these came or went."""
+        """Let a bridge's other pods know that these came or went."""
         if isinstance(plan.wiring, Bridged):
             names = {pod.name for pod in pods}
             for other in plan.pods:

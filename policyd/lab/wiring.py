@@ -40,7 +40,7 @@ FORWARDING: Mapping[str, str] = {
 OUTSIDE: Mapping[str, str] = {
     # Everything is the outside's own address, forged sources included; it takes them all the same.
     "net.ipv4.conf.all.accept_local": "1",
-    # IPv6 binds to a local route's address only if it is told so.
+    # IPv6 binds to a local route's address only if that is set.
     "net.ipv6.ip_nonlocal_bind": "1",
 }
 BRIDGED: Mapping[str, str] = {

@@ -193,7 +193,7 @@ def _read_value(text: str, begin: int) -> tuple[JsonDocument, int]:
         document.value, end = decoder.raw_decode(text, begin)
     except json.JSONDecodeError as error:
         behind = error.msg == "Expecting value" and error.pos == begin and begin > 0
-        problem = "the text goes on behind the end of the value" if behind else error.msg
+        problem = "the text goes on after the end of the value" if behind else error.msg
         raise NotJson(Flaw(Place(error.lineno, error.colno), f"not valid JSON: {problem}")) from error
     except RecursionError as error:
         raise NotJson(Flaw(document.start, "nested too deeply")) from error

@@ -1,6 +1,6 @@
 """Manifest text → objects and diagnostics, for any bytes: nothing here raises.
 
-YAML and JSON, several documents, `List` and `*List`. Mistakes are told all at once, each with file, line
+YAML and JSON, several documents, `List` and `*List`. All mistakes are reported at once, each with file, line
 and column, and an object with an error is left out.
 """
 
@@ -86,7 +86,7 @@ class Written:
 def written_objects(text: bytes, file: str) -> Iterator[Written]:
     """The raw objects of a manifest, lists taken apart, as far as the text is YAML or JSON (NP-011).
 
-    For who asks how something was written; what is wrong with it, `load_manifest` tells. A list as
+    For who asks how something was written; what is wrong with it, `load_manifest` reports. A list as
     servers write it is read item by item.
     """
     text, file = without_marks(text), printable(file)
@@ -122,9 +122,9 @@ def _with_cause(
         return diagnostics
     broken = {(flaw.place.line, flaw.place.column, flaw.text) for flaw in flaws}
     others = [
-        told
-        for told in diagnostics
-        if (told.line, told.column, told.text) not in broken and told.line != cause.place.line
+        each
+        for each in diagnostics
+        if (each.line, each.column, each.text) not in broken and each.line != cause.place.line
     ]
     return [*others, _diagnostic(file, cause)]
 
@@ -207,7 +207,7 @@ def _read_documents(text: bytes, decoded: str) -> tuple[Sequence[Document], list
 
 def _load_document(document: Document, file: str, options: ReadingOptions, kinds: Kinds) -> LoadedObjects:
     objects: list[KubeObject] = []
-    told: list[_Told] = []
+    unplaced: list[_Placeless] = []
     sound = all(flaw.severity == "warning" for flaw in document.flaws)
     mixed = isinstance(document, YamlDocument) and document.begins
     for raw, prefix, mistakes in _expand(None if mixed else document.value):
@@ -218,9 +218,11 @@ def _load_document(document: Document, file: str, options: ReadingOptions, kinds
             objects.append(decoded.item)
         if decoded.mistakes:
             title = _title(raw)
-            told.extend(_Told((*prefix, *mistake.path), title, mistake) for mistake in decoded.mistakes)
+            unplaced.extend(
+                _Placeless((*prefix, *mistake.path), title, mistake) for mistake in decoded.mistakes
+            )
     flaws = (_diagnostic(file, flaw) for flaw in document.flaws)
-    return tuple(objects), tuple(sorted((*flaws, *_tell(told, document, file))))
+    return tuple(objects), tuple(sorted((*flaws, *_place_all(unplaced, document, file))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +278,7 @@ def _with_type(item: object, parent: Mapping[str, object]) -> object:
     return {"apiVersion": parent.get("apiVersion"), "kind": kind, **item}
 
 
-class _Told(NamedTuple):
+class _Placeless(NamedTuple):
     """A mistake with the path from the document's root, and what it says first."""
 
     path: Path
@@ -284,11 +286,11 @@ class _Told(NamedTuple):
     mistake: Mistake
 
 
-def _tell(told: list[_Told], document: Document, file: str) -> Iterator[Diagnostic]:
+def _place_all(unplaced: list[_Placeless], document: Document, file: str) -> Iterator[Diagnostic]:
     """Give each mistake its place: that of the key or value, or of the nearest thing around that is there."""
-    wanted = frozenset(path[:length] for path, _, _ in told for length in range(len(path) + 1))
+    wanted = frozenset(path[:length] for path, _, _ in unplaced for length in range(len(path) + 1))
     places = document.locate(wanted) if wanted else {}
-    for path, title, mistake in told:
+    for path, title, mistake in unplaced:
         found = places.get(path)
         if found is not None:
             place = found[0] if mistake.at == "key" else found[1]

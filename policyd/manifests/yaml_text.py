@@ -186,7 +186,7 @@ class _Reader:
             entries[here] = (key_place, value_place)
 
     def _note_duplicate(self, key: str, place: Place, first: int, depth: int) -> None:
-        """Tell of a second key; where one manifest follows another without `---`, once for each of them."""
+        """Report a second key; where one manifest follows another without `---`, once for each of them."""
         begins = self._document.begins
         if depth == 0 and not begins and key in _BEGINNINGS:
             self._document.begins = begins = key

@@ -56,7 +56,7 @@ def queue_of(table: str) -> int:
 
 
 def holder(table: str) -> str:
-    """Who enforces a table here, for a sentence: ` (process 7)`. Empty if nobody does, or nobody tells."""
+    """Who enforces a table here, for a sentence: ` (process 7)`. Empty if nobody does, or it is not known."""
     owner = _queue_owner(table)
     if owner is not None:
         return f" (process {owner})" if owner < _PROCESSES else f" (netfilter queue {queue_of(table)})"

@@ -1,6 +1,6 @@
 """Connections that the kernel tracks: list those of some addresses, and forget single ones.
 
-Must not touch a connection that it was not told to: each is named by its own tuple, zone and id.
+Must not touch a connection that it was not given: each is named by its own tuple, zone and id.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FEW = 16
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A tracked connection as policy sees it: behind DNAT, before SNAT. Addresses are integers.
+    """A tracked connection as policy sees it: after DNAT, before SNAT. Addresses are integers.
 
     `source` opened it; `destination` and `port` are the backend's where a Service was asked. `source_port`
     and `port` are 0 where the protocol has none. `name` is what the kernel knows it by.
@@ -76,7 +76,7 @@ class Conntrack:
     def list(self, addresses: Mapping[int, Collection[int]]) -> list[Flow]:
         """The connections of which either end is one of these addresses (by family).
 
-        Raises EnvironmentRefused where the kernel does not tell.
+        Raises EnvironmentRefused where the kernel does not list them.
         """
         found: list[Flow] = []
         try:

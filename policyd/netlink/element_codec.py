@@ -1,7 +1,7 @@
 """Elements of nftables' sets and verdict maps as netlink attributes, and back. Pure.
 
 A key is the bytes that packets have, each value of a concatenation padded to four bytes. An interval is two
-elements: where it begins, and one marked as an end behind its last value; one that reaches the last value
+elements: where it begins, and one marked as an end after its last value; one that reaches the last value
 there is has no end.
 """
 
@@ -85,7 +85,7 @@ def encode_keys(kind: KeyType, keys: Iterable[Key], *, interval: bool = False) -
 
 @lru_cache(1024)
 def _frame(size: int, data: bytes = b"", flags: int = 0) -> tuple[bytes, bytes]:
-    """What stands in an element before its key of so many bytes, and behind it."""
+    """What stands in an element before its key of so many bytes, and after it."""
     key = attribute(_KEY, attribute(_VALUE, bytes(size)), nested=True)
     marked = attribute(_FLAGS, flags.to_bytes(4)) if flags else b""
     whole = attribute(_ELEMENT, key + marked + data, nested=True)
@@ -220,7 +220,7 @@ def _with_elements(part: PartT, pairs: dict[Key, Verdict | None]) -> PartT:
 
 
 def _split(payload: bytes, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Of each element its key, and the attributes behind it."""
+    """Of each element its key, and the attributes after it."""
     at, padded, end = 0, _padded(size), len(payload)
     while at < end:
         if at + _HEAD.size > end:

@@ -51,7 +51,7 @@ _GENERATION = 1
 _TABLE, _SET, _ELEMENTS = 1, 2, 3
 #: A list of elements is one attribute, whose length has 16 bits.
 _MOST_BYTES = 60_000
-#: Of a message's header, an attribute's, and of an answer before what the kernel says beside its number.
+#: Of a message's header, an attribute's, and of an answer before what the kernel says besides its number.
 _HEADER_BYTES, _ATTRIBUTE_BYTES, _ERROR_BYTES = 16, 4, 20
 _HAS_TLVS = 0x200
 _OFFSET = 2
@@ -108,7 +108,7 @@ class _Piece:
 class ElementWriter:
     """Writes into the network namespace in which it was made; one thread at a time.
 
-    Whoever holds the kernel's lock on nftables is waited for, which may be seconds: not on an event loop.
+    Another holder of the kernel's lock on nftables is waited for, which may be seconds: not on an event loop.
     """
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class ElementWriter:
         # Or each refusal would come with the message that is refused.
         self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
-        #: The kernel's notifications bear it, so that a monitor knows whose writing it hears.
+        #: The kernel's notifications bear it, so that a monitor knows whose writing it sees.
         self.port: int = self._socket.getsockname()[0]
         self._sequence = 0
 
@@ -138,7 +138,7 @@ class ElementWriter:
         try:
             return read_generation(self._socket)
         except OSError as error:
-            raise EnvironmentRefused(f"nftables tells no generation: {error.strerror or error}") from error
+            raise EnvironmentRefused(f"nftables reports no generation: {error.strerror or error}") from error
 
     def write(
         self,
@@ -280,7 +280,7 @@ def _batch(pieces: Sequence[_Piece], first: int, generation: int | None) -> byte
 
 
 def _offset(found: Message) -> int:
-    """Where in its message the kernel found what it refuses; 0 where it does not tell."""
+    """Where in its message the kernel found what it refuses; 0 where it does not say."""
     if not found.flags & _HAS_TLVS:
         return 0
     value = attributes(found.payload, _ERROR_BYTES).get(_OFFSET, b"")

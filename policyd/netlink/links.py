@@ -100,9 +100,9 @@ def read_programmed(links: Iterable[Link]) -> frozenset[int]:
 def _link(payload: bytes) -> Link:
     index = _LINK.unpack_from(payload)[2]
     fields = attributes(payload, _LINK.size)
-    told = attributes(fields.get(_LINK_INFO, b""))
-    of_link, of_port = attributes(told.get(_OF_LINK, b"")), attributes(told.get(_OF_PORT, b""))
-    kind = _text(told.get(_KIND, b""))
+    info = attributes(fields.get(_LINK_INFO, b""))
+    of_link, of_port = attributes(info.get(_OF_LINK, b"")), attributes(info.get(_OF_PORT, b""))
+    kind = _text(info.get(_KIND, b""))
     return Link(
         index,
         _text(fields.get(_NAME, b"")),

@@ -46,7 +46,7 @@ def flowtable_names() -> tuple[str, ...]:
 
 
 def chain_exists(family: str, table: str, chain: str) -> bool:
-    """Whether there is such a chain; asked for by its name, as there may be ten thousand beside it."""
+    """Whether there is such a chain; asked for by its name, as there may be ten thousand next to it."""
     number = next(n for n, name in _FAMILIES.items() if name == family)
     names = attribute(_TABLE, table.encode() + b"\0") + attribute(_CHAIN_NAME, chain.encode() + b"\0")
     question = message(_GET_CHAIN, REQUEST | ACK, bytes((number, 0, 0, 0)) + names)
@@ -60,7 +60,7 @@ def chain_exists(family: str, table: str, chain: str) -> bool:
 
 
 def count_connections() -> tuple[int, int]:
-    """How many connections are tracked here, and how many may be. Raises OSError where nobody tells."""
+    """How many connections are tracked here, and how many may be. Raises OSError where that is not known."""
     with open_socket(NETFILTER) as opened, understood():
         [answer] = ask(opened, message(_COUNT_CONNECTIONS, REQUEST | ACK, bytes(4)))
         fields = attributes(answer, 4)
@@ -70,7 +70,7 @@ def count_connections() -> tuple[int, int]:
 def read_generation(opened: socket.socket) -> int:
     """How many transactions, modulo 2^32, there have been in this network namespace, by anybody.
 
-    Raises OSError where the kernel does not tell.
+    Raises OSError where the kernel does not list them.
     """
     with understood():
         [answer] = ask(opened, message(_GET_GENERATION, REQUEST | ACK, bytes(4)))

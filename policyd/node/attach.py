@@ -140,7 +140,7 @@ def _by_peer(
     """Interfaces whose other ends have these pods' addresses, where only one reading is possible.
 
     A pod keeps the interface that it had. Then a pod with one candidate gets it, until nothing changes: a pod
-    that gave itself a sibling's address beside its own is known by its own, and the sibling by what is left.
+    that gave itself a sibling's address besides its own is known by its own, and the sibling by what is left.
     """
     found: dict[str, Link] = {}
     open_links = {index for index in peers if index in by_index and is_usable(by_index[index].name)}

@@ -32,7 +32,7 @@ class BridgeGuard:
     async def guardable(self, attachments: Attachments) -> tuple[Attachments, str]:
         """The attachments as they can be enforced, and what is not guarded then; empty if all is.
 
-        Without `bridges` no table is compiled beside family inet, which closes groups instead.
+        Without `bridges` no table is compiled next to family inet, which closes groups instead.
         """
         if not attachments.bridges:
             return attachments, ""

@@ -104,11 +104,11 @@ def _bridges(facts: Facts, pod_interfaces: Collection[str]) -> Iterator[Finding]
             continue
         if facts.sysctls[BRIDGE4] is None:
             cause = "the kernel module br_netfilter is not loaded"
-            cure = "`modprobe br_netfilter`, and name it in a file of modules-load.d"
+            remedy = "`modprobe br_netfilter`, and name it in a file of modules-load.d"
         else:
-            cause, cure = f"not 1: {', '.join(off)}", f"{_set_on(off)}, and find what sets it back"
+            cause, remedy = f"not 1: {', '.join(off)}", f"{_set_on(off)}, and find what sets it back"
         what = f"what pods on the bridge {bridge.name} send each other passes no rule"
-        yield Finding("bridge-netfilter-off", f"{what} ({cause}): {cure}", degraded=True)
+        yield Finding("bridge-netfilter-off", f"{what} ({cause}): {remedy}", degraded=True)
 
 
 def _off(facts: Facts, bridge: Link) -> list[str]:
@@ -167,11 +167,11 @@ def _past_ip(facts: Facts, measured: Measured) -> Iterator[Finding]:
         return
     network = network_of(facts)
     what = f"eBPF programs{f' of {network}' if network else ''} are first to see the packets of pods"
-    cure = "have that network leave routing to the node (Cilium: bpf.hostLegacyRouting, endpointRoutes)"
+    remedy = "have that network leave routing to the node (Cilium: bpf.hostLegacyRouting, endpointRoutes)"
     so = "some may pass no rule"
     if measured.sight == "blind":
         so = f"netfilter saw {measured.seen} of {measured.sent} by {measured.link}, the others pass no rule"
-    yield Finding("pods-unseen", f"{what}: {so}; {cure}", degraded=measured.sight == "blind")
+    yield Finding("pods-unseen", f"{what}: {so}; {remedy}", degraded=measured.sight == "blind")
 
 
 def _forwarding(facts: Facts) -> Iterator[Finding]:
@@ -202,7 +202,7 @@ def _others(facts: Facts, other_engines: Collection[str]) -> Iterator[Finding]:
         yield Finding("flowtable", text, degraded=False)
     if facts.connections is None and facts.tables is not None:
         text = (
-            "the kernel does not tell of its connections, so one that a change denies cannot be ended: "
+            "the kernel does not list its connections, so one that a change denies cannot be ended: "
             "load the module nf_conntrack_netlink"
         )
         yield Finding("connections-unlisted", text, degraded=False)

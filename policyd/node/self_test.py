@@ -83,7 +83,7 @@ def tables(options: Options) -> tuple[Table, ...]:
 
 
 def bridged_tables(options: Options) -> tuple[Table, ...]:
-    """The same as values, each with the table beside it."""
+    """The same as values, each with the table next to it."""
     return _tables(options, _BRIDGED)
 
 

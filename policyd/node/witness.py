@@ -1,6 +1,6 @@
 """Counts, where eBPF programs may be first to meet packets of pods, what reaches netfilter's first hook.
 
-A table of its own beside policyd's: one chain that counts by interface and judges nothing. It is there only
+A table of its own next to policyd's: one chain that counts by interface and judges nothing. It is there only
 while such programs are, as it costs each packet a look-up, and a table's generation says nothing of it.
 """
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def witness_name(table: str) -> str:
-    """The witness's table beside that of a ruleset."""
+    """The witness's table next to that of a ruleset."""
     return f"{table}-witness"
 
 

@@ -72,7 +72,7 @@ class Metrics:
 
     def _of_objects(self) -> None:
         self.objects = self._gauge("objects", "Objects known.", "kind")
-        self.mistaken = self._gauge("mistaken_objects", "Objects that are not wholly understood.", "kind")
+        self.mistaken = self._gauge("mistaken_objects", "Objects that are not fully understood.", "kind")
         self.staleness = self._gauge(
             "watch_staleness_seconds", "How long ago the objects of a kind were known to be complete.", "kind"
         )

@@ -1,7 +1,7 @@
 """Whether a kind that a server need not have is really absent, and when to ask for it again.
 
 A refused list is a doubt. Discovery settles it: at once where nothing would be forgotten, and where there are
-objects only if it says the same again some seconds later (CNP-049). A failure in between begins that anew.
+objects only if it says the same again some seconds later (CNP-049). A failure in between begins that again.
 """
 
 from __future__ import annotations

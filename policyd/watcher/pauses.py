@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """Seconds. `first` and `most` bound the backoff, `slow` is for what only a person can mend.
+    """Seconds. `first` and `most` bound the backoff, `slow` is for what only a person can fix.
 
     `max_retry_after` bounds a Retry-After: a proxy's idea of an hour must not make policyd blind for one.
     """

@@ -12,7 +12,7 @@ from policyd.watcher.store import Mistakes, Store
 
 LOG = logging.getLogger("policyd.watcher")
 
-#: What is no warning: the course of things, or something that only a person can mend.
+#: What is no warning: the course of things, or something that only a person can fix.
 LEVELS: Mapping[Reason, int] = {
     "ended": logging.DEBUG,
     "expired": logging.INFO,

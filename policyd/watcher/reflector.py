@@ -50,7 +50,7 @@ PAGE_SECONDS = 120.0
 #: What of an error's body can be of interest.
 ERROR_BYTES = 64 * 1024
 
-#: When to list anew after a break, in seconds: early enough for a person, and not all nodes at once.
+#: When to list again after a break, in seconds: early enough for a person, and not all nodes at once.
 CHECK = (30, 300)
 #: How much earlier than it was asked to may a server end a watch that nothing has cut off.
 EARLY = 1.0
@@ -92,15 +92,15 @@ class Reflector:
         self._pages_next = False  # whether the next list is paged nevertheless
         self._stuck = 0  # failures that may be due to the version, in a row
         self._expired = 0  # how often the server had forgotten our version, in a row
-        self._renewals = 0  # how often credentials were read anew since the last success
+        self._renewals = 0  # how often credentials were read again since the last success
         self._progress = False  # whether the current watch has told us anything
         self._ends = 0.0  # when the current watch is to end
-        self._check_at: float | None = None  # when to list anew, as something broke; None: nothing did
+        self._check_at: float | None = None  # when to list again, as something broke; None: nothing did
         self._forbidden_since: float | None = None  # since when an optional kind is there, and kept from us
 
     @property
     def objects(self) -> Mapping[str, KubeObject]:
-        """What exists, by key: the last complete list, and what was heard since."""
+        """What exists, by key: the last complete list, and what came since."""
         return self._store.objects
 
     @property
@@ -232,7 +232,7 @@ class Reflector:
         return LIVES[0] + int(self._timing.random() * (LIVES[1] - LIVES[0]))
 
     async def _renew(self, error: WatchError) -> WatchError:
-        """Read the credentials anew; the error, or the one that keeps them from being read."""
+        """Read the credentials again; the error, or the one that keeps them from being read."""
         self._renewals += 1
         try:
             await self._transport.renew()

@@ -10,7 +10,7 @@ from policyd.watcher.failure import Reason
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why nothing is being heard at the moment."""
+    """Why nothing arrives at the moment."""
 
     reason: Reason
     text: str

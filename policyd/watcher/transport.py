@@ -1,4 +1,4 @@
-"""The seam to the client library: raw bytes of lists and watches, whoever carries them.
+"""The seam to the client library: raw bytes of lists and watches, whatever carries them.
 
 kubernetes-asyncio finds the server, reads credentials, sets up TLS and proxies, and holds the HTTP session.
 Its Watch and its models are not used. It is imported when a connection is made, and nowhere else.
@@ -55,7 +55,7 @@ class Transport(Protocol):
         ...
 
     async def renew(self) -> None:
-        """Read the credentials anew, as the server did not like them; WatchError if there are none."""
+        """Read the credentials again, as the server did not like them; WatchError if there are none."""
         ...
 
 
@@ -149,7 +149,7 @@ class Connection:
             return response.status, b"".join([chunk async for chunk in _Chunks(response)])
 
     async def renew(self) -> None:
-        """See Transport. Also reads certificates anew: the server's authorities and our own."""
+        """See Transport. Also reads certificates again: the server's authorities and our own."""
         now = self._clock()
         if now - self._session.read_at < RENEWAL_SECONDS:
             return

@@ -112,7 +112,7 @@ def test_other_tables_are_left_alone(namespace: Namespace, directory: Path) -> N
         assert nft(namespace, "list", "tables").splitlines()[:2] == ["table ip policyd", "table inet other"]
 
 
-def test_a_killed_agent_leaves_a_whole_ruleset_and_its_heir_goes_on(
+def test_a_killed_agent_leaves_a_whole_ruleset_and_a_restart_continues(
     namespace: Namespace, directory: Path
 ) -> None:
     with running(namespace, directory) as agent:
@@ -127,7 +127,7 @@ def test_a_killed_agent_leaves_a_whole_ruleset_and_its_heir_goes_on(
         assert line["generation"] == 2
 
 
-def test_told_to_stop_it_leaves_the_ruleset(namespace: Namespace, directory: Path) -> None:
+def test_stopped_it_leaves_the_ruleset(namespace: Namespace, directory: Path) -> None:
     """NP-109."""
     for number in (signal.SIGTERM, signal.SIGINT):
         with running(namespace, directory) as agent:

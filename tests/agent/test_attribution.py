@@ -61,7 +61,7 @@ def test_the_narrowest_circle_that_is_enough_is_searched() -> None:
     assert max(map(len, asked)) == 2
 
 
-def test_nobody_is_to_blame_for_what_is_fine_or_fails_whoever_is_closed() -> None:
+def test_no_culprits_where_all_is_fine_or_closing_does_not_help() -> None:
     assert run(Search.over([POLICIES]), lambda _: True).culprits == frozenset()
     assert run(Search.over([[], POLICIES]), lambda _: False).culprits == frozenset()
 

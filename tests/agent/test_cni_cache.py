@@ -52,7 +52,7 @@ PENDING = pod(
 )
 
 
-def test_a_hint_counts_until_the_api_server_tells() -> None:
+def test_a_hint_counts_until_the_api_server_says() -> None:
     store = ObjectStore("n1", asyncio.Event())
     store.apply([Upsert("shop/web", PENDING)])
     assert (store.take_changed(), store.take_urgent()) == (True, True)

@@ -105,7 +105,7 @@ def test_a_copy_that_ends_without_a_word_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize("where", [compile_here, compile_apart])
-def test_whoever_is_cancelled_leaves_no_compilation_behind(where: Callable[..., object]) -> None:
+def test_a_cancelled_build_leaves_no_compilation(where: Callable[..., object]) -> None:
     before, others = leftovers(), threads()
 
     async def steps() -> None:

@@ -99,7 +99,7 @@ async def test_the_count_goes_on_from_an_agent_before() -> None:
     assert await stage.look(610) == [("Warning", 8, "off on cni0")]
 
 
-async def test_a_server_that_refuses_is_asked_once_a_minute_and_told_of_once(
+async def test_a_server_that_refuses_is_asked_once_a_minute_and_reported_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stage = Stage()

@@ -194,7 +194,7 @@ def warnings(plane: ControlPlane, node: str) -> dict[str, str]:
     return {each["reason"]: each["message"] for each in events(plane, node) if each["type"] == "Warning"}
 
 
-def test_an_agent_tells_of_its_node(control_plane: ControlPlane, node: Namespace, tmp_path: Path) -> None:
+def test_an_agent_reports_its_node(control_plane: ControlPlane, node: Namespace, tmp_path: Path) -> None:
     """Of a bridge that hides packets, where somebody undoes what the agent repairs."""
     with (
         setting_back(node),
@@ -217,7 +217,7 @@ SAID = {
 }
 
 
-def test_what_tenants_and_kernels_can_do_is_told_in_events(
+def test_what_tenants_and_kernels_can_do_is_in_events(
     control_plane: ControlPlane, node: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node.set_sysctls(ON)
@@ -247,7 +247,7 @@ def test_what_tenants_and_kernels_can_do_is_told_in_events(
         assert {name: said for name, said in SAID.items() if said not in found[name]} == {}
 
 
-def test_blindness_is_told_in_an_event(control_plane: ControlPlane, tmp_path: Path) -> None:
+def test_blindness_is_reported_in_an_event(control_plane: ControlPlane, tmp_path: Path) -> None:
     """An eBPF program hands what a pod sends to its neighbour past every hook, as Cilium's do."""
     addresses = {"web": "10.0.0.1", "db": "10.0.0.2"}
     plans = tuple(PodPlan(f"blind/{name}", (address,)) for name, address in addresses.items())

@@ -1,4 +1,4 @@
-"""A tenant who writes whatever stops an engine, beside a neighbour who goes on: judged by real packets.
+"""A tenant who writes whatever stops an engine, next to a neighbour who goes on: judged by real packets.
 
 The agent is the real one, on a node with real pods. After each edit of the tenant's the neighbour edits his
 own policy, and his verdict must become the one he wrote; the tenant's pods are never opened by what breaks.
@@ -164,7 +164,7 @@ CHANGES = 6
 
 
 @pytest.mark.parametrize("edge", EDGES)
-def test_a_neighbours_change_takes_less_than_a_second_beside_the_dearest_tenant(
+def test_a_neighbours_change_takes_less_than_a_second_next_to_the_dearest_tenant(
     scene: Scene, edge: str
 ) -> None:
     """Processor time is counted, as the wall clock tells of others' work, too."""

@@ -43,14 +43,14 @@ def test_all_but_the_ports_of_bridges_is_enforced_and_everything_says_so(
         metrics = ask(node, "/metrics")[1]
         assert 'policyd_condition{condition="bridge-unguarded"} 1.0' in metrics
         assert "policyd_enforcing 0.0" in metrics
-        until(lambda: agent.says("something is not as it should be"))
+        until(lambda: agent.says("a condition began"))
         status, doctor = run(node, "status"), run(node, "doctor")
     assert (status.returncode, f"DEGRADED: bridge-unguarded: {TEXT}" in status.stdout) == (Exit.FINDING, True)
     said = [line for line in doctor.stdout.splitlines() if line.startswith("FAIL    ports ")]
     assert ([NFT_SAYS in line for line in said], doctor.returncode) == ([True], Exit.FINDING)
 
 
-def test_where_the_kernel_takes_it_the_table_stands_beside(node: Namespace, manifests: Path) -> None:
+def test_where_the_kernel_takes_it_the_table_stands_alongside(node: Namespace, manifests: Path) -> None:
     with running(node, manifests, *FLAGS):
         assert nft(node, "list", "tables").splitlines() == ["table inet policyd", "table bridge policyd"]
         until(lambda: ask(node, "/readyz")[0] == 200)

@@ -65,9 +65,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_bridge_that_hides_packets_is_told_by_everything_that_tells(
-    node: Namespace, directory: Path
-) -> None:
+def test_a_bridge_that_hides_packets_is_reported_everywhere(node: Namespace, directory: Path) -> None:
     with running(node, directory) as agent:
         until(lambda: ask(node, "/readyz")[0] == 200)
         until(lambda: shows(node))
@@ -78,7 +76,7 @@ def test_a_bridge_that_hides_packets_is_told_by_everything_that_tells(
             metrics = ask(node, "/metrics")[1]
             assert 'policyd_condition{condition="bridge-netfilter-off"} 1.0' in metrics
             assert "policyd_enforcing 0.0" in metrics
-            until(lambda: agent.says("something is not as it should be"))
+            until(lambda: agent.says("a condition began"))
         until(lambda: ask(node, "/readyz") == (200, "ok\n"))
         assert "policyd_enforcing 1.0" in ask(node, "/metrics")[1]
         until(lambda: agent.says("a condition is over"))
@@ -162,7 +160,7 @@ class Refusing(FakeNft):
             raise NftRefused("Could not process rule: No such file or directory")
 
 
-def test_a_kernel_that_lacks_something_is_told_and_asked_until_it_has_it(node: Namespace) -> None:
+def test_a_kernel_that_lacks_something_is_reported_and_asked_until_it_has_it(node: Namespace) -> None:
     nft = Refusing()
     watched = watch(node, nft)
     assert look(watched, node) == look(watched, node) == ["kernel-unfit"]
@@ -196,7 +194,7 @@ def test_only_pods_that_stay_are_looked_for() -> None:
 
 
 @pytest.mark.slow
-def test_a_node_that_is_blind_is_told_by_everything_that_tells(tmp_path: Path) -> None:
+def test_a_node_that_is_blind_is_reported_everywhere(tmp_path: Path) -> None:
     """An eBPF program hands what a pod sends to its neighbour past every hook, as Cilium's do."""
     pods = (PodPlan("shop/web", ("10.0.0.1", "fd00::1")), PodPlan("shop/db", ("10.0.0.2", "fd00::2")))
     directory = tmp_path / "manifests"

@@ -13,6 +13,7 @@ import yaml
 from policyd.agent.node_watch import LOOK_SECONDS
 from policyd.agent.reporting.conditions import NAMES, STALE_SECONDS
 from policyd.agent.reporting.http import StatusProvider, private, public
+from policyd.agent_api import AgentState
 from policyd.config import Settings, load_settings
 from policyd.errors import Exit
 from policyd.netlink.claim import queue_of
@@ -87,7 +88,7 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 def log_events(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
-    """The events that a module logs, each with those fields that stand beside its name."""
+    """The events that a module logs, each with those fields that stand next to its name."""
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -163,7 +164,7 @@ def test_files_and_numbers_on_the_page_are_those_of_the_code() -> None:
     assert f"`{DEFAULTS.listen}`" in PAGE
     assert f"the last {Recent().lines.maxlen} lines" in PAGE
     assert (STALE_SECONDS, LOOK_SECONDS) == (180, 10)
-    assert "nothing was heard for three minutes" in PAGE
+    assert "no message about this kind for three minutes" in PAGE
     assert "The node is looked at every ten seconds" in PAGE
 
 
@@ -174,7 +175,7 @@ def test_settings_that_the_page_names_exist() -> None:
         "nf_tables_bridge",
         "nf_conntrack_netlink",
     }
-    assert words - others <= set(Settings.model_fields)
+    assert words - others <= {*Settings.model_fields, *AgentState.model_fields}
     assert "state_dir" in words
 
 

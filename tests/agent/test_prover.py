@@ -1,4 +1,4 @@
-"""Rulesets in force are proved beside the loop: the last one, when nothing has changed since, and seldom."""
+"""Rulesets in force are proved next to the loop: the last one, when nothing has changed since, and seldom."""
 
 from __future__ import annotations
 

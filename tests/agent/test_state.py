@@ -160,7 +160,7 @@ class TestReboot:
             until(lambda: "tcp dport 81 return" in nft(after, "list", "table", "inet", "policyd"))
         after.close()
 
-    def test_a_torn_state_is_told_and_does_no_harm(self, tmp_path: Path) -> None:
+    def test_a_torn_state_is_reported_and_does_no_harm(self, tmp_path: Path) -> None:
         directory, state = tmp_path / "manifests", tmp_path / "state"
         directory.mkdir()
         state.mkdir()
@@ -172,7 +172,7 @@ class TestReboot:
             until(lambda: "generation 1" in (state / "policyd.nft").read_text())
         namespace.close()
 
-    def test_a_state_that_the_kernel_refuses_is_told_and_the_agent_starts(self, tmp_path: Path) -> None:
+    def test_a_state_that_the_kernel_refuses_is_reported_and_the_agent_starts(self, tmp_path: Path) -> None:
         """As after a change of the kernel, or of nft: everything fits but one name."""
         directory, state = tmp_path / "manifests", tmp_path / "state"
         directory.mkdir()
@@ -193,7 +193,7 @@ class TestReboot:
             assert (state / "policyd.nft").read_text().count("generation 8") == 1
         namespace.close()
 
-    def test_a_full_disk_is_told_and_does_no_harm(self, tmp_path: Path) -> None:
+    def test_a_full_disk_is_reported_and_does_no_harm(self, tmp_path: Path) -> None:
         directory, state = tmp_path / "manifests", tmp_path / "state"
         directory.mkdir()
         state.mkdir()

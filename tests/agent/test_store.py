@@ -120,7 +120,9 @@ def in_order(changes: list[ObjectChange]) -> list[ObjectChange]:
 
 
 @given(st.lists(st.tuples(st.lists(events, max_size=4), st.none() | hints), max_size=8))
-def test_what_became_of_objects_is_told(batches: list[tuple[list[Event], dict[str, Hint] | None]]) -> None:
+def test_what_became_of_objects_is_reported(
+    batches: list[tuple[list[Event], dict[str, Hint] | None]],
+) -> None:
     """From one state to the next, however often an object changed between them, or was said again.
 
     Pods that wait for an address have what their network plugin said, unless another has that.

@@ -28,7 +28,7 @@ class Part:
         await asyncio.Event().wait()
 
 
-async def test_a_part_that_fails_is_started_again_and_told() -> None:
+async def test_a_part_that_fails_is_started_again_and_reported() -> None:
     turned = TurnedClock()
     part = Part(RuntimeError("unheard of"), OSError(24, "Too many open files"))
     supervised = Supervised(part, clock=turned.clock)

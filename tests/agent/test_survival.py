@@ -215,8 +215,8 @@ async def test_changes_of_others_do_not_wait_for_a_long_hunt() -> None:
         await eventually(lambda: agent.status.quarantined.keys() == {"shop/p20"})
 
 
-async def test_a_failure_for_which_nobody_is_to_blame_closes_nobody() -> None:
-    """The compiler fails whoever is closed: what was in force stays, and it is tried again."""
+async def test_a_failure_without_culprits_closes_no_policy() -> None:
+    """The compiler fails no matter what is closed: what was in force stays, and it is tried again."""
     broken = False
 
     def compile_(state: ClusterState, node: str, options: Options, closed: frozenset[str]) -> Build:

@@ -29,7 +29,7 @@ class Garbled(FakeNft):
         return text if text is None or self.times < 0 else text[: len(text) // 2]
 
 
-async def test_what_can_never_be_read_is_told_and_replaced() -> None:
+async def test_what_can_never_be_read_is_reported_and_replaced() -> None:
     nft = Garbled()
     applier = Applier(nft, NAME)
     await applier.apply(OLD)
@@ -141,7 +141,7 @@ async def test_the_first_apply_and_every_later_one_arrive(nft: Nft) -> None:
 async def test_what_is_refused_ends_the_apply_and_the_next_one_arrives(
     nft: Nft, number: int, left: Table
 ) -> None:
-    """No later step is run; what was in force is, with what was staged beside it; nothing is done twice."""
+    """No later step is run; what was in force is, with what was staged next to it; nothing is done twice."""
     refusing = Refusing(nft, number)
     applier = Applier(refusing, NAME)
     await applier.apply(OLD)

@@ -109,7 +109,7 @@ async def test_every_command_is_done(nft: Nft) -> None:
         assert expected == await content(nft)
 
 
-async def test_what_rules_do_beside_their_verdict_comes_back(nft: Nft) -> None:
+async def test_what_rules_do_next_to_their_verdict_comes_back(nft: Nft) -> None:
     """In the order in which it is done, with counters by their names, whatever they have counted."""
     hits, denied = CounterName("hits"), CounterName("in4-denied.shop/web")
     matches = (Match(Field.IP_SADDR, Prefix(V4, 8)), Match(Field.TCP_DPORT, Numbers(((80, 80),))))
@@ -175,7 +175,7 @@ async def test_refused_script_changes_nothing(nft: Nft) -> None:
     assert await content(nft) != before
 
 
-async def test_first_of_many_errors_is_told(nft: Nft) -> None:
+async def test_first_of_many_errors_is_reported(nft: Nft) -> None:
     await nft.run(FOUNDATION)
     with pytest.raises(NftRefused) as caught:
         await nft.run("add rule inet t none drop\ndelete chain inet t a\nadd rule inet t more drop\n")

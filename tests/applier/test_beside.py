@@ -65,7 +65,7 @@ async def test_plans_arrive_in_both_families(nft: Nft, states: list[Table]) -> N
 
 @SLOW
 @given(old=TABLES, new=TABLES, data=st.data())
-async def test_the_applier_repairs_what_others_left_beside(
+async def test_the_applier_repairs_what_others_left_alongside(
     nft: Nft, old: Table, new: Table, data: st.DataObject
 ) -> None:
     """Gone, somebody else's, half, or without rules: another agent that starts brings it into force."""

@@ -49,7 +49,7 @@ async def test_nothing_opens_where_no_namespace_is(tmp_path: Path, kind: Backend
         await open_backend(kind, str(tmp_path / "none"))
 
 
-async def test_probe_tells_versions() -> None:
+async def test_probe_says_versions() -> None:
     found = await probe_nft(FakeNft())
     assert (found.json, found.kernel) == (True, platform.release())
     assert found.nft[0].isdigit()

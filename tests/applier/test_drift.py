@@ -1,4 +1,4 @@
-"""What somebody else does to the table is seen and mended: with real nft, as no fake knows it all."""
+"""What somebody else does to the table is seen and fixed: with real nft, as no fake knows it all."""
 
 from __future__ import annotations
 
@@ -75,23 +75,23 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_a_change_is_told_and_mended(nft: Nft, change: str) -> None:
+async def test_a_change_is_reported_and_fixed(nft: Nft, change: str) -> None:
     await is_repaired(nft, OLD, CHANGES[change], "inet")
 
 
 @pytest.mark.parametrize("change", BESIDE)
-async def test_a_change_beside_is_told_and_repaired(nft: Nft, change: str) -> None:
+async def test_a_change_next_to_is_reported_and_repaired(nft: Nft, change: str) -> None:
     """In family bridge; the table in family inet is not touched but for its generation."""
     await is_repaired(nft, BRIDGED, BESIDE[change], "bridge")
 
 
 @pytest.mark.parametrize("text", ["add table bridge policyd", FOREIGN_TABLE], ids=["empty", "at a hook"])
-async def test_a_table_beside_that_nobody_wants_is_told_and_removed(nft: Nft, text: str) -> None:
+async def test_a_table_next_to_that_nobody_wants_is_reported_and_removed(nft: Nft, text: str) -> None:
     """Its name is ours, so whatever is in it judges frames in our name."""
     await is_repaired(nft, OLD, text, "bridge")
 
 
-async def test_what_is_not_swept_beside_is_no_change(nft: Nft) -> None:
+async def test_what_is_not_swept_next_to_is_no_change(nft: Nft) -> None:
     """Leftovers of a swap are known, and go with the next sweep."""
     applier = Applier(nft, NAME)
     await applier.apply(BRIDGED)

@@ -130,7 +130,7 @@ def isolated() -> Manifest:
     return {**ingress("x", None, name="friends"), "spec": spec}
 
 
-async def test_what_cannot_be_changed_around_a_swap_is_put_beside_and_led_back(kernel: Kernel) -> None:
+async def test_what_cannot_be_changed_around_a_swap_is_put_next_to_and_led_back(kernel: Kernel) -> None:
     """One friend leaves and another comes, while the policy that names them changes."""
     other = ingress("x", "web", {"from": [pods(role="friend")], "ports": [{"port": 81}]})
     await kernel.applier.apply(world(friend(1)))
@@ -163,7 +163,7 @@ async def test_a_set_that_others_declare_larger_is_changed_in_place(kernel: Kern
 
 
 async def test_sizes_become_those_of_a_compilation_when_asked_for(kernel: Kernel) -> None:
-    """Beside the sets there are, as ever, and from there on to the plain names."""
+    """Next to the sets there are, as ever, and from there on to the plain names."""
     fewer = world(*(friend(n) for n in range(1, 172)))
     more = world(*(friend(n) for n in range(1, 173)))
     await kernel.applier.apply(fewer)
@@ -175,7 +175,7 @@ async def test_sizes_become_those_of_a_compilation_when_asked_for(kernel: Kernel
     assert await kernel.holds(more)
 
 
-async def test_what_does_not_fit_into_a_set_is_put_beside(kernel: Kernel) -> None:
+async def test_what_does_not_fit_into_a_set_is_put_alongside(kernel: Kernel) -> None:
     fewer, more = (world(*(friend(n & 255, net=1 + (n >> 8)) for n in range(count))) for count in (171, 257))
     await kernel.applier.apply(fewer)
     applied = await kernel.applier.apply(more)

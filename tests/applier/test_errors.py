@@ -42,7 +42,7 @@ def refused(errors: str) -> NftRefused:
     return found
 
 
-def test_first_error_is_told_with_its_line_and_statement() -> None:
+def test_first_error_is_reported_with_its_line_and_statement() -> None:
     error = refused(KERNEL)
     assert (error.line, error.statement) == (2, "add rule inet t c jump none")
     assert error.reason == "Could not process rule: No such file or directory"
@@ -90,7 +90,7 @@ def test_errors_of_any_form_are_read(errors: str, line: int, reason: str) -> Non
         (99, ""),
     ],
 )
-def test_statement_tells_the_chain_or_set_around_it(line: int, statement: str) -> None:
+def test_statement_says_the_chain_or_set_around_it(line: int, statement: str) -> None:
     assert statement_at(BLOCK, line) == statement
 
 
@@ -122,7 +122,7 @@ def test_words_of_a_script_are_no_missing_permission() -> None:
     assert error.line == 1
 
 
-def test_absence_is_told_from_other_failures() -> None:
+def test_absence_is_distinguished_from_other_failures() -> None:
     guess = "Error: No such file or directory; did you mean table ‘tt’ in family inet?\nlist table inet t\n"
     assert says_absent("Error: No such file or directory\nlist table inet t\n               ^\n")
     assert says_absent(guess)

@@ -23,7 +23,7 @@ async def test_ordered_refusal_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(("fault", "done"), [("vanish", False), ("vanish-after", True)])
-async def test_ordered_death_tells_nobody_whether_it_was_done(fault: str, done: bool) -> None:
+async def test_a_planned_kill_does_not_say_whether_it_was_done(fault: str, done: bool) -> None:
     nft = FakeNft({1: fault})  # type: ignore[dict-item]
     with pytest.raises(NftBroken) as caught:
         await nft.run(ADD)

@@ -23,7 +23,7 @@ def program(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
-async def test_missing_program_is_told() -> None:
+async def test_missing_program_is_reported() -> None:
     with pytest.raises(NftUnavailable, match="install the package nftables"):
         await NftProgram(program="no-such-nft").run(ADD)
 
@@ -41,13 +41,13 @@ async def test_program_that_does_not_read_is_killed(tmp_path: Path) -> None:
         await nft.run(ADD * 100_000)
 
 
-async def test_program_that_ends_before_it_reads_is_heard(tmp_path: Path) -> None:
+async def test_program_that_ends_before_it_reads_is_noticed(tmp_path: Path) -> None:
     nft = NftProgram(program=program(tmp_path, "echo 'Error: enough' >&2; exit 1"))
     with pytest.raises(NftRefused, match="enough"):
         await nft.run(ADD * 100_000)
 
 
-async def test_program_that_dies_is_told(tmp_path: Path) -> None:
+async def test_program_that_dies_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NftBroken, match="signal 11"):
         await NftProgram(program=program(tmp_path, "kill -SEGV $$")).run(ADD)
 
@@ -74,7 +74,7 @@ async def test_calls_at_the_same_time_wait_for_each_other(tmp_path: Path) -> Non
     await asyncio.gather(*(nft.run(ADD) for _ in range(4)))
 
 
-async def test_nft_without_json_is_told(tmp_path: Path) -> None:
+async def test_nft_without_json_is_reported(tmp_path: Path) -> None:
     text = "echo 'JSON support not compiled-in' >&2; exit 1"
     with pytest.raises(NftUnavailable, match="JSON support"):
         await NftProgram(program=program(tmp_path, text)).list_table("t")
@@ -92,7 +92,7 @@ async def test_cancelled_call_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.kernel
-async def test_missing_permission_is_told(netns: str, tmp_path: Path) -> None:
+async def test_missing_permission_is_reported(netns: str, tmp_path: Path) -> None:
     stranger = program(tmp_path, 'exec setpriv --reuid 65534 --clear-groups nft "$@"')
     for attempt in (
         NftProgram(netns, program=stranger).run(ADD),
@@ -103,6 +103,6 @@ async def test_missing_permission_is_told(netns: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.kernel
-async def test_missing_namespace_is_told(tmp_path: Path) -> None:
+async def test_missing_namespace_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NftUnavailable, match="cannot enter the network namespace"):
         await NftProgram(str(tmp_path / "none")).run(ADD)

@@ -273,7 +273,7 @@ def test_parent_never_loads_the_library() -> None:
     assert result.stdout == "clean\n"
 
 
-async def test_worker_sees_only_the_library_it_is_told(netns: str, tmp_path: Path) -> None:
+async def test_worker_sees_only_the_library_it_is_given(netns: str, tmp_path: Path) -> None:
     """Nothing from the working directory or from the environment, whatever is called `nftables` there."""
     (tmp_path / "nftables.py").write_text("raise SystemExit('the wrong one')\n")
     nft = NftWorker(netns)
@@ -284,18 +284,18 @@ async def test_worker_sees_only_the_library_it_is_told(netns: str, tmp_path: Pat
     await nft.close()
 
 
-async def test_missing_library_is_told(tmp_path: Path) -> None:
+async def test_missing_library_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NftUnavailable, match="no python3-nftables in"):
         await NftWorker(library=str(tmp_path)).run(ADD)
 
 
-async def test_missing_namespace_is_told(tmp_path: Path) -> None:
+async def test_missing_namespace_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NftUnavailable, match="cannot enter the network namespace"):
         await NftWorker(str(tmp_path / "none")).run(ADD)
 
 
 def test_frames_have_one_form_on_both_sides() -> None:
-    from policyd.applier import worker  # noqa: PLC0415 beside its counterpart
+    from policyd.applier import worker  # noqa: PLC0415 next to its counterpart
 
     assert worker._HEADER.format == worker_process.HEADER.format
     assert worker._VERSION.encode() == worker_process.VERSION

@@ -1,4 +1,4 @@
-"""What an attack is, and what must always pass: rows of the tables beside this file.
+"""What an attack is, and what must always pass: rows of the tables next to this file.
 
 A place is a wiring and a family: `r4` and `r6` on the routed bed, `b4` and `b6` on the bridged one.
 """

@@ -2,7 +2,7 @@
 
 On n1: `a`, whom no policy selects and from whom most attacks come; `f`, a friend whom `v` lets in; `v`,
 isolated for ingress; `e`, isolated for egress; `s`, whom no policy selects. On n2: `r`, whom `v` lets in;
-`m`, free; `w`, isolated as `v` is. Beside them the nodes, their bridges and the outside.
+`m`, free; `w`, isolated as `v` is. Next to them the nodes, their bridges and the outside.
 """
 
 from __future__ import annotations

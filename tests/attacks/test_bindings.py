@@ -56,7 +56,7 @@ def test_without_results_a_pod_is_known_by_its_link(
     with open_bed(wiring) as bed:
         assert lost(bed, HONEST) == set()
         if greedy:
-            # Beside its own, and from before the agents start: they have no memory of how it was.
+            # Next to its own, and from before the agents start: they have no memory of how it was.
             taken = [
                 f"address add {address}/{128 if ':' in address else 32} dev eth0 {'nodad' * (':' in address)}"
                 for name in ("v", "f")

@@ -181,7 +181,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, flags: tuple[str, ...], code:
     assert (result.code, result.out, said in result.err) == (code, "", True), result.err
 
 
-def test_those_of_another_node_are_told(tmp_path: Path) -> None:
+def test_those_of_another_node_are_reported(tmp_path: Path) -> None:
     result = compile_shop(tmp_path, "--node", "n2", "--attachments", write(tmp_path, ROUTED))
     assert result.code == 0
     assert "warning: --attachments names no pod of node n2: is it of another node?" in result.err

@@ -188,7 +188,7 @@ def test_after_a_mistake_nothing_is_written(shop: Path, tmp_path: Path, call: Ca
     assert (tmp_path / "n1.nft").read_text() == "kept"
 
 
-def test_every_mistake_of_every_file_is_told_sorted_and_counted(tmp_path: Path, call: Call) -> None:
+def test_every_mistake_of_every_file_is_reported_sorted_and_counted(tmp_path: Path, call: Call) -> None:
     (tmp_path / "b.yaml").write_text(HEAD + "  labels: {a: 1, b: on}\n")
     (tmp_path / "a.yaml").write_text(HEAD + "  lables: {}\n")
     result = call("compile", "-f", tmp_path / "b.yaml", "-f", tmp_path, "-f", tmp_path / "c.yaml")
@@ -220,7 +220,7 @@ def test_nothing_to_compile_is_a_mistake(text: str, call: Call) -> None:
     assert "there is nothing to compile" in result.err
 
 
-def test_kinds_of_others_are_passed_over_and_a_file_of_them_is_told(
+def test_kinds_of_others_are_passed_over_and_a_file_of_them_is_reported(
     shop: Path, tmp_path: Path, call: Call
 ) -> None:
     others = tmp_path / "others.yaml"
@@ -265,7 +265,7 @@ def test_the_default_namespace_is_a_flag(call: Call) -> None:
     assert "policyd: warning: namespace shop is not among the objects" in result.err
 
 
-def test_what_is_odd_in_the_cluster_is_told_once(tmp_path: Path, call: Call) -> None:
+def test_what_is_odd_in_the_cluster_is_reported_once(tmp_path: Path, call: Call) -> None:
     text = as_list(pod("x/a", "10.0.0.1"), pod("x/b", "10.0.0.1", node="n2"))
     result = call("compile", "-f", "-", "--all-nodes", "--output-dir", tmp_path, stdin=text)
     assert result.code == 0

@@ -144,7 +144,7 @@ def test_markdown_is_a_table_in_which_nothing_of_the_names_is_markup(call: Call)
     assert "no change" in call("diff", "old", "old", "-o", "md").out
 
 
-def test_github_is_told_the_line_that_opens(call: Call) -> None:
+def test_github_is_reported_the_line_that_opens(call: Call) -> None:
     first, *_ = call("diff", "old", "new", "-o", "github").out.splitlines()
     assert first == "::warning file=new/policies.yaml,line=22::opens guest/shell → shop/db 5432"
     back = call("diff", "new", "old", "-o", "github").out.splitlines()

@@ -1,4 +1,4 @@
-"""policyd doctor looks at everything, says how to mend what is wrong, and what it could not see."""
+"""policyd doctor looks at everything, says how to fix what is wrong, and what it could not see."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_before_anything_is_installed_nothing_is_wrong_that_need_not_be(node: Na
 
 
 @kernel
-def test_what_is_wrong_is_told_with_what_to_do(node: Namespace, manifests: Path) -> None:
+def test_what_is_wrong_is_reported_with_what_to_do(node: Namespace, manifests: Path) -> None:
     with running(node, manifests) as agent:
         agent.kill()
     node.set_sysctls({BRIDGE4: "0", FORWARD4: "0"})
@@ -90,7 +90,7 @@ def test_what_is_wrong_is_told_with_what_to_do(node: Namespace, manifests: Path)
 
 
 @kernel
-def test_programs_are_told_the_same(node: Namespace) -> None:
+def test_programs_get_the_same(node: Namespace) -> None:
     told = json.loads(run(node, "doctor", "-o", "json").stdout)
     assert [line["name"] for line in told] == [name for name in TOPICS if name != "bindings"]  # no agent
     assert set(told[0]) == {"name", "state", "text"}
@@ -109,7 +109,9 @@ def test_without_privileges_it_says_what_it_could_not_see(node: Namespace, unpri
 
 
 @kernel
-def test_an_agent_that_does_not_enforce_is_told_and_nothing_twice(node: Namespace, manifests: Path) -> None:
+def test_an_agent_that_does_not_enforce_is_reported_and_nothing_twice(
+    node: Namespace, manifests: Path
+) -> None:
     node.set_sysctls({BRIDGE4: "0"})
     with setting_back(node), running(node, manifests):
         until(lambda: "bridge-netfilter-off" in run(node, "status").stdout)
@@ -120,7 +122,7 @@ def test_an_agent_that_does_not_enforce_is_told_and_nothing_twice(node: Namespac
 
 
 @kernel
-def test_a_container_without_the_capability_is_told(node: Namespace) -> None:
+def test_a_container_without_the_capability_is_reported(node: Namespace) -> None:
     """As root, but without CAP_NET_ADMIN: nobody else could see more."""
     lacking = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin", "--"]
     done = node.run(lacking + command("doctor"))
@@ -178,7 +180,7 @@ def test_an_api_server_is_asked_only_where_one_is_configured(tmp_path: Path) -> 
     assert ask_api({"KUBECONFIG": "/none"}, manifests=str(tmp_path)).text == "none is configured"
 
 
-def test_an_api_server_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
+def test_an_api_server_that_cannot_be_reached_is_reported(tmp_path: Path) -> None:
     assert ask_api({}, kubeconfig=str(tmp_path / "none")).state == "FAIL"
     config = tmp_path / "config"
     config.write_text(KUBECONFIG)
@@ -214,6 +216,6 @@ def test_an_api_server_that_answers_and_one_that_does_not_let_us_read(
         assert (found.state, said in found.text) == ("FAIL", True), found
 
 
-def test_wrong_settings_are_told(call: Call) -> None:
+def test_wrong_settings_are_reported(call: Call) -> None:
     result = call("doctor", "--table", "1x")
     assert (result.code, result.out) == (2, "")

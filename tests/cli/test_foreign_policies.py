@@ -1,4 +1,4 @@
-"""Policies that other engines enforce lie beside ours: they are told, and stop nothing unless asked to."""
+"""Policies that other engines enforce lie next to ours: they are told, and stop nothing unless asked to."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_policies_for_other_engines_are_told_and_ours_are_compiled(form: str, call: Call) -> None:
+def test_policies_for_other_engines_are_reported_and_ours_are_compiled(form: str, call: Call) -> None:
     result = call("compile", "-f", "-", "-o", "summary", stdin=FORMS[form])
     assert result.code == 0
     assert "x/a" in result.out

@@ -155,5 +155,5 @@ def test_standard_input_is_read_once(call: Call) -> None:
     assert "give `-f -` once" in result.err
 
 
-def test_a_name_is_told_on_one_line(tmp_path: Path) -> None:
+def test_a_name_is_reported_on_one_line(tmp_path: Path) -> None:
     assert read(tmp_path / "a\nb") == [f"{tmp_path}/a\\nb: error: there is no such file"]

@@ -124,7 +124,7 @@ def test_nft_refuses_as_a_table_what_settings_refuse(name: str) -> None:
     assert table_mistake(name) is not None
 
 
-def test_a_refused_line_is_told_with_the_policies_that_it_serves() -> None:
+def test_a_refused_line_is_reported_with_the_policies_that_it_serves() -> None:
     script = """\
 add table inet t
 table inet t {

@@ -177,7 +177,7 @@ def test_explain(call: Call) -> None:
     assert result.out.startswith("## NP102: a peer that matches no pod\n")
 
 
-def test_what_is_ignored_and_is_no_rule_is_told(shop: Path, call: Call) -> None:
+def test_what_is_ignored_and_is_no_rule_is_reported(shop: Path, call: Call) -> None:
     (shop / "deploy" / "policies" / "api.yaml").write_text(POLICY + "# policyd: ignore NP999\n" + "---\n")
     assert "api.yaml:9: there is no rule NP999 to ignore" in call("lint", "deploy").err
 

@@ -113,7 +113,7 @@ async def test_what_is_not_understood_is_a_warning_with_its_place(tmp_path: Path
     assert count == "policyd: 1 warning"
 
 
-async def test_who_may_not_list_is_told_so_in_one_line(tmp_path: Path) -> None:
+async def test_a_missing_permission_to_list_is_one_line(tmp_path: Path) -> None:
     emulator = cluster()
     emulator.forbidden.add(POLICIES)
     result = await compile_live(emulator, tmp_path)
@@ -122,7 +122,7 @@ async def test_who_may_not_list_is_told_so_in_one_line(tmp_path: Path) -> None:
     assert line.startswith("policyd: error: the cluster cannot be listed: NetworkPolicy: HTTP 403")
 
 
-def test_what_one_waits_for_is_told_once_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+def test_what_one_waits_for_is_reported_once_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     with socket.socket() as silent:  # bound, and listening to nobody
         silent.bind(("127.0.0.1", 0))
         port = silent.getsockname()[1]

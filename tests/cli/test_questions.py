@@ -112,11 +112,11 @@ def test_the_text_says_what_would_change_it(call: Call, tmp_path: Path) -> None:
 
 def test_an_overlay_is_put_over_what_is_read(call: Call, tmp_path: Path) -> None:
     (tmp_path / "shop.json").write_text(as_list(*SHOP))
-    mended = tmp_path / "mended.json"
-    mended.write_text(as_list(ingress("shop", "web-0", {"from": [pods(pod="client")]}, name="web")))
+    fixed = tmp_path / "fixed.json"
+    fixed.write_text(as_list(ingress("shop", "web-0", {"from": [pods(pod="client")]}, name="web")))
     asked = ("shop/client", "shop/web:8080")
     assert call("why", "-f", tmp_path / "shop.json", *asked).code == 1
-    result = call("why", "-f", tmp_path / "shop.json", "--with", mended, *asked)
+    result = call("why", "-f", tmp_path / "shop.json", "--with", fixed, *asked)
     assert (result.code, result.out.split()[0]) == (0, "ALLOWED")
 
 

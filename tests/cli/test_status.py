@@ -66,7 +66,7 @@ def test_an_agent_at_work_is_enforcing(node: Namespace, manifests: Path) -> None
 
 
 @kernel
-def test_what_makes_it_untrue_is_told_and_counts(node: Namespace, manifests: Path) -> None:
+def test_what_degrades_it_is_reported_and_counts(node: Namespace, manifests: Path) -> None:
     node.set_sysctls({BRIDGE4: "0"})
     with setting_back(node), running(node, manifests):
         until(lambda: "bridge-netfilter-off" in run(node, "status").stdout)
@@ -140,7 +140,7 @@ def test_without_privileges_it_says_what_it_could_not_see(node: Namespace, unpri
 FIRST = "the kernel is first compared with the ruleset"
 COMPARED = "the kernel was compared with the ruleset"
 CLOSED = "quarantined, so that their pods are closed"
-ODD = "is not wholly understood, and closed as far as it is not"
+ODD = "is not fully understood, and closed as far as it is not"
 ENFORCED = RulesetInForce(generation=7, since=0.0, stats=RulesetSize(pods=12, isolated=5, policies=3))
 IDLE = RulesetInForce(
     generation=7, since=0.0, stats=RulesetSize(pods=12, isolated=5, policies=3, idle_peers=2)
@@ -326,7 +326,7 @@ async def test_a_place_where_nobody_listens_is_a_sentence(place: str) -> None:
     assert answer.text.startswith(f"no agent answers at {place} (")
 
 
-def test_settings_that_are_wrong_are_told(call: Call) -> None:
+def test_settings_that_are_wrong_are_reported(call: Call) -> None:
     result = call("status", "--table", "1x")
     assert (result.code, result.out) == (2, "")
     assert "--table" in result.err

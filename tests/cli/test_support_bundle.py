@@ -122,7 +122,7 @@ def test_without_an_agent_it_holds_what_there_is_and_says_what_is_missing(
 
 @kernel
 def test_it_holds_no_secret(node: Namespace, manifests: Path, tmp_path: Path) -> None:
-    """Neither the environment, nor what a kubeconfig holds, nor what objects hold beside their verdicts."""
+    """Neither the environment, nor what a kubeconfig holds, nor what objects hold that decides nothing."""
     secret = "s3cr3t-in-many-places"  # noqa: S105 it is nobody's
     config = tmp_path / "kubeconfig"
     config.write_text(f"users: [{{name: u, user: {{token: {secret}}}}}]\n")

@@ -26,7 +26,7 @@ class Authority:
         path.mkdir(exist_ok=True)
 
     def make(self) -> None:
-        """Make the authority anew; what an earlier one signed is worth nothing from then on."""
+        """Make the authority again; what an earlier one signed is worth nothing from then on."""
         self._request("ca", "/CN=policyd-test-cluster", "-x509")
 
     def make_service_account_key(self) -> None:

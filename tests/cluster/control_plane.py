@@ -118,7 +118,7 @@ class ControlPlane(Client):
         return self.kubectl("get", "--raw", "/readyz", check=False).returncode == 0
 
     def replace_certificates(self) -> None:
-        """Restart the API server with certificates of a new authority, and write `kubeconfig` anew."""
+        """Restart the API server with certificates of a new authority, and write `kubeconfig` again."""
         self.apiserver.stop()
         self.authority.make()
         self.sign()

@@ -118,7 +118,7 @@ def test_no_copy_stays_before_the_list(place: Place, way: Way) -> None:
         ({"05-x.conflist": CALICO.replace("k8s-pod-network", "../x")}, "no name that libcni takes"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_chained_is_left_alone_and_told(
+def test_what_cannot_be_chained_is_left_alone_and_reported(
     place: Place, files: dict[str, str], sentence: str
 ) -> None:
     if not files:
@@ -161,7 +161,7 @@ def kept(keeper: PluginKeeper) -> Iterator[None]:
         task.cancel()
 
 
-async def test_it_is_put_back_whoever_rewrites_the_configuration(place: Place) -> None:
+async def test_it_is_put_back_when_the_configuration_is_rewritten(place: Place) -> None:
     """As Flannel's and Calico's installers do at each start, Cilium's, and an administrator."""
     keeper = PluginKeeper(place, ENTRY, "conflist")
     path = place.configurations / "10-flannel.conflist"

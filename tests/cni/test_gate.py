@@ -161,7 +161,7 @@ def test_pods_that_start_without_asking_are_a_condition(bed: Bed, way: str) -> N
         assert "starts-unasked" not in bed.conditions()
 
 
-def test_a_network_that_is_installed_anew_at_each_boot_lets_nobody_start_before_the_agent(bed: Bed) -> None:
+def test_a_network_that_is_installed_again_at_each_boot_lets_nobody_start_before_the_agent(bed: Bed) -> None:
     """Flannel's and Calico's installers write their list again, before policyd runs."""
     where = ("--cni-conf-dir", str(bed.runtime.configurations), "--cni-bin-dir", str(bed.runtime.programs))
     as_installed = bed.list.read_text()

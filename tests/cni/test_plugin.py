@@ -331,7 +331,7 @@ def test_the_result_is_handed_on_as_it_stands(
     assert (code, out) == (0, text + "\n")
 
 
-def test_it_costs_little_beside_what_a_pods_start_takes(plugin: Plugin) -> None:
+def test_it_costs_little_next_to_what_a_pods_start_takes(plugin: Plugin) -> None:
     """A configuration of a hundred entries is read in the time of a few programs' starts."""
     result = {"ips": [{"address": f"10.0.{n}.9/24", "gateway": "10.0.0.1"} for n in range(100)]}
     config = plugin.config(prevResult=result)

@@ -60,7 +60,7 @@ def test_policies_that_do_not_do_what_was_expected_are_found(tmp_path: Path) -> 
     replace(manifests / "web.yaml", "203.0.113.0/24]", "203.0.113.7/24]")
     code, out, err = run(tmp_path, sys.executable, "-c", OTHER, str(manifests))
     assert (code, err) == (1, "")
-    first, _, second = out.partition("api.yaml is saved anew")
+    first, _, second = out.partition("api.yaml is saved again")
     assert row(first, "shop/web") == "-! - - - yes"
     assert row(second, "shop/web") == "yes* - - - yes"
     assert row(first, "shop/db") == "yes! - - yes!"

@@ -58,7 +58,7 @@ def test_cleanup_removes_both_tables_and_names_them() -> None:
             assert nft(namespace, "list", "tables") == "table bridge other\n"
 
 
-def test_a_state_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_removed_is_reported(tmp_path: Path) -> None:
     (tmp_path / "policyd.nft").mkdir()
     with closing(Namespace("cleanup")) as namespace:
         result = cleanup(namespace, state_dir=str(tmp_path))

@@ -68,7 +68,7 @@ def test_the_image_starts_an_isolated_python() -> None:
     assert any("sed -i '1s/$/ -I/' /opt/policyd/bin/policyd" in line for line in instructions("RUN"))
 
 
-def test_bytecode_is_made_anew_and_refers_to_no_times_of_files() -> None:
+def test_bytecode_is_made_again_and_refers_to_no_times_of_files() -> None:
     (line,) = (line for line in instructions("RUN") if "compileall" in line)
     assert "compileall -qf --invalidation-mode unchecked-hash" in line
 

@@ -86,7 +86,7 @@ class FakeTable:
         return FakeTable(self.family, self.comment, dict(self.chains), parts, set(self.counters))
 
     def commit(self) -> None:
-        """End a transaction: a size that was declared anew counts from the next one on."""
+        """End a transaction: a size that was declared again counts from the next one on."""
         for part in self.parts.values():
             part.room = part.declared.size
 

@@ -1,4 +1,4 @@
-"""Faults in what is done with the interfaces of pods, beside the rules that they become."""
+"""Faults in what is done with the interfaces of pods, next to the rules that they become."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ATTACHMENTS = (
         "the interfaces of this node count for every node",
         "NP-162",
         "policyd/doctor/agent_client.py",
-        '    if told.settings.get("node") != node:\n',
+        '    if answer.settings.get("node") != node:\n',
         "    if not told.settings:\n",
         "tests/cli/test_attachments.py::test_live_has_them_of_the_agent_of_the_node_it_compiles_for",
     ),

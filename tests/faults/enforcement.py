@@ -11,7 +11,7 @@ RECONCILER = "policyd/agent/reconciler.py"
 
 APPLYING = "tests/applier/test_apply.py"
 BACKENDS = "tests/applier/test_backends.py"
-DRIFT = "tests/applier/test_drift.py::test_a_change_is_told_and_mended"
+DRIFT = "tests/applier/test_drift.py::test_a_change_is_reported_and_fixed"
 FILES = "tests/agent/test_directory.py"
 LOOP = "tests/agent/test_reconciler.py"
 ONCE = "policyd/cli/apply.py"
@@ -284,7 +284,7 @@ AGENT = (
         "compiler/policyd_compiler/changes.py",
         "if known.get(a) != verdict)",
         "if a not in known)",
-        "tests/unit/compiler/test_changes.py::test_who_is_judged_otherwise_is_told",
+        "tests/unit/compiler/test_changes.py::test_who_is_judged_otherwise_is_reported",
     ),
 )
 
@@ -299,7 +299,7 @@ APPLY_ONCE = (
         "tests/cli/test_apply.py::test_what_did_not_change_is_not_touched_and_nothing_is_left_over",
     ),
     Fault(
-        "`policyd apply` writes beside an agent",
+        "`policyd apply` writes alongside an agent",
         "DESIGN: the claim",
         ONCE,
         "    with claim_node(table):\n",

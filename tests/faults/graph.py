@@ -38,7 +38,7 @@ GRAPH = (
         STORE,
         "        for key in dict.fromkeys((*pods, *told, *self._told)):\n",
         "        for key in pods:\n",
-        "tests/agent/test_store.py::test_what_became_of_objects_is_told",
+        "tests/agent/test_store.py::test_what_became_of_objects_is_reported",
     ),
     Fault(
         "what was desired counts as in force when somebody has changed it",

@@ -118,7 +118,7 @@ IN_PLACE = (
         AROUND,
         "or _concerns(order.walks, moved, changes):",
         "or not moved:",
-        f"{AROUNDS}::test_pods_that_come_together_and_are_peers_of_each_other_are_put_beside",
+        f"{AROUNDS}::test_pods_that_come_together_and_are_peers_of_each_other_are_put_alongside",
     ),
     Fault(
         "packets that walk chains of before a swap are not waited for",

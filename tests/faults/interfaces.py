@@ -116,7 +116,7 @@ ADDRESSES = (
         BRIDGE,
         "*snapshot.network.pod_ports, *ports.names))",
         "*snapshot.network.pod_ports))",
-        f"{ON_BRIDGE}::test_a_bound_port_is_judged_whoever_forgot_to_list_it[open]",
+        f"{ON_BRIDGE}::test_a_bound_port_is_judged_though_it_is_not_listed[open]",
     ),
     Fault(
         "to its node a pod speaks with another's address in a known connection",
@@ -252,7 +252,7 @@ GROUPS = (
         f"{HEARD}::test_a_block_counts_for_a_group_only_where_it_holds_all_of_them",
     ),
     Fault(
-        "where receivers cannot be told apart isolated pods hear groups",
+        "where receivers cannot be distinguished isolated pods hear groups",
         "NP-161",
         GUARD,
         "    if not scene.bridged and any(",

@@ -188,7 +188,7 @@ PLANS = (
         f"{PLANNED}::test_plans_arrive_from_what_others_left",
     ),
     Fault(
-        "a replacement leaves a table beside that nobody wants",
+        "a replacement leaves a bridge table that nobody wants",
         "DESIGN: drift",
         PLAN,
         "if actual is not None and actual.bridge and desired.bridge is None else ()",
@@ -201,15 +201,15 @@ PLANS = (
         PLAN,
         "for text in differences(held_beside, wanted_beside))",
         "for text in differences(wanted_beside, wanted_beside))",
-        f"{DRIFT}::test_a_change_beside_is_told_and_repaired[an element less-program]",
+        f"{DRIFT}::test_a_change_next_to_is_reported_and_repaired[an element less-program]",
     ),
     Fault(
-        "a table beside that is gone is not missed",
+        "a bridge table that is gone is not missed",
         "DESIGN: drift",
         PLAN,
         '            found.append(f"table bridge {name} is gone")\n',
         "            pass\n",
-        f"{DRIFT}::test_a_change_beside_is_told_and_repaired[no table-program]",
+        f"{DRIFT}::test_a_change_next_to_is_reported_and_repaired[no table-program]",
     ),
     Fault(
         "leftovers beside are taken for somebody's change",
@@ -217,7 +217,7 @@ PLANS = (
         PLAN,
         "        beside = _leaves(actual.bridge, beside)\n",
         "        pass\n",
-        f"{DRIFT}::test_what_is_not_swept_beside_is_no_change[program]",
+        f"{DRIFT}::test_what_is_not_swept_next_to_is_no_change[program]",
     ),
     Fault(
         "the generation takes the place of what a rule says of itself",

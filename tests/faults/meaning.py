@@ -295,7 +295,7 @@ FOREIGN = (
         "    if ours is not None and version in ours.versions:\n",
         "    if ours is not None:\n",
         "tests/cli/test_foreign_policies.py::"
-        "test_policies_for_other_engines_are_told_and_ours_are_compiled[yaml]",
+        "test_policies_for_other_engines_are_reported_and_ours_are_compiled[yaml]",
     ),
     Fault(
         "a kind that does not exist is passed over",
@@ -309,8 +309,8 @@ FOREIGN = (
         "`compile --live` forgets the settings of the agent",
         "docs/cli.md",
         "policyd/cli/live.py",
-        "told, settings.options(), settings.node or None)",
-        "told, Options(), settings.node or None)",
+        "warnings, settings.options(), settings.node or None)",
+        "warnings, Options(), settings.node or None)",
         "tests/cli/test_live.py::test_it_compiles_with_the_settings_of_the_agent[environment]",
     ),
 )

@@ -52,7 +52,7 @@ NAME_FAULTS = (
         f"{COMPILER}/apart.py",
         "    reached = ruleset.leading_to({id_of(part) for part in changed})",
         "    reached = {id_of(part) for part in changed}",
-        f"{UNIT}/test_ruleset.py::test_what_leads_to_a_set_that_changes_is_put_beside_with_it",
+        f"{UNIT}/test_ruleset.py::test_what_leads_to_a_set_that_changes_is_put_next_to_with_it",
     ),
     Fault(
         "what stands behind a verdict map is nobody's fault",
@@ -92,7 +92,7 @@ NAME_FAULTS = (
         f"{COMPILER}/room.py",
         "len(part.elements) <= size != part.size",
         "size != part.size",
-        "tests/applier/test_elements_in_place.py::test_what_does_not_fit_into_a_set_is_put_beside[fake]",
+        "tests/applier/test_elements_in_place.py::test_what_does_not_fit_into_a_set_is_put_alongside[fake]",
     ),
     Fault(
         "a size that somebody else declared stays",

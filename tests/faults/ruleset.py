@@ -154,7 +154,7 @@ CLASS_FAULTS = (
         LINK,
         "((130, 132), (143, 143))",
         "((143, 143),)",
-        f"{UNIT}/test_opening.py::test_listeners_of_a_closed_pod_are_heard[131]",
+        f"{UNIT}/test_opening.py::test_listeners_of_a_closed_pod_are_known[131]",
     ),
     Fault(
         "pods isolated for egress alone are under no policy",
@@ -373,7 +373,7 @@ EXPRESSIONS = (
         f"{UNIT}/test_expressions.py::test_what_nft_lists_otherwise_is_not_printed",
     ),
     Fault(
-        "a match behind a statement is read as one before it",
+        "a match after a statement is read as one before it",
         "DESIGN: drift",
         f"{COMPILER}/nft/json_rules.py",
         "    *before, last = expressions\n",

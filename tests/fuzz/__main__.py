@@ -20,7 +20,7 @@ from tests.fuzz.job import Report
 from tests.fuzz.target import CORPUS
 from tests.fuzz.targets import TARGETS
 
-#: Each target is met in so many jobs, which begin anew with other chances.
+#: Each target is met in so many jobs, which begin again with other chances.
 SHARES = 4
 #: What a job may take with all it has imported, in MB.
 MOST_MEGABYTES = 256

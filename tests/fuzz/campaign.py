@@ -1,6 +1,6 @@
 """Many jobs, some at a time, each in a process and a directory of its own; what they found is put together.
 
-Nothing is left behind but crashes, which become files of the corpus: the replay fails until they are mended.
+Nothing is left behind but crashes, which become files of the corpus: the replay fails until they are fixed.
 """
 
 from __future__ import annotations

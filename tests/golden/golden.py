@@ -2,7 +2,7 @@
 
 A case is a folder of three files. `manifests.yaml` begins with the command that compiles it; `--stored`
 there means objects as a server holds them, which it might not take today; `--attachments` names a file
-beside it. `expected.nft` is printed by
+next to it. `expected.nft` is printed by
 `make golden` and read by reviewers. Nothing writes `verdicts.txt` but a person who read the specification.
 """
 

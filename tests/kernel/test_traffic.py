@@ -47,7 +47,7 @@ def test_errors_about_an_accepted_connection_pass(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("family", [0, 1])
-def test_a_smaller_mtu_on_the_way_is_heard_of(scene: Scene, family: int) -> None:
+def test_a_smaller_mtu_on_the_way_is_learnt(scene: Scene, family: int) -> None:
     """Packet too big, from a router that no policy knows, reaches a pod that nobody may connect to."""
     scene.lab.outside.ip(["link set node2 mtu 1400"])
     scene.lab.nodes["n2"].ip(["link set eth0 mtu 1400"])
@@ -105,7 +105,7 @@ def test_neighbours_are_found_under_deny_all(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("scene", ["bridged"], indirect=True)
-def test_multicast_listeners_are_heard_under_deny_all(scene: Scene) -> None:
+def test_multicast_listeners_are_known_under_deny_all(scene: Scene) -> None:
     scene.enforce(DENY_ALL)
     heard = watch(scene.place("b"), "prerouting", "icmpv6 type mld2-listener-report ip6 saddr fe80::/10")
     with scene.place("a").entered():
@@ -193,7 +193,7 @@ def test_a_connection_lives_on_when_a_policy_denies_it(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("family", [0, 1])
-def test_a_forgotten_udp_flow_is_judged_anew(scene: Scene, family: int) -> None:
+def test_a_forgotten_udp_flow_is_judged_again(scene: Scene, family: int) -> None:
     """NP-126: after its timeout the server may not speak first, and the client may again."""
     scene.enforce(DENY_ALL, ingress("x", "a", {}, name="in"), egress("x", "b", {}, name="out"))
     scene.lab.nodes["n1"].set_sysctls(
@@ -222,7 +222,7 @@ def connections(scene: Scene) -> int:
     return len(scene.lab.nodes["n1"].run(["conntrack", "-L", "-p", "udp", "--orig-port-dst", "9999"]).stdout)
 
 
-def test_rejections_are_told_to_the_sender(scene: Scene) -> None:
+def test_rejections_are_reported_to_the_sender(scene: Scene) -> None:
     """`deny: reject`, for debugging: the sender hears at once, in both directions and from either node."""
     scene.enforce(DENY_ALL, egress("x", "b", {}, name="out"), options=Options(deny="reject"))
     tries = ["b > a tcp/80", "b > a udp/53", "b > d tcp/80", "a > b tcp/80", "a > n1 udp/53", "n2 > a tcp/80"]

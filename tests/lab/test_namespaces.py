@@ -122,7 +122,7 @@ def test_a_refused_line_is_named(place: Namespace) -> None:
         place.ip(["link set lo up", "route add nonsense"])
 
 
-def test_a_missing_sysctl_is_named_with_its_cure(place: Namespace) -> None:
+def test_a_missing_sysctl_is_named_with_its_remedy(place: Namespace) -> None:
     with pytest.raises(EnvironmentRefused, match=r"no sysctl net.bridge.nonsense: .*modprobe br_netfilter"):
         place.set_sysctls({"net.bridge.nonsense": "1"})
 

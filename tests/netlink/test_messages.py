@@ -38,7 +38,7 @@ def test_what_answers_another_question_is_passed_over() -> None:
     assert [found.payload for found in answers(answered(old + new), 8)] == [b"new!"]
 
 
-def test_a_notification_tells_whose_socket_it_was() -> None:
+def test_a_notification_says_whose_socket_it_was() -> None:
     header = struct.pack("=IHHII", 20, FOUND, 2, 3, 4711)
     assert list(messages(header + b"1234")) == [Message(FOUND, 2, 3, 4711, b"1234")]
 

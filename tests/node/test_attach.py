@@ -83,7 +83,7 @@ def test_the_other_end_of_a_port_says_whose_it_is() -> None:
     }
 
 
-def test_a_pod_that_takes_a_siblings_address_beside_its_own_takes_nothing() -> None:
+def test_a_pod_that_takes_a_siblings_address_next_to_its_own_takes_nothing() -> None:
     assert by_peers({2: frozenset({A, B}), 3: frozenset({B})}) == {"x/a": "vetha", "x/b": "vethb"}
 
 

@@ -56,7 +56,7 @@ def test_configured_interfaces_are_pods_before_any_pod_is_known(pattern: str) ->
     assert judge([facts({}, bridge4="0")], ["eth*"]) == ()
 
 
-def test_what_is_wrong_is_said_with_its_place_and_cure() -> None:
+def test_what_is_wrong_is_said_with_its_place_and_remedy() -> None:
     [finding] = judge([facts(BRIDGED, bridge4="0")])
     assert "bridge cni0" in finding.text
     assert f"`sysctl -w {BRIDGE4}=1`" in finding.text
@@ -89,7 +89,7 @@ def test_ports_that_are_isolated_from_each_other_need_no_hooks_of_a_bridge() -> 
         (Way(6), Link(6, "antrea-gw0", "openvswitch")),
     ],
 )
-def test_pods_past_the_hooks_are_told_at_once_and_count_when_they_stay(way: Way, link: Link) -> None:
+def test_pods_past_the_hooks_are_reported_at_once_and_count_when_they_stay(way: Way, link: Link) -> None:
     """NP-150."""
     node = facts({POD4: way}, (ROUTED, UPLINK, link))
     assert names(judge([node])) == [("pods-unseen", False)]
@@ -159,7 +159,7 @@ def test_what_counts_are_the_interfaces_of_pods_and_not_the_one_that_routes_lead
 
 
 @pytest.mark.parametrize(
-    ("node", "cure"),
+    ("node", "remedy"),
     [
         (facts(BRIDGED, forward4="0"), f"`sysctl -w {FORWARD4}=1`"),
         (facts(BRIDGED, forward4="0", forward6="0"), f"`sysctl -w {FORWARD4}=1 {FORWARD6}=1`"),
@@ -167,13 +167,13 @@ def test_what_counts_are_the_interfaces_of_pods_and_not_the_one_that_routes_lead
         (facts({}, forward4="0"), None),
     ],
 )
-def test_a_node_with_pods_forwards(node: Facts, cure: str | None) -> None:
+def test_a_node_with_pods_forwards(node: Facts, remedy: str | None) -> None:
     found = judge([node])
-    assert names(found) == ([("forwarding-off", False)] if cure else [])
-    assert all(cure is not None and cure in finding.text for finding in found)
+    assert names(found) == ([("forwarding-off", False)] if remedy else [])
+    assert all(remedy is not None and remedy in finding.text for finding in found)
 
 
-def test_others_at_work_are_told() -> None:
+def test_others_at_work_are_reported() -> None:
     node = facts({})
     engine = replace(node, engines={"Calico": "table ip calico"})
     assert "Calico enforces policies here, too (table ip calico)" in judge([engine])[0].text

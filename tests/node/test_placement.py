@@ -65,7 +65,7 @@ def test_a_bridged_pod_is_on_its_bridge(node: Namespace, pod: Namespace) -> None
 
 
 @pytest.mark.kernel
-def test_a_pod_on_macvlan_is_beside_what_the_node_sees(node: Namespace, pod: Namespace) -> None:
+def test_a_pod_on_macvlan_is_next_to_what_the_node_sees(node: Namespace, pod: Namespace) -> None:
     """By the uplink's own network, and by a macvlan of the node's that was made to reach pods."""
     node.ip(
         [
@@ -82,7 +82,7 @@ def test_a_pod_on_macvlan_is_beside_what_the_node_sees(node: Namespace, pod: Nam
     assert found == {"192.0.2.7": Placement("beside", "shim"), "198.51.100.9": Placement("beside")}
 
 
-def test_the_next_pods_interfaces_are_told_by_the_names_of_the_known_ones() -> None:
+def test_the_next_pods_interfaces_are_reported_by_the_names_of_the_known_ones() -> None:
     known = (
         "veth1234abcd",
         "cali0a1b2c3d4e5",

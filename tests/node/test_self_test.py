@@ -40,7 +40,7 @@ def namespace() -> Iterator[Namespace]:
 
 
 def inet(options: Options) -> list[Table]:
-    """Every table in family inet; those with one beside them count, too."""
+    """Every table in family inet; those with one next to them count, too."""
     return [*tables(options), *bridged_tables(options)]
 
 

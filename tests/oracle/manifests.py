@@ -38,7 +38,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A NetworkPolicy; its spec stays raw, and is read anew for each packet."""
+    """A NetworkPolicy; its spec stays raw, and is read again for each packet."""
 
     namespace: str
     name: str

@@ -1,4 +1,4 @@
-"""Elements that change beside a swap: no packet meets what neither ruleset says, before, between or after."""
+"""Elements that change next to a swap: no packet meets what neither ruleset says at any time."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def friends(*numbers: int) -> Table:
     return compile_world([namespace("x"), *made, policy], "n1").table
 
 
-def test_pods_that_come_together_and_are_peers_of_each_other_are_put_beside() -> None:
+def test_pods_that_come_together_and_are_peers_of_each_other_are_put_alongside() -> None:
     """In between, the chains of each would not know the other yet; one alone has nobody to miss."""
     assert around(friends(1), friends(1, 2, 3), ATOMIC) is None
     found = around(friends(1), friends(1, 2), ATOMIC)

@@ -59,7 +59,7 @@ def allowed(isolation: Isolation, matching: set[int], protocol: str, port: int) 
 
 @given(isolations("ingress", 3), st.sets(st.integers(0, 20)))
 def test_what_is_plain_to_allow_everything_does(isolation: Isolation, matching: set[int]) -> None:
-    """NP-165: whatever rules match beside those for anybody."""
+    """NP-165: whatever rules match besides those for anybody."""
     rules = [rule for stage in isolation.stages for rule in stage.rules]
     anybody = {number for number, rule in enumerate(rules) if rule.peers.anything}
     if isolation.allows_everything:

@@ -79,7 +79,7 @@ def test_bits_and_masks_are_each_other_s_inverse(bits: set[int]) -> None:
     st.lists(st.tuples(st.sampled_from(NAMESPACES), st.none() | labels), max_size=3),
     st.lists(selectors, min_size=1, max_size=3),
 )
-def test_an_index_that_follows_is_one_that_is_made_anew(
+def test_an_index_that_follows_is_one_that_is_made_again(
     placed: list[tuple[str, Labels]],
     known: dict[str, Labels],
     moved: list[tuple[int, str, Labels | None]],

@@ -55,7 +55,7 @@ def settled(nft: FakeNft, found: Table, desired: Table) -> Table:
 
 @given(TABLES, TABLES, st.data())
 def test_plans_arrive_from_what_others_left(old: Table, new: Table, data: st.DataObject) -> None:
-    """A table beside that is gone, somebody else's, or half of what it was; all that differs is said."""
+    """A bridge table that is gone, somebody else's, or half of what it was; all that differs is said."""
     found = data.draw(damaged(old))
     nft = FakeNft()
     asyncio.run(nft.run(print_replace(found)))

@@ -46,7 +46,7 @@ def meant(part: PartId) -> Role | None:
 
 
 def both(table: Table) -> Iterator[Table]:
-    """Yield a table and the one beside it."""
+    """Yield a table and the one next to it."""
     yield table
     if table.bridge is not None:
         yield table.bridge

@@ -72,7 +72,7 @@ def test_pods_of_an_unknown_namespace_are_pods() -> None:
     assert not oracle.verdict(connection)
 
 
-def test_ties_are_told() -> None:
+def test_ties_are_reported() -> None:
     """CNP-012"""
     rules = [rule("Deny", {"namespaces": {}})]
     objects = [*recorded_world(), tier("b", ingress=rules), tier("a", ingress=rules), tier("c", priority=11)]

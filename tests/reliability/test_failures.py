@@ -87,7 +87,7 @@ async def test_a_failure_to_verify_is_over_when_it_is(caplog: pytest.LogCaptureF
         await eventually(lambda: not agent.reconciler.status.trouble)
 
 
-async def test_no_policy_is_blamed_for_what_somebody_else_did() -> None:
+async def test_no_policy_is_quarantined_for_a_foreign_change() -> None:
     """A ruleset that is deleted under our hands makes the kernel refuse our next script, not our policies."""
     async with at_work() as agent:
         first, second = (ingress("x", "a", {"ports": [{"port": port}]}) for port in (80, 81))
@@ -100,7 +100,7 @@ async def test_no_policy_is_blamed_for_what_somebody_else_did() -> None:
 
 
 @pytest.mark.parametrize("further", [[], [pod("x/b", "10.244.1.2")]], ids=["the same", "another"])
-async def test_a_swap_that_nobody_heard_of_is_told_once_it_is_known(
+async def test_an_unnoticed_swap_is_reported_once_it_is_known(
     further: list[Manifest], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The worker died when all was done: connections that are denied now must end nevertheless."""
@@ -114,7 +114,7 @@ async def test_a_swap_that_nobody_heard_of_is_told_once_it_is_known(
         assert changed(agent.swaps[told:]) == addresses("10.244.1.1")
 
 
-async def test_what_was_in_force_while_nobody_heard_of_it_counts_as_before(
+async def test_what_was_in_force_unnoticed_counts_as_before(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Open, closed and unheard of, open, closed again: connections of any of these times must end."""

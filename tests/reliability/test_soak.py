@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(2 * SECO
 FIRST_LIFE = 0.6
 #: MiB: what caches, arenas and the log's last lines may take beyond what was held after the warming up.
 GROWTH = 24.0
-#: Connections that are being made anew, threads that the pool has not started yet.
+#: Connections that are being made again, threads that the pool has not started yet.
 FILES, THREADS = 8, 6
 OPENING = (
     f"delete table inet {TABLE}\n",

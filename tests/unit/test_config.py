@@ -44,7 +44,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("too long an interface", "pod_interfaces: averyveryverylonginterfacename"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_line(tmp_path: Path, name: str, text: str | bytes) -> None:
+def test_what_is_wrong_is_reported_in_a_line(tmp_path: Path, name: str, text: str | bytes) -> None:
     path = tmp_path / "settings.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BadInput) as caught:

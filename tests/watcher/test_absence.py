@@ -197,7 +197,7 @@ async def test_an_older_version_is_read_where_a_server_has_no_newer_one() -> Non
             assert [event for event in working.recorder.events if isinstance(event, Delete)] == []
 
 
-async def test_a_policy_that_is_not_understood_closes_and_is_told() -> None:
+async def test_a_policy_that_is_not_understood_closes_and_is_reported() -> None:
     """CNP-040, CNP-044"""
     path = CLUSTER_NETWORK_POLICY.path
     emulator = Emulator(kinds={**PATHS, path: "ClusterNetworkPolicy"})

@@ -93,7 +93,7 @@ async def test_bad_lines_with_good_ones_between_them_mean_no_new_list() -> None:
         assert working.reflector.status().lists == 1
 
 
-async def test_what_a_bad_line_holds_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_a_bad_line_holds_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     emulator = with_pods(1)
     async with at_work(emulator) as working:
         await watching(working, emulator)

@@ -76,7 +76,7 @@ async def test_a_plugin_does_not_run_again_as_long_as_its_credentials_last(tmp_p
     assert plugin.runs == 1
 
 
-async def test_refused_credentials_are_read_anew_once(tmp_path: Path) -> None:
+async def test_refused_credentials_are_read_again_once(tmp_path: Path) -> None:
     """Without a pause; and only when that does not help does the reflector raise its voice."""
     plugin = Plugin(tmp_path, "2999-01-01T00:00:00Z")
     async with Emulator(tokens=frozenset(("token-2",))).serve() as emulator:
@@ -213,7 +213,7 @@ async def test_a_refused_token_is_read_again_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("missing", "told"), [("token", "token file"), ("ca.crt", "ertificat")])
-async def test_what_is_missing_in_a_pod_is_told(tmp_path: Path, missing: str, told: str) -> None:
+async def test_what_is_missing_in_a_pod_is_reported(tmp_path: Path, missing: str, told: str) -> None:
     async with service_account(tmp_path, Emulator()) as access:
         (access.directory / missing).unlink()
         with pytest.raises(EnvironmentRefused, match=told):

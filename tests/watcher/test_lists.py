@@ -89,7 +89,7 @@ async def test_a_page_comes_compressed() -> None:
         assert "gzip" in emulator.asked(PODS)[1].headers["Accept-Encoding"]
 
 
-async def test_a_list_whose_token_expires_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_list_whose_token_expires_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "PAGE", 2)
     emulator = with_pods(5, streaming=False)
     # The stream is refused, the first page comes, and of the second the version is forgotten.

@@ -111,7 +111,9 @@ async def test_a_context_is_chosen_by_name(tmp_path: Path) -> None:
         ('{"a":' * 5000, "cannot be read"),
     ],
 )
-async def test_a_bad_kubeconfig_is_told_in_a_sentence(tmp_path: Path, text: str | None, told: str) -> None:
+async def test_a_bad_kubeconfig_is_reported_in_a_sentence(
+    tmp_path: Path, text: str | None, told: str
+) -> None:
     file = tmp_path / "config"
     if text is not None:
         file.write_text(text)
@@ -122,13 +124,13 @@ async def test_a_bad_kubeconfig_is_told_in_a_sentence(tmp_path: Path, text: str 
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:6443", "https://", "ftp://host", "not a url"])
-async def test_a_server_that_is_no_url_is_told_in_a_sentence(tmp_path: Path, url: str) -> None:
+async def test_a_server_that_is_no_url_is_reported_in_a_sentence(tmp_path: Path, url: str) -> None:
     access = write_kubeconfig(tmp_path / "config", url)
     with pytest.raises(EnvironmentRefused, match="is not the URL of an API server"):
         await connect(access)
 
 
-async def test_a_bad_certificate_is_told_in_a_sentence(tmp_path: Path) -> None:
+async def test_a_bad_certificate_is_reported_in_a_sentence(tmp_path: Path) -> None:
     garbage = tmp_path / "ca.crt"
     garbage.write_text("garbage")
     access = write_kubeconfig(tmp_path / "config", "https://127.0.0.1:1", certificate_authority=str(garbage))

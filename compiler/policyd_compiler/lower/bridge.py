@@ -132,7 +132,7 @@ def _base(hook: HookName, priority: int, rules: tuple[Rule, ...]) -> Chain:
 
 
 def _ether_type(number: int) -> Match:
-    """What a frame holds as it is on the wire: behind a tag nothing is asked for (NP-160)."""
+    """What a frame holds as it is on the wire: after a tag nothing is asked for (NP-160)."""
     return Match(Field.ETHER_TYPE, numbers(number))
 
 
@@ -234,7 +234,7 @@ class _Entering:
         return self.objects.add_chain("claims", "", rules, ())
 
 
-#: Sources that a pod may have beside its addresses, and the addresses that it reaches with them on its
+#: Sources that a pod may have besides its addresses, and the addresses that it reaches with them on its
 #: link: a pod that asks for an address speaks to all, one with a link-local address to its link and to
 #: groups.
 _UNBOUND: dict[Family, Match] = {

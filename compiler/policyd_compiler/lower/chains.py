@@ -32,7 +32,7 @@ COMMENT_BYTES = 120
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What a chain says to people: in its name, before its rules, and behind the last of them."""
+    """What a chain says to people: in its name, before its rules, and after the last of them."""
 
     hint: str
     lines: tuple[str, ...]
@@ -106,7 +106,7 @@ def lower_isolation(
 def _own_rules(own: tuple[Class, ...], layout: Layout, view: _View) -> tuple[Rule, ...]:
     """A question for the peers that stand in no group, or differ from those of theirs.
 
-    A set is enough where all of them may do the same, whoever they are; and for chains that ask and that
+    A set is enough where all of them may do the same, whatever they are; and for chains that ask and that
     answer one and the same. Else a map.
     """
     objects, family, masks = view.objects, view.family, view.verdicts.masks
@@ -160,7 +160,7 @@ def _range_rules(classes: Classes, view: _View) -> tuple[Rule, ...]:
 
 
 def _comment(isolation: Isolation, policies: list[str]) -> str:
-    """What stands behind the last rule: which policies isolate, as many as fit."""
+    """What stands after the last rule: which policies isolate, as many as fit."""
     isolates = any(stage.tier is Tier.NETWORK_POLICY for stage in isolation.stages)
     text = f"{isolation.direction} {'isolated' if isolates else 'judged'} by {policies[0]}"
     for done, policy in enumerate(policies[1:], start=1):

@@ -132,7 +132,7 @@ def rules_for_all(decider: Decider) -> list[int]:
 
 
 def classify_unnamed(decider: Decider, family: int) -> Classes:
-    """The classes of whoever no rule names as a host."""
+    """The classes of those that no rule names as a host."""
     always = rules_for_all(decider)
     default = decider.decide(always)
     ranges = _range_classes(decider, always, family)

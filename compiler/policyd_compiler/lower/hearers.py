@@ -101,7 +101,7 @@ def hearing_map(bound: Bound, family: Family, judged: Judged, objects: Objects) 
 def speaking_map(
     bound: Bound, family: Family, interval: Interval, judged: Judged, objects: Objects
 ) -> SetName | None:
-    """Add the map from an isolated pod's port to what it may send to these addresses, whoever has them.
+    """Add the map from an isolated pod's port to what it may send to these addresses, to any holder.
 
     None if nobody is isolated. Its verdicts come back with what is allowed.
     """

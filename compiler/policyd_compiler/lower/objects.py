@@ -121,7 +121,7 @@ class Objects:
         return self._add_set(prefix, Set(UNNAMED, KEY[family], ranges, interval=True))
 
     def add_interface_set(self, prefix: str, names: tuple[str, ...]) -> SetName:
-        """Add a set of interface names, each with a `*` behind it or not, or find the one there is."""
+        """Add a set of interface names, each with a `*` after it or not, or find the one there is."""
         return self._add_set(prefix, Set(UNNAMED, KeyType.IFNAME, names, interval=True))
 
     def add_set(self, prefix: str, key: KeyType, elements: tuple[Key, ...]) -> SetName:

@@ -1,6 +1,6 @@
-"""What the base chains ask: the maps that lead a packet to its endpoint's chain, and the sets beside them.
+"""What the base chains ask: the maps that lead a packet to its endpoint's chain, and the sets next to them.
 
-Named by content like everything else, so that a new generation can be put beside the old one, and a swap is
+Named by content like everything else, so that a new generation can be put next to the old one, and a swap is
 nothing but other names in the base chains (DESIGN, "How a ruleset replaces another").
 """
 

@@ -37,17 +37,17 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Drop the packet and tell the sender (`deny: reject`, decisions 5). Only as a rule's verdict."""
+    """Drop the packet and answer the sender (`deny: reject`, decisions 5). Only as a rule's verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """Go on behind the last `jump`. In our chains: this direction allows the packet."""
+    """Go on after the last `jump`. In our chains: this direction allows the packet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """Enter a chain and come back behind this rule at its end."""
+    """Enter a chain and come back after this rule at its end."""
 
     chain: ChainName
 
@@ -79,7 +79,7 @@ class CounterRef:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Tell of the packet: whoever listens to a group of nfnetlink_log, or without one the kernel's log.
+    """Log the packet: to who listens to a group of nfnetlink_log, or without one the kernel's log.
 
     `snaplen`: bytes of the packet that are sent; `queue_threshold`: packets that are sent together. 0: as the
     kernel has it. The kernel keeps 127 bytes of a prefix.

@@ -141,7 +141,7 @@ def _protocol(packet: Packet) -> Key | None:
 class Field(Enum):
     """The table. Fields of one header stand in the order in which the header has them (`matches.misread`).
 
-    In family bridge nft asks for `ip` and `ip6` behind one tag, too, but for `arp`, `icmpv6` and `ether type`
+    In family bridge nft asks for `ip` and `ip6` after one tag, too, but for `arp`, `icmpv6` and `ether type`
     in the frame as it is: a rule that must not be passed by a tag drops what is tagged first.
     """
 

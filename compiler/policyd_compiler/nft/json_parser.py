@@ -163,7 +163,7 @@ class _Reader:
             reject_unknown_keys(value, {"family", "table", "chain", "handle", "comment", "expr"})
             rule = read_rule(value["expr"], str(value.get("comment", "")))
         except _MALFORMED_ERRORS as error:
-            # It stands for itself, and is like no rule of ours: its chain differs, and can be mended.
+            # It stands for itself, and is like no rule of ours: its chain differs, and can be repaired.
             rule = Rule(Drop(), comment=f"{FOREIGN_RULE}{error}")
         self._rules.setdefault(ChainName(value["chain"]), []).append(rule)
 
@@ -202,7 +202,7 @@ def _key_type(value: dict[str, Any]) -> KeyType:
 
 
 def _declarations(kind: KeyType) -> Iterator[object]:
-    """How the keys are listed: nft before 1.1 has the types, later ones the fields if it was told these."""
+    """How the keys are listed: nft before 1.1 has the types, later ones the fields if it was given these."""
     yield [*kind.kinds] if len(kind.kinds) > 1 else kind.kinds[0]
     yield {"typeof": left_json(TYPEOF[kind])}
 

@@ -37,7 +37,7 @@ from policyd_compiler.nft.matches import left_json, match_json
 def print_replace_json(table: Table) -> str:
     """The commands that put `table` in the place of whatever table of that name there is, one to a line.
 
-    And what is beside it.
+    And what is next to it.
     """
     commands: list[Json] = [{"metainfo": {"json_schema_version": 1}}, *_commands(table)]
     if table.bridge is not None:

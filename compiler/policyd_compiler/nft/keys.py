@@ -59,7 +59,7 @@ class KeyType(Enum):
 
 _KINDS: Mapping[KeyType, tuple[str, ...]] = {kind: tuple(kind.value.split(" . ")) for kind in KeyType}
 
-#: The fields that keys are taken from, as nft writes them behind `typeof`. Sets are declared by these: for a
+#: The fields that keys are taken from, as nft writes them after `typeof`. Sets are declared by these: for a
 #: set declared by `type`, nft from 1.1.2 on notes what makes older ones crash, whoever on the node runs them
 #: (kubernetes#136786); for one declared by `typeof`, what all of them know.
 TYPEOF: Mapping[KeyType, str] = {

@@ -51,13 +51,13 @@ _IMPLIED: Mapping[tuple[Field, int], frozenset[str]] = {
     for field in fields
     for number, heads in rows
 }
-#: In family bridge nft asks for the type in the header of the link before these, which is behind the sender.
+#: In family bridge nft asks for the type in the header of the link before these, which is after the sender.
 _ASK_TYPE = frozenset({"arp", "icmp", "icmpv6"})
 _ORDER: Mapping[Field, int] = {field: at for at, field in enumerate(Field)}
 
 
 def misread(matches: Sequence[Match]) -> Match | None:
-    """A match that nft 1.0.6 would not list as it was sent, beside what stands behind it; None without one.
+    """A match that nft 1.0.6 would not list as it was sent, next to what follows it; None without one.
 
     A rule with one would seem changed by somebody for ever. nft takes some matches for conditions of later
     ones, orders what lies side by side in a header, and aborts at one pair. Held to the kernel for all pairs
@@ -81,7 +81,7 @@ def _is_implied(match: Match, later: Match) -> bool:
         return True
     if match.field is Field.META_L4PROTO:
         return later.field is Field.IIFNAME_TARGET
-    # ICMP and ICMPv6 tell the family, whatever was asked before.
+    # ICMP and ICMPv6 imply the family, whatever was asked before.
     return match.field in _LINK and later.field is Field.META_L4PROTO and _number(later) in (1, 58)
 
 
@@ -273,7 +273,7 @@ def _read_number(kind: Range, item: Json) -> int:
 
 
 def holds(match: Match, packet: Packet, has: Callable[[SetName, Key], bool]) -> bool:
-    """Whether a packet matches; `has` tells what is in a set."""
+    """Whether a packet matches; `has` says what is in a set."""
     value = match.field.row.read(packet)
     if value is None:
         return False

@@ -42,7 +42,7 @@ PER_LINE = 8
 
 
 def print_replace(table: Table) -> str:
-    """The script that puts `table`, and what is beside it, in the place of such tables, or of none."""
+    """The script that puts `table`, and what is next to it, in the place of such tables, or of none."""
     head = "".join(f"# {note}\n" for note in table.notes)
     name = f"{table.family} {table.name}"
     beside = print_replace(table.bridge) if table.bridge is not None else ""

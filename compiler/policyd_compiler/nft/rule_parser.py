@@ -128,7 +128,7 @@ def _vmap(tokens: Tokens) -> Vmap:
     """Behind a statement: a match would be asked before it is done."""
     found = _match(tokens)
     if isinstance(found, Match):
-        raise tokens.error(f"a match behind a statement: {found.field.row.text}")
+        raise tokens.error(f"a match after a statement: {found.field.row.text}")
     return found
 
 

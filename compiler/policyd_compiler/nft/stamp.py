@@ -1,6 +1,6 @@
 """The generation of a ruleset, as the kernel keeps it: the comment of the first rule at the hook `forward`.
 
-It changes in the transaction that changes the meaning, so it tells exactly what is in force. The table's own
+It changes in the transaction that changes the meaning, so it says exactly what is in force. The table's own
 comment would be the obvious place, but no kernel changes the comment of a table that exists.
 """
 

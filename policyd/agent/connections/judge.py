@@ -68,7 +68,7 @@ def mirrored(flows: Iterable[Flow], forgotten: Iterable[Flow]) -> tuple[Flow, ..
 
 
 def _first_packet(flow: Flow, interface: str, own: frozenset[int]) -> Packet:
-    """What would open the connection now. Its source port is not told: only answers are judged by that."""
+    """What would open the connection now. Its source port is not known: only answers are judged by that."""
     local = flow.source in own
     hook: HookName = "output" if local else "input" if flow.destination in own else "forward"
     return Packet(

@@ -1,4 +1,4 @@
-"""Ends live connections that a change has denied: a task beside the reconciler, as that need not wait."""
+"""Ends live connections that a change has denied: a task alongside the reconciler, as that need not wait."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOOK_SECONDS = 0.2
 
 
 class Revoker:
-    """Told of each swap; `run` is its only task."""
+    """Called with each swap; `run` is its only task."""
 
     def __init__(self, metrics: Metrics, clock: Clock = CLOCK) -> None:
         self._metrics, self._clock = metrics, clock

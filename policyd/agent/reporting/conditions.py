@@ -71,7 +71,7 @@ NOTHING_ENFORCED = "no ruleset of policyd is known to be in force on this node: 
 
 
 def unwatched(directory: Path, reason: str, milliseconds: int) -> tuple[Condition, ...]:
-    """A directory whose changes nobody tells; none if the reason is empty."""
+    """A directory whose changes are not reported; none if the reason is empty."""
     text = f"{directory} cannot be watched, so it is read every {milliseconds / 1000:g} s: {reason}"
     return (Condition("directory-unwatched", text, degraded=False),) if reason else ()
 
@@ -129,7 +129,7 @@ def _unread(status: WatchStatus) -> Condition:
 
 
 def of_watches(statuses: tuple[WatchStatus, ...]) -> tuple[Condition, ...]:
-    """What keeps us from hearing of changes."""
+    """What keeps changes from arriving."""
     found: list[Condition] = []
     for status in statuses:
         if status.closed:
@@ -139,7 +139,7 @@ def of_watches(statuses: tuple[WatchStatus, ...]) -> tuple[Condition, ...]:
             text = f"{status.kind}: the API server forbids it; the ClusterRole must allow list and watch"
             found.append(Condition("watch-forbidden", text))
         elif stale > STALE_SECONDS:
-            found.append(Condition("watch-stale", f"{status.kind}: nothing was heard for {stale:.0f} s"))
+            found.append(Condition("watch-stale", f"{status.kind}: no message for {stale:.0f} s"))
         elif status.trouble is not None:
             # What is in force stays in force; that it lags is certain only after a while.
             degraded = not status.synced or status.trouble.reason == "unread"

@@ -1,7 +1,7 @@
 """What the agent answers over HTTP: is it alive, is it ready, how does it fare; and to root, everything else.
 
 /livez never depends on the API server or the kernel: an answer shows that the event loop runs, and nothing
-else would be mended by a restart. Whether anybody can ask decides nothing about enforcement.
+else would be fixed by a restart. Whether anybody can ask decides nothing about enforcement.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 #: So soon is a place tried again that somebody else has, or that has gone.
 RETRY_SECONDS = 2.0
-#: Metrics are made at most so often, whoever asks for them.
+#: Metrics are made at most so often, no matter how many ask for them.
 METRICS_SECONDS = 0.5
 #: Connections that the kernel holds ready; all of them are taken at once.
 BACKLOG = 32

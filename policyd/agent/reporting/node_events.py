@@ -60,7 +60,7 @@ class ConditionLog:
                 self._since[name] = now
                 fields = {"event": "condition.began", "condition": name, "reason": condition.text}
                 level = logging.ERROR if condition.degraded else logging.WARNING
-                log.log(level, "something is not as it should be", extra=fields)
+                log.log(level, "a condition began", extra=fields)
         for name in self._since.keys() - found.keys():
             lasted = round(now - self._since.pop(name), 1)
             fields = {"event": "condition.ended", "condition": name, "seconds": f"{lasted}"}

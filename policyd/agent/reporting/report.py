@@ -1,4 +1,4 @@
-"""What the agent tells of itself: conditions, metrics and state, gathered from its parts when asked."""
+"""What the agent reports of itself: conditions, metrics and state, gathered from its parts when asked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Protocol
 
 from policyd.agent.reporting.conditions import NAMES, NOTHING_ENFORCED, Condition
 from policyd.agent.reporting.status import AgentStatus, Known
-from policyd.agent_api import AgentState
+from policyd.agent_api import (
+    AgentState,
+    InterfaceCount,
+)
 from policyd.cluster.attachments import attachments_json
 from policyd.config import Settings
 from policyd.kube.encode import encode_list
@@ -21,7 +24,7 @@ from policyd_compiler.nft.stamp import stamp
 
 
 class Part(Protocol):
-    """One of the agent's tasks, beside the reconciler."""
+    """One of the agent's tasks, alongside the reconciler."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -77,7 +80,7 @@ class Reporter:
         self.proof: Callable[[], Mapping[str, object]] = dict
 
     def add(self, parts: Iterable[Part]) -> None:
-        """Read these, too: those to whom it tells what it reads."""
+        """Read these, too: those that it reports to."""
         self._parts += tuple(parts)
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -132,16 +135,16 @@ class Reporter:
     async def objects(self) -> str:
         """What is known of the cluster: a `kind: List`, of which `policyd compile` makes the same ruleset."""
         state = self._store.state()
-        # It takes a while for ten thousand pods, and whoever asks must not take a thread from enforcement.
+        # It takes a while for ten thousand pods, and a caller must not take a thread from enforcement.
         return await self._threads.run(lambda: json.dumps(encode_list(state.objects()), ensure_ascii=False))
 
-    def _count_interfaces(self) -> dict[str, int]:
+    def _count_interfaces(self) -> InterfaceCount:
         """How many pods of this node are bound, and by what."""
         pods = [pod for pod in self._store.local_pods() if pod.addresses]
         found = [self._store.attachments.pods.get(pod.key) for pod in pods]
         ports = sum(1 for each in found if each is not None and each.bridge)
         unbound = found.count(None)
-        return {"ports": ports, "links": len(found) - ports - unbound, "unbound": unbound}
+        return InterfaceCount(ports=ports, links=len(found) - ports - unbound, unbound=unbound)
 
     def attachments(self) -> dict[str, object]:
         """What is known of this node's interfaces, as `policyd compile --attachments` reads it."""

@@ -1,4 +1,4 @@
-"""What the agent knows of itself, as values: for its log, its readiness, and whoever asks."""
+"""What the agent knows of itself, as values: for its log, its readiness, and its callers."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from policyd.watcher.transport import Connection, connect, find_access
 
 
 class LiveSource:
-    """Tells a sink what the API server says."""
+    """Gives a sink what the API server says."""
 
     def __init__(
         self, connection: Connection, sink: Callable[[Sequence[Event]], None], kinds: Kinds = KINDS
@@ -45,7 +45,7 @@ class LiveSource:
             raise
 
     async def write_event(self, event: NodeEvent) -> int:
-        """Tell the API server of something about the node; how often it has been told. Raises WatchError."""
+        """Report something about the node to the API server; how often it was. Raises WatchError."""
         return await write_event(self._connection, event)
 
     def statuses(self) -> tuple[WatchStatus, ...]:
@@ -57,12 +57,12 @@ class LiveSource:
         found = []
         for reflector in self._reflectors:
             status = reflector.status()
-            mistakes = {key: tuple(map(str, told)) for key, told in reflector.mistakes.items()}
+            mistakes = {key: tuple(map(str, found)) for key, found in reflector.mistakes.items()}
             found.append(Known(status.kind, status.objects, status.stale_seconds, mistakes))
         return tuple(found)
 
     def conditions(self) -> tuple[Condition, ...]:
-        """What keeps us from hearing of changes."""
+        """What keeps changes from arriving."""
         return of_watches(self.statuses())
 
     def report(self, metrics: Metrics) -> None:

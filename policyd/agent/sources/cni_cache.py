@@ -1,7 +1,7 @@
-"""Learns the addresses of this node's new pods from the results that libcni keeps, before the API tells them.
+"""Learns addresses of this node's new pods from the results that libcni keeps, before the API server does.
 
 The runtime writes a file as soon as a pod has its network, long before its containers start; the API server
-hears of the addresses a second later. A file is a hint for one pod by its uid, and counts only as long as the
+has the addresses a second later. A file is a hint for one pod by its uid, and counts only as long as the
 API does not say what the pod's addresses are.
 """
 
@@ -29,7 +29,7 @@ MAX_BYTES = 1 << 20
 
 
 class CniCache:
-    """Tells a sink the hints by uid, whenever they change. `run` is its only task."""
+    """Gives a sink the hints by uid, whenever they change. `run` is its only task."""
 
     def __init__(
         self, directory: Path, sink: Callable[[Mapping[str, Hint]], None], clock: Clock = CLOCK

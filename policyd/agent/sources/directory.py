@@ -54,7 +54,7 @@ class _File:
 
 
 class DirectorySource:
-    """Tells `sink` what the manifests of a directory say, and what changes."""
+    """Gives `sink` what the manifests of a directory say, and what changes."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class DirectorySource:
         """Say what differs from what was said before."""
         if self._keep_until_good and not self._synced and self.broken:
             log.error(
-                "the ruleset from before stays in force until these files are mended",
+                "the ruleset from before stays in force until these files are fixed",
                 extra={"event": "directory.waiting", "files": tuple(self.broken)},
             )
             return

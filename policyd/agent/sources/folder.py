@@ -14,7 +14,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _DELETE = 0x8, 0x40, 0x80, 0x200
 _DELETE_SELF, _MOVE_SELF, _UNMOUNT, _IGNORED = 0x400, 0x800, 0x2000, 0x8000
 _ONLYDIR = 0x0100_0000
-#: A file counts when whoever writes it has closed it, so what is half written is not read.
+#: A file counts when its writer has closed it, so what is half written is not read.
 _WATCHED = _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _DELETE | _DELETE_SELF | _MOVE_SELF | _ONLYDIR
 _GONE = _DELETE_SELF | _MOVE_SELF | _UNMOUNT | _IGNORED
 #: Watch, mask, cookie, length of the name that follows.
@@ -25,7 +25,7 @@ _READ_BYTES = 1 << 16
 class Folder:
     """Sets `changed` whenever a file in a directory was written, came or went; closed with its block.
 
-    `gone`: the directory is no longer there, or another is in its place, of which nothing is heard.
+    `gone`: the directory is no longer there, or another is in its place, of which nothing is reported.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -51,7 +51,7 @@ class Folder:
         os.close(self._fd)
 
     def _read(self) -> None:
-        """Take what the kernel tells; that some was lost says, too, that something has changed."""
+        """Take what the kernel reports; that some was lost says, too, that something has changed."""
         try:
             data = os.read(self._fd, _READ_BYTES)
         except BlockingIOError:

@@ -23,7 +23,7 @@ from tests.cluster.policyd.installation import NAMESPACE, TABLE, Installation
 from tests.cluster.policyd.pods import Place, Pod, Pods, policy
 from tests.cluster.policyd.stream import LOST_SECONDS, Stream
 
-WEB, FRIEND, FOE = "web", "friend", "foe"
+WEB, ALLOWED, DENIED = "web", "allowed", "denied"
 #: From which node to which, and in which family: each node judges one direction.
 LANES = (("n2", "n1", 4), ("n1", "n2", 6))
 FLOW_SECONDS = 20.0
@@ -73,7 +73,7 @@ class Day:
                 self._flow.enter_context(
                     Stream(self.placed[f"{role}-{source}"].network, web.network, address, port)
                 )
-                for role, port in ((FRIEND, 9000), (FOE, 9001))
+                for role, port in ((ALLOWED, 9000), (DENIED, 9001))
             )
             assert friend.wait_for_arrival(0, FLOW_SECONDS) is not None, f"nothing comes through to {target}"
             self.lanes.append(Lane(friend, foe, friend.now()))
@@ -142,7 +142,7 @@ class Day:
 
     def _bites(self) -> list[float]:
         """Close the friends and open them again; the seconds that each took, for each lane."""
-        closed = policy("closed", self.namespace, **selecting(FRIEND), policyTypes=["Egress"])
+        closed = policy("closed", self.namespace, **selecting(ALLOWED), policyTypes=["Egress"])
         found = []
         with opened_api(self.cluster.plane) as api:
             for request, wait in ((api.create, Stream.wait_for_loss), (api.delete, Stream.wait_for_arrival)):
@@ -197,12 +197,12 @@ def opened_day(installation: Installation) -> Iterator[Day]:
     """Start the pods, write the policy, and let packets flow."""
     with Pods(installation.cluster) as pods:
         namespace = pods.namespace("day")
-        rule = {"from": [selecting(FRIEND)]}
+        rule = {"from": [selecting(ALLOWED)]}
         installation.cluster.apply(
             policy("web", namespace, **selecting(WEB), policyTypes=["Ingress"], ingress=[rule])
         )
         places = {
-            f"{role}-{node}": Place(node, {"role": role}) for role in (WEB, FRIEND, FOE) for node in NODES
+            f"{role}-{node}": Place(node, {"role": role}) for role in (WEB, ALLOWED, DENIED) for node in NODES
         }
         day = Day(installation, pods, namespace, pods.start(namespace, places))
         installation.wait_until_quiet()

@@ -1,7 +1,7 @@
 """A packet each millisecond from one pod to another: when each was sent, and whether it arrived.
 
 The packets are datagrams that nobody answers: so the connection never counts as established, and the ruleset
-judges each of them anew. Sender and receiver are threads of the test, and the clock is one.
+judges each of them again. Sender and receiver are threads of the test, and the clock is one.
 """
 
 from __future__ import annotations

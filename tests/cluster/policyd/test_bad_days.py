@@ -23,7 +23,7 @@ from tests.cluster.client import Manifest
 from tests.cluster.cluster import NODE_SECONDS, Cluster
 from tests.cluster.failures import wait_until
 from tests.cluster.policyd.api import opened_api
-from tests.cluster.policyd.day import FLOW_SECONDS, FOE, WEB, Day, opened_day, selecting
+from tests.cluster.policyd.day import DENIED, FLOW_SECONDS, WEB, Day, opened_day, selecting
 from tests.cluster.policyd.image import image_archive
 from tests.cluster.policyd.installation import INSTALL, NAMESPACE, TABLE, Installation
 from tests.cluster.policyd.pods import policy
@@ -45,7 +45,7 @@ KILLS, SEED = 100, 1
 EARLY, LATE = "early", "late"
 #: Kubelets look at what they have mounted once a minute, and a half.
 KUBELET_SECONDS = 180
-#: A restored API server keeps a watch from its future open and silent: after two silences one lists anew.
+#: A restored API server keeps a watch from its future open and silent: after two silences one lists again.
 #: If what the cluster writes reaches that future earlier, the watch goes on as if nothing were missing, and
 #: the list that was planned when the connection broke shows the difference: within five minutes.
 NOTICED_SECONDS, CHANGES_SINCE_BACKUP = 400, 2000
@@ -140,7 +140,7 @@ def test_certificates_are_rotated(day: Day, tell: Tell) -> None:
     assert day.restarts() == 0
 
 
-def test_a_token_that_is_refused_is_read_anew(day: Day, tell: Tell) -> None:
+def test_a_token_that_is_refused_is_read_again(day: Day, tell: Tell) -> None:
     cluster, plane = day.cluster, day.cluster.plane
     before = {node: mounted(day, node, "token") for node in NODES}
     plane.authority.make_service_account_key()  # no token of before is worth anything
@@ -251,7 +251,7 @@ def test_pods_are_closed_from_the_first_moment_if_a_node_loads_what_was_saved(da
     node.kubelet.start()
     with ThreadPoolExecutor() as pool:
         back = pool.submit(comes_back, day, "n1")
-        web, foe = (day.pods.appears("n1", day.namespace, f"{role}-n1") for role in (WEB, FOE))
+        web, foe = (day.pods.appears("n1", day.namespace, f"{role}-n1") for role in (WEB, DENIED))
         with Stream(foe.network, web.network, web.addresses[0]) as stream:
             back.result()
             day.wait_until_right()
@@ -287,12 +287,12 @@ def comes_back(day: Day, name: str) -> None:
     cluster._connect(cluster.node(name))
     here = [pod for pod in day.placed if pod.endswith(name)]
 
-    def anew() -> bool:
+    def again() -> bool:
         found = {pod: day.pods.appears(name, day.namespace, pod) for pod in here}
         day.placed.update(found)
         return old.isdisjoint(pod.addresses for pod in found.values())
 
-    wait_until(anew, "the pods do not come back", seconds=NODE_SECONDS, check=cluster.check)
+    wait_until(again, "the pods do not come back", seconds=NODE_SECONDS, check=cluster.check)
     cluster.wait(*(f"pod/{pod}" for pod in here), namespace=day.namespace)
 
 
@@ -340,7 +340,7 @@ def pods_know(day: Day, *pairs: Pair) -> float:
 
 
 def trust(cluster: Cluster, signer: Pair, *others: Pair) -> None:
-    """Sign everything anew by one authority, let it and others be trusted, and restart all but the pods."""
+    """Sign everything again by one authority, let it and others be trusted, and restart all but the pods."""
     authority = cluster.plane.authority
     authority.file("ca.key").write_text(signer.key)
     authority.file("ca.crt").write_text(signer.certificate + "".join(other.certificate for other in others))

@@ -61,7 +61,7 @@ def saying(installation: Installation) -> dict[str, bool]:
 def test_blind_is_not_enforcing(
     policyd: Installation, isolated: tuple[Pod, Pod], tell: Callable[[str], None]
 ) -> None:
-    """What policies deny comes through there, and everything that tells of enforcement says so."""
+    """What policies deny comes through there, and everything that reports enforcement says so."""
     sender, target = isolated
     probes = [Probe(sender.network, address, "udp", PORT) for address in target.addresses]
     wait_until(

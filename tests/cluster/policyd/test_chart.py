@@ -313,7 +313,7 @@ def test_where_and_how_the_pods_run_is_yours(release: Release) -> None:
     assert set(release.installation.pods()) == {"n1", "n2"}
 
 
-def test_a_settings_mistake_is_told_before_anything_changes(release: Release) -> None:
+def test_a_settings_mistake_is_reported_before_anything_changes(release: Release) -> None:
     release.put()
     before = release.installation.kubectl("get", DAEMONSET, "--output", "jsonpath={.metadata.generation}")
     with pytest.raises(AssertionError, match="deny"):

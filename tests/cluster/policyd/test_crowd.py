@@ -39,7 +39,7 @@ def container_of(policyd: Installation, node: str) -> str:
 
 @contextmanager
 def second_agent(policyd: Installation, node: str) -> Iterator[None]:
-    """Run an agent beside the node's own, in its container, with another table: it begins from nothing."""
+    """Run an agent next to the node's own, in its container, with another table: it begins from nothing."""
     machine = policyd.cluster.node(node)
     container = container_of(policyd, node)
     tasks = ("ctr", "--address", CONTAINERD, "--namespace", "k8s.io", "tasks")

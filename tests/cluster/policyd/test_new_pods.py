@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 ROUNDS = 3
 NODE = "n1"
 ALLOWED, DENIED, STRANGER = "allowed", "denied", "stranger"
-FRIEND, FOE = "friend", "foe"
+ALLOWED, DENIED = "allowed", "denied"
 ARRIVAL_SECONDS = 10.0
 #: Its own node knows a pod before its first container starts; another node when the API server tells.
 OWN, ANOTHER_OPEN, ANOTHER = "own node", "another node, no policy there", "another node, a policy there"
@@ -110,8 +110,8 @@ def test_the_first_packets_to_a_pod(policyd: Installation, tell: Callable[[str],
     waited = []
     with Pods(cluster) as pods, opened_api(cluster.plane) as api:
         namespace = pods.namespace("arrivals")
-        sources = pods.start(namespace, {FRIEND: Place("n2", {"kind": FRIEND}), FOE: Place("n2")})
-        rule = {"from": [{"podSelector": {"matchLabels": {"kind": FRIEND}}}]}
+        sources = pods.start(namespace, {ALLOWED: Place("n2", {"kind": ALLOWED}), DENIED: Place("n2")})
+        rule = {"from": [{"podSelector": {"matchLabels": {"kind": ALLOWED}}}]}
         subject = {"matchLabels": {"kind": "new"}}
         cluster.apply(policy("in", namespace, podSelector=subject, policyTypes=["Ingress"], ingress=[rule]))
         policyd.wait_until_quiet()
@@ -122,8 +122,8 @@ def test_the_first_packets_to_a_pod(policyd: Installation, tell: Callable[[str],
             there = time.monotonic()
             address = next(a for a in new.addresses if (":" in a) == (family == 6))
             with (
-                Stream(sources[FRIEND].network, new.network, address, 9001) as friendly,
-                Stream(sources[FOE].network, new.network, address, 9002) as hostile,
+                Stream(sources[ALLOWED].network, new.network, address, 9001) as friendly,
+                Stream(sources[DENIED].network, new.network, address, 9002) as hostile,
             ):
                 first = friendly.wait_for_arrival(0, ARRIVAL_SECONDS)
                 cluster.wait(f"pod/new-{number}", namespace=namespace)

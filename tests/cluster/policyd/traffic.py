@@ -18,12 +18,12 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.policyd.pods import Place, Pod, Pods, policy
 from tests.cluster.policyd.stream import Stream
 
-SERVER, FRIEND, FOE = "server", "friend", "foe"
+SERVER, ALLOWED, DENIED = "server", "allowed", "denied"
 #: The foe shares its node with the server, so both ways are tried: over the network, and over the bridge.
-PLACES = {SERVER: Place("n1", {"kind": SERVER}), FRIEND: Place("n2", {"kind": FRIEND}), FOE: Place("n1")}
+PLACES = {SERVER: Place("n1", {"kind": SERVER}), ALLOWED: Place("n2", {"kind": ALLOWED}), DENIED: Place("n1")}
 PORT = 8080
 #: With the family added: a port of its own for each stream.
-STREAM_PORTS = {FRIEND: 9010, FOE: 9020}
+STREAM_PORTS = {ALLOWED: 9010, DENIED: 9020}
 POLICY = "friends"
 ANSWER_SECONDS = 5.0
 #: A policy is in force within a second; the rest is for a machine with other work.
@@ -78,15 +78,15 @@ class Traffic:
         """Give who can open a new connection."""
         wanted = {
             f"{who} {family(address)}": Probe(self.pods[who].network, address, "tcp", PORT)
-            for who in (FRIEND, FOE)
+            for who in (ALLOWED, DENIED)
             for address in self.pods[SERVER].addresses
         }
         outcomes = probe_all(list(wanted.values()))
         return {name for name, outcome in zip(wanted, outcomes, strict=True) if outcome.reached}
 
 
-EVERYBODY = {f"{who} {number}" for who in (FRIEND, FOE) for number in (4, 6)}
-FRIENDS = {name for name in EVERYBODY if name.startswith(FRIEND)}
+EVERYBODY = {f"{who} {number}" for who in (ALLOWED, DENIED) for number in (4, 6)}
+FRIENDS = {name for name in EVERYBODY if name.startswith(ALLOWED)}
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def opened_traffic(cluster: Cluster) -> Iterator[Traffic]:
         traffic = Traffic(found, streams, connections)
         traffic.allowed(dict.fromkeys(streams, 0))
         assert traffic.alive() == EVERYBODY
-        friends = {"podSelector": {"matchLabels": {"kind": FRIEND}}}
+        friends = {"podSelector": {"matchLabels": {"kind": ALLOWED}}}
         subject = {"matchLabels": {"kind": SERVER}}
         cluster.apply(
             policy(
@@ -126,7 +126,7 @@ def opened_traffic(cluster: Cluster) -> Iterator[Traffic]:
 
 def is_friend(name: str) -> bool:
     """Tell whose stream it is."""
-    return name.startswith(FRIEND)
+    return name.startswith(ALLOWED)
 
 
 def family(address: str) -> int:

@@ -15,7 +15,7 @@ from typing import Self
 from tests.cluster.client import Manifest
 from tests.cluster.node import CONTAINERD, Node
 from tests.cluster.policyd.api import Api, opened_api
-from tests.cluster.policyd.day import FOE, FRIEND, WEB, Day, selecting
+from tests.cluster.policyd.day import ALLOWED, DENIED, WEB, Day, selecting
 from tests.cluster.policyd.installation import NAMESPACE, Installation
 from tests.cluster.policyd.pods import OpenedNamespace, Place, policy
 
@@ -147,7 +147,7 @@ class Churn:
 
     def _label_pod(self, api: Api) -> None:
         labels = {
-            "role": self._random.choice([FRIEND, FOE, WEB, None]),
+            "role": self._random.choice([ALLOWED, DENIED, WEB, None]),
             "color": self._random.choice(["red", "blue", None]),
         }
         api.patch(self._random.choice(self._pods), {"metadata": {"labels": labels}})
@@ -175,8 +175,8 @@ class Churn:
             {**to_web, "ingress": [{"from": [color]}]},
             {**to_web, "ingress": [{"from": [team]}, {"ports": [{"port": 443}]}]},
             {**to_web, "ingress": [{"from": [block, color]}]},
-            {**selecting(FRIEND), "policyTypes": ["Egress"], "egress": [{"to": [selecting(WEB)]}]},
-            {**selecting(FOE), "policyTypes": ["Egress"], "egress": [{"to": [block, selecting(WEB)]}]},
+            {**selecting(ALLOWED), "policyTypes": ["Egress"], "egress": [{"to": [selecting(WEB)]}]},
+            {**selecting(DENIED), "policyTypes": ["Egress"], "egress": [{"to": [block, selecting(WEB)]}]},
             {**color, "policyTypes": ["Ingress", "Egress"]},
         )
 

@@ -1,4 +1,4 @@
-"""Figures are judged against their aims, beside a baseline, as the table says."""
+"""Figures are judged against their aims, next to a baseline, as the table says."""
 
 from __future__ import annotations
 

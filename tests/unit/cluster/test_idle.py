@@ -48,13 +48,13 @@ def told(*policies: Manifest, node: str = "n1") -> list[str]:
         (namespaces(team="nobody"), NOBODY),
     ],
 )
-def test_a_peer_that_selects_nobody_is_told_with_the_reason(peer: Manifest, said: str | None) -> None:
+def test_a_peer_that_selects_nobody_is_reported_with_the_reason(peer: Manifest, said: str | None) -> None:
     policy = ingress("x", "b", {"from": [pods(pod="a"), peer]}, name="web")
     expected = [] if said is None else [f"NetworkPolicy x/web: spec.ingress[0].from[1] {said}"]
     assert told(policy) == expected
 
 
-def test_it_is_told_once_however_many_pods_the_policy_selects_and_ports_it_names() -> None:
+def test_it_is_reported_once_however_many_pods_the_policy_selects_and_ports_it_names() -> None:
     rule = {"to": [pods(pod="nobody")], "ports": [{"port": 80}, {"port": "http"}]}
     assert told(egress("x", None, {"to": [pods(pod="a")]}, rule, name="e")) == [
         f"NetworkPolicy x/e: spec.egress[1].to[0] {NOBODY}"

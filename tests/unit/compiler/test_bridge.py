@@ -206,7 +206,7 @@ def test_where_only_unknown_ports_are_there_they_are_judged_all_the_same() -> No
     assert not node.enters(replace(datagram(LOOSE.v4, ALL4), network=VLAN), UNKNOWN)
 
 
-def test_without_a_bridge_there_is_no_table_beside() -> None:
+def test_without_a_bridge_there_is_no_table_alongside() -> None:
     routed = Pod("a", bridge="")
     assert compiled(routed, options=CLOSED).bridge is None
     assert compiled(options=CLOSED).bridge is None
@@ -214,7 +214,7 @@ def test_without_a_bridge_there_is_no_table_beside() -> None:
 
 
 @pytest.mark.parametrize("options", [CLOSED, OPEN], ids=["closed", "open"])
-def test_a_bound_port_is_judged_whoever_forgot_to_list_it(options: Options) -> None:
+def test_a_bound_port_is_judged_though_it_is_not_listed(options: Options) -> None:
     """NP-162: the ports of bridges come from another reading than the pods'."""
     node = bridge(*GUESTS, options=options, network=Network(("cni0",)))
     assert not node.enters(datagram(OTHER.v4, SPEAKER.v4), "veths")

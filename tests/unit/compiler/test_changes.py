@@ -24,22 +24,22 @@ LESS_TO_A = table(ingress("x", "a", {"ports": [{"port": 81}]}))
 FROM_A = table(egress("x", "a", {"to": [pods(pod="b")]}))
 
 
-def test_who_is_judged_otherwise_is_told() -> None:
+def test_who_is_judged_otherwise_is_reported() -> None:
     """By another chain for the same direction, or in a direction that was open; in both families."""
     assert changed_addresses(TO_A, LESS_TO_A) == {4: frozenset({A}), 6: frozenset({A6})}
     assert changed_addresses(TO_A, FROM_A) == {4: frozenset({A}), 6: frozenset({A6})}
     assert changed_addresses(OPEN, TO_A) == {4: frozenset({A}), 6: frozenset({A6})}
 
 
-def test_who_is_judged_as_before_is_not_told() -> None:
+def test_who_is_judged_as_before_is_not_reported() -> None:
     both = table(ingress("x", "a", {"ports": [{"port": 80}]}), egress("x", "b", name="b"))
     assert changed_addresses(TO_A, both) == {4: frozenset({B}), 6: frozenset({B6})}
     assert changed_addresses(TO_A, TO_A) == {4: frozenset(), 6: frozenset()}
 
 
-def test_who_is_open_now_is_not_told() -> None:
+def test_who_is_open_now_is_not_reported() -> None:
     assert changed_addresses(TO_A, OPEN) == {4: frozenset(), 6: frozenset()}
 
 
-def test_where_nothing_is_known_of_what_was_there_everybody_under_a_policy_is_told() -> None:
+def test_unknown_previous_ruleset_marks_all_isolated_pods_changed() -> None:
     assert changed_addresses(None, TO_A) == {4: frozenset({A}), 6: frozenset({A6})}

@@ -236,7 +236,7 @@ def test_what_nft_lists_otherwise_is_not_printed(pair: tuple[Match, Match]) -> N
     assert print_rule(replace(rule, matches=pair[:1]))
 
 
-def test_every_row_tells_what_a_packet_has() -> None:
+def test_every_row_says_what_a_packet_has() -> None:
     """A value of its kind, for a packet that has everything."""
     for packet in (
         ARP_REPLY,

@@ -139,7 +139,7 @@ def test_the_links_own_traffic_reaches_isolated_pods() -> None:
 
 
 def test_behind_an_unknown_port_an_isolated_pod_hears_what_goes_to_its_address_only() -> None:
-    """NP-161: where receivers cannot be told apart, groups are dropped; ports that are known are others'."""
+    """NP-161: where receivers cannot be distinguished, groups are dropped; known ports are others'."""
     loose = replace(LOOSE, hears=(("s", DNS),))
     node = bridge(*GUESTS, loose, network=Network(("cni0",), (*PORTS, UNKNOWN), ("eth1",)))
     for family, group in ((4, MDNS4), (6, MDNS6)):

@@ -23,7 +23,7 @@ def test_one_name_is_never_given_to_two_contents() -> None:
     assert names.claim("ports-tcp.80", b"return")[0] != names.claim("ports-tcp.80", b"drop")[0]
 
 
-def test_a_hash_that_tells_nothing_apart_still_gives_names() -> None:
+def test_a_weak_hash_still_gives_names() -> None:
     names = Names(lambda _: "0")
     given = [names.of_content("peers4", number.to_bytes(2)) for number in range(40)]
     assert len({name for name, _ in given}) == 40
@@ -54,7 +54,7 @@ def test_a_name_holds_so_much_of_a_hash_that_nobody_finds_two_contents_for_it() 
     assert len(longest) < 128
 
 
-def test_the_readable_part_is_bounded_and_tells_how_many() -> None:
+def test_the_readable_part_is_bounded_and_says_how_many() -> None:
     assert readable(("shop/web",)) == "shop/web"
     assert readable(("shop/web", "shop/z")) == "shop/web.and.1"
     assert len(readable(("x/" + "n" * 253,))) == READABLE

@@ -20,7 +20,7 @@ TABLE: dict[str, object] = {"table": {"family": "inet", "name": "t", "handle": 1
         '{"nftables": [{"table": {}, "chain": {}}]}',
     ],
 )
-def test_what_is_no_listing_is_told(text: str) -> None:
+def test_what_is_no_listing_is_reported(text: str) -> None:
     with pytest.raises(ValueError, match="no listing of nft"):
         parse_listing(text, "t")
 

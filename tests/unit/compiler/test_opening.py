@@ -41,7 +41,7 @@ def verdict(packet: Packet, ingress: Isolation | None, egress: Isolation | None)
 
 
 @pytest.mark.parametrize("kind", [130, 131, 132, 143])
-def test_listeners_of_a_closed_pod_are_heard(kind: int) -> None:
+def test_listeners_of_a_closed_pod_are_known(kind: int) -> None:
     """NP-083: from its link-local address, which is no known pod's; anything else from there is dropped."""
     report = Packet(
         6,

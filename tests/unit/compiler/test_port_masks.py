@@ -11,7 +11,7 @@ from policyd_compiler.lower.port_masks import spread
 def test_masks_that_differ_by_a_bit_are_spread_over_a_dictionary(shared: int) -> None:
     """Each rule has a port of its own, and maybe others that all have."""
     masks = [1 << n | shared for n in range(1, 10_000)]
-    assert len({hash(mask) for mask in masks}) < 100, "there is nothing to mend any more"
+    assert len({hash(mask) for mask in masks}) < 100, "there is nothing to fix any more"
     assert len({hash(spread(mask)) for mask in masks}) == len(masks)
 
 

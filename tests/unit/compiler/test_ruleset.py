@@ -65,7 +65,7 @@ def test_what_differs_is_new_gone_or_changed() -> None:
     assert compare(Ruleset(TABLE), Ruleset(TABLE)).changed == ()
 
 
-def test_a_table_beside_what_is_left_of_another() -> None:
+def test_a_table_next_to_what_is_left_of_another() -> None:
     less = replace(TABLE, chains=(FIRST, INNER))
     assert with_others(less, TABLE) == TABLE
     assert restricted(TABLE, less) == less
@@ -85,7 +85,7 @@ def test_a_counter_stays_while_all_that_counts_in_it_is_replaced() -> None:
     assert gone[-1].script.splitlines()[-1] == "delete counter inet t seen"
 
 
-def test_what_leads_to_a_set_that_changes_is_put_beside_with_it() -> None:
+def test_what_leads_to_a_set_that_changes_is_put_next_to_with_it() -> None:
     """Nothing that a packet may be walking on changes: the commit gives the base chain another map."""
     more = replace(TABLE, sets=(replace(PEERS, elements=(1, 2, 3)),))
     planned = plan(TABLE, more)

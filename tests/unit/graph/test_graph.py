@@ -1,4 +1,4 @@
-"""What a graph works out anew, and what a change costs it."""
+"""What a graph works out again, and what a change costs it."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_the_name_of_a_node_is_a_name(name: str) -> None:
     assert mistake.path == ("spec", "nodeName")
 
 
-def test_bad_addresses_are_left_out_and_told() -> None:
+def test_bad_addresses_are_left_out_and_reported() -> None:
     raw = pod("x/a", "10.0.0.1", "10.0.0.256")
     decoded = decode_live(raw)
     assert isinstance(decoded.item, Pod)

@@ -111,7 +111,7 @@ def test_egress_rules_read_to_and_not_from() -> None:
     assert decode(spec).egress == (PolicyRule((OWN,), None), ANY, ANY)
 
 
-def test_rules_that_have_no_effect_are_told() -> None:
+def test_rules_that_have_no_effect_are_reported() -> None:
     """NP-006, NP-007: accepted, to no effect, which nobody means."""
     raw = policy("x", policyTypes=["Egress"], ingress=[{}], egress=[{}])
     [mistake] = decode_manifest(raw, ReadingOptions()).mistakes

@@ -62,7 +62,7 @@ def live(raw: Manifest) -> NetworkPolicy:
     return decoded.item
 
 
-# What is wrong in one entry of `from`: it matches nothing, and the entry beside it still counts (NP-089).
+# What is wrong in one entry of `from`: it matches nothing, and the entry next to it still counts (NP-089).
 PEERS: list[tuple[str, Any]] = [
     ("empty", {}),
     ("text", "web"),

@@ -235,7 +235,7 @@ def test_a_mistake_in_a_long_text_has_its_place() -> None:
     assert line[diagnostic.column - 1 :] == '"egress"'
 
 
-def test_the_second_of_two_equal_objects_is_told_with_the_place_of_the_first() -> None:
+def test_the_second_of_two_equal_objects_is_reported_with_the_place_of_the_first() -> None:
     text = b"apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n"
     first, _ = load_manifest(text, "f")
     second, _ = load_manifest(b"# again\n" + text, "g")
@@ -256,7 +256,7 @@ def test_objects_of_one_name_but_another_kind_or_namespace_are_two() -> None:
     assert (len(objects), diagnostics, combine(objects)) == (4, (), ())
 
 
-def test_the_name_of_a_file_is_told_on_one_line() -> None:
+def test_the_name_of_a_file_is_reported_on_one_line() -> None:
     """It becomes a comment in the ruleset."""
     [diagnostic] = load_manifest(b"- a", "x\ndelete table inet x")[1]
     assert diagnostic.file == "x\\ndelete table inet x"

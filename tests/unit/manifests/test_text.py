@@ -71,9 +71,9 @@ TRAPS: dict[str, tuple[str | bytes, str]] = {
     "a python object": (labelled('!!python/object/apply:os.system ["true"]'), "has no meaning in a manifest"),
     "a tag of somebody": (labelled("!vault secret"), 'the tag "!vault" has no meaning in a manifest'),
     "binary": (labelled("!!binary aGk="), "has no meaning in a manifest"),
-    "JSON with garbage behind it": (
+    "JSON with garbage after it": (
         '{"kind": "Pod"} x',
-        "f:1:17: error: not valid JSON: the text goes on behind",
+        "f:1:17: error: not valid JSON: the text goes on after",
     ),
     "JSON that ends too early": ('{"apiVersion": "v1", "kind": "Po', "not valid JSON"),
     "JSON with a comment": ('{"kind": "List" // all\n}', "not valid JSON"),
@@ -146,7 +146,8 @@ FINE: dict[str, str | bytes] = {
     "byte order marks of joined files": f"---\n\ufeff{HEAD}\ufeff---\r\n# nothing\n\n\ufeff# nothing\n",
     "a byte order mark in JSON": f"\ufeff{A}\ufeff",
     "words that kubectl would say": HEAD + "  annotations: {t: 'Warning: Error: ${{ x }}'}\n",
-    "a template in a value beside a warning": labelled('""') + '  annotations: {010: "{{ .Values.name }}"}\n',
+    "a template in a value next to a warning": labelled('""')
+    + '  annotations: {010: "{{ .Values.name }}"}\n',
     "CRLF": HEAD.replace("\n", "\r\n"),
     "no newline at the end": HEAD.rstrip(),
     "documents of nothing": f"---\n---\n# nothing\n---\n{HEAD}---\n",
@@ -218,14 +219,14 @@ def test_an_empty_list_is_nothing(text: str) -> None:
     assert load_manifest(text.encode(), "f") == ((), ())
 
 
-def test_every_mistake_is_told_at_once_in_order() -> None:
+def test_every_mistake_is_reported_at_once_in_order() -> None:
     text = "\n---\n".join(labelled(value) for value in ("1", "a", "2", "3"))
     objects, diagnostics = load_manifest(text.encode(), "f")
     assert [item.name for item in objects] == ["a"]
     assert [d.line for d in diagnostics] == [6, 22, 30]
 
 
-def test_what_stands_before_a_syntax_error_is_read_and_told() -> None:
+def test_what_stands_before_a_syntax_error_is_read_and_reported() -> None:
     objects, diagnostics = load_manifest(f"{HEAD}---\n{labelled('1')}---\n{{a: ]".encode(), "f")
     assert len(objects) == 1
     assert len(diagnostics) == 2
