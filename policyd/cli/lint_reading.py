@@ -98,7 +98,7 @@ def fix_files(report: Report, texts: dict[str, bytes]) -> tuple[int, int]:
 
 
 def _write(path: Path, before: bytes, after: bytes) -> None:
-    """Write a file anew, with the mode that it has, unless somebody else has written it meanwhile."""
+    """Write a file again, with the mode that it has, unless somebody else has written it meanwhile."""
     path = path.resolve()  # a link stays one
     try:
         unchanged, mode = path.read_bytes() == before, stat.S_IMODE(path.stat().st_mode)

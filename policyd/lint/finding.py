@@ -1,4 +1,4 @@
-"""What lint finds, as values: where, which rule, what to say, and the one edit that mends it."""
+"""What lint finds, as values: where, which rule, what to say, and the one edit that fixes it."""
 
 from __future__ import annotations
 

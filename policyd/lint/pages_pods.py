@@ -117,7 +117,7 @@ spec:
         "note",
         "an ipBlock that holds addresses of pods or Services",
         """\
-Pods get other addresses whenever they are made anew, so whom the block means changes; labels say whom.
+Pods get other addresses whenever they are made again, so whom the block means changes; labels say whom.
 The address of a Service is never that of a packet when policies are asked. Blocks for a whole family
 (`0.0.0.0/0`) are no finding.""",
         _to_api("    - from: [{ipBlock: {cidr: 10.1.0.0/24}}]\n"),

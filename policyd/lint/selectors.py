@@ -70,7 +70,7 @@ class Repair:
 
 
 def repairs(selector: LabelSelector, labels: Iterable[Mapping[str, str]]) -> tuple[Repair, ...]:
-    """All ways to mend one word so that the selector matches any of these sets of labels."""
+    """All ways to fix one word so that the selector matches any of these sets of labels."""
     known = list({tuple(sorted(each.items())): each for each in labels}.values())[:MOST_LABELS]
     found: dict[Repair, None] = {}
     for number, requirement in enumerate(selector.requirements):

@@ -11,6 +11,11 @@ from policyd.agent.reporting.status import AgentStatus, Known
 from policyd.agent_api import (
     AgentState,
     InterfaceCount,
+    KnownObjects,
+    PolicyFindings,
+    Proven,
+    ReportedCondition,
+    RulesetInForce,
 )
 from policyd.cluster.attachments import attachments_json
 from policyd.config import Settings
@@ -115,22 +120,23 @@ class Reporter:
     def state(self) -> AgentState:
         """What a person, or `policyd status`, wants to know."""
         status = self._reconciler.status
-        found = {
-            "settings": self._settings.model_dump(mode="json"),
-            "conditions": self.conditions(),
-            "enforced": status.enforced,
-            "quarantined": {**status.too_large, **status.quarantined},
-            "repairs": status.repairs,
-            "rulesets_made": {**status.made},
-            "not_followed": {**status.not_followed},
-            "verified": status.verified,
-            "waiting_for": self._store.waiting_for,
-            "objects": self._source.known(),
-            "interfaces": self._count_interfaces(),
-            "findings": self.findings(),
-            "proof": self.proof(),
-        }
-        return AgentState.model_validate(found, from_attributes=True)
+        enforced = status.enforced
+        # Each by its name, so that mypy finds what the model does not have.
+        return AgentState(
+            settings=self._settings.model_dump(mode="json"),
+            conditions=tuple(map(ReportedCondition.model_validate, self.conditions())),
+            enforced=RulesetInForce.model_validate(enforced) if enforced else None,
+            quarantined={**status.too_large, **status.quarantined},
+            repairs=status.repairs,
+            rulesets_made={**status.made},
+            not_followed={**status.not_followed},
+            verified=status.verified,
+            waiting_for=self._store.waiting_for,
+            objects=tuple(map(KnownObjects.model_validate, self._source.known())),
+            interfaces=self._count_interfaces(),
+            findings=PolicyFindings.model_validate(self.findings()),
+            proof=Proven.model_validate(self.proof()),
+        )
 
     async def objects(self) -> str:
         """What is known of the cluster: a `kind: List`, of which `policyd compile` makes the same ruleset."""
