@@ -1,13 +1,13 @@
-"""Whose policy differs between two tables: read from the dispatch maps, as names tell contents."""
+"""Whose policy differs between two tables: read from the dispatch maps and from what these lead to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias, TypeVar
 
-from policyd_compiler.nft.ast import Set, Table, Verdict, VerdictMap, Vmap
-from policyd_compiler.nft.expressions import Field, address_field
-from policyd_compiler.nft.keys import KEY, Family, KeyType
+from policyd_compiler.nft.ast import Action, Goto, Jump, Rule, Set, Table, Verdict, VerdictMap, Vmap
+from policyd_compiler.nft.expressions import Field, InSet, Match, address_field
+from policyd_compiler.nft.keys import KEY, Family, KeyType, SetName
 
 Part = TypeVar("Part", Set, VerdictMap)
 _OF_KEY: Mapping[KeyType, Family] = {key: family for family, key in KEY.items()}
@@ -21,23 +21,82 @@ _FAMILIES: Mapping[Field, Family] = {
 
 
 def changed_addresses(old: Table | None, new: Table) -> dict[int, frozenset[int]]:
-    """Addresses of isolated endpoints, by family, that another chain judges than before, in any direction.
+    """Addresses of isolated endpoints, by family, that are judged otherwise than before, in any direction.
 
     And addresses that are no longer among the peers of a chain, or are others there: their connections, too.
-    What an address may do under the same chain is the same but for these, as a chain's name holds its
-    content. Who is not isolated any more, or is let in by more, is not among them: nothing of theirs is
-    denied.
+    What an address may do under a chain of the same name is the same but for these, and so it is under one of
+    another name that asks the same of the same. Who is not isolated any more, or is let in by more, is not
+    among them: nothing of theirs is denied.
     """
     before: _Dispatch = {} if old is None else _dispatch(old)
+    same = _Same(old, new)
     found: dict[int, set[int]] = {4: set(), 6: set()}
     for field, elements in _dispatch(new).items():
         known = before.get(field, {})
-        changed = (a for a, verdict in elements.items() if known.get(a) != verdict)
+        changed = (a for a, verdict in elements.items() if not same.verdicts(known.get(a), verdict))
         found[_FAMILIES[field]].update(a for a in changed if isinstance(a, int))
     if old is not None:
         for family, addresses in (*_peers(old.sets, new.sets), *_peers(old.maps, new.maps)):
             found[family].update(addresses)
     return {family: frozenset(addresses) for family, addresses in found.items()}
+
+
+class _Same:
+    """Whether what two tables have by other names is the same, as where sets were put beside (`apart`)."""
+
+    def __init__(self, old: Table | None, new: Table) -> None:
+        tables = [table for table in (old, new) if table is not None]
+        self._chains = [{chain.name: chain for chain in table.chains} for table in tables]
+        self._parts = [{part.name: part for part in table.parts} for table in tables]
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def verdicts(self, old: Verdict | None, new: Verdict) -> bool:
+        """Of two packets with these verdicts, whether the same becomes."""
+        if isinstance(old, Jump | Goto) and isinstance(new, Jump | Goto) and type(old) is type(new):
+            return self._same_chain(old, new)
+        return old == new
+
+    def _same_chain(self, old: Jump | Goto, new: Jump | Goto) -> bool:
+        if old.chain == new.chain:  # it bears its content in its name
+            return True
+        names = old.chain, new.chain
+        if names not in self._known:
+            before, after = (chains[name].rules for chains, name in zip(self._chains, names, strict=True))
+            same = len(before) == len(after) and all(map(self._same_rule, before, after))
+            self._known[names] = same
+        return self._known[names]
+
+    def _same_rule(self, old: Rule, new: Rule) -> bool:
+        if len(old.matches) != len(new.matches) or old.statements != new.statements:
+            return False
+        return all(map(self._same_match, old.matches, new.matches)) and self._same_action(
+            old.action, new.action
+        )
+
+    def _same_match(self, old: Match, new: Match) -> bool:
+        if isinstance(old.right, InSet) and isinstance(new.right, InSet):
+            alike = (old.field, old.negated) == (new.field, new.negated)
+            return alike and self._same_part(old.right.set, new.right.set)
+        return old == new
+
+    def _same_action(self, old: Action, new: Action) -> bool:
+        if isinstance(old, Vmap) and isinstance(new, Vmap):
+            return old.field == new.field and self._same_part(old.map, new.map)
+        if isinstance(old, Vmap) or isinstance(new, Vmap):
+            return False
+        return self.verdicts(old, new)
+
+    def _same_part(self, old: SetName, new: SetName) -> bool:
+        if old == new:  # elements are compared one by one (`_peers`)
+            return True
+        match [parts.get(name) for parts, name in zip(self._parts, (old, new), strict=True)]:
+            case Set() as before, Set() as after:
+                return before.elements == after.elements
+            case VerdictMap() as before, VerdictMap() as after if len(before.elements) == len(after.elements):
+                pairs = zip(before.elements, after.elements, strict=True)
+                return all(one == other and self.verdicts(v, w) for (one, v), (other, w) in pairs)
+            case _:
+                return False
 
 
 def _peers(old: Iterable[Part], new: Iterable[Part]) -> Iterator[tuple[Family, set[int]]]:

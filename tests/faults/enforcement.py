@@ -282,9 +282,17 @@ AGENT = (
         "only pods that were open before lose live connections",
         "NP-122",
         "compiler/policyd_compiler/changes.py",
-        "if known.get(a) != verdict)",
+        "if not same.verdicts(known.get(a), verdict))",
         "if a not in known)",
         "tests/unit/compiler/test_changes.py::test_who_is_judged_otherwise_is_reported",
+    ),
+    Fault(
+        "what is asked by another name counts as the same, whoever is in it",
+        "NP-122",
+        "compiler/policyd_compiler/changes.py",
+        "                return before.elements == after.elements\n",
+        "                return True\n",
+        "tests/unit/compiler/test_changes.py::test_by_another_name_peers_are_compared",
     ),
 )
 

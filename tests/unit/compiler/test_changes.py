@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from policyd_compiler.changes import changed_addresses
 from policyd_compiler.nft.ast import Table
+from policyd_compiler.plan import plan
 from tests.cases.form import egress, ingress, pod, pods
 from tests.oracle import Manifest
 from tests.routes import compile_world
@@ -43,3 +44,33 @@ def test_who_is_open_now_is_not_reported() -> None:
 
 def test_unknown_previous_ruleset_marks_all_isolated_pods_changed() -> None:
     assert changed_addresses(None, TO_A) == {4: frozenset({A}), 6: frozenset({A6})}
+
+
+NOBODY: dict[int, frozenset[int]] = {4: frozenset(), 6: frozenset()}
+
+
+def asking(*peers: str, name: str = "p", ports: tuple[int, ...] = (80,)) -> Table:
+    """A pod that lets others in by their role, and these."""
+    rules = {"from": [pods(role="peer")], "ports": [{"port": port} for port in ports]}
+    friends = (
+        pod(f"x/{peer}", f"10.0.1.{at}", node="n2", metadata={"labels": {"role": "peer"}})
+        for at, peer in enumerate(peers)
+    )
+    return table(ingress("x", "a", rules, name=name), *friends)
+
+
+def test_another_name_for_the_same_is_no_change() -> None:
+    """As where sets were put beside, or a policy is called otherwise."""
+    wanted = asking("one", "two")
+    beside = plan(asking("one"), wanted).brings
+    assert beside != wanted
+    assert changed_addresses(beside, wanted) == NOBODY
+    assert changed_addresses(wanted, beside) == NOBODY
+    assert changed_addresses(wanted, asking("one", "two", name="other")) == NOBODY
+
+
+def test_by_another_name_peers_are_compared() -> None:
+    wanted, concerned = asking("one", "two"), {4: frozenset({A}), 6: frozenset({A6})}
+    beside = plan(asking("one"), wanted).brings
+    assert changed_addresses(beside, asking("one"))[4] == {A}
+    assert changed_addresses(beside, asking("one", "two", ports=(80, 81))) == concerned
