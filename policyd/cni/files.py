@@ -6,6 +6,7 @@ that reads at any moment finds what was there, or what is there now.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -65,30 +66,35 @@ def install(place: Place, entry: Entry, way: Way) -> Found:
         text = _read(first)
         network = read_network(text)
         if way == "drop-in":
-            return _drop_in(place, entry, first, network, wrote)
+            return _drop_in(place, entry, (first, text), network, wrote)
         with suppress(FileNotFoundError):  # of a time when it was set another way
             (place.configurations / network.name / _DROP_IN).unlink()
         if way == "copy":
             # First the copy, so that at any moment one of the two asks.
             wrote += _write(place.configurations / _COPY, with_plugin(text, entry).encode(), 0o644)
-            return Found("", wrote + _take_out(first, network))
-        return Found("", wrote + _write(first, with_plugin(text, entry).encode(), None) + _uncopied(place))
+            return Found("", wrote + _take_out(first, text, network))
+        return Found(
+            "", wrote + _write(first, with_plugin(text, entry).encode(), None, text) + _uncopied(place)
+        )
     except Unfit as error:
         return Found(f"{first} cannot hold {PLUGIN}: {error}", wrote)
 
 
-def _drop_in(place: Place, entry: Entry, first: Path, network: Network, wrote: tuple[Path, ...]) -> Found:
+def _drop_in(
+    place: Place, entry: Entry, listed: tuple[Path, str], network: Network, wrote: tuple[Path, ...]
+) -> Found:
+    first, text = listed
     if not network.reads_drop_ins:
         return Found(
             f"{first} says loadOnlyInlinedPlugins, so no drop-in is read: set cni_plugin=conflist", wrote
         )
     wrote += _write(place.configurations / network.name / _DROP_IN, f"{json.dumps(entry)}\n".encode(), 0o644)
-    return Found("", wrote + _take_out(first, network) + _uncopied(place))
+    return Found("", wrote + _take_out(first, text, network) + _uncopied(place))
 
 
-def _take_out(path: Path, network: Network) -> tuple[Path, ...]:
+def _take_out(path: Path, text: str, network: Network) -> tuple[Path, ...]:
     """Our entry, which stands elsewhere now: twice in a chain it would ask twice."""
-    return _write(path, without_plugin(_read(path)).encode(), None) if network.entry is not None else ()
+    return _write(path, without_plugin(text).encode(), None, text) if network.entry is not None else ()
 
 
 def _uncopied(place: Place) -> tuple[Path, ...]:
@@ -119,7 +125,7 @@ def remove(place: Place) -> tuple[Path, ...]:
         try:
             text = _read(path)
             if PLUGIN in text and read_network(text).entry is not None:
-                changed += _write(path, without_plugin(text).encode(), None)
+                changed += _write(path, without_plugin(text).encode(), None, text)
         except Unfit as error:
             if f'"{PLUGIN}"' in _read(path):
                 named.append(f"{path}: {error}")
@@ -152,8 +158,12 @@ def _read(path: Path) -> str:
         raise Unfit("it is no UTF-8") from error
 
 
-def _write(path: Path, data: bytes, mode: int | None) -> tuple[Path, ...]:
-    """Replace a file by these bytes, if it holds others. Without a mode it keeps its own."""
+def _write(path: Path, data: bytes, mode: int | None, known: str | None = None) -> tuple[Path, ...]:
+    """Replace a file by these bytes, if it holds others. Without a mode it keeps its own.
+
+    Raises OSError, also if it holds something else than is `known` of it: what somebody else has just written
+    must not be undone.
+    """
     try:
         status = path.stat()
         mode = stat.S_IMODE(status.st_mode) if mode is None else mode
@@ -172,6 +182,8 @@ def _write(path: Path, data: bytes, mode: int | None) -> tuple[Path, ...]:
             os.fchmod(opened, mode or 0o644)
             file.flush()
             os.fsync(opened)
+        if known is not None and path.read_bytes() != known.encode():
+            raise OSError(errno.EAGAIN, "somebody else has just written it", str(path))
         draft.replace(path)
     except OSError:
         draft.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ export PATH
 
 SUPPORTED='"0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"'
 version=1.0.0 name='' run_dir=/run/policyd wait_seconds=30 unanswered=refuse previous=''
-asked='' timer=''
+drafted='' asked='' timer=''
 
 # fail CODE SENTENCE: the error of the CNI specification, and the end.
 fail() {
@@ -32,7 +32,7 @@ fail() {
 
 clean_up() {
     [ -z "$timer" ] || kill "$timer" 2>/dev/null
-    [ -z "$asked" ] || rm -rf "$asked"
+    [ -z "$asked" ] || rm -rf "$drafted" "$asked"
 }
 
 # read_config TEXT: the keys that are used, and of prevResult the text as it stands. Split at quotation marks, every second
@@ -158,22 +158,20 @@ check_environment() {
 # ask COMMAND: put the question where the agent sees it, and wait. `answer` is its line; empty if none came in time.
 ask() {
     answer=''
-    asked=$run_dir/cni/new-$CNI_CONTAINERID-$CNI_IFNAME.$$
-    rm -rf "$asked"
-    mkdir -p "$run_dir/cni/asked" "$asked" 2>/dev/null && mkfifo "$asked/answer" 2>/dev/null &&
+    drafted=$run_dir/cni/new-$CNI_CONTAINERID-$CNI_IFNAME.$$
+    asked=$run_dir/cni/asked/$CNI_CONTAINERID-$CNI_IFNAME.$$
+    rm -rf "$drafted" "$asked"
+    mkdir -p "$run_dir/cni/asked" "$drafted" 2>/dev/null && mkfifo "$drafted/answer" 2>/dev/null &&
         printf 'CNI_COMMAND=%s\nCNI_CONTAINERID=%s\nCNI_IFNAME=%s\nCNI_NETNS=%s\nCNI_ARGS=%s\nWAIT_SECONDS=%s\n\n%s' \
             "$1" "$CNI_CONTAINERID" "$CNI_IFNAME" "$CNI_NETNS" "${CNI_ARGS:-}" "$wait_seconds" "$config" \
-            2>/dev/null >"$asked/request" || fail 5 "policyd-cni: nothing can be written to $run_dir/cni on the node"
+            2>/dev/null >"$drafted/request" || fail 5 "policyd-cni: nothing can be written to $run_dir/cni on the node"
     # Opened for both, so that nobody waits for the other end. From then on sleep holds the pipe open: when it ends, so
     # does reading.
-    exec 3<>"$asked/answer"
+    exec 3<>"$drafted/answer"
     sleep "$((wait_seconds + 1))" >&3 2>&3 </dev/null &
     timer=$!
-    exec 4<"$asked/answer" 3>&-
-    moved=$run_dir/cni/asked/$CNI_CONTAINERID-$CNI_IFNAME.$$
-    rm -rf "$moved"
-    mv "$asked" "$moved" 2>/dev/null || fail 5 "policyd-cni: nothing can be written to $run_dir/cni/asked on the node"
-    asked=$moved
+    exec 4<"$drafted/answer" 3>&-
+    mv "$drafted" "$asked" 2>/dev/null || fail 5 "policyd-cni: nothing can be written to $run_dir/cni/asked on the node"
     read -r answer <&4
     exec 4<&-
 }

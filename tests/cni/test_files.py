@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import stat
 from collections.abc import Iterator
@@ -152,6 +153,24 @@ def test_nothing_half_written_is_ever_read(place: Place) -> None:
     assert seen == {("flannel", "portmap", PLUGIN)}
 
 
+def test_what_somebody_else_writes_meanwhile_is_not_undone(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, theirs = place.configurations / "10-flannel.conflist", FLANNEL.replace("cbr0", "cbr1")
+    replace = os.fsync
+
+    def write(opened: int) -> None:  # between our reading and our writing
+        replace(opened)
+        path.write_text(theirs)
+
+    install(place, ENTRY, "drop-in")  # so that nothing but the list is written
+    monkeypatch.setattr(os, "fsync", write)
+    with pytest.raises(OSError, match="somebody else"):
+        install(place, ENTRY, "conflist")
+    assert path.read_text() == theirs
+    assert sorted(each.name for each in place.configurations.iterdir()) == ["10-flannel.conflist", "cbr0"]
+
+
 @contextmanager
 def kept(keeper: PluginKeeper) -> Iterator[None]:
     task = asyncio.create_task(keeper.run())
@@ -167,7 +186,7 @@ async def test_it_is_put_back_when_the_configuration_is_rewritten(place: Place) 
     path = place.configurations / "10-flannel.conflist"
     with kept(keeper):
         await eventually(lambda: chain(place)[-1] == PLUGIN)
-        assert keeper.conditions() == ()
+        await eventually(lambda: keeper.conditions() == ())
         path.write_text(FLANNEL)  # in place
         await eventually(lambda: chain(place)[-1] == PLUGIN)
         draft = place.configurations / "tmp"

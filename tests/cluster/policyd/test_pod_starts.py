@@ -25,7 +25,7 @@ BACK = '[{"op": "remove", "path": "/spec/template/spec/nodeSelector/nowhere"}]'
 
 
 @pytest.fixture
-def gated(own_cluster: Cluster) -> Installation:
+def installation(own_cluster: Cluster) -> Installation:
     """policyd with the plugin, by the overlay, as the install page says."""
     found = Installation(own_cluster, image_archive())
     own_cluster.kubectl("apply", "--kustomize", str(OVERLAY))
@@ -46,9 +46,11 @@ def reaches(cluster: Cluster, name: str, namespace: str, address: str) -> bool:
     return cluster.exec(name, *command, namespace=namespace).returncode == 0
 
 
-def test_pods_start_with_their_rules_and_not_without(gated: Installation) -> None:
-    cluster = gated.cluster
-    eventually(cluster, lambda: all(chain(gated, node)[-1] == PLUGIN for node in NODES), "it is in no chain")
+def test_pods_start_with_their_rules_and_not_without(installation: Installation) -> None:
+    cluster = installation.cluster
+    eventually(
+        cluster, lambda: all(chain(installation, node)[-1] == PLUGIN for node in NODES), "it is in no chain"
+    )
     with Pods(cluster) as pods:
         namespace = pods.namespace("starts")
         friends = {"from": [{"podSelector": {"matchLabels": {"kind": "friend"}}}]}
@@ -63,16 +65,16 @@ def test_pods_start_with_their_rules_and_not_without(gated: Installation) -> Non
         address = cluster.get("pod", "server", namespace=namespace)["status"]["podIP"]
         assert reaches(cluster, "friend", namespace, address)
         assert not reaches(cluster, "foe", namespace, address)
-        assert 'policyd_pod_starts_total{result="passed"}' in gated.ask(NODE, "/metrics")[1]
+        assert 'policyd_pod_starts_total{result="passed"}' in installation.ask(NODE, "/metrics")[1]
 
         # Without an agent a pod is refused, and its kubelet says why.
-        gated.kubectl("patch", DAEMONSET, "--patch", AWAY)
-        eventually(cluster, lambda: not gated.pods(), "the agents stay")
+        installation.kubectl("patch", DAEMONSET, "--patch", AWAY)
+        eventually(cluster, lambda: not installation.pods(), "the agents stay")
         cluster.apply(pod("late", namespace, Place(NODE), cluster.agnhost))
         told = "has not answered"
         eventually(cluster, lambda: told in events(cluster, namespace, "late"), "nobody says why")
         assert phase(cluster, namespace, "late") == "Pending"
-        gated.kubectl("patch", DAEMONSET, "--type=json", "--patch", BACK)
+        installation.kubectl("patch", DAEMONSET, "--type=json", "--patch", BACK)
         cluster.wait("pod/late", namespace=namespace, seconds=180)
 
         # A node that boots starts its pods all at once, policyd among them.
@@ -82,11 +84,11 @@ def test_pods_start_with_their_rules_and_not_without(gated: Installation) -> Non
         address = cluster.get("pod", "server", namespace=namespace)["status"]["podIP"]
         assert reaches(cluster, "friend", namespace, address)
         assert not reaches(cluster, "foe", namespace, address)
-        assert chain(gated, NODE)[-1] == PLUGIN
+        assert chain(installation, NODE)[-1] == PLUGIN
 
-        gated.uninstall()
+        installation.uninstall()
         for node in NODES:
-            assert PLUGIN not in chain(gated, node)
+            assert PLUGIN not in chain(installation, node)
             assert cluster.node(node).run("test", "-e", f"/opt/cni/bin/{PLUGIN}", check=False).returncode == 1
         pods.start(namespace, {"after": Place(NODE)})
 
