@@ -5,6 +5,7 @@ Other than in a NetworkPolicy, pods without a namespaceSelector are those of all
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from policyd.kube.cidr import is_legacy_cidr, parse_cidr, print_cidr
@@ -20,6 +21,8 @@ PODS = ("podSelector", "namespaceSelector")
 #: The CRD's bounds: of every list, and of the text of a block.
 MOST = 25
 LONGEST_BLOCK = 43
+_WORD = r"[a-zA-Z0-9](?:[-a-zA-Z0-9_]*[a-zA-Z0-9])?"
+_DOMAIN_NAME = re.compile(rf"(?:\*\.)?(?:{_WORD}\.)+{_WORD}\.?")
 
 
 def decode_tier_peers(
@@ -102,6 +105,7 @@ def _decode_peer(
             return None if nodes is None else (NodePeer(nodes),)
         case "domainNames":
             _refuse_in_standard("domainNames", path, reading)
+            _check_domain_names(entry["domainNames"], here, reading)
             text = "an Accept with them matches nothing, a Deny or a Pass denies everything"
             severity: Severity = "error" if reading.stored else "warning"  # a server takes them
             reading.note(here, f"domain names are not supported: {text}", severity)
@@ -122,6 +126,19 @@ def _refuse_in_standard(key: str, path: Path, reading: Reading) -> None:
     """The standard channel prunes these, which leaves a peer that nobody understands."""
     if reading.options.cnp_channel == "standard":
         reading.error((*path, key), f"{key} are not in the standard channel of the CRD")
+
+
+def _check_domain_names(raw: object, path: Path, reading: Reading) -> None:
+    """What the CRD says of them: at least two words, with `*.` before the first or not."""
+    written = reading.items(raw, path)
+    if written is not None and not 1 <= len(written) <= MOST:
+        reading.error(path, f"must have from 1 to {MOST} names, not {len(written)}")
+    for index, entry in enumerate(written or ()):
+        if not isinstance(entry, str) or not _DOMAIN_NAME.fullmatch(entry):
+            text = f"must be a name such as example.com or *.example.com, not {kind_of(entry)}"
+            reading.error((*path, index), text)
+        elif entry in (written or ())[:index]:
+            reading.error((*path, index), f"{quote(entry)} is here already")
 
 
 def _decode_networks(

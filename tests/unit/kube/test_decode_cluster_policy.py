@@ -120,6 +120,12 @@ REFUSED = [
     ("spec.egress.0.to.0.networks.0", "::ffff:10.0.0.0/104", "spec.egress[0].to[0].networks[0]"),
     ("spec.egress.0.to.0.networks.0", "10.0.0.0", "spec.egress[0].to[0].networks[0]"),
     ("spec.egress.0.protocols", [{"destinationNamedPort": "http"}], "spec.egress[0].to[0].networks"),
+    ("spec.egress.0.to.1", {"domainNames": []}, "spec.egress[0].to[1].domainNames"),
+    ("spec.egress.0.to.1", {"domainNames": ["a.example"] * 2}, "spec.egress[0].to[1].domainNames[1]"),
+    *(
+        ("spec.egress.0.to.1", {"domainNames": [name]}, "spec.egress[0].to[1].domainNames[0]")
+        for name in ("localhost", "*", "*.com", "a.*.com", "a..b", "-a.example", 7)
+    ),
     # What a server takes away, so that something broader remains (CNP-048).
     ("spec.ingress.0.ports", [{"portNumber": {"port": 80}}], "spec.ingress[0].ports"),
     (
@@ -167,6 +173,16 @@ def test_the_standard_channel_has_less(key: str) -> None:
     standard = decode_manifest(raw, ReadingOptions(cnp_channel="standard"))
     assert standard.item is None
     assert any("standard channel" in mistake.text for mistake in standard.mistakes)
+
+
+@pytest.mark.parametrize("name", ["a.example", "*.b.example", "A.EXAMPLE.", "x_1.example"])
+def test_domain_names_are_taken_and_closed(name: str) -> None:
+    """CNP-044: with a warning, as they are not supported."""
+    raw = changed("spec.egress.0.to.1", {"domainNames": [name]})
+    decoded = decode_manifest(raw, ReadingOptions())
+    assert [mistake.severity for mistake in decoded.mistakes] == ["warning"]
+    assert isinstance(decoded.item, ClusterNetworkPolicy)
+    assert decoded.item.egress == (CLOSED,)
 
 
 def test_a_name_that_no_port_has_is_taken_with_a_warning() -> None:
