@@ -83,9 +83,9 @@ GRAPH = (
     Fault(
         "pods of this node are peers and nothing else",
         "DESIGN: a ruleset that follows",
-        PLACES,
-        "            if any(pod.node == self._node for pod in row.pods):\n",
-        "            if False:\n",
+        GRAPH_FILE,
+        "        spaces |= judging.move(gone, come)\n",
+        "        judging.move(gone, come)\n",
         FOLLOWING,
     ),
     Fault(
