@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 
+from hypothesis import strategies as st
+
 from policyd.ask.judged import Judged
 from policyd.ask.world import World
 from policyd.kube.registry import ASKED
 from policyd.manifests.load import load_manifest
 from tests.oracle import Manifest
+from tests.strategies.clusters import Shape
+from tests.strategies.worlds import worlds
+
+#: With ClusterNetworkPolicies, or without.
+ANY_WORLD = st.one_of(worlds(), worlds(Shape(tiers=3)))
 
 #: Protocols and ports that policies and pods name, and some that they do not.
 PROBES: tuple[tuple[str, int | None], ...] = (

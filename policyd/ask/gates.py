@@ -17,7 +17,7 @@ from policyd.cluster.index import mask_of
 from policyd.cluster.ownership import Claims
 from policyd.kube.objects import IPBlock
 from policyd_compiler.addr import Family
-from policyd_compiler.ir import Action, Isolation, Rule, Stage
+from policyd_compiler.ir import Action, Isolation, Rule, Stage, Tier
 from policyd_compiler.lower.classes import HostIndex
 from policyd_compiler.lower.decide import ports_of
 from policyd_compiler.lower.port_masks import PortMasks
@@ -91,6 +91,11 @@ class Gates:
             known = self._rows[gate] = tuple(self._make(gate))
         return known
 
+    def paired(self, gate: Gate) -> Iterator[tuple[Tier, Rule, Rule]]:
+        """The rules of a gate, by their tier, as they surely match and as they may."""
+        for number, certain, possible in _paired(gate):
+            yield gate.certain.stages[number].tier, certain, possible
+
     def judge(self, gate: Gate | None, host: int, family: int) -> Judged:
         """What the gate lets through to or from one host."""
         row = next(row for row in self.rows(gate) if row.hosts >> host & 1)
@@ -124,7 +129,7 @@ class Gates:
         for number, (stage, certain, possible) in enumerate(_paired(gate)):
             ports = masks.mask(certain.ports)
             matches.append(((stage, certain.action, ports, True), (stage, certain.action, ports, False)))
-            surely, maybe = self._matched(certain, possible, family)
+            surely, maybe = self.matched(certain, possible, family)
             for hosts, bit in ((surely, 1 << 2 * number), (maybe & ~surely, 2 << 2 * number)):
                 if hosts.bit_count() <= _FEW:
                     for host in _bits(hosts):
@@ -139,7 +144,7 @@ class Gates:
             found[judged] = found.get(judged, 0) | hosts
         return [(hosts, judged) for judged, hosts in found.items()]
 
-    def _matched(self, certain: Rule, possible: Rule, family: Family) -> tuple[int, int]:
+    def matched(self, certain: Rule, possible: Rule, family: Family) -> tuple[int, int]:
         """The hosts that a rule surely matches, and those that it may match."""
         if certain.peers.anything:
             return self._everybody, 0
@@ -203,6 +208,7 @@ def _rules(isolation: Isolation) -> Iterator[Rule]:
 
 
 def _paired(gate: Gate) -> Iterator[tuple[int, Rule, Rule]]:
+    """The rules of a gate, by the number of their stage, as they surely match and as they may."""
     for number, (certain, possible) in enumerate(zip(gate.certain.stages, gate.possible.stages, strict=True)):
         for rules in zip(certain.rules, possible.rules, strict=True):
             yield number, *rules

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from policyd.ask.blocks import Block, blocks
 from policyd.ask.gates import FAMILIES, Gate
-from policyd.ask.judged import Judged
+from policyd.ask.judged import UNDECIDED, Judged
 from policyd.ask.rectangles import families_of
 from policyd.ask.world import World
 from policyd.cluster.index import bits_of
@@ -52,6 +52,8 @@ def _classes(gate: Gate | None, family: Family) -> _Classes:
     everything = (prefix_interval(family, 0, 0),)
     if gate is None:
         return {Judged(EVERYTHING, EVERYTHING): everything}
+    if gate.doubt:
+        return {UNDECIDED: everything}
     decider = Decider(gate.certain)
     classes = classify_unnamed(decider, family)
     found: dict[PortSet, list[tuple[int, int]]] = {NOTHING: []}

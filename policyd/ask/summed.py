@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from policyd.ask.ends import End, parties
-from policyd.ask.gates import Gate
 from policyd.ask.judged import CLOSED, OPEN, UNDECIDED, Judged, whichever
 from policyd.ask.pairs import Answer, one_if_equal
 from policyd.ask.rectangles import ANY_FAMILY
+from policyd.ask.tiers import through
 from policyd.ask.why import stands_for_many
 from policyd.ask.world import World
-from policyd_compiler.lower.classes import classify_unnamed
-from policyd_compiler.lower.decide import Decider
 
 
 def judge_all(world: World, sender: End, receiver: End) -> Answer:
@@ -27,8 +25,8 @@ def judge_all(world: World, sender: End, receiver: End) -> Answer:
             if destination is not None and _is_own_node(world, sender, destination):
                 into = None
             for family in sorted(first.keys() & second.keys()):
-                judged = _through(world, out, family, destination, receiver)
-                found.setdefault(family, []).append(judged & _through(world, into, family, source, sender))
+                judged = through(world, out, family, destination, receiver)
+                found.setdefault(family, []).append(judged & through(world, into, family, source, sender))
                 sure &= first[family].address is not None and second[family].address is not None
     if found:
         answers = {family: whichever(each) for family, each in found.items()}
@@ -41,18 +39,3 @@ def judge_all(world: World, sender: End, receiver: End) -> Answer:
 def _is_own_node(world: World, sender: End, host: int) -> bool:
     """A node always reaches its own pods (NP-090)."""
     return bool(sender.node) and {pod.node for pod in world.claimants(host)} == {sender.node}
-
-
-def _through(world: World, gate: Gate | None, family: int, host: int | None, other: End) -> Judged:
-    """What a gate lets through to or from a host, or an address that no pod has."""
-    if gate is None:
-        return OPEN
-    if host is not None:
-        return world.gates.judge(gate, host, family)
-    decider = Decider(gate.certain)
-    classes = classify_unnamed(decider, family)
-    if other.address is not None:
-        ports = decider.masks.ports(classes.of_unnamed(other.address[1]))
-        return Judged(ports, ports)
-    every = [decider.masks.ports(mask) for mask in (classes.default, *(mask for _, mask in classes.ranges))]
-    return whichever(Judged(ports, ports) for ports in every)

@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 
 from policyd.ask.ends import End, Party, parties
 from policyd.ask.fits import Fit, Packet, Reference, fits
+from policyd.ask.gates import Gate
+from policyd.ask.tiers import decided, has_tiers, through
 from policyd.ask.world import World
 from policyd.kube.objects import IPBlock, NetworkPolicy, Pod
 from policyd_compiler.addr import Family, contains, prefix_interval
@@ -192,7 +194,9 @@ def _kind(world: World, host: int | None, blocks: Sequence[IPBlock]) -> object:
         if (value := addresses.address(cidr.family)) is not None
     )
     pods = tuple((pod.namespace, pod.labels, pod.ports, pod.node) for pod in world.claimants(host))
-    return pods, addresses.v4 is None, addresses.v6 is None, inside
+    # A ClusterNetworkPolicy may name any address.
+    named = addresses if world.state.cluster_policies else (addresses.v4 is None, addresses.v6 is None)
+    return pods, named, inside
 
 
 def _side(
@@ -237,9 +241,29 @@ def _judge(world: World, direction: Direction, sender: Party, receiver: Party, p
         if state in states:
             judgement.state = state
             break
+    gate = None if subject.host is None else getattr(world.gates, direction)[subject.host]
+    if gate is not None and has_tiers(gate):
+        _ask_tiers(world, gate, judgement, other, packet)
     if direction == "ingress" and other.end.node and judgement.state != "open":
         _from_node(judgement, subject, other.end.node)
     return judgement
+
+
+def _ask_tiers(world: World, gate: Gate, judgement: _Judgement, other: Party, packet: Packet) -> None:
+    """What all tiers say together, and which of their rules."""
+    judged = through(world, gate, other.family, other.host, other.end)
+    protocol, port = packet.protocol.lower(), packet.port or 0
+    found = decided(world, gate, other, packet)
+    isolated = judgement.state != "open"
+    if judged.allowed.allows(protocol, port):
+        judgement.state = "allowed" if isolated or found.rules else "open"
+    elif judged.possible.allows(protocol, port):
+        judgement.state = "unknown"
+        if found.doubt:
+            judgement.because = "a ClusterNetworkPolicy may select the pod: its namespace is not known"
+    else:
+        judgement.state = "denied"
+    judgement.fits = [*found.rules, *found.near, *(judgement.fits if found.asks else ())]
 
 
 def _from_node(judgement: _Judgement, subject: Party, node: str) -> None:

@@ -79,6 +79,10 @@ def main(args: Namespace) -> int:
     tell(asked, colored=terminal.uses_color(args.color, sys.stderr))
     world = asked.world
     if args.open:
+        if world.state.cluster_policies:
+            terminal.say(
+                "ClusterNetworkPolicies are not counted in what is open: reach without --open has them"
+            )
         terminal.write(exposure(world))
         return Exit.OK
     senders, receivers = _names(world, args.senders, args), _names(world, args.receivers, args)

@@ -68,7 +68,12 @@ def _side(word: str, side: Side, end: End) -> Iterator[str]:
         yield from (f"{'and by':6} {line}" for line in lines[1:])
         return
     if side.state == "denied":
-        yield f"{verb:6} {isolated}; no rule of theirs allows it"
+        by = (
+            f"{isolated}; no rule of theirs allows it"
+            if side.isolated_by
+            else "a ClusterNetworkPolicy denies it"
+        )
+        yield f"{verb:6} {by}"
         yield from (f"{'':6} {each}" for each in side.because)
     else:
         yield f"{verb:6} {'; '.join(side.because) or isolated}"

@@ -282,3 +282,32 @@ def test_pods_that_differ_make_the_workload_unknown(call: Call) -> None:
         "shop/pod/web-0",
         "shop/pod/web-1",
     ]
+
+
+@pytest.mark.parametrize(("action", "code"), [("Deny", 1), ("Accept", 0), ("Pass", 1)])
+def test_rules_of_the_administrator_come_first(call: Call, action: str, code: int) -> None:
+    tier: Manifest = {
+        "apiVersion": "policy.networking.k8s.io/v1beta1",
+        "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": "first"},
+        "spec": {
+            "tier": "Admin",
+            "priority": 1,
+            "subject": {"namespaces": {}},
+            "ingress": [{"action": action, "from": [{"namespaces": {}}]}],
+        },
+    }
+    asked = ("why", "-f", "-", "shop/client", "deploy/web:8080")
+    found = answer(call, *asked, stdin=as_list(*SHOP, tier), code=code)["ingress"]
+    named = {"Deny": found["near"], "Accept": found["rules"], "Pass": []}[action]
+    assert [(each["policy"], each["rule"]) for each in named[:1]] == (
+        [] if action == "Pass" else [("first", "ingress[0]")]
+    )
+    assert found["isolatedBy"] == ["shop/web"]
+    assert [each["policy"] for each in found["near"]] == {
+        "Deny": ["first"],
+        "Accept": [],
+        "Pass": ["shop/web"],
+    }[action]
+    exposed = call("reach", "-f", "-", "--open", stdin=as_list(*SHOP, tier)).err
+    assert "ClusterNetworkPolicies are not counted" in exposed

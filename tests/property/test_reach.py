@@ -12,10 +12,9 @@ from policyd.ask.judged import Judged
 from policyd.ask.reach import Outside, Reachability, reach
 from policyd.ask.world import World
 from policyd_compiler.ports import PortSet
-from tests.asking import PROBES, verdict, world_of
+from tests.asking import ANY_WORLD, PROBES, verdict, world_of
 from tests.oracle import Connection, Manifest, Oracle
 from tests.strategies.clusters import NAMESPACE_LABELS, NAMESPACES
-from tests.strategies.worlds import worlds
 
 OUTSIDE = {4: ("203.0.113.9", "10.0.0.1"), 6: ("2001:db8:ffff::1",)}
 
@@ -36,8 +35,8 @@ def with_namespaces(draw: st.DataObject, objects: list[Manifest]) -> list[Manife
 def addressed_pairs(world: World, found: Reachability) -> Iterator[tuple[str, str, Judged | None]]:
     """The addresses of pods of different endpoints, and what is said of them."""
     said = {(c.sender.id, c.receiver.id, c.family): c.judged for c in found.connections}
-    for sender in world.endpoints[:6]:  # of any order: which come first says nothing about them
-        for receiver in world.endpoints[-6:]:
+    for sender in world.endpoints[:4]:  # which come first says nothing about them
+        for receiver in world.endpoints[-4:]:
             if sender.id == receiver.id:
                 continue
             for source in sender.addresses:
@@ -51,12 +50,13 @@ def addressed_pairs(world: World, found: Reachability) -> Iterator[tuple[str, st
 @given(data=st.data())
 def test_pods_of_which_all_is_known_are_judged_as_the_oracle_does(data: st.DataObject) -> None:
     """Allowed: whatever the missing namespaces are. Denied: the same. Unknown: only if one is missing."""
-    objects = data.draw(worlds())
+    objects = data.draw(ANY_WORLD)
     world = world_of(objects)
     known = [with_namespaces(data, objects) for _ in range(2)]
     oracles = [Oracle(objects), *map(Oracle, known)]
+    probes = data.draw(st.permutations(PROBES))[:4]
     for source, destination, judged in addressed_pairs(world, reach(world)):
-        for protocol, port in PROBES:
+        for protocol, port in probes:
             said = verdict(judged, protocol, port)
             expected = [o.verdict(Connection(source, destination, protocol, port)) for o in oracles]
             told = f"{source} > {destination} {protocol}/{port}: {said}, but {expected}"
@@ -68,17 +68,17 @@ def test_pods_of_which_all_is_known_are_judged_as_the_oracle_does(data: st.DataO
 
 @given(data=st.data())
 def test_with_all_namespaces_nothing_of_addressed_pods_is_unknown(data: st.DataObject) -> None:
-    world = world_of(with_namespaces(data, data.draw(worlds())))
+    world = world_of(with_namespaces(data, data.draw(ANY_WORLD)))
     judged = [each for _, _, each in addressed_pairs(world, reach(world)) if each is not None]
     assert not any(each.unknown for each in judged)
 
 
-@given(worlds())
+@given(ANY_WORLD)
 def test_addresses_outside_are_judged_as_the_oracle_does(objects: list[Manifest]) -> None:
     world = world_of(objects)
     oracle = Oracle(objects)
     entries = reach(world).outside
-    for endpoint in world.endpoints[:6]:
+    for endpoint in world.endpoints[:4]:
         for own in endpoint.addresses:
             for other in OUTSIDE[ip_address(own).version]:
                 for inbound in (True, False):
@@ -87,11 +87,10 @@ def test_addresses_outside_are_judged_as_the_oracle_does(objects: list[Manifest]
                     allowed = [e.allowed for e in mine if holds(e, other)]
                     for protocol, port in PROBES[::2]:
                         said = any(is_in(ports, protocol, port) for ports in allowed)
-                        assert said == oracle.verdict(Connection(*ends, protocol, port)), (
-                            ends,
-                            protocol,
-                            port,
-                        )
+                        expected = oracle.verdict(Connection(*ends, protocol, port))
+                        # Whom a ClusterNetworkPolicy selects may not be known: then nothing is said.
+                        silent = not said and world.unknown_namespaces and world.state.cluster_policies
+                        assert said == expected or silent, (ends, protocol, port)
 
 
 def holds(entry: Outside, address: str) -> bool:
