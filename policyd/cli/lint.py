@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentTypeError, Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from policyd.cli import terminal
@@ -13,10 +13,11 @@ from policyd.cli.lint_reading import fix_files, load_settings, read_files
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.errors import BadInput, Exit, WrongUsage
 from policyd.kube.reading import ReadingOptions
+from policyd.kube.registry import ASKED
 from policyd.lint.choice import Choice, unknown
 from policyd.lint.explain import explain
 from policyd.lint.finding import LEVELS, Report
-from policyd.lint.gather import Gathered, gather, left_over
+from policyd.lint.gather import Gathered, gather, left_over, of_cluster
 from policyd.lint.judge import judge
 from policyd.lint.render import PRINTERS, print_sarif, print_text, summary
 from policyd.lint.settings import NEVER, Settings, level_of
@@ -48,6 +49,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "-f", "--filename", action="append", default=[], metavar="PATH", help="the same; can be repeated"
     )
     add_namespace_flag(reading)
+    reading.add_argument("--live", action="store_true", help="read the cluster as it is, changing nothing")
+    reading.add_argument("--kubeconfig", metavar="FILE", help="for --live, as --context: as for kubectl")
+    reading.add_argument("--context", metavar="NAME", help="for --live: a context of the kubeconfig")
     reading.add_argument(
         "--world",
         choices=("complete", "partial"),
@@ -109,7 +113,7 @@ def main(args: Namespace) -> int:
         return Exit.OK
     settings = load_settings(args.config)
     run = _run(args, settings)
-    gathered = _gather(run, settings)
+    gathered = _live(args) if args.live else _gather(run, settings)
     if args.show_files:
         terminal.write("".join(f"read {name}\n" for name in gathered.read))
         terminal.write("".join(f"skipped {name}\n" for name in gathered.skipped))
@@ -134,6 +138,10 @@ def main(args: Namespace) -> int:
 
 def _run(args: Namespace, settings: Settings) -> _Run:
     paths = (*args.paths, *args.filename) or (".",)
+    if args.live and (args.paths or args.filename or args.fix or args.show_files):
+        raise WrongUsage("--live reads the cluster, and no file: it takes no PATH, --fix or --show-files")
+    if not args.live and (args.kubeconfig or args.context):
+        raise WrongUsage("--kubeconfig and --context are for --live")
     if paths.count("-") > 1:
         raise WrongUsage("standard input can be read once: give - once")
     if args.fix and "-" in paths:
@@ -146,7 +154,7 @@ def _run(args: Namespace, settings: Settings) -> _Run:
     return _Run(
         paths,
         args.namespace,
-        args.world or settings.world,
+        args.world or ("complete" if args.live else settings.world),
         Choice(select, extend, ignore),
         args.fail_on or settings.fail_on or DEFAULT_FAIL_ON,
     )
@@ -154,6 +162,15 @@ def _run(args: Namespace, settings: Settings) -> _Run:
 
 def _gather(run: _Run, settings: Settings) -> Gathered:
     return gather(read_files(run.paths, settings.exclude), ReadingOptions(run.namespace))
+
+
+def _live(args: Namespace) -> Gathered:
+    # Here, as the offline part knows nothing of a Kubernetes client.
+    from policyd.cli.live import load_live  # noqa: PLC0415
+
+    access = Namespace(kubeconfig=args.kubeconfig, context=args.context, config=None, attachments="")
+    loaded = load_live(access, ASKED)
+    return replace(of_cluster(loaded.state.objects()), told=list(loaded.warnings))
 
 
 def _judge(gathered: Gathered, run: _Run) -> Report:

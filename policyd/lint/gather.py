@@ -18,11 +18,12 @@ from policyd.kube.reading import ReadingOptions
 from policyd.kube.registry import ASKED, NETWORK_POLICY
 from policyd.kube.syntax import printable
 from policyd.lint.drafts import Subject
-from policyd.lint.finding import Report
+from policyd.lint.finding import Named, Report
 from policyd.lint.judge import named
 from policyd.lint.label_rules import TEMPLATES, label_maps
 from policyd.lint.makers import declared_ports, makes_pods
 from policyd.lint.seen import Seen, see
+from policyd.manifests.foreign import is_no_manifest
 from policyd.manifests.load import Written, combine, load_manifest, written_objects
 
 _POLICIES = Kinds((NETWORK_POLICY,))
@@ -93,7 +94,9 @@ def _gather_one(each: Input, options: ReadingOptions, gathered: Gathered) -> Non
             subjects.append(subject)
         if subject.policy is not None:
             policies.append(subject.policy)
-    if each.found and not any_object:
+    broken = any(diagnostic.severity == "error" for diagnostic in told)
+    nothing = not any_object and not broken
+    if each.found and (nothing or is_no_manifest(each.content, told, found=len(objects))):
         gathered.skipped.append(each.file)
         if b"{{" in each.content and b"kind:" in each.content:
             gathered.partial.append(f"{each.file} is a template, and may make pods")
@@ -105,9 +108,9 @@ def _gather_one(each: Input, options: ReadingOptions, gathered: Gathered) -> Non
     if subjects:
         gathered.texts[printable(each.file)] = each.content
     # In directories there are patches and the like, which no server would take: only policies matter there.
-    if subjects or not each.found:
+    if subjects or not each.found or NETWORK_POLICY.name.encode() in each.content:
         gathered.told.extend(told)
-    if any(diagnostic.severity == "error" for diagnostic in told):
+    if broken:
         gathered.partial.append(f"{each.file} holds what an API server would refuse")
 
 
@@ -151,6 +154,19 @@ def _leave_out_twins(gathered: Gathered) -> None:
         subject if subject.policy is None or id(subject.policy) in first else replace(subject, policy=None)
         for subject in gathered.subjects
     ]
+
+
+def of_cluster(objects: Iterable[KubeObject]) -> Gathered:
+    """Objects of an API server, which were written nowhere, as what was read."""
+    gathered = Gathered(objects=list(objects))
+    gathered.subjects.extend(
+        Subject(
+            Named(NETWORK_POLICY.name, item.namespace, item.name), NETWORK_POLICY.encode(item), None, item
+        )
+        for item in gathered.objects
+        if isinstance(item, NetworkPolicy)
+    )
+    return gathered
 
 
 def left_over(told: Iterable[Diagnostic], report: Report) -> list[Diagnostic]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
 
 import pytest
+import yaml
 
+from policyd.kube.registry import ASKED
 from policyd.lint.examples import SHOP
 from policyd.lint.table import BY_ID
-from tests.cli.calls import Call
+from tests.cli.calls import ROOT, Call, finish, start
+from tests.watcher.emulator import Emulator
+from tests.watcher.server import write_kubeconfig
 
 POLICY = """\
 apiVersion: networking.k8s.io/v1
@@ -180,6 +185,63 @@ def test_explain(call: Call) -> None:
 def test_what_is_ignored_and_is_no_rule_is_reported(shop: Path, call: Call) -> None:
     (shop / "deploy" / "policies" / "api.yaml").write_text(POLICY + "# policyd: ignore NP999\n" + "---\n")
     assert "api.yaml:9: there is no rule NP999 to ignore" in call("lint", "deploy").err
+
+
+async def test_the_cluster_as_it_is(tmp_path: Path) -> None:
+    """Complete, with its workloads: what selects nothing selects nothing."""
+    emulator = Emulator(kinds={kind.path: kind.name for kind in ASKED})
+    objects = [each for each in yaml.safe_load_all(SHOP + "---\n" + POLICY) if each]
+    slip = yaml.safe_load(BY_ID["NP101"].bad)
+    slip["metadata"]["name"] = "slip"
+    far = yaml.safe_load(POLICY.replace("wbe", "batch"))
+    far["metadata"]["name"] = "far"
+    for kind in ASKED:
+        found = [o for o in (*objects, slip, far) if o["kind"] == kind.name]
+        emulator.put(kind.path, *found)
+    async with emulator.serve():
+        write_kubeconfig(tmp_path / "config", emulator.url)
+        line = ("lint", "--live", "--kubeconfig", tmp_path / "config", "-o", "json")
+        result = await asyncio.to_thread(lambda: finish(start(*line)))
+    assert result.code == 1, result.err
+    printed = json.loads(result.out)
+    assert printed["world"] == "complete"
+    found = {(f["object"]["name"], f["rule"], f["severity"]) for f in printed["findings"]}
+    assert found == {("api", "NP102", "warn"), ("far", "NP102", "warn"), ("slip", "NP101", "warn")}
+    assert {(f["file"], f["line"]) for f in printed["findings"]} == {("", 0)}
+
+
+@pytest.mark.parametrize("flags", ["--live deploy", "--live --fix", "--context c"])
+def test_flags_that_do_not_go_together(shop: Path, call: Call, flags: str) -> None:
+    assert call("lint", *flags.split()).code == 2
+
+
+def test_what_is_broken_is_not_skipped(shop: Path, call: Call) -> None:
+    (shop / "deploy" / "policies" / "api.yaml").write_text(POLICY + "  egress: [\n")
+    result = call("lint", "deploy")
+    assert (result.code, result.out) == (3, "")
+    assert "deploy/policies/api.yaml:9:1: error: not valid YAML" in result.err
+    (shop / "deploy" / "policies" / "api.yaml").write_text(POLICY)
+    (shop / "deploy" / "patch.yaml").write_text(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: '*'}\n"
+    )
+    result = call("lint", "deploy")  # a patch, which no server would take
+    assert result.code == 1
+    assert "error:" not in result.err
+    assert "the world is partial (deploy/patch.yaml holds what an API server would refuse)" in result.err
+
+
+def test_the_hook_and_the_action_call_what_there_is(call: Call) -> None:
+    [hook] = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert hook["entry"].split() == ["policyd", "lint"]
+    steps = yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"]
+    [command] = [step["run"] for step in steps if "policyd lint" in step.get("run", "")]
+    flags = [word for word in command.split() if word.startswith("--")]
+    assert (
+        call(
+            "lint", *[x for f in flags for x in (f, {"--output": "github", "--fail-on": "warn"}[f])], "-"
+        ).code
+        == 0
+    )
 
 
 def test_schema(call: Call) -> None:
