@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policyd.cluster.peers import block_ranges
-from policyd.kube.cidr import parse_ip
 from policyd.kube.objects import IPBlock
 from policyd.lint.block_rules import one_family
 from policyd.lint.drafts import Draft, Subject
@@ -42,12 +41,14 @@ def _holds(block: IPBlock, seen: Seen) -> str:
 
 
 def _service_in(v4: Ranges, v6: Ranges, seen: Seen) -> str:
-    for service in seen.services:
-        for text in service.addresses:
-            family, value = parse_ip(text)
-            if contains(v4 if family == 4 else v6, value):
-                return f"{service.namespace}/{service.name}"
-    return ""
+    return next(
+        (
+            name
+            for family, value, name in seen.service_addresses
+            if contains(v4 if family == 4 else v6, value)
+        ),
+        "",
+    )
 
 
 def one_family_only(subject: Subject, seen: Seen) -> Iterator[Draft]:

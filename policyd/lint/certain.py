@@ -17,7 +17,7 @@ from policyd.lint.finding import Finding, Named, in_order
 from policyd.lint.places import Judged, placed
 from policyd.lint.pod_rules import peers_match_nobody, selects_nobody
 from policyd.lint.port_rules import names_nobody_has
-from policyd.lint.seen import see
+from policyd.lint.see import see
 from policyd.lint.table import BY_ID
 
 #: The rules that can be certain without workloads and Services.

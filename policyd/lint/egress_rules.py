@@ -25,37 +25,37 @@ from policyd.lint.text_rules import DNS
 _DNS_PORTS = (DNS, 1053, 5353, 8053, 9153)
 #: To more different receivers no rule of half a permission goes.
 MOST_RECEIVERS = 200
-_NEEDED: tuple[Protocol, ...] = ("UDP", "TCP")
+MOST_ISOLATING = 50
 _SYSTEM = ((NAME_LABEL, "kube-system"),)
 
 
 def no_names(subject: Subject, seen: Seen) -> Iterator[Draft]:
     """NP201: egress is isolated, something is allowed, and DNS is not, by any policy of the pod."""
     policy = subject.policy
-    if policy is None or not policy.egress:
+    if policy is None or not policy.egress or seen.tiers:  # which may let DNS pass before it is asked
         return
-    missing: dict[tuple[Protocol, ...], int] = {}
-    for policies, mask in seen.together(policy.namespace):
-        lacking = _lacking(policies) if any(other is policy for other in policies) else ()
-        if lacking:
-            missing[lacking] = missing.get(lacking, 0) | mask
-    for lacking, mask in missing.items():
-        pods = seen.of(mask)
-        more = f" and {len(pods) - 1} more" if len(pods) > 1 else ""
-        who = f"{pods[0].namespace}/{pods[0].name}{more}"
-        if "UDP" in lacking:
-            text = f"isolates {who}, and no policy lets it reach DNS: names cannot be resolved"
-            yield Draft("NP201", ("spec", "egress"), text, hint="allow UDP and TCP 53 to the cluster's DNS")
-        else:
-            text = f"isolates {who}, which may reach DNS by UDP alone: long answers need TCP"
-            yield Draft("NP201", ("spec", "egress"), text, "warn", hint="allow TCP 53, too")
+    nothing, no_tcp = seen.once(("dns", policy.namespace), lambda: _lacking(policy.namespace, seen))
+    selected = seen.selected(policy)
+    if selected & nothing:
+        who = seen.some(selected & nothing)
+        text = f"isolates {who}, and no policy lets it reach DNS: names cannot be resolved"
+        yield Draft("NP201", ("spec", "egress"), text, hint="allow UDP and TCP 53 to the cluster's DNS")
+    if selected & no_tcp:
+        who = seen.some(selected & no_tcp)
+        text = f"isolates {who}, which may reach DNS by UDP alone: long answers need TCP"
+        yield Draft("NP201", ("spec", "egress"), text, "warn", hint="allow TCP 53, too")
 
 
-def _lacking(policies: tuple[NetworkPolicy, ...]) -> tuple[Protocol, ...]:
-    rules = [rule for policy in policies for rule in policy.egress or ()]
-    if not any(_wants_names(rule) for rule in rules):
-        return ()
-    return tuple(protocol for protocol in _NEEDED if not any(_may_be_dns(rule, protocol) for rule in rules))
+def _lacking(namespace: str, seen: Seen) -> tuple[int, int]:
+    """The pods that may send and lack DNS: those that lack it by UDP, and those that lack TCP alone."""
+    wants, udp, tcp = 0, 0, 0
+    for policy in seen.policies_in.get(namespace, ()):
+        rules = policy.egress or ()
+        selected = seen.selected(policy) & ~seen.on_host
+        wants |= selected if any(map(_wants_names, rules)) else 0
+        udp |= selected if any(_may_be_dns(rule, "UDP") for rule in rules) else 0
+        tcp |= selected if any(_may_be_dns(rule, "TCP") for rule in rules) else 0
+    return wants & ~udp, wants & udp & ~tcp
 
 
 def _wants_names(rule: PolicyRule) -> bool:
@@ -97,7 +97,7 @@ def _may_hold_dns(peer: Peer) -> bool:
 def half_open(subject: Subject, seen: Seen) -> Iterator[Draft]:
     """NP202: a rule of egress of which every receiver refuses every port."""
     policy = subject.policy
-    if policy is None:
+    if policy is None or seen.tiers:
         return
     senders = seen.selected(policy) & ~seen.on_host
     if not senders:
@@ -123,11 +123,13 @@ def _judge_receivers(
         return
     receiving = seen.peers(policy, peer) & ~seen.on_host
     refusing: set[str] = set()
-    alike = {(p.namespace, p.labels, p.ports): p for p in seen.of(receiving)}
+    alike = seen.once(("alike", receiving), lambda: _alike(receiving, seen))
     if len(alike) > MOST_RECEIVERS:
         return
-    for pod in alike.values():
-        isolating = [p for p in _isolating(pod, seen) if p.ingress is not None]
+    for pod in alike:
+        isolating = _isolating(pod, seen)
+        if len(isolating) > MOST_ISOLATING:
+            return
         if not isolating or any(_lets_in(p, pod, senders, rule, seen) for p in isolating):
             return
         refusing.update(f"{p.namespace}/{p.name}" for p in isolating)
@@ -139,9 +141,20 @@ def _judge_receivers(
         )
 
 
-def _isolating(pod: SeenPod, seen: Seen) -> Iterator[NetworkPolicy]:
-    labels = dict(pod.labels)
-    return (p for p in seen.policies_in.get(pod.namespace, ()) if matches(p.pods, labels))
+def _alike(mask: int, seen: Seen) -> tuple[SeenPod, ...]:
+    """One pod for all that are alike to policies."""
+    return tuple({(p.namespace, p.labels, p.ports): p for p in seen.of(mask)}.values())
+
+
+def _isolating(pod: SeenPod, seen: Seen) -> tuple[NetworkPolicy, ...]:
+    """The policies that isolate a pod for ingress."""
+
+    def find() -> tuple[NetworkPolicy, ...]:
+        labels = dict(pod.labels)
+        policies = seen.policies_in.get(pod.namespace, ())
+        return tuple(p for p in policies if p.ingress is not None and matches(p.pods, labels))
+
+    return seen.once(("isolating", pod.namespace, pod.labels), find)
 
 
 def _lets_in(policy: NetworkPolicy, pod: SeenPod, senders: int, rule: PolicyRule, seen: Seen) -> bool:

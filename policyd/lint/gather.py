@@ -22,7 +22,8 @@ from policyd.lint.finding import Named, Report
 from policyd.lint.judge import named
 from policyd.lint.label_rules import TEMPLATES, label_maps
 from policyd.lint.makers import declared_ports, makes_pods
-from policyd.lint.seen import Seen, see
+from policyd.lint.see import see
+from policyd.lint.seen import Seen
 from policyd.manifests.foreign import is_no_manifest
 from policyd.manifests.load import Written, combine, load_manifest, written_objects
 

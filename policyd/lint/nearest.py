@@ -14,9 +14,13 @@ _LONG = 8
 def near(word: str, known: Iterable[str]) -> tuple[str, ...]:
     """The nearest of the known words that `word` is a misspelling of, sorted; none if it is known itself."""
     found: dict[int, list[str]] = {}
+    letters = frozenset(word.lower())
     for other in dict.fromkeys(known):
         if other == word:
             return ()
+        # Two slips change the length by two at most, and four letters: mostly that is all there is to ask.
+        if abs(len(word) - len(other)) > 2 or len(letters.symmetric_difference(other.lower())) > 4:
+            continue
         distance = _misspelt(word, other)
         if distance is not None:
             found.setdefault(distance, []).append(other)

@@ -47,12 +47,12 @@ def selects_nobody(subject: Subject, seen: Seen) -> Iterator[Draft]:
     if is_open(policy.pods):  # whoever comes is isolated: that is what it says
         return
     here = seen.within((policy.namespace,))
-    found = repairs(policy.pods, seen.labels_in(here))
+    found = seen.repairs(policy.pods, here)
     if found:
         words, change = _mend(subject, path, policy.pods, found)
         yield Draft("NP101", path, _nobody(policy, seen), None, words, change, near=True)
         return
-    elsewhere = _namespaces_of(seen, seen.select(policy.pods))
+    elsewhere = _in_words(seen.namespaces_of(seen.select(policy.pods)))
     if elsewhere:
         hint = f"such pods are in {elsewhere}: a policy is for its own namespace"
         yield Draft("NP101", path, _nobody(policy, seen), hint=hint)
@@ -96,12 +96,12 @@ def _judge_peer(
     here = seen.within(spaces.names)
     where = policy.namespace if peer.namespaces is None else _spaces_in_words(spaces.names)
     message = f"matches no pod: no {seen.one} of {where} has {print_selector(peer.pods)}"
-    found = repairs(peer.pods, seen.labels_in(here & ~seen.on_host))
+    found = seen.repairs(peer.pods, here & ~seen.on_host)
     if found:
         words, change = _mend(subject, (*path, "podSelector"), peer.pods, found)
         yield Draft("NP102", path, message, None, words, change, near=True)
         return
-    elsewhere = _namespaces_of(seen, seen.select(peer.pods) & ~seen.on_host)
+    elsewhere = _in_words(seen.namespaces_of(seen.select(peer.pods) & ~seen.on_host))
     if elsewhere:
         hint = f"such pods are only in {elsewhere}"
         if peer.namespaces is None:
@@ -154,10 +154,6 @@ def _mend(
     return hint, repair_change(subject, path, selector, found[0]) if len(found) == 1 else None
 
 
-def _namespaces_of(seen: Seen, mask: int) -> str:
-    return _in_words(sorted({pod.namespace for pod in seen.of(mask)}))
-
-
 def _spaces_in_words(names: tuple[str, ...]) -> str:
     return "any namespace" if len(names) > _NAMED else _in_words(names)
 
@@ -169,9 +165,7 @@ def _in_words(names: tuple[str, ...] | list[str]) -> str:
 
 
 def _on_host(seen: Seen, mask: int) -> str:
-    pods = seen.of(mask)
-    more = f" and {len(pods) - 1} more" if len(pods) > 1 else ""
-    return f"pods on the host's network ({pods[0].namespace}/{pods[0].name}{more})"
+    return f"pods on the host's network ({seen.some(mask)})"
 
 
 def and_meant(subject: Subject, seen: Seen) -> Iterator[Draft]:

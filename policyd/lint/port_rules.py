@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policyd.kube.objects import NetworkPolicy, PodPeer, PolicyPort, PolicyRule
+from policyd.kube.objects import NetworkPolicy, PodPeer, PolicyPort, PolicyRule, Protocol
 from policyd.kube.reading import Path
 from policyd.kube.syntax import quote
 from policyd.kube.workloads import Service, ServicePort
@@ -13,6 +13,9 @@ from policyd.lint.finding import Level
 from policyd.lint.nearest import did_you_mean, near
 from policyd.lint.seen import Seen, SeenPod
 from policyd.lint.selectors import rules_of
+
+#: Of rules for more pods it is not asked whether their ports are a Service's.
+MOST_PODS = 1000
 
 
 def receivers(policy: NetworkPolicy, path: Path, rule: PolicyRule, seen: Seen) -> tuple[int, bool] | None:
@@ -43,14 +46,15 @@ def names_nobody_has(subject: Subject, seen: Seen) -> Iterator[Draft]:
         found = receivers(policy, path, rule, seen) if named else None
         if found is None or not found[0]:
             continue
-        pods, others = seen.of(found[0]), found[1]
+        known = seen.port_names(found[0])
         for number, port in named:
-            yield from _judge_name((*path, "ports", number, "port"), port, pods, others=others)
+            yield from _judge_name((*path, "ports", number, "port"), port, known, others=found[1])
 
 
-def _judge_name(path: Path, port: PolicyPort, pods: list[SeenPod], *, others: bool) -> Iterator[Draft]:
+def _judge_name(
+    path: Path, port: PolicyPort, known: frozenset[tuple[str, Protocol]], *, others: bool
+) -> Iterator[Draft]:
     name = str(port.port)
-    known = {(p.name, p.protocol) for pod in pods for p in pod.ports}
     if (name, port.protocol) in known:
         return
     whom = "no selected pod" if path[1] == "ingress" else "no pod that the rule is about"
@@ -59,7 +63,7 @@ def _judge_name(path: Path, port: PolicyPort, pods: list[SeenPod], *, others: bo
         message = f"is {quote(name)}, a name that {whom} has for {port.protocol}, but for {protocols[0]}"
         yield Draft("NP104", path, message, hint=f"write protocol: {protocols[0]}", near=True)
         return
-    meant = near(name, (other for other, protocol in known if protocol == port.protocol))
+    meant = near(name, sorted(other for other, protocol in known if protocol == port.protocol))
     change = Change(path, meant[0]) if len(meant) == 1 else None
     hint = did_you_mean(meant) if meant else ""
     level: Level | None = "note" if others and not meant else None
@@ -79,6 +83,8 @@ def service_ports(subject: Subject, seen: Seen) -> Iterator[Draft]:
         if found is None or not found[0]:
             continue
         if path[1] == "egress" and rule.peers is None:
+            continue
+        if found[0].bit_count() > MOST_PODS:
             continue
         pods = seen.of(found[0])
         written = {port.port for port in rule.ports or ()}

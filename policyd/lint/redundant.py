@@ -31,6 +31,9 @@ from policyd.lint.selectors import rules_of
 #: Rules of one namespace and direction that are compared with each other; of more, within policies of fewer.
 MOST = 400
 
+#: Peers, and ports, of two rules that are compared one by one; of more only whether they are the same.
+MOST_PAIRS = 400
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -100,6 +103,8 @@ def covers(wide: Placed, narrow: Placed) -> bool:
 def _peers_in(wide: Placed, narrow: Placed) -> bool:
     if wide.rule.peers is None or narrow.rule.peers is None:
         return wide.rule.peers is None
+    if len(wide.rule.peers) * len(narrow.rule.peers) > MOST_PAIRS:
+        return wide.rule.peers == narrow.rule.peers
     return all(
         any(_peer_in(there, here, narrow.policy.namespace) for there in wide.rule.peers)
         for here in narrow.rule.peers
@@ -132,6 +137,8 @@ def _overlap(one: Cidr, other: Cidr) -> bool:
 def _ports_in(wide: tuple[PolicyPort, ...] | None, narrow: tuple[PolicyPort, ...] | None) -> bool:
     if wide is None or narrow is None:
         return wide is None
+    if len(wide) * len(narrow) > MOST_PAIRS:
+        return wide == narrow
     return all(any(_port_in(there, here) for there in wide) for here in narrow)
 
 

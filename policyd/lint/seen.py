@@ -8,27 +8,29 @@ else does.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar, cast
 
 from policyd.cluster.index import LabelIndex, bits_of, mask_of
+from policyd.kube.cidr import parse_ip
 from policyd.kube.objects import (
     NAME_LABEL,
-    KubeObject,
     Labels,
     LabelSelector,
     NamedPort,
-    Namespace,
     NetworkPolicy,
-    Pod,
     PodPeer,
     Protocol,
     Source,
 )
 from policyd.kube.selectors import matches
-from policyd.kube.workloads import Service, Workload
+from policyd.kube.workloads import Service
+from policyd.lint.selectors import Repair, repairs
 from policyd_compiler.addr import Ranges
+
+T = TypeVar("T")
 
 #: Namespaces that every cluster has, or that belong to what is mostly installed from elsewhere.
 ELSEWHERE = frozenset(
@@ -40,6 +42,10 @@ ELSEWHERE = frozenset(
 )
 #: Labels of a cluster's DNS, which is seldom among the objects.
 _DNS_LABELS = frozenset(("kube-dns", "node-local-dns", "coredns"))
+
+
+#: Selectors for which it is looked for what they may have meant.
+MOST_SEARCHES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class Seen:
     """`namespaces` are the labels of each that was given or is used; `given` those with an object.
 
     `partial` are the reasons why pods may exist that were not seen. `whole`: this is a whole cluster.
+    `tiers`: there are ClusterNetworkPolicies, which may allow or deny before any policy is asked.
     """
 
     pods: tuple[SeenPod, ...]
@@ -88,6 +95,7 @@ class Seen:
     policies: tuple[NetworkPolicy, ...]
     partial: tuple[str, ...] = ()
     whole: bool = False
+    tiers: bool = False
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property
@@ -157,9 +165,23 @@ class Seen:
         """The pods of a mask."""
         return [self.pods[bit] for bit in bits_of(mask)]
 
-    def labels_in(self, mask: int) -> Iterator[Mapping[str, str]]:
+    def some(self, mask: int) -> str:
+        """The first pod of a mask, and how many more there are, in words."""
+        first = self.pods[(mask & -mask).bit_length() - 1]
+        more = f" and {mask.bit_count() - 1} more" if mask.bit_count() > 1 else ""
+        return f"{first.namespace}/{first.name}{more}"
+
+    def labels_in(self, mask: int) -> tuple[Mapping[str, str], ...]:
         """The different label sets of the pods of a mask."""
-        return map(dict, dict.fromkeys(pod.labels for pod in self.of(mask)))
+        known = self._label_sets.get(mask)
+        if known is None:
+            known = tuple(map(dict, dict.fromkeys(pod.labels for pod in self.of(mask))))
+            self._label_sets[mask] = known
+        return known
+
+    @cached_property
+    def _label_sets(self) -> dict[int, tuple[Mapping[str, str], ...]]:
+        return {}
 
     def spaces(self, policy: NetworkPolicy, peer: PodPeer) -> Spaces:
         """The namespaces that a peer is about (NP-036)."""
@@ -197,21 +219,15 @@ class Seen:
     def _peers(self) -> dict[tuple[str, PodPeer], int]:
         return {}
 
-    @cached_property
-    def _together(self) -> dict[str, tuple[tuple[tuple[NetworkPolicy, ...], int], ...]]:
-        return {}
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What is made of all that was seen, and made only once."""
+        if key not in self._made:
+            self._made[key] = make()
+        return cast(T, self._made[key])
 
-    def together(self, namespace: str) -> tuple[tuple[tuple[NetworkPolicy, ...], int], ...]:
-        """The pods of a namespace in groups that the same policies isolate for egress, with these."""
-        known = self._together.get(namespace)
-        if known is None:
-            groups: list[tuple[tuple[NetworkPolicy, ...], int]]
-            groups = [((), self.within((namespace,)) & ~self.on_host)]
-            for policy in self.policies_in.get(namespace, ()):
-                if policy.egress is not None:
-                    groups = list(_divided(groups, policy, self.selected(policy)))
-            known = self._together[namespace] = tuple(groups)
-        return known
+    @cached_property
+    def _made(self) -> dict[Hashable, object]:
+        return {}
 
     @cached_property
     def _addresses(self) -> dict[int, list[tuple[int, int]]]:
@@ -231,21 +247,53 @@ class Seen:
             for _, number in pairs[bisect_left(pairs, (low, -1)) : bisect_left(pairs, (high + 1, -1))]
         ]
 
+    def repairs(self, selector: LabelSelector, mask: int) -> tuple[Repair, ...]:
+        """What a selector that matches nothing may have meant among some pods.
+
+        For so many selectors only (`MOST_SEARCHES`): past that nobody reads what is found.
+        """
+        key = (selector, mask)
+        if key not in self._repairs:
+            if len(self._repairs) >= MOST_SEARCHES:
+                return ()
+            self._repairs[key] = repairs(selector, self.labels_in(mask))
+        return self._repairs[key]
+
+    @cached_property
+    def _repairs(self) -> dict[tuple[LabelSelector, int], tuple[Repair, ...]]:
+        return {}
+
+    def namespaces_of(self, mask: int) -> list[str]:
+        """The namespaces that some pods are in, sorted."""
+        return sorted(name for name, pods in self._by_namespace.items() if pods & mask)
+
+    def port_names(self, mask: int) -> frozenset[tuple[str, Protocol]]:
+        """The names of ports, with their protocols, that any of some pods has."""
+        known = self._port_names.get(mask)
+        if known is None:
+            known = frozenset((port.name, port.protocol) for pod in self.of(mask) for port in pod.ports)
+            self._port_names[mask] = known
+        return known
+
+    @cached_property
+    def _port_names(self) -> dict[int, frozenset[tuple[str, Protocol]]]:
+        return {}
+
+    @cached_property
+    def service_addresses(self) -> tuple[tuple[int, int, str], ...]:
+        """Family, number and Service of each cluster address, sorted."""
+        return tuple(
+            sorted(
+                (*parse_ip(text), f"{service.namespace}/{service.name}")
+                for service in self.services
+                for text in service.addresses
+            )
+        )
+
     @property
     def dual_stack(self) -> bool:
         """Whether any pod has addresses of both families."""
         return any(pod.v4 is not None and pod.v6 is not None and not pod.host_network for pod in self.pods)
-
-
-def _divided(
-    groups: Iterable[tuple[tuple[NetworkPolicy, ...], int]], policy: NetworkPolicy, mask: int
-) -> Iterator[tuple[tuple[NetworkPolicy, ...], int]]:
-    """The groups, those apart that a further policy selects."""
-    for policies, group in groups:
-        if group & mask:
-            yield (*policies, policy), group & mask
-        if group & ~mask:
-            yield policies, group & ~mask
 
 
 def is_dns(peer: PodPeer) -> bool:
@@ -256,86 +304,3 @@ def is_dns(peer: PodPeer) -> bool:
 def is_elsewhere(selector: LabelSelector) -> bool:
     """Whether a selector names a namespace that is mostly not among the objects."""
     return any(ELSEWHERE.intersection(r.values) for r in selector.requirements if r.operator == "In")
-
-
-def see(
-    objects: Iterable[KubeObject],
-    numbers: Mapping[tuple[str, str, str], frozenset[tuple[Protocol, int]]] | None = None,
-    partial: Sequence[str] = (),
-    *,
-    whole: bool = False,
-) -> Seen:
-    """What these objects say of a cluster.
-
-    `numbers`: ports that containers declare, by kind, namespace and name of what was written. Without a pod
-    or what makes pods among the objects they are partial.
-    """
-    pods: list[SeenPod] = []
-    spaces: dict[str, Namespace] = {}
-    services: list[Service] = []
-    policies: list[NetworkPolicy] = []
-    for item in objects:
-        match item:
-            case Pod():
-                if not item.terminal:
-                    pods.append(_pod(item, numbers or {}))
-            case Workload():
-                pods.append(_workload(item, numbers or {}))
-            case Namespace():
-                other = spaces.get(item.name)
-                labels = tuple(sorted({*item.labels, *(other.labels if other else ())}))
-                spaces[item.name] = Namespace(item.name, labels, (other or item).source)
-            case Service():
-                services.append(item)
-            case NetworkPolicy():
-                policies.append(item)
-            case _:
-                pass
-    if not pods and not whole:
-        partial = (*partial, "no pod, and nothing that makes pods, is among the objects")
-    used = {pod.namespace for pod in pods} | {policy.namespace for policy in policies}
-    known = {name: space.labels for name, space in spaces.items()}
-    known |= {name: ((NAME_LABEL, name),) for name in used - set(spaces)}
-    return Seen(
-        tuple(sorted(pods, key=lambda pod: (pod.namespace, pod.kind, pod.name))),
-        {name: known[name] for name in sorted(known)},
-        frozenset(spaces),
-        tuple(services),
-        tuple(policies),
-        () if whole else tuple(partial),
-        whole,
-        {name: space.source for name, space in spaces.items() if space.source is not None},
-    )
-
-
-def _pod(pod: Pod, numbers: Mapping[tuple[str, str, str], frozenset[tuple[Protocol, int]]]) -> SeenPod:
-    declared = numbers.get(("Pod", pod.namespace, pod.name), frozenset())
-    return SeenPod(
-        "Pod",
-        pod.namespace,
-        pod.name,
-        pod.labels,
-        pod.host_network,
-        pod.ports,
-        declared,
-        pod.v4,
-        pod.v6,
-        pod.source,
-    )
-
-
-def _workload(
-    item: Workload, numbers: Mapping[tuple[str, str, str], frozenset[tuple[Protocol, int]]]
-) -> SeenPod:
-    kind = type(item).__name__
-    declared = numbers.get((kind, item.namespace, item.name), frozenset())
-    return SeenPod(
-        kind,
-        item.namespace,
-        item.name,
-        item.labels,
-        item.host_network,
-        item.ports,
-        declared,
-        source=item.source,
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from policyd.kube.objects import LabelSelector, NetworkPolicy, PolicyRule, Requirement
@@ -71,13 +72,13 @@ class Repair:
 
 def repairs(selector: LabelSelector, labels: Iterable[Mapping[str, str]]) -> tuple[Repair, ...]:
     """All ways to fix one word so that the selector matches any of these sets of labels."""
-    known = list({tuple(sorted(each.items())): each for each in labels}.values())[:MOST_LABELS]
+    known = list(islice(labels, MOST_LABELS))
     found: dict[Repair, None] = {}
     for number, requirement in enumerate(selector.requirements):
         if requirement.operator not in ("In", "Exists") or len(requirement.values) > MOST_VALUES:
             continue
         rest = LabelSelector((*selector.requirements[:number], *selector.requirements[number + 1 :]))
-        fitting = [each for each in known if matches(rest, each)]
+        fitting = [each for each in known if matches(rest, each)] if rest.requirements else known
         for repair in _repairs(number, requirement, fitting):
             found[repair] = None
     return tuple(found)

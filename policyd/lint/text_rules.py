@@ -97,15 +97,16 @@ def only_tcp(subject: Subject) -> Iterator[Draft]:
     policy = subject.policy
     if policy is None:
         return
+    udp = {direction: _udp_ports(rules) for direction, rules in _directions(policy)}
     for path, rule in rules_of(policy):
         written = items(_rule(subject, path).get("ports"))
         for number, port in enumerate(rule.ports or ()):
             raw = mapping(written[number]) if number < len(written) else {}
             here = (*path, "ports", number)
-            yield from _judge_port(here, port, raw, policy)
+            yield from _judge_port(here, port, raw, udp[str(path[1])])
 
 
-def _judge_port(path: Path, port: PolicyPort, raw: object, policy: NetworkPolicy) -> Iterator[Draft]:
+def _judge_port(path: Path, port: PolicyPort, raw: object, udp: frozenset[int]) -> Iterator[Draft]:
     omitted = mapping(raw).get("protocol") is None
     if port.protocol != "TCP":
         return
@@ -117,7 +118,7 @@ def _judge_port(path: Path, port: PolicyPort, raw: object, policy: NetworkPolicy
         return
     if not isinstance(port.port, int) or port.end_port is not None or port.port not in UDP_PORTS:
         return
-    if (omitted or port.port == DNS) and not _allows_udp(policy, str(path[1]), port.port):
+    if (omitted or port.port == DNS) and port.port not in udp:
         missing = "has no protocol, so it is TCP only" if omitted else "is TCP only"
         name = UDP_PORTS[port.port]
         yield Draft(
@@ -125,13 +126,16 @@ def _judge_port(path: Path, port: PolicyPort, raw: object, policy: NetworkPolicy
         )
 
 
-def _allows_udp(policy: NetworkPolicy, direction: str, number: int) -> bool:
-    """Whether any rule of the direction names the port for UDP, or all of UDP."""
-    rules: tuple[PolicyRule, ...] = (policy.ingress if direction == "ingress" else policy.egress) or ()
-    return any(
-        rule.ports is None or any(port.protocol == "UDP" and _covers(port, number) for port in rule.ports)
-        for rule in rules
-    )
+def _directions(policy: NetworkPolicy) -> tuple[tuple[str, tuple[PolicyRule, ...]], ...]:
+    return ("ingress", policy.ingress or ()), ("egress", policy.egress or ())
+
+
+def _udp_ports(rules: tuple[PolicyRule, ...]) -> frozenset[int]:
+    """The ports in question that any of the rules allows for UDP."""
+    ports = [port for rule in rules for port in rule.ports or () if port.protocol == "UDP"]
+    if any(rule.ports is None for rule in rules):
+        return frozenset(UDP_PORTS)
+    return frozenset(number for number in UDP_PORTS if any(_covers(port, number) for port in ports))
 
 
 def _covers(port: PolicyPort, number: int) -> bool:

@@ -205,8 +205,8 @@ async def test_the_cluster_as_it_is(tmp_path: Path) -> None:
     assert result.code == 1, result.err
     printed = json.loads(result.out)
     assert printed["world"] == "complete"
-    found = {(f["object"]["name"], f["rule"], f["severity"]) for f in printed["findings"]}
-    assert found == {("api", "NP102", "warn"), ("far", "NP102", "warn"), ("slip", "NP101", "warn")}
+    said = {(f["object"]["name"], f["rule"], f["severity"]) for f in printed["findings"]}
+    assert said == {("api", "NP102", "warn"), ("far", "NP102", "warn"), ("slip", "NP101", "warn")}
     assert {(f["file"], f["line"]) for f in printed["findings"]} == {("", 0)}
 
 
