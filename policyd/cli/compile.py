@@ -45,7 +45,7 @@ FORMATS: dict[str, tuple[str, Callable[[ClusterState, Build], str]]] = {
 
 USAGE = "-f PATH [--node NAME] [OPTIONS]"
 TEXT = """\
-Turn Namespaces, Nodes, Pods and NetworkPolicies, as YAML or JSON, into the nftables ruleset of a node.
+Turn Namespaces, Nodes, Pods and policies, as YAML or JSON, into the nftables ruleset of a node.
 The ruleset goes to standard output and is applied by nobody. Its script is for a node without one: `nft -f -`
 loads it as one transaction. Loaded over a ruleset in force it loses allowed packets that are in the rules at
 that moment, or lets denied ones through; `policyd apply` and the agent do neither."""

@@ -16,8 +16,9 @@ from policyd.obs.log import set_up
 from policyd.version import VERSION
 
 TEXT = """\
-Enforce NetworkPolicies on this node, until SIGTERM. The ruleset stays in force afterwards; `policyd cleanup`
-removes it. With --manifests the objects come from a directory, whose edits are followed."""
+Enforce NetworkPolicies and ClusterNetworkPolicies on this node, until SIGTERM. The ruleset stays in force
+afterwards; `policyd cleanup` removes it. With --manifests the objects come from a directory, whose edits are
+followed."""
 EXAMPLES = "policyd run --manifests /etc/policyd/manifests --node worker-1"
 
 

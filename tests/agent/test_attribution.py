@@ -77,3 +77,10 @@ def test_candidates_are_the_policies_of_what_a_statement_names() -> None:
         "shop/a", "shop/b", "shop/c",
     )  # fmt: skip
     assert candidates("add rule inet policyd forward ip saddr vmap @egress4-3", owners) == ()
+
+
+def test_a_policy_of_the_cluster_shares_no_fate_with_the_namespace_of_its_name() -> None:
+    found = run(Search.over([["n1", *POLICIES]]), lambda closed: "n1" in closed)
+    assert found.culprits == {"n1"}
+    found = run(Search.over([["n1", *POLICIES]]), lambda closed: "n1/p3" in closed)
+    assert found.culprits == {"n1/p3"}

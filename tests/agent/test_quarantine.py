@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from policyd.agent.quarantine import Quarantine
 from policyd.cluster.state import ClusterState
-from policyd.kube.objects import LabelSelector, NetworkPolicy
+from policyd.kube.objects import ClusterNetworkPolicy, LabelSelector, NetworkPolicy
 
 
 def state(*names: str, edited: bool = False) -> ClusterState:
@@ -42,3 +42,16 @@ def test_what_was_long_ago_is_forgotten() -> None:
     found.release(state(), now=1.0)
     found.add(["a/x"], "too large", state("x"), now=1e5)
     assert found.release(state("x", edited=True), now=1e5) == frozenset()
+
+
+def test_a_policy_of_the_cluster_is_closed_as_others_are() -> None:
+    """By its name alone, which no policy of a namespace has."""
+
+    def cluster(priority: int) -> ClusterState:
+        policy = ClusterNetworkPolicy("a", "Admin", priority, None, None, None)
+        return ClusterState.of((policy, NetworkPolicy("a", "a", LabelSelector(), (), None)))
+
+    found = Quarantine()
+    found.add(["a"], "too large", cluster(1), now=0.0)
+    assert found.release(cluster(1), now=1e6) == {"a"}
+    assert found.release(cluster(2), now=1.0) == frozenset()
