@@ -14,6 +14,7 @@ from tests.faults.link import LINK_FAULTS
 from tests.faults.lint import LINT
 from tests.faults.meaning import MEANING
 from tests.faults.naming import NAMING
+from tests.faults.proof import PROOF
 from tests.faults.ruleset import RULESET
 from tests.faults.starting import STARTING
 from tests.faults.tenants import TENANTS
@@ -26,6 +27,7 @@ FAULTS: tuple[Fault, ...] = (
     *MEANING,
     *IDENTITY,
     *RULESET,
+    *PROOF,
     *WIRE,
     *INTERFACES,
     *LINK_FAULTS,

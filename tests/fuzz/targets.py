@@ -6,7 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.fuzz import cni_reader, lint_reader, netlink_reader, nft_readers, readers, watch_reader
+from tests.fuzz import (
+    cni_reader,
+    lint_reader,
+    netlink_reader,
+    nft_readers,
+    proof_reader,
+    readers,
+    watch_reader,
+)
 from tests.fuzz.target import Target
 
 #: Each is made when it is needed, with a directory for its files.
@@ -25,6 +33,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "listing": nft_readers.listing_reader,
     "listing-bridge": nft_readers.bridge_listing_reader,
     "script": nft_readers.script_reader,
+    "ruleset": proof_reader.ruleset_reader,
     "errors": nft_readers.error_reader,
     "netlink": netlink_reader.netlink_reader,
 }

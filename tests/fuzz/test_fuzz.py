@@ -52,6 +52,7 @@ TAKEN = {
     "state": "a ruleset",
     "listing": "as wanted",
     "script": "done",
+    "ruleset": "0 differences",
     "errors": "nft refused line 2",
     "netlink": "((1, Drop()), (2, Goto",
 }

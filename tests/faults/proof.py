@@ -1,0 +1,60 @@
+"""Faults in the proof that a ruleset is what the policies mean, and in who proves it when."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+
+PROVER = "policyd/agent/prover.py"
+PROVERS = "tests/agent/test_prover.py"
+VERIFY = "tests/cli/test_verify.py"
+
+PROOF = (
+    Fault(
+        "a ruleset is held to policies of which it was not made",
+        "docs/verify.md",
+        PROVER,
+        "        if self._store.is_taken:\n",
+        "        if self._store.said:\n",
+        f"{PROVERS}::test_a_ruleset_of_a_cluster_that_has_changed_since_is_not_looked_at",
+    ),
+    Fault(
+        "proofs follow each other without a rest",
+        "docs/verify.md",
+        PROVER,
+        "max(REST_SECONDS, answer.seconds * SHARE)",
+        "REST_SECONDS",
+        f"{PROVERS}::test_it_takes_a_hundredth_of_a_processor_at_most_and_proves_the_last",
+    ),
+    Fault(
+        "a bundle is judged as if no policy of it were quarantined",
+        "decisions 8",
+        "policyd/cli/rulesets.py",
+        "return Bundled(loaded, found, _quarantined(files))",
+        "return Bundled(loaded, found, frozenset())",
+        f"{VERIFY}::test_a_bundle_is_proved_with_the_settings_of_its_agent",
+    ),
+    Fault(
+        "what a tier leaves open is taken for accepted",
+        "CNP-002",
+        "policyd/proof/stages.py",
+        "state = (passed | undecided, 0, accepted)",
+        "state = (passed, 0, accepted | undecided)",
+        "tests/unit/proof/test_stages.py::test_each_peer_and_port_is_decided_as_if_there_were_no_others",
+    ),
+    Fault(
+        "a packet that a ruleset drops counts as proved",
+        "docs/verify.md",
+        "policyd/proof/prove.py",
+        '        wrong = asked.full & ~ports if does == "allow" else ports\n',
+        '        wrong = asked.full & ~ports if does == "allow" else 0\n',
+        f"{VERIFY}::test_a_ruleset_that_differs_is_shown_by_a_packet",
+    ),
+    Fault(
+        "hairpins are let in whatever the setting says",
+        "NP-096",
+        "policyd/proof/hooks.py",
+        'if scene.options.hairpin != "allow":',
+        'if scene.options.hairpin == "":',
+        f"{VERIFY}::test_other_settings_are_another_meaning",
+    ),
+)
