@@ -43,6 +43,7 @@ FORMATS: dict[str, tuple[str, Callable[[ClusterState, Build], str]]] = {
     "summary": (".txt", print_summary),
 }
 
+ALLOW_EMPTY = "compile policies although no pod holds an address: a ruleset that lets everything pass"
 USAGE = "-f PATH [--node NAME] [OPTIONS]"
 TEXT = """\
 Turn Namespaces, Nodes, Pods and policies, as YAML or JSON, into the nftables ruleset of a node.
@@ -89,6 +90,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="nft: a script; json: the same for `nft -j -f -`; ir: what is enforced, in addresses and ports; "
         "summary: for people (%(default)s)",
     )
+    group.add_argument("--allow-empty", action="store_true", help=ALLOW_EMPTY)
     group.add_argument(
         "--generation",
         type=generation,
@@ -113,15 +115,16 @@ def main(args: Namespace) -> int:
     state = loaded.state
     certain = certain_findings(state.objects())
     diagnostics = [*loaded.warnings, *map(warning, certain)]
-    if args.attachments is not None:
-        state = replace(state, attachments=read_attachments(args.attachments))
-    if args.no_sources:
-        plain = ClusterState.of(map(without_source, state.objects()), state.missing_namespaces)
-        state = replace(plain, attachments=state.attachments)
+    state = _as_asked(state, args)
+    nodes = choose_nodes(loaded.node, state, all_nodes=args.all_nodes)
+    if empty := _why_empty(state, args):
+        terminal.tell(tuple(dict.fromkeys(diagnostics)), colored=terminal.uses_color(args.color, sys.stderr))
+        terminal.say(empty)
+        return Exit.FINDING
     refused = False
     text = ""
     suffix, print_build = FORMATS[args.output]
-    for node in choose_nodes(loaded.node, state, all_nodes=args.all_nodes):
+    for node in nodes:
         built = build(state, node, loaded.options)
         if args.generation is not None:
             built = replace(built, table=stamp(built.table, args.generation))
@@ -147,6 +150,30 @@ def main(args: Namespace) -> int:
     if args.output_dir is None:
         terminal.write(text)
     return Exit.OK
+
+
+def _as_asked(state: ClusterState, args: Namespace) -> ClusterState:
+    """The state with the attachments that are given, and without sources if they are not wanted."""
+    if args.attachments is not None:
+        state = replace(state, attachments=read_attachments(args.attachments))
+    if args.no_sources:
+        plain = ClusterState.of(map(without_source, state.objects()), state.missing_namespaces)
+        state = replace(plain, attachments=state.attachments)
+    return state
+
+
+def _why_empty(state: ClusterState, args: Namespace) -> str:
+    """Say that policies would be compiled into a ruleset that lets everything pass, if they would."""
+    policies = len(state.every_policy)
+    if args.allow_empty or args.live or not policies:
+        return ""
+    if any(pod.has_address and not pod.host_network and not pod.terminal for pod in state.pods.values()):
+        return ""
+    return (
+        f"{policies} {'policy' if policies == 1 else 'policies'}, and no pod that holds an address: the "
+        "ruleset would let everything pass. Give Pods as `kubectl get pods -o json` prints them; "
+        "--allow-empty compiles nevertheless; `policyd why` and `policyd reach` need no addresses"
+    )
 
 
 def _print_json(table: Table) -> str:

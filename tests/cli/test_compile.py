@@ -135,7 +135,7 @@ def test_where_no_node_is_named_one_must_be(call: Call) -> None:
     result = call("compile", "-f", "-", stdin=text)
     assert (result.code, result.out) == (2, "")
     assert "no node is named in what was read" in result.err
-    named = call("compile", "-f", "-", "--node", "anything", stdin=text)
+    named = call("compile", "-f", "-", "--node", "anything", "--allow-empty", stdin=text)
     assert named.code == 0
     assert "no pod of node anything has an address: the ruleset lets everything pass" in named.err
     alone = call("compile", "-f", "-", stdin=as_list(node("n7")))
@@ -357,3 +357,14 @@ def test_a_policy_over_its_budget_is_warned_of(shop: Path, call: Call) -> None:
     assert result.code == 0
     assert "warning: quarantined, so their pods are isolated and they allow nothing: " in result.err
     assert "it costs this node more than 1 elements" in result.err
+
+
+def test_policies_without_any_pod_are_no_ruleset(call: Call) -> None:
+    """It would let everything pass, and nobody would notice."""
+    stdin = as_list(node("n1"), policy("shop", policyTypes=["Ingress"]), pod("shop/web"))
+    refused = call("compile", "-f", "-", "--node", "n1", stdin=stdin)
+    assert (refused.code, refused.out) == (1, "")
+    assert "policyd: 1 policy, and no pod that holds an address: the ruleset would let" in refused.err
+    taken = call("compile", "-f", "-", "--node", "n1", "--allow-empty", stdin=stdin)
+    assert taken.code == 0
+    assert "table inet policyd" in taken.out
