@@ -118,7 +118,7 @@ GRAPH = (
         JUDGING,
         "        is_asked = self.setting.is_bridged and unit.version != self._holding.version\n",
         "        is_asked = False\n",
-        FOLLOWING,
+        f"{UNITS}::test_on_a_bridge_a_new_pod_is_judged_as_a_sender",
     ),
     Fault(
         "how hosts are numbered makes chains of ports",

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
 from policyd.graph.changes import ObjectChange, Step
 from policyd.graph.graph import Graph
 from policyd.kube.objects import NamedPort, Namespace, NetworkPolicy, Pod
 from policyd.pipeline import build
+from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
 from tests.cases.form import block, egress, ingress, namespace, namespaces, pod, pods
 from tests.oracle import Manifest
@@ -156,6 +158,23 @@ def test_what_is_over_its_budget_is_found_out_before_it_is_made(monkeypatch: pyt
     monkeypatch.setattr("policyd.graph.units.judge", None)
     assert graph.change([ObjectChange(key, state.policies[key], policy)]) is None
     assert "budget" in graph.reason
+
+
+def test_on_a_bridge_a_new_pod_is_judged_as_a_sender() -> None:
+    """NP-161: by isolations of which no peer has changed but him."""
+    links = Attachments(
+        {"x/a": Attachment("veth1", "cni0"), "x/b": Attachment("veth2", "cni0")},
+        bridges=("cni0",),
+        ports=("veth1", "veth2"),
+    )
+    state = replace(decoded([*HERE, ingress("x", "a", {"from": [pods(pod="b")]})]), attachments=links)
+    new = replace(state.pods["x/a"], name="b", uid="b", labels=(("pod", "b"),), v4=0x0A000009)
+    change = ObjectChange("x/b", None, new)
+    step = graph_of(state).change([change])
+    assert step is not None
+    assert (
+        step.ruleset.table == build(replace(after(state, change), attachments=links), NODE, Options()).table
+    )
 
 
 def test_what_nobody_knows_the_meaning_of_is_not_followed() -> None:
