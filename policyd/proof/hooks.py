@@ -72,13 +72,15 @@ _UNHEARD = _drop("NP-161: nobody knows which pods hear it")
 class Scene:
     """What hooks depend on beside addresses. `isolated` by direction and family: addresses under a policy.
 
-    `restricts`: some pod of the node is closed to somebody for ingress; found out when addresses are cut.
+    `restricts`: some pod of the node is closed to somebody for ingress; `plainly_open`: none is, and for each
+    a rule alone says so. Both are found out when addresses are cut.
     """
 
     cluster: Cluster
     options: Options
     isolated: Mapping[tuple[str, Family], tuple[int, ...]]
     restricts: bool = False
+    plainly_open: bool = False
 
     @cached_property
     def bound(self) -> Mapping[Family, tuple[tuple[str, int], ...]]:
@@ -268,8 +270,8 @@ class Expected:
             return
         groups = space.prefix(*GROUPS[space.family])
         others = space.asked.full & ~(space.asked.of(IGMP) if space.family == 4 else 0)
-        if not scene.bridged and scene.isolated_for_ingress:
-            # Where policies select pods and close nothing to anybody, either is right.
+        if not scene.bridged and scene.isolated_for_ingress and not scene.plainly_open:
+            # Where policies close nothing, and only all their rules together say so, either is right.
             yield ((RECEIVER, groups), (ASKED, others)), _UNHEARD if scene.restricts else OPEN
         to_all = space.full[TO]
         if scene.bridged and space.family == 4:

@@ -148,6 +148,7 @@ class _Comparison:
             meaning = Meaning(self.cluster, family, ground.policies.addresses, ground.policies.asked)
             ofs.append(_OfFamily(self, ground, meaning))
         self.scene.restricts = any(each.restricts() for each in ofs)
+        self.scene.plainly_open = not self.scene.restricts and all(each.is_plainly_open() for each in ofs)
         for each in ofs:
             each.compare()
         return tuple(self.found.values())
@@ -202,6 +203,19 @@ class _OfFamily:
         for some, ports in isolation.allowed:
             peers |= some if ports == everything else 0
         return peers == self.ground.policies.addresses.full
+
+    def is_plainly_open(self) -> bool:
+        """Whether each pod under a policy for ingress has a rule that accepts all of everybody."""
+        line, asked = self.ground.policies.addresses.full, self.ground.policies.asked.full
+        return all(
+            any(
+                rule.action == "accept" and (rule.peers, rule.ports) == (line, asked)
+                for stage in stages
+                for rule in stage.rules
+            )
+            for _, isolation in self._isolations("ingress")
+            for stages in isolation.claimants
+        )
 
     def restricts(self) -> bool:
         """Whether some pod is closed to somebody for ingress."""
