@@ -79,7 +79,7 @@ def test_pods_start_with_their_rules_and_not_without(installation: Installation)
 
         # A node that boots starts its pods all at once, policyd among them.
         cluster.reboot(NODE)
-        names = ("server", "allowed", "denied", "late")
+        names = ("server", "friend", "foe", "late")
         cluster.wait(*(f"pod/{name}" for name in names), namespace=namespace, seconds=NODE_SECONDS)
         address = cluster.get("pod", "server", namespace=namespace)["status"]["podIP"]
         assert reaches(cluster, "friend", namespace, address)
