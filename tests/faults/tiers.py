@@ -122,12 +122,4 @@ TIER_FAULTS = (
         '"warning"',
         f"{DECODING}::test_what_the_crd_refuses_is_refused_with_its_place",
     ),
-    Fault(
-        "an older version is as good as none",
-        "CNP-049",
-        "policyd/watcher/absence.py",
-        "            if version in self._kind.versions:\n",
-        "            if version == self._kind.version:\n",
-        "tests/watcher/test_absence.py::test_an_older_version_is_read_where_a_server_has_no_newer_one",
-    ),
 )
