@@ -56,7 +56,7 @@ class Judging:
     ) -> None:
         self.setting, self._counts = setting, counts
         self._holding = holding
-        self.profiles = Profiles(spaces.known, holding.index, counts)
+        self.profiles = Profiles(spaces.selected_by, holding.index, counts)
         lowered = built.sources.lowered
         self.ledger = Ledger(built.table, lowered.peers.values())
         self.hosts = Hosts(self.profiles, self.ledger, counts)

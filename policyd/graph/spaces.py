@@ -30,6 +30,13 @@ class Spaces:
             return made_namespace(name)
         return given
 
+    def selected_by(self, name: str) -> Namespace | None:
+        """A namespace as selectors have seen it: as it was, until `take_changed` tells what became of it.
+
+        Who goes was selected by what was, whatever goes or changes with it.
+        """
+        return self._before[name] if name in self._before else self.known(name)
+
     def give(self, before: Namespace | None, after: Namespace | None) -> None:
         """A Namespace was, and is now."""
         for each in (before, after):

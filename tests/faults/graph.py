@@ -25,6 +25,14 @@ AGENT = "tests/agent/test_following.py"
 
 GRAPH = (
     Fault(
+        "who goes with the namespace is asked for with what the namespace is now",
+        "NP-048",
+        JUDGING,
+        "Profiles(spaces.selected_by, holding.index, counts)",
+        "Profiles(spaces.known, holding.index, counts)",
+        f"{UNITS}::test_a_pod_that_goes_with_its_namespace_leaves_nothing",
+    ),
+    Fault(
         "a pod that has what its plugin says is told as it was before",
         "DESIGN: a ruleset that follows",
         STORE,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from policyd.cluster.attachments import Attachments
-from policyd.cluster.state import ClusterState
+from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.graph.changes import ObjectChange, Step
 from policyd.graph.graph import Graph
 from policyd.kube.objects import NamedPort, Namespace, NetworkPolicy, Pod
@@ -50,7 +50,7 @@ def after(state: ClusterState, *changes: ObjectChange) -> ClusterState:
         objects.pop((kind, change.key), None)
         if change.after is not None:
             objects[kind, change.key] = change.after
-    return ClusterState.of(objects.values())
+    return ClusterState.of(objects.values(), state.missing_namespaces)
 
 
 def elements_suffice(*world: Manifest, like: str, **more: object) -> bool:
@@ -120,6 +120,19 @@ def test_a_verdict_of_which_there_is_no_chain_has_to_be_compiled() -> None:
     step, _ = follow(state, ObjectChange("y/c", state.pods["y/c"], None))
     assert step is not None
     assert step.changes is None, "the chain goes with the last who needs it"
+
+
+@pytest.mark.parametrize("missing", list(MissingNamespaces))
+def test_a_pod_that_goes_with_its_namespace_leaves_nothing(missing: MissingNamespaces) -> None:
+    """NP-048: whom it was selected by is asked with the labels that its namespace had, whatever becomes of it."""
+    rule = ingress("x", "a", {"from": [namespaces(team="green")]})
+    named = ingress("x", "a", {"from": [namespaces(**{"kubernetes.io/metadata.name": "z"})]}, name="named")
+    world = [*HERE, rule, named, pod("y/b", "10.0.1.1", node="n2"), pod("z/c", "10.0.1.2", node="n2")]
+    state = replace(decoded(world), missing_namespaces=missing)
+    gone = [ObjectChange("y", state.namespaces["y"], None), ObjectChange("y/b", state.pods["y/b"], None)]
+    for changes in (gone, gone[::-1], [ObjectChange("z/c", state.pods["z/c"], None)]):
+        step, _ = follow(state, *changes)
+        assert step is not None
 
 
 def test_a_graph_that_could_not_follow_is_of_no_use_any_more() -> None:
