@@ -14,8 +14,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from policyd_compiler import layout
-from policyd_compiler.lower import chains, classes, objects
+from policyd_compiler import layout, room
+from policyd_compiler.lower import chains, classes
 from policyd_compiler.lower.classes import Classes, HostIndex
 from policyd_compiler.lower.sharing import Class, own_classes
 from policyd_compiler.sim import Simulator
@@ -43,7 +43,7 @@ thresholds = st.fixed_dictionaries(
 )
 PLACES = {
     "MOST_SHARED": layout,
-    "LEAST_CAPACITY": objects,
+    "LEAST_CAPACITY": room,
     "FEW_HOSTS": classes,
 }
 

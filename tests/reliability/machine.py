@@ -16,6 +16,7 @@ from policyd.agent.pacing import Pacing
 from policyd.agent.reconciler import LoopTiming, Reconciler, Target
 from policyd.applier.apply import Applier
 from policyd.cluster.state import ClusterState
+from policyd.graph.changes import ObjectChange
 from policyd.object_store import ObjectStore
 from policyd_compiler.nft.ast import Table
 from tests.fakes.fake_nft import Fault
@@ -46,13 +47,18 @@ SWAPPING = ("add table", "delete table", "flush", "add rule", "add chain")
 
 
 class Store(ObjectStore):
-    """A store that remembers what was last taken from it to be compiled."""
+    """A store that remembers what was last taken from it, to be compiled or to be followed."""
 
     last = ClusterState()
 
     def state(self) -> ClusterState:
         self.last = super().state()
         return self.last
+
+    def take_changes(self) -> list[ObjectChange] | None:
+        found = super().take_changes()
+        self.last = super().state()
+        return found
 
 
 class Machine(RuleBasedStateMachine):

@@ -124,7 +124,7 @@ def test_a_verdict_of_which_there_is_no_chain_has_to_be_compiled() -> None:
 
 @pytest.mark.parametrize("missing", list(MissingNamespaces))
 def test_a_pod_that_goes_with_its_namespace_leaves_nothing(missing: MissingNamespaces) -> None:
-    """NP-048: whom it was selected by is asked with the labels that its namespace had, whatever becomes of it."""
+    """NP-048: by whom it was selected is asked with the labels that its namespace had then."""
     rule = ingress("x", "a", {"from": [namespaces(team="green")]})
     named = ingress("x", "a", {"from": [namespaces(**{"kubernetes.io/metadata.name": "z"})]}, name="named")
     world = [*HERE, rule, named, pod("y/b", "10.0.1.1", node="n2"), pod("z/c", "10.0.1.2", node="n2")]
