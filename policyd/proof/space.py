@@ -248,7 +248,10 @@ class Space:
         if field in (Field.IIFNAME, Field.OIFNAME):
             return self.named(str(key) for key in found)
         if field in _ADDRESSES:
-            return self.at(self.addresses.mask(map(_stretch, found)))
+            try:
+                return self.at(self.addresses.mask(map(_stretch, found)))
+            except KeyError:  # not one of those by which addresses were told apart: of the other family
+                raise Unprovable(f"{field.row.text} is looked up among addresses that are none") from None
         if field in _AT_LINKS:
             return self.bound(_pairs_of(found))
         if field in _PAIRS:

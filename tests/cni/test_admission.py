@@ -100,7 +100,7 @@ def test_an_interface_that_cannot_be_found_holds_nobody_for_long() -> None:
 def test_what_waits_for_too_long_is_refused_with_the_reason() -> None:
     found = judged(known=None, waited=30.0)
     assert isinstance(found, Answer)
-    assert (found.code, "not told of this pod" in found.text) == (11, True)
+    assert (found.code, "has not reported this pod" in found.text) == (11, True)
     assert isinstance(judged(known=None, waited=29.9), Wait)
     assert judged(waited=30.0) == Answer()
 

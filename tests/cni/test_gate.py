@@ -64,7 +64,7 @@ def test_an_agent_that_cannot_say_yes_says_why(bed: Bed) -> None:
         bed.runtime.start(bed.sandbox("web"))
     assert refused.value.code == 11
     assert "shop/web" in refused.value.msg
-    assert "not told of this pod" in refused.value.msg
+    assert "has not reported this pod" in refused.value.msg
 
 
 def test_another_agent_answers_what_one_that_was_killed_was_asked(bed: Bed) -> None:

@@ -47,8 +47,8 @@ FAULTS = (
     Fault("no room on disk", "open", "state/policyd", "ENOSPC", "state-unsaved"),
     Fault("no right to the disk", "open", "state/policyd", "EACCES", "state-unsaved"),
     Fault("a disk that fails", "os.rename", "state/policyd", "EIO", "state-unsaved"),
-    Fault("no file to list with", "os.listdir", "manifests", "EMFILE", "file-broken", held=True),
-    Fault("no right to list", "os.listdir", "manifests", "EACCES", "file-broken", held=True),
+    Fault("no file to list with", "os.listdir", "written", "EMFILE", "file-broken", held=True),
+    Fault("no right to list", "os.listdir", "written", "EACCES", "file-broken", held=True),
     Fault("no file to read with", "open", "db.yaml", "EMFILE", "file-broken", held=True, when="running"),
     Fault("no process", "subprocess.Popen", "", "EAGAIN", "apply-failing", True, True, "running"),
     Fault("no memory for one", "subprocess.Popen", "", "ENOMEM", "apply-failing", True, True, "running"),
@@ -66,7 +66,7 @@ class Failing:
     def __init__(self, node: Namespace, folder: Path) -> None:
         self._orders = folder / "orders"
         self._orders.touch()
-        self.directory = folder / "manifests"
+        self.directory = folder / "written"
         self.directory.mkdir()
         write(self.directory, "world.yaml", WORLD)
         write(self.directory, "web.yaml", policy("web", "web", 80))
