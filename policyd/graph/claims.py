@@ -180,6 +180,9 @@ class Holding:
                 self._free.append(len(self._pods))
                 self._pods.append(None)
                 self.hosts.append(_NOBODY)
+                # In both families, whichever the host has an address of: masks hold its bit in both.
+                for index in self.indexes.values():
+                    index.put(len(self._pods) - 1, None)
             bit = self._free.pop()
             self._pods[bit] = pod
             self.index.put(bit, pod)

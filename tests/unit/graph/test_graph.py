@@ -122,6 +122,18 @@ def test_a_verdict_of_which_there_is_no_chain_has_to_be_compiled() -> None:
     assert step.changes is None, "the chain goes with the last who needs it"
 
 
+def test_a_new_pod_of_one_family_is_counted_in_both() -> None:
+    """An isolation that is made again asks in each family for all that a rule selects."""
+    rule = ingress("x", "a", {"from": [{**pods(pod="new"), **namespaces()}], "ports": [{"port": 1}]})
+    there = [pod(f"y/p{n}", f"10.0.1.{n}", node="n2") for n in range(1, 200)]
+    state = decoded([namespace("x"), namespace("y"), pod("x/a", "10.0.0.1", "fd00::1"), rule, *there])
+    [(key, policy)] = state.policies.items()
+    wider = replace(policy, ingress=tuple(replace(each, ports=None) for each in policy.ingress or ()))
+    new = replace(remote(state, "y/p1"), labels=(("pod", "new"),))
+    step, _ = follow(state, ObjectChange("y/new", None, new), ObjectChange(key, policy, wider))
+    assert step is not None
+
+
 @pytest.mark.parametrize("missing", list(MissingNamespaces))
 def test_a_pod_that_goes_with_its_namespace_leaves_nothing(missing: MissingNamespaces) -> None:
     """NP-048: by whom it was selected is asked with the labels that its namespace had then."""
