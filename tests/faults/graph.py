@@ -25,15 +25,6 @@ AGENT = "tests/agent/test_following.py"
 
 GRAPH = (
     Fault(
-        "a new host has a bit in the families of its addresses only",
-        "DESIGN: a ruleset that follows",
-        CLAIMS,
-        "                for index in self.indexes.values():\n"
-        "                    index.put(len(self._pods) - 1, None)\n",
-        "",
-        f"{UNITS}::test_a_new_pod_of_one_family_is_counted_in_both",
-    ),
-    Fault(
         "who goes with the namespace is asked for with what the namespace is now",
         "NP-048",
         JUDGING,
