@@ -24,7 +24,7 @@ objects."""
 EXAMPLES = """\
 policyd test tests.yaml -f manifests/
 policyd test tests.yaml --git main:deploy -o junit
-policyd reach -f manifests/ -o tests > tests.yaml"""
+kubectl get ns,pods,netpol -A -o json | policyd test tests.yaml -f -"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
