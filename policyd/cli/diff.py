@@ -14,7 +14,7 @@ from policyd.cli import terminal
 from policyd.cli.diff_text import diff_github, diff_markdown, diff_text
 from policyd.cli.flags import add_color_flag
 from policyd.cli.parsing import Subparsers, add_command
-from policyd.cli.questions import Asked, add_side_flags, load_side, tell
+from policyd.cli.questions import add_side_flags, read_overlay, read_side, tell, world_of
 from policyd.errors import Exit, WrongUsage
 
 USAGE = "OLD [NEW] [--with PATH] [OPTIONS]"
@@ -62,12 +62,14 @@ def main(args: Namespace) -> int:
     """Answer the question."""
     if args.new is None and not args.overlay:
         raise WrongUsage("what is it compared with? give NEW, or --with PATH to put over OLD")
-    if args.old == args.new == "-":
+    if [args.old, args.new, *args.overlay].count("-") > 1:
         raise WrongUsage("standard input can be read once: give `-` once")
-    new_name = args.old if args.new is None else args.new
-    old, new = load_side(args.old, args), load_side(new_name, args, overlay=args.overlay)
+    # What both sides are made of is read once: standard input cannot be read again, and a cluster changes.
+    objects = read_side(args.old, args)
+    old = world_of(objects, args)
+    new = world_of(objects if args.new is None else read_side(args.new, args), args, read_overlay(args))
     colored = terminal.uses_color(args.color, sys.stderr)
-    for side in _told(old, new, same=args.new is None):
+    for side in (new,) if args.new is None else (old, new):
         tell(side, colored=colored)
     found = difference(old.world, new.world)
     failed = _fails(found, args.fail_on)
@@ -80,11 +82,6 @@ def main(args: Namespace) -> int:
     else:
         terminal.write(_FORMATS[args.output](found))
     return Exit.FINDING if failed else Exit.OK
-
-
-def _told(old: Asked, new: Asked, *, same: bool) -> tuple[Asked, ...]:
-    """What is read twice is told once."""
-    return (new,) if same else (old, new)
 
 
 def _fails(found: Difference, on: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace, _ArgumentGroup
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from policyd.ask.world import World
@@ -58,7 +58,7 @@ def add_question_flags(parser: ArgumentParser) -> None:
 
 
 def add_side_flags(parser: ArgumentParser) -> None:
-    """Add the flags that say how the worlds are read which arguments name (`load_side`)."""
+    """Add the flags that say how the worlds are read which arguments name (`read_side`)."""
     group = parser.add_argument_group("how it is read")
     add_reading_flags(group)
     _add_overlay_flag(group)
@@ -75,15 +75,13 @@ def _add_overlay_flag(group: _ArgumentGroup) -> None:
     )
 
 
-def load_side(name: str, args: Namespace, overlay: Sequence[str] = ()) -> Asked:
-    """The world that one argument names: a path, `git:REV[:PATH]`, `bundle:FILE` or `live`.
+def read_side(name: str, args: Namespace) -> Objects:
+    """What one argument names: a path, `git:REV[:PATH]`, `bundle:FILE` or `live`.
 
     Raises as `load_world` does.
     """
-    over = _overlay(overlay, args)
     if name == LIVE:
-        state, warnings = _live(args)
-        return world_of(Objects(list(state.objects()), list(warnings)), args, over)
+        return _live(args)
     objects = Objects()
     for prefix, read, lenient in ((GIT, read_revision, True), (BUNDLE, read_bundle, False)):
         if name.startswith(prefix):
@@ -92,12 +90,13 @@ def load_side(name: str, args: Namespace, overlay: Sequence[str] = ()) -> Asked:
     else:
         read_path(name, args, objects)
     objects.told.extend(combine(objects.found, ASKED))
-    return world_of(objects, args, over)
+    return objects
 
 
-def _overlay(paths: Iterable[str], args: Namespace) -> Objects:
+def read_overlay(args: Namespace) -> Objects:
+    """What `--with` names."""
     over = Objects()
-    for path in paths:
+    for path in args.overlay:
         read_path(path, args, over)
     over.told.extend(combine(over.found, ASKED))
     return over
@@ -109,10 +108,9 @@ def load_world(args: Namespace, *, by_pod: bool = False) -> Asked:
     Raises BadInput, WrongUsage and, for `--live` and `--git`, EnvironmentRefused.
     """
     _check(args)
-    overlay = _overlay(args.overlay, args)
+    overlay = read_overlay(args)
     if args.live:
-        state, warnings = _live(args)
-        objects = Objects(list(state.objects()), list(warnings))
+        objects = _live(args)
     else:
         objects = Objects()
         for inputs, lenient in _sources(args):
@@ -195,9 +193,9 @@ def _read(inputs: Iterable[Input], options: ReadingOptions, objects: Objects, *,
             objects.told.append(Diagnostic(printable(item.name), 0, 0, "warning", "holds no object"))
 
 
-def _live(args: Namespace) -> tuple[ClusterState, Sequence[Diagnostic]]:
+def _live(args: Namespace) -> Objects:
     # Here, as the offline commands know nothing of a Kubernetes client.
     from policyd.cli.live import load_live  # noqa: PLC0415
 
     loaded = load_live(args, ASKED)
-    return loaded.state, loaded.warnings
+    return Objects(list(loaded.state.objects()), list(loaded.warnings))

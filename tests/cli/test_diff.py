@@ -6,11 +6,10 @@ import json
 import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
+from tests.cli.answers import answer
 from tests.cli.calls import ROOT, Call
 
 EXAMPLE = ROOT / "tests" / "fixtures" / "questions"
@@ -30,16 +29,6 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The example of the contract, named as it is there."""
     monkeypatch.chdir(EXAMPLE)
     return EXAMPLE
-
-
-def answer(call: Call, *arguments: object, stdin: str = "", code: int) -> Any:
-    result = call(*arguments, "-o", "json", stdin=stdin)
-    assert result.code == code, result.err
-    found = json.loads(result.out)
-    schema = json.loads(call("schema", found["kind"]).out)
-    Draft202012Validator.check_schema(schema)
-    Draft202012Validator(schema).validate(found)
-    return found
 
 
 def test_diff_answers_the_example(call: Call, example: Path) -> None:
@@ -89,6 +78,14 @@ def test_only_leaves_out_the_other(call: Call) -> None:
 
 def test_an_overlay_is_compared_with_what_it_is_put_over(call: Call) -> None:
     found = answer(call, "diff", "old", "--with", "new/policies.yaml", code=1)
+    assert [each["from"] for each in found["opened"]] == ["guest/pod/shell"]
+
+
+def test_what_an_overlay_is_put_over_is_read_once(call: Call) -> None:
+    """Standard input has nothing to say a second time."""
+    world = "---\n".join((EXAMPLE / "old" / name).read_text() for name in ("shop.yaml", "policies.yaml"))
+    found = answer(call, "diff", "-", "--with", "new/policies.yaml", stdin=world, code=1)
+    assert {each["side"] for each in found["endpoints"]} == {"both"}
     assert [each["from"] for each in found["opened"]] == ["guest/pod/shell"]
 
 

@@ -8,12 +8,11 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from tests.cases.form import ingress, namespace, pod, pods
+from tests.cli.answers import answer
 from tests.cli.calls import ROOT, Call, as_list
 from tests.oracle import Manifest
 
@@ -64,16 +63,6 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The example of the contract, named as it is there."""
     monkeypatch.chdir(EXAMPLE)
     return EXAMPLE
-
-
-def answer(call: Call, *arguments: object, stdin: str = "", code: int = 0) -> Any:
-    result = call(*arguments, "-o", "json", stdin=stdin)
-    assert result.code == code, result.err
-    found = json.loads(result.out)
-    schema = json.loads(call("schema", found["kind"]).out)
-    Draft202012Validator.check_schema(schema)
-    Draft202012Validator(schema).validate(found)
-    return found
 
 
 def test_reach_answers_the_example(call: Call, example: Path) -> None:
