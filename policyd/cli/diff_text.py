@@ -62,9 +62,9 @@ def place(reference: Reference) -> str:
     return f"{reference.policy} {reference.peer or reference.rule}{where}"
 
 
-def title(found: Difference) -> str:
-    """How much changes, in a line."""
-    signs = Counter(row[0] for row in rows(found))
+def title(found: Difference, table: Sequence[Row]) -> str:
+    """How much changes, in a line; `table` are its rows."""
+    signs = Counter(row[0] for row in table)
     isolations = len(found.isolation)
     sides = Counter(each.side for each in found.one_sided)
     parts = [f"{signs['+']} opened", f"{signs['-']} closed"]
@@ -81,10 +81,11 @@ def diff_text(found: Difference, *, colored: bool) -> str:
     """For a terminal."""
     if found.empty:
         return "no difference: the same connections are allowed, by the same policies\n"
-    lines = [f"connectivity: {title(found)}"]
-    table = [tuple(map(printable, row)) for row in rows(found)]
-    widths = [max((len(row[n]) for row in table), default=0) for n in range(5)]
-    for sign, sender, receiver, ports, cause in table:
+    table = rows(found)
+    lines = [f"connectivity: {title(found, table)}"]
+    printed = [tuple(map(printable, row)) for row in table]
+    widths = [max((len(row[n]) for row in printed), default=0) for n in range(5)]
+    for sign, sender, receiver, ports, cause in printed:
         cells = f"{sender:{widths[1]}} → {receiver:{widths[2]}}  {ports:{widths[3]}}  {cause}".rstrip()
         color = _GREEN if sign == "+" else _RED
         lines.append(f"{color}{sign} {cells}{_PLAIN}" if colored else f"{sign} {cells}")
@@ -108,8 +109,8 @@ def _endpoints(found: Difference) -> Iterator[str]:
 
 def diff_markdown(found: Difference) -> str:
     """For a comment on a pull request."""
-    lines = [f"### Connectivity: {'no change' if found.empty else title(found)}", ""]
     table = rows(found)
+    lines = [f"### Connectivity: {'no change' if found.empty else title(found, table)}", ""]
     if table:
         lines += ["| | from | to | ports | because of |", "|---|---|---|---|---|"]
         words = {"+": "🟢 opens", "-": "🔴 closes"}
@@ -138,7 +139,7 @@ def diff_github(found: Difference) -> str:
             places = [f" file={_property(each.file)},line={each.line}" for each in rules if each.file]
             lines.extend(f"::{level}{where}::{_data(printable(said))}" for where in places or [""])
     if not found.empty:
-        lines.append(f"::notice::{_data(title(found))}")
+        lines.append(f"::notice::{_data(title(found, rows(found)))}")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -15,7 +15,8 @@ from policyd.errors import BadInput, Diagnostic, EnvironmentRefused, WrongUsage
 from policyd.lint.finding import Edit, Report
 from policyd.lint.fix import fix
 from policyd.lint.gather import Input
-from policyd.lint.settings import MAX_LENGTH, NAME, NONE, Settings, read_settings
+from policyd.lint.settings import NAME, NONE, Settings, read_settings
+from policyd.manifests.single import MAX_LENGTH
 
 #: Where a repository ends: settings of a folder above are not its own.
 _ROOTS = (".git", ".hg", ".svn")

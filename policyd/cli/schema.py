@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections.abc import Callable
 
 from policyd.ask import schemas
 from policyd.cli import terminal
@@ -13,16 +14,24 @@ from policyd.lint import as_json
 from policyd.proof import as_json as proof_schema
 from policyd_compiler import ir_json
 
-SCHEMAS = {
-    "ir": "what `policyd compile -o ir` prints",
-    "attachments": "what `policyd compile --attachments` reads",
-    "config": "the settings file of `policyd run`",
-    "Findings": "what `policyd lint -o json` prints",
-    "Reachability": "what `policyd reach -o json` prints",
-    "Verdict": "what `policyd why -o json` prints",
-    "Difference": "what `policyd diff -o json` prints",
-    "TestReport": "what `policyd test -o json` prints",
-    "Proof": "what `policyd verify -o json` prints",
+
+def _config() -> object:
+    from policyd.config import Settings  # noqa: PLC0415 (pydantic: 0.1 s that the others need not wait)
+
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}
+
+
+#: Name → what it is the schema of, and what makes it.
+SCHEMAS: dict[str, tuple[str, Callable[[], object]]] = {
+    "ir": ("what `policyd compile -o ir` prints", ir_json.schema),
+    "attachments": ("what `policyd compile --attachments` reads", attachments_schema.schema),
+    "config": ("the settings file of `policyd run`", _config),
+    "Findings": ("what `policyd lint -o json` prints", as_json.schema),
+    "Reachability": ("what `policyd reach -o json` prints", schemas.reachability_schema),
+    "Verdict": ("what `policyd why -o json` prints", schemas.verdict_schema),
+    "Difference": ("what `policyd diff -o json` prints", schemas.difference_schema),
+    "TestReport": ("what `policyd test -o json` prints", schemas.test_report_schema),
+    "Proof": ("what `policyd verify -o json` prints", proof_schema.schema),
 }
 
 
@@ -39,33 +48,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "of",
         metavar="SCHEMA",
         choices=tuple(SCHEMAS),
-        help="; ".join(f"{k}: {v}" for k, v in SCHEMAS.items()),
+        help="; ".join(f"{name}: {what}" for name, (what, _) in SCHEMAS.items()),
     )
 
 
 def main(args: Namespace) -> int:
     """Print the schema."""
-    terminal.write(json.dumps(_schema(args.of), indent=2) + "\n")
+    _, schema = SCHEMAS[args.of]
+    terminal.write(json.dumps(schema(), indent=2) + "\n")
     return 0
-
-
-def _schema(of: str) -> object:
-    if of == "ir":
-        return ir_json.schema()
-    if of == "attachments":
-        return attachments_schema.schema()
-    if of == "Findings":
-        return as_json.schema()
-    if of == "Reachability":
-        return schemas.reachability_schema()
-    if of == "Verdict":
-        return schemas.verdict_schema()
-    if of == "Difference":
-        return schemas.difference_schema()
-    if of == "TestReport":
-        return schemas.test_report_schema()
-    if of == "Proof":
-        return proof_schema.schema()
-    from policyd.config import Settings  # noqa: PLC0415 (pydantic: 0.1 s that the other one need not wait)
-
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}

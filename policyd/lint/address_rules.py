@@ -9,7 +9,7 @@ from policyd.kube.objects import IPBlock
 from policyd.lint.block_rules import one_family
 from policyd.lint.drafts import Draft, Subject
 from policyd.lint.seen import Seen
-from policyd.lint.selectors import RULE_SIDES, rules_of
+from policyd.lint.selectors import peers_of
 from policyd_compiler.addr import Ranges, contains
 
 
@@ -18,13 +18,11 @@ def blocks_with_pods(subject: Subject, seen: Seen) -> Iterator[Draft]:
     policy = subject.policy
     if policy is None:
         return
-    for path, rule in rules_of(policy):
-        side = RULE_SIDES[str(path[1])]
-        for number, peer in enumerate(rule.peers or ()):
-            if isinstance(peer, IPBlock) and peer.cidr is not None and peer.cidr.prefix:
-                message = _holds(peer, seen)
-                if message:
-                    yield Draft("NP107", (*path, side, number), message, near=True)
+    for path, peer in peers_of(policy):
+        if isinstance(peer, IPBlock) and peer.cidr is not None and peer.cidr.prefix:
+            message = _holds(peer, seen)
+            if message:
+                yield Draft("NP107", path, message, near=True)
 
 
 def _holds(block: IPBlock, seen: Seen) -> str:

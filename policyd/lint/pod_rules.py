@@ -11,15 +11,14 @@ from policyd.lint.finding import Level
 from policyd.lint.nearest import did_you_mean
 from policyd.lint.seen import Seen, is_dns, is_elsewhere
 from policyd.lint.selectors import (
-    RULE_SIDES,
     Repair,
     bare,
     is_open,
+    peers_of,
     print_selector,
     renamed,
     repair_change,
     repairs,
-    rules_of,
 )
 from policyd.lint.text_rules import either_or
 
@@ -70,11 +69,9 @@ def peers_match_nobody(subject: Subject, seen: Seen) -> Iterator[Draft]:
     policy = subject.policy
     if policy is None:
         return
-    for path, rule in rules_of(policy):
-        side = RULE_SIDES[str(path[1])]
-        for number, peer in enumerate(rule.peers or ()):
-            if isinstance(peer, PodPeer):
-                yield from _judge_peer(subject, policy, (*path, side, number), peer, seen)
+    for path, peer in peers_of(policy):
+        if isinstance(peer, PodPeer):
+            yield from _judge_peer(subject, policy, path, peer, seen)
 
 
 def _judge_peer(

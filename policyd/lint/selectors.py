@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from policyd.kube.objects import LabelSelector, NetworkPolicy, PolicyRule, Requirement
+from policyd.kube.objects import LabelSelector, NetworkPolicy, Peer, PolicyRule, Requirement
 from policyd.kube.reading import Path
 from policyd.kube.selectors import matches
 from policyd.kube.syntax import quote
@@ -16,6 +16,13 @@ from policyd.lint.nearest import near
 
 RULE_SIDES: Final = {"ingress": "from", "egress": "to"}
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./")
+
+
+def peers_of(policy: NetworkPolicy) -> Iterator[tuple[Path, Peer]]:
+    """The peers of the rules that have an effect, with their paths."""
+    for path, rule in rules_of(policy):
+        side = RULE_SIDES[str(path[1])]
+        yield from (((*path, side, number), peer) for number, peer in enumerate(rule.peers or ()))
 
 
 def rules_of(policy: NetworkPolicy) -> Iterator[tuple[Path, PolicyRule]]:

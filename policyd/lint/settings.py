@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
-from policyd.errors import BadInput, Diagnostic
 from policyd.kube.reading import Path, Reading, kind_of
-from policyd.kube.syntax import did_you_mean, printable, quote
+from policyd.kube.syntax import did_you_mean, quote
 from policyd.lint.choice import unknown
 from policyd.lint.finding import LEVELS, Level, World
-from policyd.manifests.yaml_text import YamlDocument, read_yaml
+from policyd.manifests.single import read_single
 
 NAME: Final = ".policyd.yaml"
-#: A file of settings is not longer.
-MAX_LENGTH: Final = 256 * 1024
 #: What `fail-on` takes beside the levels: nothing fails.
 NEVER: Final = "never"
 _LISTS: Final = ("select", "extend", "ignore", "exclude")
@@ -41,38 +38,7 @@ NONE: Final = Settings()
 
 def read_settings(text: bytes, file: str) -> Settings:
     """Read the settings of a file; BadInput with all that is wrong in it."""
-    file = printable(file)
-    if len(text) > MAX_LENGTH:
-        raise BadInput((Diagnostic(file, 0, 0, "error", f"longer than {MAX_LENGTH >> 10} KiB"),))
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        raise BadInput((Diagnostic(file, 0, 0, "error", "is not UTF-8 text"),)) from None
-    documents, flaws = read_yaml(text)
-    flaws.extend(flaw for document in documents for flaw in document.flaws)
-    if flaws:
-        told = (Diagnostic(file, f.place.line, f.place.column, "error", f.text) for f in flaws)
-        raise BadInput(tuple(sorted(told)))
-    if len(documents) > 1:
-        line = documents[1].start.line
-        raise BadInput((Diagnostic(file, line, 1, "error", "settings are one document"),))
-    if not documents:
-        return NONE
-    reading = Reading()
-    settings = _decode(documents[0].value, reading)
-    if reading.mistakes:
-        raise BadInput(tuple(sorted(_told(documents[0], file, reading))))
-    return settings
-
-
-def _told(document: YamlDocument, file: str, reading: Reading) -> list[Diagnostic]:
-    places = document.locate(frozenset(mistake.path for mistake in reading.mistakes))
-    told = []
-    for mistake in reading.mistakes:
-        found = places.get(mistake.path, (document.start, document.start))
-        place = found[0] if mistake.at == "key" else found[1]
-        told.append(Diagnostic(file, place.line, place.column, "error", str(mistake)))
-    return told
+    return read_single(text, file, _decode, several="settings are one document")
 
 
 def _decode(raw: object, reading: Reading) -> Settings:

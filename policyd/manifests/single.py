@@ -17,11 +17,15 @@ _Value = TypeVar("_Value")
 
 
 def read_single(
-    text: bytes, file: str, decode: Callable[[object, Reading], _Value], empty: object = None
+    text: bytes,
+    file: str,
+    decode: Callable[[object, Reading], _Value],
+    *,
+    several: str = "only one document is read of such a file",
 ) -> _Value:
-    """What `decode` makes of the one document of a file; of `empty`, if there is none.
+    """What `decode` makes of the one document of a file; of None, if there is none.
 
-    BadInput with all mistakes.
+    Raises BadInput with all mistakes; `several` is said where there are more documents.
     """
     file = printable(file)
     if len(text) > MAX_LENGTH:
@@ -37,20 +41,16 @@ def read_single(
         raise BadInput(tuple(sorted(told)))
     if len(documents) > 1:
         line = documents[1].start.line
-        raise BadInput((Diagnostic(file, line, 1, "error", "only one document is read of such a file"),))
-    if not documents:
-        return _decoded(None, file, decode, empty)
-    return _decoded(documents[0], file, decode, documents[0].value)
+        raise BadInput((Diagnostic(file, line, 1, "error", several),))
+    return _decoded(documents[0] if documents else None, file, decode)
 
 
-def _decoded(
-    document: YamlDocument | None, file: str, decode: Callable[[object, Reading], _Value], raw: object
-) -> _Value:
+def _decoded(document: YamlDocument | None, file: str, decode: Callable[[object, Reading], _Value]) -> _Value:
     def source(path: Path) -> Source:
         return Source(file, document.line(path) if document else 0)
 
     reading = Reading(source=source)
-    value = decode(raw, reading)
+    value = decode(document.value if document else None, reading)
     if reading.mistakes:
         raise BadInput(tuple(sorted(_diagnostics(document, file, reading))))
     return value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from policyd.errors import BadInput
-from policyd.lint.settings import MAX_LENGTH, NONE, Settings, read_settings
+from policyd.lint.settings import NONE, Settings, read_settings
+from policyd.manifests.single import MAX_LENGTH
 
 GOOD = b"""\
 lint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -16,9 +15,8 @@ from policyd.ask.fits import Packet
 from policyd.ask.reach import Outside, Reachability, reach
 from policyd.ask.why import why
 from policyd.ask.world import World
-from policyd.kube.registry import ASKED
-from policyd.manifests.load import load_manifest
 from policyd_compiler.ports import PortSet
+from tests.asking import world_of
 from tests.oracle import Manifest
 from tests.strategies.worlds import policies, worlds
 
@@ -33,12 +31,6 @@ PROBES: tuple[tuple[str, int], ...] = (
     ("icmp", 0),
 )
 OUTSIDE = ("203.0.113.9", "10.0.0.1", "192.168.7.7", "2001:db8:ffff::1", "fd00:ffff::7")
-
-
-def world_of(objects: list[Manifest]) -> World:
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}).encode()
-    loaded, _ = load_manifest(text, "world.json", kinds=ASKED)
-    return World.read(loaded)
 
 
 @st.composite
