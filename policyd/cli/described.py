@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from policyd.cli.frame import COMMANDS
-from policyd.cli.parsing import Parser
+from policyd.cli.parsing import PROGRAM, Parser
 
 #: What completes as a file or a directory.
 _PATHS = frozenset({"PATH", "FILE", "DIR", "TESTS", "OLD", "NEW"})
@@ -50,10 +50,14 @@ class Described:
 
 def describe() -> Iterator[Described]:
     """Every command. Imports all of them, which takes a moment."""
-    for name, summary in COMMANDS.items():
-        commands = Parser(prog="policyd").add_subparsers(prog="policyd", parser_class=Parser)
-        import_module(f"policyd.cli.{name.replace('-', '_')}").add_parser(commands)
-        yield _describe(name, summary, commands.choices[name])
+    return map(describe_one, COMMANDS)
+
+
+def describe_one(name: str) -> Described:
+    """One command, and the import of no other."""
+    commands = Parser(prog=PROGRAM).add_subparsers(prog=PROGRAM, parser_class=Parser)
+    import_module(f"policyd.cli.{name.replace('-', '_')}").add_parser(commands)
+    return _describe(name, COMMANDS[name], commands.choices[name])
 
 
 def _describe(name: str, summary: str, parser: argparse.ArgumentParser) -> Described:
@@ -62,7 +66,7 @@ def _describe(name: str, summary: str, parser: argparse.ArgumentParser) -> Descr
     return Described(
         name,
         summary,
-        (parser.usage or "").removeprefix(f"policyd {name}").strip(),
+        (parser.usage or "").removeprefix(f"{PROGRAM} {name}").strip(),
         parser.description or "",
         (parser.epilog or "").removeprefix("examples:\n"),
         tuple(_flag(parser, action) for action in actions if action.option_strings),

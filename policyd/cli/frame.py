@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from importlib import import_module
 from typing import Any, NoReturn, Protocol, TextIO, cast
 
-from policyd.cli.parsing import Parser, Subparsers
+from policyd.cli.parsing import PROGRAM, Parser, Subparsers
 from policyd.version import VERSION
 
 #: Command → what `policyd --help` says of it. Its module has the same name, with `_` for `-`.
@@ -117,7 +117,7 @@ def _parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
     if name not in COMMANDS:
         _refuse_command(parser, name)
     command = cast(Command, import_module(f"policyd.cli.{name.replace('-', '_')}"))
-    commands: Subparsers = parser.add_subparsers(prog="policyd", parser_class=Parser)
+    commands: Subparsers = parser.add_subparsers(prog=PROGRAM, parser_class=Parser)
     command.add_parser(commands)
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
@@ -138,7 +138,7 @@ def _in_words(arguments: Sequence[str]) -> Sequence[str]:
 
 def _refuse_command(parser: Parser, name: str) -> NoReturn:
     close = import_module("difflib").get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-    hint = f"did you mean `policyd {close[0]}`?" if close else f"there are {', '.join(COMMANDS)}"
+    hint = f"did you mean `{PROGRAM} {close[0]}`?" if close else f"there are {', '.join(COMMANDS)}"
     parser.error(f"there is no command {name!r}; {hint}")
 
 
@@ -146,10 +146,10 @@ def _parser() -> Parser:
     width = max(map(len, COMMANDS)) + 2
     commands = "".join(f"  {name:{width}}{text}\n" for name, text in COMMANDS.items())
     parser = Parser(
-        prog="policyd",
-        usage="policyd COMMAND [ARGUMENTS]",
+        prog=PROGRAM,
+        usage=f"{PROGRAM} COMMAND [ARGUMENTS]",
         description="A Kubernetes NetworkPolicy engine on nftables.",
-        epilog=f"commands:\n{commands}\n`policyd COMMAND --help` says more about one of them.",
+        epilog=f"commands:\n{commands}\n`{PROGRAM} COMMAND --help` says more about one of them.",
     )
     parser.add_argument("--version", action="version", version=f"policyd {VERSION}", help="print the version")
     return parser

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn, TypeAlias
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 (it has no other name)
+
+#: How the command was called: as itself, or by kubectl as its plugin (`kubectl-policyd`).
+PROGRAM = "kubectl policyd" if sys.argv[0].rpartition("/")[2] == "kubectl-policyd" else "policyd"
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,7 +42,8 @@ def add_command(
     subparsers: Subparsers, name: str, text: str, examples: str, *, usage: str = "[OPTIONS]"
 ) -> argparse.ArgumentParser:
     """Add the parser of a command: what it does, command lines that do it, and its arguments in short."""
-    lines = "\n".join(f"  {line}" for line in examples.splitlines())
+    called = re.sub(r"\bpolicyd(?= )", PROGRAM, examples) if PROGRAM != "policyd" else examples
+    lines = "\n".join(f"  {line}" for line in called.splitlines())
     return subparsers.add_parser(
-        name, usage=f"policyd {name} {usage}", description=text, epilog=f"examples:\n{lines}"
+        name, usage=f"{PROGRAM} {name} {usage}", description=text, epilog=f"examples:\n{lines}"
     )
