@@ -116,6 +116,10 @@ image: ## build the container image into dist/policyd.tar, with no registry (roo
 manifests: setup ## make install.yaml and what else is made from the chart (needs Go)
 	@$(BIN)/python -m tests.deploy
 
+.PHONY: krew
+krew: setup ## make the archives and the manifest of `kubectl policyd` for krew, in dist/krew (KREW_URL=where they will be)
+	@$(BIN)/python scripts/krew $(KREW_URL) $(KREW_PLATFORMS)
+
 .PHONY: lock
 lock: setup ## pin the dependencies again, with hashes (needs uv)
 	@scripts/lock
