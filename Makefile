@@ -104,6 +104,10 @@ bench-full: setup ## measure all that has an aim, write build/bench.json; fails 
 bench-charts: setup ## draw docs/packets.svg and docs/changes.svg from build/bench.json
 	@$(BIN)/python -m bench.charts
 
+.PHONY: reach-picture
+reach-picture: setup ## draw docs/reach.svg, the picture of docs/boutique, again
+	@$(BIN)/policyd reach -f docs/boutique --to 'default/*' -o svg >docs/reach.svg
+
 .PHONY: fresh
 fresh: ## run the demonstration and the tests in a minimal Debian made for the purpose (root)
 	@scripts/fresh

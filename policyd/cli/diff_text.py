@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from policyd.ask.answers import OUTSIDE
 from policyd.ask.blocks import print_blocks
 from policyd.ask.diff import Change, Difference
 from policyd.ask.fits import Reference
 from policyd.ask.ports import print_ports
 from policyd.ask.reach import Outside
-from policyd.cli.reach_text import OUTSIDE, short_names
 from policyd.kube.syntax import printable
+from policyd.render.cells import short_names
 
 _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 #: A sign, who sends, who receives, which ports, and which lines cause it.

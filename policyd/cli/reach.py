@@ -22,6 +22,8 @@ from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.questions import add_question_flags, load_world, tell
 from policyd.cli.reach_text import exposure, hops, list_text, table_text
 from policyd.errors import Exit, WrongUsage
+from policyd.render.matrix import matrix_of, summary
+from policyd.render.svg import svg
 from policyd_compiler.ports import PortSet
 
 #: Wider than this no terminal is taken for; what is written to a file may be as wide.
@@ -66,7 +68,10 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     out = parser.add_argument_group("what comes out")
     out.add_argument(
-        "-o", "--output", choices=("table", "list", "json"), help="a table if it fits the width, else a list"
+        "-o",
+        "--output",
+        choices=("table", "list", "json", "svg"),
+        help="a table if it fits the width, else a list; svg is a picture",
     )
     add_color_flag(out)
 
@@ -98,7 +103,12 @@ def main(args: Namespace) -> int:
     if args.output == "json":
         terminal.write(json.dumps(reachability_json(world, found), indent=2) + "\n")
         return Exit.OK
-    table = None if args.output == "list" else table_text(found, senders, receivers, colored=colored)
+    if args.output == "svg":
+        terminal.write(svg(matrix_of(found, senders, receivers), summary(world)))
+        return Exit.OK
+    table = (
+        None if args.output == "list" else table_text(matrix_of(found, senders, receivers), colored=colored)
+    )
     width = shutil.get_terminal_size((WIDTH, 0)).columns
     if table is None or (args.output is None and max(map(_width, table.splitlines()), default=0) > width):
         table = list_text(found, colored=colored)

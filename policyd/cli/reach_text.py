@@ -2,105 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from policyd.ask.blocks import print_blocks
-from policyd.ask.endpoints import Endpoint
+from policyd.ask.answers import OUTSIDE
 from policyd.ask.exposure import Exposed, exposures
 from policyd.ask.ports import print_ports
-from policyd.ask.reach import Connection, Outside, Reachability, connections, outside
+from policyd.ask.reach import Reachability, connections, outside
 from policyd.ask.world import World
 from policyd.kube.syntax import printable
+from policyd.render.cells import cells_of, short_names
+from policyd.render.matrix import Matrix
 from policyd_compiler.ports import PortSet
 
-OUTSIDE = "outside"
 ITSELF = "·"
 NOTHING = "-"
 _OPEN, _ASKED, _PLAIN = "\x1b[33m", "\x1b[36m", "\x1b[0m"
 
 
-def table_text(
-    found: Reachability,
-    senders: frozenset[str] | None,
-    receivers: frozenset[str] | None,
-    *,
-    colored: bool,
-) -> str:
+def table_text(matrix: Matrix, *, colored: bool) -> str:
     """A matrix: who sends in rows, who receives in columns."""
-    names = short_names(found.endpoints)
-    rows = [(e.id, names[e.id]) for e in found.endpoints if senders is None or e.id in senders]
-    columns = [(e.id, names[e.id]) for e in found.endpoints if receivers is None or e.id in receivers]
-    if senders is None or OUTSIDE in senders:
-        rows.append((OUTSIDE, OUTSIDE))
-    if receivers is None or OUTSIDE in receivers:
-        columns.append((OUTSIDE, OUTSIDE))
-    cells = _cells(found)
-    table = [["sends ↓  receives →", *(name for _, name in columns)]]
-    for sender, name in rows:
-        line = [
-            cells.get((sender, receiver), ITSELF if sender == receiver else NOTHING)
-            for receiver, _ in columns
-        ]
-        table.append([name, *line])
+    table = [["sends ↓  receives →", *(each.name for each in matrix.receivers)]]
+    for sender in matrix.senders:
+        line = [sender.name]
+        for receiver in matrix.receivers:
+            cell = matrix.cells.get((sender.id, receiver.id))
+            nothing = ITSELF if sender.id == receiver.id else NOTHING
+            line.append(cell.text if cell is not None else nothing)
+        table.append(line)
     return _print(table, colored=colored)
-
-
-def _cells(found: Reachability) -> dict[tuple[str, str], str]:
-    cells: dict[tuple[str, str], list[str]] = {}
-    for each in found.connections:
-        family = f" v{each.family}" if each.family else ""
-        cells.setdefault((each.sender.id, each.receiver.id), []).append(_ports(each) + family)
-    for (ends, ports), families in _outside_by_ports(found.outside).items():
-        cells.setdefault(ends, []).append(f"{print_ports(ports)}{_limits(families)}")
-    return {ends: ", ".join(texts) for ends, texts in cells.items()}
-
-
-def _ports(connection: Connection) -> str:
-    judged = connection.judged
-    texts = [print_ports(judged.allowed)] if judged.allowed else []
-    if judged.unknown:
-        texts.append(f"?{print_ports(judged.unknown).replace(' ', ' ?')}")
-    return " ".join(texts)
-
-
-def _outside_by_ports(
-    found: Iterable[Outside],
-) -> dict[tuple[tuple[str, str], PortSet], dict[int, list[Outside]]]:
-    grouped: dict[tuple[tuple[str, str], PortSet], dict[int, list[Outside]]] = {}
-    for each in found:
-        ends = (OUTSIDE, each.endpoint.id) if each.inbound else (each.endpoint.id, OUTSIDE)
-        grouped.setdefault((ends, each.allowed), {}).setdefault(each.family, []).append(each)
-    return grouped
-
-
-def _limits(families: dict[int, list[Outside]]) -> str:
-    """Which addresses, if it is not all of both families."""
-    everything = {4: "0.0.0.0/0", 6: "::/0"}
-    texts = []
-    for family, found in families.items():
-        blocks = [each.block for each in found]
-        if [(b.cidr, b.excepts) for b in blocks] != [(everything[family], ())]:
-            if len(blocks) == 1 and blocks[0].cidr == everything[family]:
-                texts.append(f"not {', '.join(blocks[0].excepts)}")
-            elif len(blocks) <= 2:
-                texts.append(print_blocks(blocks))
-            else:
-                texts.append(f"{print_blocks(blocks[:2])} and {len(blocks) - 2} more")
-    if len(families) == 1:
-        texts.append(f"v{next(iter(families))} only")
-    return f" ({', '.join(texts)})" if texts else ""
-
-
-def short_names(endpoints: Sequence[Endpoint]) -> dict[str, str]:
-    """`shop/web` where that is only one, else the id."""
-    counts: dict[str, int] = {}
-    for each in endpoints:
-        name = f"{each.namespace}/{each.name}"
-        counts[name] = counts.get(name, 0) + 1
-    return {
-        each.id: each.id if counts[f"{each.namespace}/{each.name}"] > 1 else f"{each.namespace}/{each.name}"
-        for each in endpoints
-    }
 
 
 def _print(table: list[list[str]], *, colored: bool) -> str:
@@ -125,8 +54,8 @@ def list_text(found: Reachability, *, colored: bool) -> str:
     """Who receives, and below it from whom."""
     names = {**short_names(found.endpoints), OUTSIDE: OUTSIDE}
     by_receiver: dict[str, list[tuple[str, str]]] = {}
-    for (sender, receiver), text in _cells(found).items():
-        by_receiver.setdefault(receiver, []).append((names[sender], text))
+    for (sender, receiver), cell in cells_of(found).items():
+        by_receiver.setdefault(receiver, []).append((names[sender], cell.text))
     lines: list[str] = []
     for receiver in (*(each.id for each in found.endpoints), OUTSIDE):
         rows = by_receiver.get(receiver)
@@ -134,8 +63,8 @@ def list_text(found: Reachability, *, colored: bool) -> str:
             lines.append(f"{names[receiver]}")
             width = max(len(name) for name, _ in rows)
             for name, text in sorted(rows):
-                cell = printable(text)
-                lines.append(f"  ← {name:{width}}  {_paint(cell) if colored else cell}")
+                shown = printable(text)
+                lines.append(f"  ← {name:{width}}  {_paint(shown) if colored else shown}")
     return "\n".join(lines or ["nothing is allowed"]) + "\n"
 
 

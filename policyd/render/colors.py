@@ -1,0 +1,41 @@
+"""The colours of pictures and pages. Nothing is told by colour alone: marks and words say the same. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+#: What each is for → its colour. `all` and `opened` are those that warn.
+LIGHT: Mapping[str, str] = {
+    "paper": "#ffffff",
+    "text": "#1f2328",
+    "quiet": "#59636e",
+    "line": "#d1d9e0",
+    "none": "#f2f5f8",
+    "itself": "#dde3ea",
+    "all": "#f6b45f",
+    "on-all": "#3b2300",
+    "some": "#b4e3c4",
+    "on-some": "#0b3d20",
+    "unknown": "#e2dbf8",
+    "on-unknown": "#3b2a70",
+    "wide": "#9a4b00",
+    "opened": "#d1242f",
+    "closed": "#1a7f37",
+}
+DARK: Mapping[str, str] = {
+    "paper": "#0d1117",
+    "text": "#e6edf3",
+    "quiet": "#9198a1",
+    "line": "#3d444d",
+    "none": "#1a212a",
+    "itself": "#323b46",
+    "all": "#b8690a",
+    "on-all": "#fff4e0",
+    "some": "#1c5a34",
+    "on-some": "#dbf6e4",
+    "unknown": "#40377a",
+    "on-unknown": "#ece7ff",
+    "wide": "#ffb25c",
+    "opened": "#ff6a69",
+    "closed": "#3fb950",
+}
