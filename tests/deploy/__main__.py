@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from policyd.errors import PolicydError
+from tests.deploy.chart_readme import README, readme_text
 from tests.deploy.rendering import ROOT, SCHEMA, render, schema_text
 
 
@@ -12,7 +13,7 @@ def main() -> int:
     """Write the files that are not as they should be, and name them."""
     try:
         SCHEMA.write_text(schema_text())
-        for path, text in render().items():
+        for path, text in {README: readme_text(), **render()}.items():
             if not path.exists() or path.read_text() != text:
                 path.write_text(text)
                 sys.stderr.write(f"policyd: wrote {path.relative_to(ROOT)}\n")

@@ -104,14 +104,14 @@ def helm(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
 
 def template(values: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
     """Render the chart with these values, as `helm install` would."""
-    command = ("template", "policyd", str(CHART), "--namespace", NAMESPACE, "--values", "-")
+    command = ("template", "policyd", str(CHART), "--namespace", NAMESPACE, "--skip-tests", "--values", "-")
     return helm(*command, stdin=json.dumps(dict(values)))
 
 
 def _template(*settings: str, only: tuple[str, ...] = ()) -> str:
     options = [option for setting in settings for option in ("--set", setting)]
     options += [option for name in only for option in ("--show-only", f"templates/{name}.yaml")]
-    result = helm("template", "policyd", str(CHART), "--namespace", NAMESPACE, *options)
+    result = helm("template", "policyd", str(CHART), "--namespace", NAMESPACE, "--skip-tests", *options)
     if result.returncode != 0:
         raise EnvironmentRefused(f"helm cannot render the chart: {result.stderr.strip()}")
     lines = result.stdout.splitlines(keepends=True)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.cluster import programs
+from tests.deploy.chart_readme import README, readme_text, rows, settings_rows
 from tests.deploy.rendering import CHART, DEPLOY, NAMESPACE, ROOT, SCHEMA, helm, render, schema_text, template
 
 REMAKE = "run `make manifests`"
@@ -27,6 +28,15 @@ def test_the_schema_has_every_value() -> None:
     for name, told in properties.items():
         if name not in ("settings", "global") and "properties" in told:
             assert set(values[name]) == set(told["properties"]), name
+
+
+def test_the_readme_has_every_value_with_its_default_and_what_it_is_for() -> None:
+    assert README.read_text() == readme_text(), REMAKE
+    found = [*rows(), *settings_rows()]
+    assert [name for name, _, text in found if not text] == []
+    assert {name.partition(".")[0] for name, _, _ in rows()} | {"settings"} == set(
+        yaml.safe_load((CHART / "values.yaml").read_text())
+    )
 
 
 def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -50,6 +60,26 @@ def container(values: dict[str, Any]) -> dict[str, Any]:
 def test_what_is_committed_is_what_the_chart_renders() -> None:
     old = [str(path.relative_to(ROOT)) for path, text in render().items() if path.read_text() != text]
     assert old == [], REMAKE
+
+
+@pytest.mark.cluster
+def test_the_test_of_the_chart_comes_in_order_and_goes() -> None:
+    """A server, a client before the policy, the policy, a client after it; each next one has more weight."""
+    hooks = {}
+    only = ("--show-only", "templates/tests/enforcement.yaml")
+    for each in yaml.safe_load_all(helm("template", "policyd", str(CHART), *only).stdout):
+        annotations = each["metadata"].get("annotations", {})
+        if "helm.sh/hook" in annotations:
+            assert annotations["helm.sh/hook"] == "test"
+            assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+            hooks[int(annotations["helm.sh/hook-weight"])] = each["kind"], each["metadata"]["name"]
+    assert [hooks[weight] for weight in sorted(hooks)] == [
+        ("Service", "policyd-test"),
+        ("Deployment", "policyd-test"),
+        ("Pod", "policyd-test-before"),
+        ("NetworkPolicy", "policyd-test"),
+        ("Pod", "policyd-test-enforced"),
+    ]
 
 
 @pytest.mark.cluster

@@ -221,6 +221,23 @@ def strange(address: str) -> str:
     return str(network[250])
 
 
+def test_the_test_of_the_chart_sees_whether_policies_hold(release: Release) -> None:
+    """It succeeds and leaves nothing; where nothing is enforced it fails, and its pod says so."""
+    release.put()
+    release.helm("test", "policyd", "--timeout", "200s")
+    kinds = "pods,deployments,services,networkpolicies"
+    assert "policyd-test" not in release.installation.kubectl("get", kinds, "--output", "name")
+    release.put(cleanup=True)
+    with pytest.raises(AssertionError, match="policyd-test-enforced"):
+        release.helm("test", "policyd", "--timeout", "250s")
+    assert "ports ['8080', '8081'] are reached" in release.installation.kubectl(
+        "logs", "pod/policyd-test-enforced"
+    )
+    names = (f"{kind}/policyd-test" for kind in ("deployment", "service", "networkpolicy"))
+    release.installation.kubectl("delete", *names, "pod/policyd-test-enforced")
+    release.put()
+
+
 def test_the_log_level_decides_what_is_logged(release: Release) -> None:
     for level, logged in (("info", True), ("warning", False)):
         release.put(settings={"log_level": level})
