@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 
+from policyd.cli.failures import AGENT
 from policyd.cli.frame import COMMANDS
 from policyd.cli.parsing import PROGRAM, Parser
 
@@ -54,9 +55,15 @@ def describe() -> Iterator[Described]:
 
 
 def describe_one(name: str) -> Described:
-    """One command, and the import of no other."""
+    """One command, and the import of no other. Without the agent's part, of its commands only the summary."""
     commands = Parser(prog=PROGRAM).add_subparsers(prog=PROGRAM, parser_class=Parser)
-    import_module(f"policyd.cli.{name.replace('-', '_')}").add_parser(commands)
+    try:
+        import_module(f"policyd.cli.{name.replace('-', '_')}").add_parser(commands)
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in AGENT:
+            raise
+        text = f"{COMMANDS[name].capitalize()}. It needs the agent's part: pip install 'policyd[agent]'"
+        return Described(name, COMMANDS[name], "", text, "", (), (), ())
     return _describe(name, COMMANDS[name], commands.choices[name])
 
 

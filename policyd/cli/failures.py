@@ -8,11 +8,15 @@ import traceback
 from argparse import Namespace
 
 from policyd.cli import terminal
+from policyd.cli.parsing import PROGRAM
 from policyd.errors import BadInput, Exit, PolicydError
 
 DEBUG = "POLICYD_DEBUG"
 #: What questions and dry runs do without: `policyd[agent]` in pyproject.toml.
 AGENT = frozenset({"aiohttp", "kubernetes_asyncio", "prometheus_client", "pydantic", "watchfiles"})
+
+#: What a cluster is read with where there is no client of ours.
+KUBECTL = "kubectl get ns,nodes,pods,netpol,svc,deploy,rs,sts,ds,job -A -o json"
 
 
 def tell(error: Exception, args: Namespace) -> int:
@@ -27,6 +31,8 @@ def tell(error: Exception, args: Namespace) -> int:
         terminal.tell(error.diagnostics, colored=colored)
     else:
         terminal.say(text)
+        if isinstance(error, ModuleNotFoundError) and getattr(args, "live", False):
+            terminal.say(f"or take `-f -` for --live, and what kubectl reads: {KUBECTL} | {PROGRAM} ...")
     return code
 
 

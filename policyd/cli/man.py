@@ -65,9 +65,10 @@ def _command(command: Described) -> Iterator[str]:
         names = ", ".join(f"\\fB{_text(name)}\\fR" for name in reversed(flag.names))
         value = f" \\fI{_text('|'.join(flag.choices) or flag.metavar)}\\fR" if flag.metavar else ""
         yield from (".TP", names + value, _line(flag.text))
-    yield from (".PP", "Examples:", ".PP", ".nf")
-    yield from (_line(line) for line in command.examples.splitlines())
-    yield ".fi"
+    if command.examples:
+        yield from (".PP", "Examples:", ".PP", ".nf")
+        yield from (_line(line) for line in command.examples.splitlines())
+        yield ".fi"
 
 
 def _line(text: str) -> str:
