@@ -1,15 +1,13 @@
-"""`policyd reach`: who can talk to whom, as a table, a list, or JSON."""
+"""`policyd reach`: who can talk to whom, as text, JSON, tables, graphs and pictures."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import replace
 
-from policyd.ask.answers import reachability_json
 from policyd.ask.ends import End
 from policyd.ask.fits import Packet
 from policyd.ask.naming import INTERNET, find
@@ -20,10 +18,11 @@ from policyd.cli import terminal
 from policyd.cli.flags import add_color_flag
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.questions import add_question_flags, load_world, tell
+from policyd.cli.reach_formats import FORMATS, OF_WORKLOADS, Answered
 from policyd.cli.reach_text import exposure, hops, list_text, table_text
 from policyd.errors import Exit, WrongUsage
-from policyd.render.matrix import matrix_of, summary
-from policyd.render.svg import svg
+from policyd.kube.syntax import quote
+from policyd.render.groups import Group, by_label, by_namespace, grouped
 from policyd_compiler.ports import PortSet
 
 #: Wider than this no terminal is taken for; what is written to a file may be as wide.
@@ -38,6 +37,9 @@ policyd reach -f manifests/
 policyd reach -f manifests/ -R --to shop/db
 policyd reach -f manifests/ --from internet --port 443
 policyd reach -f manifests/ -o json
+policyd reach -f manifests/ --by namespace -o md
+policyd reach -f manifests/ -o svg > reach.svg
+policyd reach -f manifests/ -o tests > tests.yaml
 policyd reach --git main:deploy --open"""
 
 
@@ -55,7 +57,10 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     group.add_argument("--port", metavar="PORT[/PROTOCOL]", help="only this port")
     group.add_argument(
-        "--by", choices=("workload", "pod"), default="workload", help="what is one endpoint (%(default)s)"
+        "--by",
+        default="workload",
+        metavar="workload|pod|namespace|label=KEY",
+        help="what is one row and one column (%(default)s); of groups, what any of them may do",
     )
     group.add_argument(
         "--hops",
@@ -68,18 +73,17 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     out = parser.add_argument_group("what comes out")
     out.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "list", "json", "svg"),
-        help="a table if it fits the width, else a list; svg is a picture",
-    )
+        "-o", "--output", choices=("table", "list", *FORMATS),
+        help="a table if it fits the width, else a list; svg is a picture, tests a file for `policyd test`",
+    )  # fmt: skip
     add_color_flag(out)
 
 
 def main(args: Namespace) -> int:
     """Answer the question."""
     ports = None if args.port is None else _port(args.port)
-    _check(args)
+    group = _group(args.by)
+    _check(args, group)
     asked = load_world(args, by_pod=args.by == "pod")
     tell(asked, colored=terminal.uses_color(args.color, sys.stderr))
     world = asked.world
@@ -99,21 +103,42 @@ def main(args: Namespace) -> int:
         tuple(_only(connections(world, senders, receivers), ports)),
         tuple(_only_outside(outside(world), senders, receivers, ports)),
     )
+    answered = Answered(world, found, senders, receivers, ports)
+    _print(answered if group is None else _in_groups(answered, group), args)
+    return Exit.OK
+
+
+def _print(answered: Answered, args: Namespace) -> None:
+    if args.output in FORMATS:
+        terminal.write(FORMATS[args.output](answered))
+        return
     colored = terminal.uses_color(args.color, sys.stdout)
-    if args.output == "json":
-        terminal.write(json.dumps(reachability_json(world, found), indent=2) + "\n")
-        return Exit.OK
-    if args.output == "svg":
-        terminal.write(svg(matrix_of(found, senders, receivers), summary(world)))
-        return Exit.OK
-    table = (
-        None if args.output == "list" else table_text(matrix_of(found, senders, receivers), colored=colored)
-    )
+    table = None if args.output == "list" else table_text(answered.matrix, colored=colored)
     width = shutil.get_terminal_size((WIDTH, 0)).columns
     if table is None or (args.output is None and max(map(_width, table.splitlines()), default=0) > width):
-        table = list_text(found, colored=colored)
+        table = list_text(answered.found, colored=colored)
     terminal.write(table)
-    return Exit.OK
+
+
+def _group(by: str) -> Group | None:
+    """What stands for an endpoint, if not itself."""
+    if by in ("workload", "pod"):
+        return None
+    word, equals, key = by.partition("=")
+    if by == "namespace":
+        return by_namespace
+    if word == "label" and equals and key:
+        return by_label(key)
+    raise WrongUsage(f"--by is workload, pod, namespace or label=KEY, not {quote(by)}")
+
+
+def _in_groups(answered: Answered, group: Group) -> Answered:
+    groups = {each.id: group(each).id for each in answered.found.endpoints}
+    senders, receivers = (
+        None if ids is None else frozenset(groups.get(each, each) for each in ids)
+        for ids in (answered.senders, answered.receivers)
+    )
+    return replace(answered, found=grouped(answered.found, group), senders=senders, receivers=receivers)
 
 
 def _width(line: str) -> int:
@@ -129,11 +154,18 @@ def _port(text: str) -> PortSet:
     return only(Packet(protocol, port))
 
 
-def _check(args: Namespace) -> None:
+def _check(args: Namespace, group: Group | None) -> None:
     if args.hops is not None and (not args.senders or args.hops < 1 or args.receivers):
         raise WrongUsage("--hops N goes with --from, and N is 1 or more")
-    if args.output == "json" and (args.open or args.hops is not None):
-        raise WrongUsage("--open and --hops are for people: -o json has all of which they are made")
+    if args.open or args.hops is not None:
+        if args.output in FORMATS:
+            raise WrongUsage(f"--open and --hops print text: leave out -o {args.output}")
+        if group is not None:
+            raise WrongUsage(f"--open and --hops are about workloads and pods: leave out --by {args.by}")
+    if args.output in OF_WORKLOADS and group is not None:
+        raise WrongUsage(f"-o {args.output} names workloads one by one: leave out --by {args.by}")
+    if args.output == "tests" and args.by == "pod":
+        raise WrongUsage("-o tests is about workloads, as `policyd test` is: leave out --by pod")
 
 
 def _names(world: World, names: Iterable[str], args: Namespace) -> frozenset[str] | None:

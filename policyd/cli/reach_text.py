@@ -11,7 +11,7 @@ from policyd.ask.reach import Reachability, connections, outside
 from policyd.ask.world import World
 from policyd.kube.syntax import printable
 from policyd.render.cells import cells_of, short_names
-from policyd.render.matrix import Matrix
+from policyd.render.matrix import Matrix, is_itself
 from policyd_compiler.ports import PortSet
 
 ITSELF = "·"
@@ -26,7 +26,7 @@ def table_text(matrix: Matrix, *, colored: bool) -> str:
         line = [sender.name]
         for receiver in matrix.receivers:
             cell = matrix.cells.get((sender.id, receiver.id))
-            nothing = ITSELF if sender.id == receiver.id else NOTHING
+            nothing = ITSELF if is_itself(sender, receiver) else NOTHING
             line.append(cell.text if cell is not None else nothing)
         table.append(line)
     return _print(table, colored=colored)

@@ -12,6 +12,7 @@ from policyd.ask.endpoints import Endpoint
 from policyd.ask.reach import Reachability
 from policyd.ask.world import World
 from policyd.render.cells import Cell, Ends, cells_of, short_names
+from policyd.render.groups import GROUPS
 
 #: With fewer senders than this a column that all of them reach says nothing.
 _FEW = 2
@@ -19,11 +20,12 @@ _FEW = 2
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row or a column. `name` is how people read it."""
+    """A row or a column. `name` is how people read it; `many`: it stands for several."""
 
     id: str
     name: str
     namespace: str
+    many: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Matrix:
         return frozenset(found)
 
 
+def is_itself(sender: Line, receiver: Line) -> bool:
+    """Whether both are the same, which is no question."""
+    return sender.id == receiver.id and not sender.many
+
+
 def _allows(cell: Cell | None) -> bool:
     return cell is not None and cell.strength in ("all", "some")
 
@@ -60,7 +67,7 @@ def matrix_of(
 def lines(endpoints: Sequence[Endpoint], ids: Collection[str] | None) -> tuple[Line, ...]:
     """The rows or columns of these endpoints, and of addresses outside."""
     names = short_names(endpoints)
-    made = [Line(each.id, names[each.id], each.namespace) for each in endpoints]
+    made = [Line(each.id, names[each.id], each.namespace, many=each.kind in GROUPS) for each in endpoints]
     made.append(Line(OUTSIDE, OUTSIDE, ""))
     return tuple(line for line in made if ids is None or line.id in ids)
 

@@ -15,7 +15,7 @@ from policyd.ask.answers import OUTSIDE
 from policyd.kube.syntax import printable
 from policyd.render.cells import Cell
 from policyd.render.colors import DARK, LIGHT
-from policyd.render.matrix import Line, Matrix
+from policyd.render.matrix import Line, Matrix, is_itself
 
 MOST_WITH_TEXT = 32
 TITLE = "Who may open a connection to whom"
@@ -180,7 +180,7 @@ def _pairs(matrix: Matrix, places: _Places) -> Iterator[tuple[Line, Line, float,
 def _kind(sender: Line, receiver: Line, cell: Cell | None) -> str:
     if cell is not None:
         return cell.strength
-    return "itself" if sender.id == receiver.id else "none"
+    return "itself" if is_itself(sender, receiver) else "none"
 
 
 def _cells(matrix: Matrix, places: _Places) -> Iterator[str]:

@@ -5,13 +5,16 @@ An API server takes few characters as names, but a file says what it likes, and 
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
 
 from policyd.render.cells import Cell
+from policyd.render.graphs import dot, mermaid
 from policyd.render.matrix import Line, Matrix
 from policyd.render.svg import MOST_WITH_TEXT, svg
+from policyd.render.tables import markdown
 
 HOSTILE = (
     '"><script>alert(1)</script>',
@@ -25,6 +28,34 @@ HOSTILE = (
 def matrix(text: str, size: int) -> Matrix:
     names = tuple(Line(f"{text}{number}", f"{text}{number}", text) for number in range(size))
     return Matrix(names, names, {(names[0].id, names[1].id): Cell(text, "some")})
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines, as a reader of the format has them."""
+    return text.removesuffix("\n").split("\n")
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_tables_and_graphs_have_no_more_lines_than_for_a_harmless_name(text: str) -> None:
+    for printed in (markdown, mermaid, dot):
+        found = lines_of(printed(matrix(text, 2), text))
+        assert len(found) == len(lines_of(printed(matrix("a", 2), "a")))
+        assert all(line.isprintable() for line in found)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_markdown_and_mermaid_hold_no_html(text: str) -> None:
+    for printed in (markdown, mermaid):
+        without = re.sub(r"\\[<>]|[-=.]+>", "", printed(matrix(text, 2), text))
+        assert not set("<>") & set(without)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_texts_of_a_graph_end_where_they_end(text: str) -> None:
+    for line in lines_of(dot(matrix(text, 2), text)):
+        assert len(re.findall(r'(?<!\\)(?:\\\\)*"', line)) % 2 == 0
+    for line in lines_of(mermaid(matrix(text, 2), ""))[1:]:
+        assert line.count('"') in (0, 2)
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

@@ -1,0 +1,64 @@
+"""The formats of `policyd reach`: a name → how an answer is printed so. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from policyd.ask.answers import reachability_json
+from policyd.ask.reach import Reachability
+from policyd.ask.world import World
+from policyd.render.assertions_file import assertions
+from policyd.render.graphs import dot, mermaid
+from policyd.render.matrix import Matrix, matrix_of, summary
+from policyd.render.svg import svg
+from policyd.render.tables import csv_text, markdown
+from policyd_compiler.ports import PortSet
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer, and what was asked: of which senders, receivers and ports, None for all.
+
+    `found` may be about groups of endpoints: `senders` and `receivers` are then ids of groups.
+    """
+
+    world: World
+    found: Reachability
+    senders: frozenset[str] | None
+    receivers: frozenset[str] | None
+    ports: PortSet | None
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        """The answer as rows and columns."""
+        return matrix_of(self.found, self.senders, self.receivers)
+
+    @property
+    def said(self) -> str:
+        """What it is about, in a line."""
+        return summary(self.world)
+
+
+def _json(answered: Answered) -> str:
+    return json.dumps(reachability_json(answered.world, answered.found), indent=2) + "\n"
+
+
+def _tests(answered: Answered) -> str:
+    return assertions(answered.world, answered.senders, answered.receivers, answered.ports)
+
+
+#: What is printed whatever terminal there is.
+FORMATS: dict[str, Callable[[Answered], str]] = {
+    "json": _json,
+    "md": lambda answered: markdown(answered.matrix, answered.said),
+    "csv": lambda answered: csv_text(answered.found),
+    "dot": lambda answered: dot(answered.matrix, answered.said),
+    "mermaid": lambda answered: mermaid(answered.matrix, answered.said),
+    "svg": lambda answered: svg(answered.matrix, answered.said),
+    "tests": _tests,
+}
+#: What names workloads one by one, and not groups of them.
+OF_WORKLOADS = frozenset({"json", "tests"})

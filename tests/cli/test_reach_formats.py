@@ -1,0 +1,92 @@
+"""The formats of `policyd reach`, as they are called."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from policyd.cli.reach_formats import FORMATS, OF_WORKLOADS
+from tests.cli.calls import ROOT, Call
+
+EXAMPLE = ROOT / "tests" / "fixtures" / "questions"
+BEGINS = {
+    "json": "{",
+    "md": "### Who may open a connection to whom\n",
+    "csv": "from,to,verdict,protocol,ports,family,addresses\r\n",
+    "dot": "digraph reach {\n",
+    "mermaid": "%% 3 pods and workloads",
+    "svg": "<svg ",
+    "tests": "# What these policies allow",
+}
+
+
+@pytest.fixture(autouse=True)
+def example(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The example of the contract."""
+    monkeypatch.chdir(EXAMPLE)
+    return EXAMPLE
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_every_format_is_alone_on_standard_output(call: Call, output: str) -> None:
+    result = call("reach", "-f", "old", "-o", output)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(BEGINS[output])
+    assert result.out == call("reach", "-f", "old", "-o", output).out
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_every_format_reads_an_overlay_and_a_revision(call: Call, output: str, tmp_path: Path) -> None:
+    changed = call("reach", "-f", "old", "--with", "new/policies.yaml", "-o", output).out
+    assert changed != call("reach", "-f", "old", "-o", output).out
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    assert call("reach", "--git", "nothing", "-o", output).code == 4
+
+
+def test_the_present_state_is_held_by_policyd_test(call: Call, tmp_path: Path) -> None:
+    """It passes where it was written, and fails where something opened or closed."""
+    for old, new in (("old", "new"), ("new", "old")):
+        tests = tmp_path / f"{old}.yaml"
+        tests.write_text(call("reach", "-f", old, "-o", "tests").out)
+        assert call("test", tests, "-f", old).code == 0
+        assert call("test", tests, "-f", new).code == 1
+
+
+def test_assertions_are_about_what_was_asked_alone(call: Call, tmp_path: Path) -> None:
+    tests = tmp_path / "tests.yaml"
+    tests.write_text(call("reach", "-f", "old", "--to", "shop/db", "--port", "5432", "-o", "tests").out)
+    assert tests.read_text().splitlines()[-4:] == [
+        "allow:",
+        "  - {from: shop/deploy/web, to: shop/sts/db, port: 5432}",
+        "deny:",
+        "  - {from: [guest/pod/shell, internet], to: shop/sts/db, port: 5432}",
+    ]
+    assert call("test", tests, "-f", "old").code == 0
+
+
+def test_namespaces_and_labels_stand_for_what_is_in_them(call: Call) -> None:
+    lines = call("reach", "-f", "old", "--by", "namespace", "-o", "table").out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["guest", "shop", "outside"]
+    assert "5432" in lines[2]
+    lines = call("reach", "-f", "old", "--by", "label=app", "--to", "shop/db", "-o", "table").out.splitlines()
+    assert lines[0].split("  ")[-1] == "app=db"
+    assert [line.split("  ")[0] for line in lines[1:]] == ["app=db", "app=shell", "app=web", "outside"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--by", "lable=app"),
+        ("--by", "label="),
+        *(("--by", "namespace", "-o", output) for output in sorted(OF_WORKLOADS)),
+        ("--by", "pod", "-o", "tests"),
+        ("--open", "-o", "svg"),
+        ("--open", "--by", "namespace"),
+        ("--from", "internet", "--hops", "2", "-o", "md"),
+    ],
+)
+def test_what_cannot_be_together_is_refused(call: Call, arguments: tuple[str, ...]) -> None:
+    result = call("reach", "-f", "old", *arguments)
+    assert (result.code, result.out) == (2, "")
