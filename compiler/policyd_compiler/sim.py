@@ -36,7 +36,7 @@ from policyd_compiler.nft.matches import holds, is_named
 from policyd_compiler.nft.packet import Packet
 from policyd_compiler.nft.printer import print_rule, print_verdict
 
-__all__ = ["Outcome", "Packet", "Simulator", "Trace", "evaluate"]
+__all__ = ["Look", "Outcome", "Packet", "Simulator", "Step", "Trace", "evaluate"]
 
 #: The kernel refuses deeper jumps when it loads a ruleset.
 MAX_DEPTH = 16
@@ -45,12 +45,45 @@ Outcome: TypeAlias = Literal["accept", "drop"]
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """One look-up: what was looked for in a named set or map, and what was there; None for nothing."""
+
+    part: SetName
+    key: Key
+    found: Verdict | Literal["member"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A rule on a packet's way, and its look-ups; without a verdict it did not match, or had no element."""
+
+    chain: ChainName
+    rule: Rule
+    looks: tuple[Look, ...]
+    verdict: Verdict | None
+
+    def __str__(self) -> str:
+        """Its chain, its text, and what its map says."""
+        said = self.verdict is not None and isinstance(self.rule.action, Vmap)
+        element = f" ({print_verdict(self.verdict)})" if said and self.verdict is not None else ""
+        return f"{self.chain}: {print_rule(self.rule)}{element}"
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
-    """The verdict of a hook, the way there, and how many look-ups in named sets and maps that took."""
+    """The verdict of a hook, the way there, and how many look-ups in named sets and maps that took.
+
+    `path` also has the rules that looked something up and did not match.
+    """
 
     verdict: Outcome
-    steps: tuple[str, ...]
+    path: tuple[Step, ...]
     lookups: int
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The rules that took part, as text."""
+        return tuple(str(step) for step in self.path if step.verdict is not None)
 
 
 def evaluate(table: Table, packet: Packet) -> Trace:
@@ -103,11 +136,10 @@ class Simulator:
     ) -> tuple[Outcome | None, ChainName | None]:
         """The outcome of a chain's rules, or the chain that a `goto` leads to."""
         for rule in rules:
-            verdict = walk.verdict(rule)
-            if verdict is None:
-                continue
-            walk.steps.append(f"{name}: {print_rule(rule)}" + _found(rule, verdict))
+            verdict = walk.verdict(name, rule)
             match verdict:
+                case None:
+                    continue
                 case Accept():
                     return "accept", None
                 case Drop() | Reject():
@@ -131,7 +163,8 @@ class _Walk:
     """One packet's way: what it met, and who answers its look-ups."""
 
     def __init__(self, packet: Packet, before: _Contents, after: _Contents | None, switch: int) -> None:
-        self.steps: list[str] = []
+        self._path: list[Step] = []
+        self._looks: list[Look] = []
         self._packet = packet
         self._before = before
         self._after = after
@@ -140,10 +173,17 @@ class _Walk:
 
     def end(self, verdict: Outcome) -> Trace:
         """What there is to say of it."""
-        return Trace(verdict, tuple(self.steps), self._lookups)
+        return Trace(verdict, tuple(self._path), self._lookups)
 
-    def verdict(self, rule: Rule) -> Verdict | None:
+    def verdict(self, chain: ChainName, rule: Rule) -> Verdict | None:
         """The rule's verdict; None where it does not match, or a map has no element for the packet."""
+        verdict = self._verdict(rule)
+        if verdict is not None or self._looks:
+            self._path.append(Step(chain, rule, tuple(self._looks), verdict))
+            self._looks.clear()
+        return verdict
+
+    def _verdict(self, rule: Rule) -> Verdict | None:
         if not all(holds(match, self._packet, self._has) for match in rule.matches) or _is_over_limit(rule):
             return None
         if not isinstance(rule.action, Vmap):
@@ -152,16 +192,19 @@ class _Walk:
         return None if key is None else self._find(rule.action.map, key)
 
     def _has(self, name: SetName, key: Key) -> bool:
-        if (after := self._later()) is None:
-            return self._before.sets[name].has(key)
-        found = after.sets.get(name)  # what is deleted meanwhile is asked still, and empty
-        return found is not None and found.has(key)
+        after = self._later()
+        # What is deleted meanwhile is asked still, and empty.
+        elements = self._before.sets[name] if after is None else after.sets.get(name)
+        found = elements is not None and elements.has(key)
+        self._looks.append(Look(name, key, "member" if found else None))
+        return found
 
     def _find(self, name: SetName, key: Key) -> Verdict | None:
-        if (after := self._later()) is None:
-            return self._before.maps[name].find(key)
-        found = after.maps.get(name)
-        return None if found is None else found.find(key)
+        after = self._later()
+        verdicts = self._before.maps[name] if after is None else after.maps.get(name)
+        found = None if verdicts is None else verdicts.find(key)
+        self._looks.append(Look(name, key, found))
+        return found
 
     def _later(self) -> _Contents | None:
         """Count a look-up, and say who answers it; None: the elements of the packet's own generation."""
@@ -172,10 +215,6 @@ class _Walk:
 def _is_over_limit(rule: Rule) -> bool:
     """Whether a rule is for packets beyond a rate: the one packet of a simulation is within all."""
     return any(isinstance(statement, Limit) and statement.over for statement in rule.statements)
-
-
-def _found(rule: Rule, verdict: Verdict) -> str:
-    return f" ({print_verdict(verdict)})" if isinstance(rule.action, Vmap) else ""
 
 
 @dataclass(frozen=True, slots=True)

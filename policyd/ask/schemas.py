@@ -109,7 +109,15 @@ def verdict_schema() -> Json:
     return _answer(
         "Verdict",
         "Why a connection is allowed or denied: policyd why -o json",
-        {
+        optional={
+            "packets": {
+                "type": "array",
+                "items": _packet_schema(),
+                "description": "with --packets: its walks",
+            },
+            "notWalked": {**_TEXTS, "description": "with --packets: what has no walk, and why"},
+        },
+        fields={
             "from": end,
             "to": end,
             "protocol": {"enum": ["TCP", "UDP", "SCTP", "other"]},
@@ -121,11 +129,39 @@ def verdict_schema() -> Json:
     )
 
 
-def _answer(kind: str, title: str, fields: Json) -> Json:
+def _packet_schema() -> Json:
+    look = record({"in": _TEXT, "key": _TEXT, "found": {"type": ["string", "null"]}})
+    step = record(
+        {
+            "chain": _TEXT,
+            "rule": _TEXT,
+            "looks": {"type": "array", "items": look, "description": "null: not in it; member: of a set"},
+            "verdict": {"type": ["string", "null"], "description": "null: the rule did not match"},
+        }
+    )
+    verdict = ["accept", "drop"]
+    return record(
+        {
+            "node": _TEXT,
+            "hook": {"enum": ["forward", "input", "output"]},
+            "source": _TEXT,
+            "destination": _TEXT,
+            "verdict": {"enum": verdict, "description": "of the ruleset"},
+            "policies": {
+                "enum": [*verdict, None],
+                "description": "the same of the policies; null: not known",
+            },
+            "lookups": {"type": "integer"},
+            "steps": {"type": "array", "items": step},
+        }
+    )
+
+
+def _answer(kind: str, title: str, fields: Json, optional: Json | None = None) -> Json:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
-        **record({"apiVersion": {"const": API_VERSION}, "kind": {"const": kind}, **fields}),
+        **record({"apiVersion": {"const": API_VERSION}, "kind": {"const": kind}, **fields}, optional),
     }
 
 

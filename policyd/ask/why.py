@@ -76,14 +76,14 @@ class _Judgement:
 
 
 #: A pair of hosts in each family in which they can talk.
-_Case: TypeAlias = dict[Family, tuple[Party, Party]]
+Case: TypeAlias = dict[Family, tuple[Party, Party]]
 
 
 def why(world: World, sender: End, receiver: End, packet: Packet, family: Family | None = None) -> Verdict:
     """Judge the first packet of a connection, as the policies are written; only of one family, if given."""
     cases = [
         {each: ends for each, ends in case.items() if family in (None, each)}
-        for case in _cases(world, sender, receiver)
+        for case in cases_of(world, sender, receiver)
     ]
     alike = not cases and bool(set(sender.hosts) & set(receiver.hosts))
     itself = alike and (sender.endpoint is None or sender.endpoint == receiver.endpoint)
@@ -105,7 +105,7 @@ def why(world: World, sender: End, receiver: End, packet: Packet, family: Family
     return Verdict(sender, receiver, packet, sides["egress"], sides["ingress"])
 
 
-def _passing(world: World, cases: list[_Case], packet: Packet) -> Iterator[_Case]:
+def _passing(world: World, cases: list[Case], packet: Packet) -> Iterator[Case]:
     """The cases in which egress may let the packet through."""
     for case in cases:
         yield {
@@ -151,7 +151,7 @@ def _of_subject(world: World, pod: Pod, direction: Direction) -> Iterator[Networ
             yield policy
 
 
-def _cases(world: World, sender: End, receiver: End) -> Iterator[_Case]:
+def cases_of(world: World, sender: End, receiver: End) -> Iterator[Case]:
     """Pairs of hosts; of those that all policies treat alike, one. A pod and itself is none."""
     blocks = [
         peer
@@ -200,7 +200,7 @@ def _kind(world: World, host: int | None, blocks: Sequence[IPBlock]) -> object:
 
 
 def _side(
-    world: World, direction: Direction, cases: list[_Case], packet: Packet, isolated_by: tuple[str, ...]
+    world: World, direction: Direction, cases: list[Case], packet: Packet, isolated_by: tuple[str, ...]
 ) -> Side:
     by_family: dict[Family, list[_Judgement]] = {}
     for case in cases:

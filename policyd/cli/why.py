@@ -15,6 +15,7 @@ from policyd.cli import terminal
 from policyd.cli.flags import add_color_flag
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.questions import add_question_flags, load_world, tell
+from policyd.cli.why_packets import walk_all, walks_json, walks_text
 from policyd.cli.why_text import all_ports, why_text
 from policyd.errors import Exit, WrongUsage
 from policyd.kube.syntax import quote
@@ -43,6 +44,11 @@ def add_parser(subparsers: Subparsers) -> None:
     group.add_argument(
         "--all-ports", action="store_true", help="say of all ports which are open; so does TO without a port"
     )
+    group.add_argument(
+        "--packets",
+        action="store_true",
+        help="also show the packet's way through the rulesets of its nodes; both must say the same",
+    )
     add_color_flag(group)
 
 
@@ -51,6 +57,8 @@ def main(args: Namespace) -> int:
     name, port = split_port(args.receiver)
     if port is not None and args.all_ports:
         raise WrongUsage("either a port, or --all-ports")
+    if port is None and args.packets:
+        raise WrongUsage(f"which packet? write a port behind {quote(name)}, as in {name}:80")
     if port is None and args.output == "json":
         raise WrongUsage(f"which port? write it behind {quote(name)}, as in {name}:80")
     asked_port = None if port is None else read_port(port)
@@ -67,10 +75,13 @@ def main(args: Namespace) -> int:
         return Exit.OK if is_open else Exit.FINDING
     packet, said = judged_packet(receiver, destination, *asked_port)
     verdict = why(world, source, destination, packet)
+    walks = walk_all(world, verdict) if args.packets else None
     if args.output == "json":
-        terminal.write(json.dumps(verdict_json(verdict), indent=2) + "\n")
+        more = walks_json(walks) if walks else {}
+        terminal.write(json.dumps({**verdict_json(verdict), **more}, indent=2) + "\n")
     else:
-        terminal.write(why_text(verdict, said, colored=colored))
+        more_text = walks_text(walks) if walks else ""
+        terminal.write(why_text(verdict, said, colored=colored) + more_text)
     return Exit.OK if verdict.answer == "allowed" else Exit.FINDING
 
 
