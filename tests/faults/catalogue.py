@@ -9,6 +9,7 @@ from tests.faults.fault import Fault
 from tests.faults.graph import GRAPH
 from tests.faults.identity import IDENTITY
 from tests.faults.in_place import IN_PLACE
+from tests.faults.inside import INSIDE
 from tests.faults.interfaces import INTERFACES
 from tests.faults.link import LINK_FAULTS
 from tests.faults.lint import LINT
@@ -30,6 +31,7 @@ FAULTS: tuple[Fault, ...] = (
     *PROOF,
     *WIRE,
     *INTERFACES,
+    *INSIDE,
     *LINK_FAULTS,
     *NAMING,
     *TENANTS,

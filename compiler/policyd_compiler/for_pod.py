@@ -1,0 +1,284 @@
+"""A node's ruleset, cut to what one pod needs: the table for that pod's own network namespace. Pure.
+
+Where a node does not see the packets of its pods (macvlan, eBPF that redirects), the pod's namespace does.
+The chains that judge the pod, and all they ask, are the node's, part by part; only base chains and the maps
+that they ask are others, as there a packet comes in or goes out, and one end is always the pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, TypeAlias
+
+from policyd_compiler.addr import Ranges
+from policyd_compiler.errors import CompilerBug
+from policyd_compiler.ir import Direction
+from policyd_compiler.lower.link import LINK_LOCAL6, link_rules
+from policyd_compiler.lower.objects import Objects
+from policyd_compiler.names import Names
+from policyd_compiler.nft.ast import (
+    Accept,
+    Chain,
+    ChainName,
+    Drop,
+    Goto,
+    Hook,
+    Jump,
+    Reject,
+    Rule,
+    Set,
+    Table,
+    Verdict,
+    VerdictMap,
+    Vmap,
+)
+from policyd_compiler.nft.expressions import Field, InSet, Match, Prefix, Word, address_field, numbers
+from policyd_compiler.nft.keys import Family, SetName, Side
+from policyd_compiler.nft.packet import PROTOCOL_NUMBERS
+from policyd_compiler.options import Options
+from policyd_compiler.ruleset import Part, PartId, Ruleset, closure, id_of, in_order, parts_of, refers_to
+
+FAMILIES: tuple[Family, ...] = (4, 6)
+#: Behind conntrack, before a mesh or NAT rewrites what the peer asked for (-100); and as it is on the wire,
+#: behind source NAT (100): a pod may forward for others with its own address.
+COMING, GOING = -110, 110
+
+#: Whether packets ask for a connection, or answer without one (NP-165).
+What: TypeAlias = Literal["asking", "answering"]
+_WHAT: tuple[What, ...] = ("asking", "answering")
+_DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
+#: By what is judged, in which direction, in which family: the verdict for each address.
+Leads: TypeAlias = Mapping[tuple[What, Direction, Family], Mapping[int, Verdict]]
+
+_FIELDS: Mapping[Field, tuple[Family, Side]] = {
+    address_field(family, side): (family, side) for family in FAMILIES for side in ("saddr", "daddr")
+}
+_ESTABLISHED = Rule(Accept(), (Match(Field.CT_STATE, Word("established")),))
+_ICMP = Match(Field.META_L4PROTO, numbers(PROTOCOL_NUMBERS["icmp"], PROTOCOL_NUMBERS["ipv6-icmp"]))
+#: Only ICMP errors: data flows that a conntrack helper announces are judged like any other (NP-086).
+_ERRORS = Rule(Accept(), (Match(Field.CT_STATE, Word("related")), _ICMP))
+_INVALID = (Match(Field.CT_STATE, Word("invalid")),)
+#: A TCP packet that does not open a connection, and belongs to none that is known (NP-122).
+_MIDDLE = (Match(Field.TCP_FLAGS, Word("syn"), negated=True), Match(Field.CT_STATE, Word("new")))
+_TUNNEL_FIELDS = frozenset({Field.IP_DADDR, Field.IP6_DADDR, Field.UDP_DPORT, Field.META_L4PROTO})
+
+
+class Address(NamedTuple):
+    """An address of the pod."""
+
+    family: Family
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is the same for all pods of a node.
+
+    `nodes`: addresses of this node, which reaches its own pods. `services`: addresses of Services that the
+    node rewrites, so that what pods send there is judged by the node's own table, by its real destination.
+    """
+
+    nodes: Mapping[Family, tuple[int, ...]] = field(default_factory=dict)
+    services: Mapping[Family, Ranges] = field(default_factory=dict)
+
+
+class Cutter:
+    """One ruleset of a node, cut for one of its pods after the other."""
+
+    def __init__(self, ruleset: Ruleset, around: Surroundings, options: Options) -> None:
+        self._ruleset, self._around, self._options = ruleset, around, options
+        self._leads = read_leads(ruleset)
+        self._tunnels = tuple(_tunnels(ruleset))
+
+    def cut(self, addresses: Collection[Address], interface: str) -> Table:
+        """The table for the namespace of the pod that has these addresses, behind this interface.
+
+        Equal parts, surroundings, addresses and options give equal tables.
+        """
+        view = _View(tuple(sorted(addresses)), interface, self._leads, Objects(self._options.deny, Names()))
+        hooks = self._coming(view), self._going(view)
+        own = Table(
+            self._options.table,
+            sets=tuple(view.objects.sets.values()),
+            maps=tuple(view.objects.maps.values()),
+            chains=hooks,
+        )
+        named = {named for part in parts_of(own) for named in refers_to(part)} & self._ruleset.keys()
+        reached = closure(named, self._ruleset.references)
+        return _with_parts(own, (self._ruleset[known] for known in reached), self._options)
+
+    def verdicts(self, addresses: Collection[Address]) -> tuple[Verdict | None, ...]:
+        """Where packets of these addresses go: two pods with the same ones are judged by the same chains."""
+        return tuple(
+            self._leads.get((what, direction, family), {}).get(number)
+            for family, number in sorted(addresses)
+            for what in _WHAT
+            for direction in _DIRECTIONS
+        )
+
+    def _coming(self, view: _View) -> Chain:
+        """What comes in by the pod's interface, for whatever address: NP-161 says who hears a group."""
+        from_node = self._of_nodes(view, "saddr")
+        # What the node sends to a pod may answer what the pod asked for: there its egress is judged (NP-165).
+        strays = view.strays("egress", "daddr")
+        judged = tuple(view.dispatch("asking", "ingress", "daddr"))
+        rules = (
+            Rule(Accept(), (Match(Field.IIFNAME, Word(view.interface), negated=True),)),
+            _ESTABLISHED,
+            *link_rules(()),
+            _ERRORS,
+            *((*strays, *from_node) if self._is_strict else (*from_node, *strays)),
+            *judged,
+            *((Rule(Drop(), comment="not to the pod's own address"),) if judged else ()),
+        )
+        return Chain(ChainName("prerouting"), rules, Hook("prerouting", COMING))
+
+    def _going(self, view: _View) -> Chain:
+        """What leaves by the pod's interface, which nobody else's address may be on (NP-162)."""
+        going = Match(Field.OIFNAME, Word(view.interface))
+        judged = tuple(view.dispatch("asking", "egress", "saddr"))
+        rules = (
+            Rule(Accept(), (replace(going, negated=True),)),
+            *link_rules((going,)),
+            *view.forged(),
+            _ESTABLISHED,
+            _ERRORS,
+            *view.strays("ingress", "saddr"),
+            *self._tunnels,
+            *(() if self._is_strict else self._of_nodes(view, "daddr")),
+            *self._to_services(view),
+            *judged,
+            *((Rule(Drop(), (Match(Field.IP6_SADDR, Prefix(*LINK_LOCAL6)),)),) if judged else ()),
+        )
+        return Chain(ChainName("postrouting"), rules, Hook("postrouting", GOING))
+
+    @property
+    def _is_strict(self) -> bool:
+        return self._options.node_egress == "enforce"
+
+    def _of_nodes(self, view: _View, side: Side) -> tuple[Rule, ...]:
+        """The node reaches its own pods; and they reach it, where that is not judged (decisions 2)."""
+        return tuple(
+            Rule(Accept(), (_in(family, side, view.objects.add_host_set(f"nodes{family}", family, own)),))
+            for family in FAMILIES
+            if (own := self._around.nodes.get(family, ()))
+        )
+
+    def _to_services(self, view: _View) -> Iterator[Rule]:
+        """What the node rewrites is judged there, by where it really goes."""
+        for family in FAMILIES:
+            if ranges := self._around.services.get(family, ()):
+                name = view.objects.add_range_set(f"services{family}", family, ranges)
+                yield Rule(Accept(), (_in(family, "daddr", name),))
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One pod: whose packets these are, and where what judges them is collected."""
+
+    addresses: tuple[Address, ...]
+    interface: str
+    leads: Leads
+    objects: Objects
+
+    def dispatch(self, what: What, direction: Direction, side: Side) -> Iterator[Rule]:
+        """To what judges the pod; by its address, like a node's dispatch, so that elements change alike."""
+        for family in FAMILIES:
+            lead = self.leads.get((what, direction, family), {})
+            own = (number for of, number in self.addresses if of == family)
+            if elements := tuple((number, lead[number]) for number in own if number in lead):
+                prefix = direction if what == "asking" else f"{direction}-answers"
+                name = self.objects.add_host_map(f"{prefix}{family}", family, elements)
+                yield Rule(Vmap(address_field(family, side), name))
+
+    def strays(self, direction: Direction, side: Side) -> tuple[Rule, ...]:
+        """What belongs to no known connection is judged as an answer, too (NP-165)."""
+        answers = tuple(self.dispatch("answering", direction, side))
+        return tuple(
+            replace(rule, matches=opens_none) for opens_none in (_INVALID, _MIDDLE) for rule in answers
+        )
+
+    def forged(self) -> Iterator[Rule]:
+        """Any source but the pod's own addresses, and link-local ones, which no router forwards."""
+        for family in FAMILIES:
+            own = tuple(number for of, number in self.addresses if of == family)
+            name = self.objects.add_host_set(f"own{family}", family, own)
+            beyond = (Match(Field.IP6_SADDR, Prefix(*LINK_LOCAL6), negated=True),) if family == 6 else ()
+            matches = (replace(_in(family, "saddr", name), negated=True), *beyond)
+            yield Rule(Drop(), matches, comment="not the address of the pod that sends")
+
+
+def read_leads(ruleset: Ruleset) -> Leads:
+    """Whom a node's ruleset judges, and where: found by who asks for what, as everywhere (`roles`)."""
+    [forward] = [chain for chain in ruleset.hooks if chain.is_at("forward")]
+    onward = [rule for chain in _ways(ruleset, forward) for rule in chain.rules]
+    found: dict[tuple[What, Direction, Family], Mapping[int, Verdict]] = {}
+    of_each: tuple[tuple[What, Iterable[Rule]], ...] = (("asking", forward.rules), ("answering", onward))
+    for what, rules in of_each:
+        for rule in rules:
+            if not isinstance(rule.action, Vmap) or rule.action.field not in _FIELDS:
+                continue
+            family, side = _FIELDS[rule.action.field]
+            # Who answers is the source of an answer, and was asked: its ingress.
+            direction: Direction = "egress" if (side == "saddr") == (what == "asking") else "ingress"
+            found[what, direction, family] = _verdicts(ruleset[PartId("map", rule.action.map)])
+    return found
+
+
+def _verdicts(part: Part) -> Mapping[int, Verdict]:
+    if not isinstance(part, VerdictMap):
+        raise CompilerBug(f"{id_of(part)} leads nowhere")
+    return {key: verdict for key, verdict in part.elements if isinstance(key, int)}
+
+
+def _ways(ruleset: Ruleset, hook: Chain) -> Iterator[Chain]:
+    """The chains to which the rules of a base chain lead, without a look-up, and those to which they do."""
+    seen, ahead = set[str](), [hook]
+    while ahead:
+        for rule in ahead.pop().rules:
+            if isinstance(rule.action, Jump | Goto) and rule.action.chain not in seen:
+                seen.add(rule.action.chain)
+                chain = ruleset[PartId("chain", rule.action.chain)]
+                if isinstance(chain, Chain):
+                    ahead.append(chain)
+                    yield chain
+
+
+def _tunnels(ruleset: Ruleset) -> Iterator[Rule]:
+    """What no pod may send to other nodes, whichever pod it is: their tunnels (NP-163)."""
+    [forward] = [chain for chain in ruleset.hooks if chain.is_at("forward")]
+    for chain in _ways(ruleset, forward):
+        for rule in chain.rules:
+            fields = {match.field for match in rule.matches}
+            named = any(isinstance(match.right, InSet) for match in rule.matches)
+            plain = named and not any(match.negated for match in rule.matches)
+            if rule.action == Drop() and plain and fields <= _TUNNEL_FIELDS:
+                yield rule
+
+
+def _in(family: Family, side: Side, name: SetName) -> Match:
+    return Match(address_field(family, side), InSet(name))
+
+
+def _with_parts(table: Table, parts: Iterable[Part], options: Options) -> Table:
+    """The table with these parts of another beside its own."""
+    sets, maps, chains = list(table.sets), list(table.maps), list(table.chains)
+    known = {part.name for part in sets}  # the same addresses have the same name
+    for part in parts:
+        match part:
+            case Set() if part.name not in known:
+                sets.append(part)
+            case VerdictMap():
+                maps.append(part)
+            case Chain():
+                chains.append(_silent(part) if options.deny == "reject" else part)
+            case _:
+                pass
+    return replace(table, sets=in_order(sets), maps=in_order(maps), chains=in_order(chains))
+
+
+def _silent(chain: Chain) -> Chain:
+    """The chain without `reject`, which the kernel does not take behind routing."""
+    rules = (replace(rule, action=Drop()) if rule.action == Reject() else rule for rule in chain.rules)
+    return replace(chain, rules=tuple(rules))

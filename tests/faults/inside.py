@@ -1,0 +1,45 @@
+"""Faults in the placement pod: a ruleset cut for the network namespace of one pod."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+
+FOR_POD = "compiler/policyd_compiler/for_pod.py"
+LAWS = "tests/property/test_for_pod.py"
+ORACLE = f"{LAWS}::test_the_namespaces_of_both_ends_do_what_the_oracle_says"
+STRAYS = f"{LAWS}::test_what_opens_no_connection_is_judged_as_the_node_judges_it"
+
+INSIDE = (
+    Fault(
+        "in a pod's namespace its egress is judged as ingress",
+        "NP-001",
+        FOR_POD,
+        'if (side == "saddr") == (what == "asking") else "ingress"',
+        'if (side == "saddr") != (what == "asking") else "ingress"',
+        ORACLE,
+    ),
+    Fault(
+        "in a pod's namespace strays are judged as they go only",
+        "NP-165",
+        FOR_POD,
+        '            *view.strays("ingress", "saddr"),\n',
+        "",
+        STRAYS,
+    ),
+    Fault(
+        "the node does not reach its pods on networks that it does not see",
+        "NP-090",
+        FOR_POD,
+        "*((*strays, *from_node) if self._is_strict else (*from_node, *strays)),",
+        "*strays,",
+        f"{LAWS}::test_the_node_reaches_an_isolated_pod_and_nobody_else_does",
+    ),
+    Fault(
+        "in its namespace a pod sends with any address",
+        "NP-162",
+        FOR_POD,
+        "            *view.forged(),\n",
+        "",
+        f"{LAWS}::test_what_a_node_rewrites_is_judged_by_the_node",
+    ),
+)
