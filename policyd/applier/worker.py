@@ -26,7 +26,7 @@ from policyd_compiler.nft.ast import TableFamily
 
 #: The same as in worker_process.py, which imports nothing of ours and is not imported.
 _HEADER = struct.Struct("!cI")
-_VERSION = "1"
+_VERSION = "2"
 #: Debian's python3-nftables, which an interpreter in a virtual environment does not see.
 LIBRARY = "/usr/lib/python3/dist-packages"
 _PROGRAM = Path(__file__).with_name("worker_process.py")
@@ -52,20 +52,12 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-class NftWorker:
-    """libnftables, in this network namespace or in the one at the path `netns`.
+class _Requests:
+    """What every backend is asked for, as requests to a worker process."""
 
-    `library` is the directory of the package `nftables`.
-    """
-
-    def __init__(
-        self, netns: str | None = None, *, library: str = LIBRARY, limits: Limits = DEFAULT_LIMITS
-    ) -> None:
-        self._arguments = (library,) if netns is None else (library, netns)
-        self._limits = limits
-        self._process: _Process | None = None
-        # There is one pipe: a request waits for the answer to the one before.
-        self._turn = asyncio.Lock()
+    async def ask(self, kind: bytes, text: str) -> tuple[bytes, str]:
+        """Put a request, and give the kind of its answer and the text."""
+        raise NotImplementedError
 
     async def run(self, script: str) -> None:
         """Run a script as one transaction: all of it or nothing."""
@@ -84,7 +76,7 @@ class NftWorker:
         return await self._list(b"S", name, family)
 
     async def _list(self, request: bytes, name: str, family: TableFamily) -> str | None:
-        kind, text = await self._ask(request, list_command(name, family))
+        kind, text = await self.ask(request, list_command(name, family))
         if kind == b"+":
             if not text.startswith("{"):
                 raise NftUnavailable("this libnftables has no JSON support: install one that has")
@@ -92,6 +84,31 @@ class NftWorker:
         if says_absent(text):
             return None
         raise read_errors(text, "")
+
+    async def _succeed(self, kind: bytes, script: str) -> None:
+        answer, text = await self.ask(kind, script)
+        if answer != b"+":
+            raise read_errors(text, script)
+
+
+class NftWorker(_Requests):
+    """libnftables, in this network namespace or in the one at the path `netns`.
+
+    `library` is the directory of the package `nftables`.
+    """
+
+    def __init__(
+        self, netns: str | None = None, *, library: str = LIBRARY, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        self._arguments = (library,) if netns is None else (library, netns)
+        self._limits = limits
+        self._process: _Process | None = None
+        # There is one pipe: a request waits for the answer to the one before.
+        self._turn = asyncio.Lock()
+
+    def inside(self, netns: str) -> NftInside:
+        """The same process, for requests in the network namespace at another path."""
+        return NftInside(self, netns)
 
     async def close(self) -> None:
         """End the process. The next call would start another."""
@@ -102,12 +119,8 @@ class NftWorker:
         """What this is, for a person."""
         return "libnftables in a worker process"
 
-    async def _succeed(self, kind: bytes, script: str) -> None:
-        answer, text = await self._ask(kind, script)
-        if answer != b"+":
-            raise read_errors(text, script)
-
-    async def _ask(self, kind: bytes, text: str) -> tuple[bytes, str]:
+    async def ask(self, kind: bytes, text: str) -> tuple[bytes, str]:
+        """Put a request, and give the kind of its answer and the text. Raises NftBroken."""
         async with self._turn:
             if self._process is None or not self._process.fit(self._limits):
                 await self._end()
@@ -138,6 +151,30 @@ class NftWorker:
         process, self._process = self._process, None
         if process is not None:
             await process.end()
+
+
+class NftInside(_Requests):
+    """libnftables in one more network namespace, by a worker process that goes there for each request.
+
+    Many namespaces share the process, and it holds none of them: one that its pod leaves is gone.
+    """
+
+    def __init__(self, worker: NftWorker, netns: str) -> None:
+        self._worker, self._netns = worker, netns
+
+    async def ask(self, kind: bytes, text: str) -> tuple[bytes, str]:
+        """The same there. Raises NftUnavailable where there is no way in."""
+        kind, text = await self._worker.ask(kind.lower(), f"{self._netns}\0{text}")
+        if kind == b"X":
+            raise NftUnavailable(text)
+        return kind, text
+
+    async def close(self) -> None:
+        """The process is the worker's to end."""
+
+    def describe(self) -> str:
+        """What this is, for a person."""
+        return f"{self._worker.describe()}, in {self._netns}"
 
 
 class _Process:

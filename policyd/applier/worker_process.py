@@ -1,9 +1,10 @@
 """The process that owns libnftables: a program of its own, started by `worker.py`, never imported.
 
 Frames in both directions: one byte that says what it is, four bytes of length (big-endian), text in UTF-8.
-Requests: R run, C check, L list, S list without elements. Replies, one to each: `+` done, with nft's output,
-`-` refused, with its errors. Before the first request: `H` ready with the protocol's version, or `X` not
-usable with the reason.
+Requests: R run, C check, L list, S list without elements; as small letters the same in another network
+namespace, whose path comes before the text, and a NUL between them. Replies, one to each: `+` done, with
+nft's output, `-` refused, with its errors, `X` no way into that namespace, with the reason. Before the first
+request: `H` ready with the protocol's version, or `X` not usable with the reason.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 HEADER = struct.Struct("!cI")
-VERSION = b"1"
+VERSION = b"2"
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNET = 0x40000000
+_OWN = "/proc/self/ns/net"
 
 
 class Unusable(Exception):
@@ -38,16 +40,33 @@ def serve(library: str, netns: str | None) -> None:
         if netns is not None:
             _enter(netns)
         nft = _open_library(library)
+        home = os.open(_OWN, os.O_RDONLY)
     except Unusable as error:
         send(replies, b"X", str(error).encode())
         return
     send(replies, b"H", VERSION)
     while (frame := receive(sys.stdin.buffer)) is not None:
-        status, output, errors = _do(nft, *frame)
-        if status == 0:
-            send(replies, b"+", output)
+        kind, text = frame
+        try:
+            if kind.islower():
+                status, output, errors = _do_there(library, home, kind.upper(), text)
+            else:
+                status, output, errors = _do(nft, kind, text)
+        except Unusable as error:
+            send(replies, b"X", str(error).encode())
         else:
-            send(replies, b"-", errors)
+            send(replies, b"-" if status else b"+", errors if status else output)
+
+
+def _do_there(library: str, home: int, kind: bytes, content: bytes) -> tuple[int, bytes, bytes]:
+    """Do it in another namespace, and come back. The library's contexts stay where they are made."""
+    place, _, text = content.partition(b"\0")
+    try:
+        _enter(place.decode())
+        return _do(_open_library(library), kind, text)
+    finally:
+        if _libc().setns(home, _CLONE_NEWNET) != 0:
+            os._exit(1)  # whatever came next would be done in the wrong place
 
 
 def send(stream: BinaryIO, kind: bytes, content: bytes) -> None:

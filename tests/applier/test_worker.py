@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ import pytest
 from policyd.applier import worker_process
 from policyd.applier.backend import NftBroken, NftRefused, NftUnavailable
 from policyd.applier.worker import Limits, NftWorker
+from policyd.lab.namespace import Namespace
 from policyd_compiler.nft.json_parser import parse_listing
 from tests.lab.leftovers import children
 from tests.support.waiting import eventually, until
@@ -306,3 +307,24 @@ def gone(pid: int) -> bool:
         return "(zombie)" in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+async def test_a_worker_goes_to_other_namespaces_and_comes_back(netns: str) -> None:
+    """Each request is done where it belongs, and no namespace is held longer than that."""
+    nft = NftWorker(netns)
+    pods = [Namespace("pod"), Namespace("pod")]
+    with closing(pods[0]), closing(pods[1]):
+        inside = [nft.inside(pod.path) for pod in pods]
+        await inside[0].run("add table inet first\n")
+        await inside[1].run("add table inet second\n")
+        await nft.run("add table inet own\n")
+        for where, own in zip((*inside, nft), ("first", "second", "own"), strict=True):
+            held = [name for name in ("first", "second", "own") if await where.list_table(name)]
+            assert held == [own]
+        with pytest.raises(NftRefused) as refused:
+            await inside[0].run("add rule inet first none accept\n")
+        assert refused.value.line == 1
+        with pytest.raises(NftUnavailable, match="No such file"):
+            await nft.inside("/run/netns/none").check("add table inet t\n")
+        assert await nft.list_table("own")
+    await nft.close()
