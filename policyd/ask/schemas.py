@@ -191,13 +191,51 @@ def difference_schema() -> Json:
             "outside": record({name: {"type": "array", "items": outside} for name in ("opened", "closed")}),
             "isolation": {"type": "array", "items": isolation},
         },
+        optional={
+            "cost": {"type": "array", "items": _cost_schema(), "description": "with --cost"},
+            "flows": {**_flows_schema(), "description": "with --flows: live connections"},
+        },
+    )
+
+
+def _cost_schema() -> Json:
+    size = record({name: {"type": "integer"} for name in ("chains", "rules", "elements")})
+    return record(
+        {
+            "node": _TEXT,
+            "way": {"enum": ["nothing", "elements", "swap"], "description": "elements: changed in place"},
+            **dict.fromkeys(("old", "new", "added", "removed"), size),
+            "milliseconds": {"type": "number", "description": "an estimate"},
+        }
+    )
+
+
+def _flows_schema() -> Json:
+    count: Json = {"type": "integer"}
+    kind = record(
+        {
+            "from": _TEXT,
+            "to": _TEXT,
+            "protocol": _TEXT,
+            "port": {"type": ["integer", "null"]},
+            "connections": count,
+        }
+    )
+    return record(
+        {
+            "read": count,
+            "judged": {**count, "description": "with a pod of these objects at an end"},
+            "deniedBefore": count,
+            "cut": {"type": "array", "items": kind},
+        }
     )
 
 
 def test_report_schema() -> Json:
     """Of `policyd test -o json`."""
-    verdict = verdict_schema()["properties"]
-    wrong = record({name: value for name, value in verdict.items() if name not in ("apiVersion", "kind")})
+    verdict = verdict_schema()
+    asked = [name for name in verdict["required"] if name not in ("apiVersion", "kind")]
+    wrong = record({name: verdict["properties"][name] for name in asked})
     result = record(
         {
             "name": _TEXT,

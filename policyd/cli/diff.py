@@ -11,6 +11,7 @@ from dataclasses import replace
 from policyd.ask.answers import difference_json
 from policyd.ask.diff import Difference, difference
 from policyd.cli import terminal
+from policyd.cli.diff_nodes import add_node_flags, check, for_nodes
 from policyd.cli.diff_text import diff_github, diff_markdown, diff_text
 from policyd.cli.flags import add_color_flag
 from policyd.cli.parsing import Subparsers, add_command
@@ -42,6 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("old", metavar="OLD", help="how it was")
     parser.add_argument("new", metavar="NEW", nargs="?", help="how it is to be")
     add_side_flags(parser)
+    add_node_flags(parser)
     _add_output_flags(parser.add_argument_group("what comes out"))
 
 
@@ -62,8 +64,9 @@ def main(args: Namespace) -> int:
     """Answer the question."""
     if args.new is None and not args.overlay:
         raise WrongUsage("what is it compared with? give NEW, or --with PATH to put over OLD")
-    if [args.old, args.new, *args.overlay].count("-") > 1:
+    if [args.old, args.new, args.flows, *args.overlay].count("-") > 1:
         raise WrongUsage("standard input can be read once: give `-` once")
+    check(args)
     # What both sides are made of is read once: standard input cannot be read again, and a cluster changes.
     objects = read_side(args.old, args)
     old = world_of(objects, args)
@@ -72,13 +75,19 @@ def main(args: Namespace) -> int:
     for side in (new,) if args.new is None else (old, new):
         tell(side, colored=colored)
     found = difference(old.world, new.world)
+    more = for_nodes(args, old.world, new.world)
     failed = _fails(found, args.fail_on)
     if args.only == "opened":
         found = replace(found, closed=(), outside_closed=())
     if args.only == "closed":
         found = replace(found, opened=(), outside_opened=())
+    lines = "".join(f"{line}\n" for line in more.lines)
     if args.output == "text":
-        terminal.write(diff_text(found, colored=terminal.uses_color(args.color, sys.stdout)))
+        terminal.write(diff_text(found, colored=terminal.uses_color(args.color, sys.stdout)) + lines)
+    elif args.output == "json":
+        terminal.write(json.dumps({**difference_json(found), **more.fields}, indent=2) + "\n")
+    elif args.output == "md" and lines:
+        terminal.write(f"{diff_markdown(found)}\n```\n{lines}```\n")
     else:
         terminal.write(_FORMATS[args.output](found))
     return Exit.FINDING if failed else Exit.OK

@@ -14,16 +14,15 @@ from policyd.ask.ends import Party, end_at
 from policyd.ask.why import Side, cases_of, why
 from policyd.ask.why import Verdict as Answer
 from policyd.ask.world import World
+from policyd.cli.compiled import Rulesets
 from policyd.kube.cidr import parse_ip
 from policyd.kube.syntax import printable
-from policyd.pipeline import Build, build
 from policyd_compiler.addr import Family, print_address
 from policyd_compiler.nft.ast import Verdict
 from policyd_compiler.nft.keys import KeyType, SetName, print_key
 from policyd_compiler.nft.packet import HookName, Packet
 from policyd_compiler.nft.printer import print_rule, print_verdict
-from policyd_compiler.options import Options
-from policyd_compiler.sim import Simulator, Step, Trace
+from policyd_compiler.sim import Step, Trace
 
 Hook: TypeAlias = Literal["forward", "input", "output"]
 #: Addresses that nobody has (RFC 5737, RFC 3849): stand for `internet`.
@@ -76,21 +75,6 @@ class Walks:
 
     walks: tuple[Walk, ...]
     left_out: tuple[str, ...]
-
-
-class Rulesets:
-    """The rulesets of nodes, each compiled once."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._known: dict[str, tuple[Build, Simulator]] = {}
-
-    def of(self, node: str) -> tuple[Build, Simulator]:
-        """The ruleset that a node has with the default settings."""
-        if node not in self._known:
-            built = build(self._world.state, node, Options())
-            self._known[node] = built, Simulator(built.table)
-        return self._known[node]
 
 
 def walk_all(world: World, verdict: Answer) -> Walks:
@@ -163,9 +147,9 @@ def _stops(sender: Party, receiver: Party) -> Iterator[Stop]:
 def _walk(
     rulesets: Rulesets, stop: Stop, family: Family, ends: tuple[int, int], said: Answer, *, compared: bool
 ) -> Walk:
-    built, simulator = rulesets.of(stop.node)
+    built = rulesets.build(stop.node)
     packet = _packet(stop.hook, family, ends, said)
-    trace = simulator.evaluate(packet)
+    trace = rulesets.simulator(stop.node).evaluate(packet)
     expected = _expected(stop, said)
     if not compared or built.over or (packet.protocol == "udp" and said.receiver.node):
         expected = None  # a policy is quarantined (decisions 8); a node's tunnels are guarded (NP-163)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from policyd.cli import why_packets
+from policyd.cli import compiled
 from policyd.cluster.state import ClusterState
 from policyd.pipeline import Build, build
 from policyd_compiler.options import Options
@@ -65,7 +65,7 @@ def test_a_walk_that_differs_from_the_answer_is_a_bug(call: Call, monkeypatch: p
     def forget(state: ClusterState, node: str, options: Options) -> Build:
         return build(replace(state, by_kind={**state.by_kind, "NetworkPolicy": {}}), node, options)
 
-    monkeypatch.setattr(why_packets, "build", forget)
+    monkeypatch.setattr(compiled, "build", forget)
     found = call("why", "-f", "-", "shop/db", "shop/web:http", "--packets", stdin=CLUSTER)
     assert (found.code, found.out) == (70, "")
     assert "the policies say drop, and the ruleset of node n1 says accept" in found.err
