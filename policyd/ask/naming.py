@@ -170,14 +170,16 @@ def _pod_end(world: World, pod: Pod) -> End:
 
 
 def _hint(world: World, text: str) -> str:
+    """What may be meant: a name like this one, or names that this one is a part of; else what there is."""
     known = {endpoint.id for endpoint in world.endpoints}
     known |= {f"{endpoint.namespace}/{endpoint.name}" for endpoint in world.endpoints}
+    known |= {endpoint.name for endpoint in world.endpoints if "/" not in text}
     close = did_you_mean(text, known)
     if close or not world.endpoints:
         return close
-    names = [endpoint.id for endpoint in world.endpoints[:_NAMED]]
-    more = f" and {len(world.endpoints) - _NAMED} more" if len(world.endpoints) > _NAMED else ""
-    return f"; there are {', '.join(names)}{more}"
+    names = [each.id for each in world.endpoints if text in each.id] or [e.id for e in world.endpoints]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"; there {'is' if len(names) == 1 else 'are'} {', '.join(names[:_NAMED])}{more}"
 
 
 def judged_packet(named: Named, receiver: End, protocol: str, port: int | str | None) -> tuple[Packet, str]:

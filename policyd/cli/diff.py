@@ -15,15 +15,15 @@ from policyd.cli.diff_nodes import add_node_flags, check, for_nodes
 from policyd.cli.diff_text import diff_github, diff_markdown, diff_text
 from policyd.cli.flags import add_color_flag
 from policyd.cli.parsing import Subparsers, add_command
-from policyd.cli.questions import add_side_flags, read_overlay, read_side, tell, world_of
+from policyd.cli.questions import add_side_flags, read_overlay, read_side, require_endpoints, tell, world_of
 from policyd.errors import Exit, WrongUsage
 
 USAGE = "OLD [NEW] [--with PATH] [OPTIONS]"
 TEXT = """\
 Say what a change opens and what it closes, between all pods and workloads and with addresses outside, and
-which lines cause it. OLD and NEW are each a file or directory, `git:REV[:PATH]`, `live` for the cluster as it
-is, or `bundle:FILE`, a support bundle. --with puts objects over NEW, or over OLD where there is no NEW, as
-`kubectl apply` would. Exit code 0: nothing differs; 1: something does."""
+which lines cause it. OLD and NEW are each a file, a directory with its folders, `git:REV[:PATH]`, `live` for
+the cluster as it is, or `bundle:FILE`, a support bundle. --with puts objects over NEW, or over OLD without
+NEW, as `kubectl apply` would. Exit code 0: nothing differs; 1: something does."""
 EXAMPLES = """\
 policyd diff git:main:deploy deploy
 policyd diff git:main . -o md
@@ -71,6 +71,7 @@ def main(args: Namespace) -> int:
     objects = read_side(args.old, args)
     old = world_of(objects, args)
     new = world_of(objects if args.new is None else read_side(args.new, args), args, read_overlay(args))
+    require_endpoints(old, new)
     colored = terminal.uses_color(args.color, sys.stderr)
     for side in (new,) if args.new is None else (old, new):
         tell(side, colored=colored)

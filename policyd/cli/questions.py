@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from policyd.ask.world import World
 from policyd.cli import terminal
@@ -17,13 +17,19 @@ from policyd.cli.inputs import STDIN, Input, Text, read_inputs
 from policyd.cli.revisions import read_bundle, read_revision
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.errors import BadInput, Diagnostic, WrongUsage
+from policyd.kube.encode import encode
 from policyd.kube.objects import KubeObject
 from policyd.kube.reading import ReadingOptions
 from policyd.kube.registry import ASKED
 from policyd.kube.syntax import printable
 from policyd.manifests.foreign import is_no_manifest
-from policyd.manifests.load import combine, load_manifest
+from policyd.manifests.load import load_manifest, twin_mistake, twins
 
+#: What to do where objects are given twice, as overlays have them.
+ONE = (
+    "Name the files of one deployment, or read what renders it from standard input (-): "
+    "kustomize build, helm template"
+)
 #: What a side of a comparison can be beside a path.
 LIVE, GIT, BUNDLE = "live", "git:", "bundle:"
 
@@ -78,6 +84,7 @@ def _add_overlay_flag(group: _ArgumentGroup) -> None:
 def read_side(name: str, args: Namespace) -> Objects:
     """What one argument names: a path, `git:REV[:PATH]`, `bundle:FILE` or `live`.
 
+    A directory is read with its folders, as a revision is: they are compared with each other.
     Raises as `load_world` does.
     """
     if name == LIVE:
@@ -88,8 +95,8 @@ def read_side(name: str, args: Namespace) -> Objects:
             _read(read(name.removeprefix(prefix)), reading_options(args), objects, lenient=lenient)
             break
     else:
-        read_path(name, args, objects)
-    objects.told.extend(combine(objects.found, ASKED))
+        read_path(name, args, objects, recursive=True)
+    _join(objects)
     return objects
 
 
@@ -98,7 +105,7 @@ def read_overlay(args: Namespace) -> Objects:
     over = Objects()
     for path in args.overlay:
         read_path(path, args, over)
-    over.told.extend(combine(over.found, ASKED))
+    _join(over)
     return over
 
 
@@ -115,8 +122,17 @@ def load_world(args: Namespace, *, by_pod: bool = False) -> Asked:
         objects = Objects()
         for inputs, lenient in _sources(args):
             _read(inputs, reading_options(args), objects, lenient=lenient)
-        objects.told.extend(combine(objects.found, ASKED))
-    return world_of(objects, args, overlay, by_pod=by_pod)
+        _join(objects)
+    asked = world_of(objects, args, overlay, by_pod=by_pod)
+    require_endpoints(asked)
+    return asked
+
+
+def require_endpoints(*sides: Asked) -> None:
+    """BadInput if there is nobody in any of the worlds: an answer about nobody would look like a good one."""
+    if not any(each.world.endpoints for each in sides):
+        text = "no pod and no workload was read, and policies are about pods: give what makes them, too"
+        raise BadInput((Diagnostic("policyd", 0, 0, "error", text),))
 
 
 def world_of(
@@ -126,9 +142,9 @@ def world_of(
     over = overlay or Objects()
     told = [*objects.told, *over.told]
     if not any(each.severity == "error" for each in told) and not objects.found and not over.found:
-        told.append(
-            Diagnostic("policyd", 0, 0, "error", "no Kubernetes object was read: what is asked about?")
-        )
+        folders = "" if getattr(args, "recursive", True) else " (-R also reads the folders of a directory)"
+        text = f"no Kubernetes object was read: what is asked about?{folders}"
+        told.append(Diagnostic("policyd", 0, 0, "error", text))
     if any(each.severity == "error" for each in told):
         raise BadInput(tuple(sorted(told)))
     named = args.missing_namespaces == MissingNamespaces.NAMED.value
@@ -139,10 +155,25 @@ def world_of(
     )
 
 
-def read_path(argument: str, args: Namespace, objects: Objects) -> None:
+def read_path(argument: str, args: Namespace, objects: Objects, *, recursive: bool = False) -> None:
     """Read a file, a directory, or `-`. In a directory, what is no manifest is skipped."""
-    inputs = read_inputs(argument, recursive=args.recursive)
+    inputs = read_inputs(argument, recursive=recursive or args.recursive)
     _read(inputs, reading_options(args), objects, lenient=os.path.isdir(argument))  # noqa: PTH112 never raises
+
+
+def _join(objects: Objects) -> None:
+    """Keep one of objects that are given twice. What they decide may not differ."""
+    second: set[int] = set()
+    differ: list[Diagnostic] = []
+    for first, other in twins(objects.found, ASKED):
+        second.add(id(other))
+        if encode(first, ASKED) != encode(other, ASKED):
+            differ.append(twin_mistake(first, other, ASKED))
+    objects.found[:] = [each for each in objects.found if id(each) not in second]
+    if differ:
+        more = f", and {len(differ) - 1} more like this" if len(differ) > 1 else ""
+        first_of_all = min(differ)
+        objects.told.append(replace(first_of_all, text=f"{first_of_all.text}, and they differ{more}. {ONE}"))
 
 
 def tell(asked: Asked, *, colored: bool) -> None:

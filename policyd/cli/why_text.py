@@ -103,7 +103,13 @@ def all_ports(world: World, sender: End, receiver: End, *, colored: bool) -> tup
     lines = [f"{sender.text} → {receiver.text}"]
     for family, each in judged.items():
         name = f"  IPv{family}" if family else ""
-        lines.append(f"  {_paint('allowed', colored=colored)}{name}  {print_ports(each.allowed)}")
+        if each.allowed:
+            lines.append(f"  {_paint('allowed', colored=colored)}{name}  {print_ports(each.allowed)}")
+        elif not each.unknown:
+            denied = _paint("denied", colored=colored)
+            lines.append(
+                f"  {denied}{name}  all ports; with one, as in {receiver.text}:80, the reason is said"
+            )
         if each.unknown:
             lines.append(f"  {_paint('unknown', colored=colored)}{name}  {print_ports(each.unknown)}")
     return printable_lines(lines), any(each.allowed for each in judged.values())

@@ -10,6 +10,8 @@ from policyd.manifests.causes import HELM, WORKFLOW
 
 #: What says of a text that it means to be a manifest.
 _KEYS = tuple(re.compile(rb"""(?m)(?:^|[{,\s])["']?%b["']?\s*:""" % key) for key in (b"apiVersion", b"kind"))
+#: Kustomize's patches, which look like objects.
+_PATCH = re.compile(rb"""(?m)^[\s-]*["']?\$patch["']?\s*:""")
 #: What is told of values that are no objects of Kubernetes.
 _NO_OBJECT = re.compile(
     r"(?:apiVersion|kind) is required$|: a manifest is a mapping |^a manifest is a mapping "
@@ -26,6 +28,6 @@ def is_no_manifest(content: bytes, said: Sequence[Diagnostic], *, found: int) ->
         return False
     if any(text in (HELM, WORKFLOW) for text in errors):
         return True
-    if not all(key.search(content) for key in _KEYS):
+    if _PATCH.search(content) or not all(key.search(content) for key in _KEYS):
         return True
     return all(_NO_OBJECT.search(text) for text in errors)

@@ -147,18 +147,25 @@ def _begins_as_json(text: bytes) -> bool:
 
 def combine(objects: Iterable[KubeObject], kinds: Kinds = KINDS) -> tuple[Diagnostic, ...]:
     """An error for every object that another one with the same kind, namespace and name came before."""
+    return tuple(sorted(twin_mistake(first, other, kinds) for first, other in twins(objects, kinds)))
+
+
+def twins(objects: Iterable[KubeObject], kinds: Kinds = KINDS) -> Iterator[tuple[KubeObject, KubeObject]]:
+    """Every object that another one with the same kind, namespace and name came before, after that one."""
     first: dict[tuple[str, str], KubeObject] = {}
-    diagnostics: list[Diagnostic] = []
     for item in objects:
         kind = kinds.of(item)
-        key = kind.key(item)
-        other = first.setdefault((kind.name, key), item)
+        other = first.setdefault((kind.name, kind.key(item)), item)
         if other is not item:
-            where = _print_source(other.source)
-            text = f"{kind.name} {key} is given twice; the first is at {where}"
-            source = item.source or Source("", 0)
-            diagnostics.append(Diagnostic(source.file, source.line, 1 if source.line else 0, "error", text))
-    return tuple(sorted(diagnostics))
+            yield other, item
+
+
+def twin_mistake(first: KubeObject, other: KubeObject, kinds: Kinds = KINDS) -> Diagnostic:
+    """What is wrong with an object that another one came before."""
+    kind = kinds.of(other)
+    text = f"{kind.name} {kind.key(other)} is given twice; the first is at {_print_source(first.source)}"
+    source = other.source or Source("", 0)
+    return Diagnostic(source.file, source.line, 1 if source.line else 0, "error", text)
 
 
 def _print_source(source: Source | None) -> str:

@@ -300,3 +300,74 @@ def test_rules_of_the_administrator_come_first(call: Call, action: str, code: in
     }[action]
     exposed = call("reach", "-f", "-", "--open", stdin=as_list(*SHOP, tier)).err
     assert "ClusterNetworkPolicies are not counted" in exposed
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("fornt", 'did you mean "front"?'),
+        ("shop/fornt", 'did you mean "shop/front"?'),
+        ("en", "there is shop/pod/client"),
+    ],
+)
+def test_a_name_that_is_not_there_is_answered_with_one_that_may_be_meant(
+    call: Call, asked: str, said: str
+) -> None:
+    stdin = as_list(*SHOP, pod("shop/front", "10.244.1.13"))
+    assert said in call("why", "-f", "-", asked, "shop/web:8080", stdin=stdin).err
+
+
+def test_without_a_port_what_is_denied_is_called_denied(call: Call) -> None:
+    result = call("why", "-f", "-", "client", "deploy/web", stdin=as_list(*SHOP))
+    assert (result.code, result.out.splitlines()[1].split("  ")[1:]) == (
+        1,
+        ["DENIED", "all ports; with one, as in shop/deploy/web:80, the reason is said"],
+    )
+
+
+def test_policies_without_anybody_are_no_world_to_ask_about(call: Call, tmp_path: Path) -> None:
+    """Else `diff` of a directory of policies would say that nothing differs, whatever was edited."""
+    for name in ("old", "new"):
+        (tmp_path / f"{name}.json").write_text(as_list(SHOP[-1]))
+    for words in (
+        ("reach", "-f", tmp_path / "old.json"),
+        ("diff", tmp_path / "old.json", tmp_path / "new.json"),
+    ):
+        result = call(*words)
+        assert (result.code, result.out) == (3, "")
+        assert "no pod and no workload was read" in result.err
+    (tmp_path / "pods.json").write_text(as_list(*SHOP[:-1]))
+    sides = (tmp_path / "old.json", tmp_path / "new.json")
+    assert call("diff", *sides, "--with", tmp_path / "pods.json").code == 1
+
+
+def test_what_is_given_twice_alike_counts_once(call: Call, tmp_path: Path) -> None:
+    """As repositories have the same Deployment for several tools."""
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(as_list(*SHOP))
+    asked = ("why", "-f", tmp_path, "shop/client", "shop/web:8080")
+    assert "a.json:" in call(*asked).out
+    other = ingress("shop", "web-0", {"from": [pods(pod="client")]}, name="web")
+    (tmp_path / "b.json").write_text(as_list(other, pod("shop/client", "10.244.1.12")))
+    result = call(*asked)
+    assert (result.code, result.out) == (3, "")
+    assert len(result.err.splitlines()) == 2
+    assert "is given twice; the first is at" in result.err
+    assert "and they differ, and 1 more like this. Name the files of one deployment" in result.err
+
+
+def test_patches_in_directories_are_no_manifests(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "shop.json").write_text(as_list(*SHOP))
+    patch = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n$patch: delete\n"
+    (tmp_path / "patch.yaml").write_text(patch)
+    assert call("reach", "-f", tmp_path).err == "policyd: 1 file that is no manifest was skipped\n"
+
+
+def test_a_directory_is_compared_with_its_folders(call: Call, tmp_path: Path) -> None:
+    """As a revision is: `diff git:main .` compares the same files."""
+    for name in ("old", "new"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "shop.json").write_text(as_list(*SHOP))
+    assert call("diff", tmp_path / "old", tmp_path / "new").code == 0
+    result = call("reach", "-f", tmp_path / "old")
+    assert (result.code, "-R looks into its folders" in result.err) == (3, True)
