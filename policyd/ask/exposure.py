@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 
 from policyd.ask.endpoints import Endpoint
+from policyd.ask.gates import FAMILIES, Gate
+from policyd.ask.rectangles import families_of
 from policyd.ask.world import World
+from policyd.cluster.index import bits_of
 from policyd.cluster.peers import SubjectPorts, subject_ports
 from policyd.kube.objects import IPBlock, NetworkPolicy, Peer, Pod, PolicyRule
 from policyd_compiler.ports import EVERYTHING, NOTHING, PortSet
@@ -37,6 +42,30 @@ def exposures(world: World) -> Iterator[Exposed]:
                 by.update(dict.fromkeys(rules))
             if ports:
                 yield Exposed(endpoint, to, ports, tuple(by))
+
+
+def letting_all_in(world: World, ports: PortSet = EVERYTHING) -> frozenset[str]:
+    """The endpoints that let in whatever pod of this world comes, at one of these ports: what is wide open.
+
+    By all policies of either kind. Whether a pod may leave for there is another question.
+    """
+    known: dict[tuple[Gate | None, int], PortSet] = {}
+
+    def let_in(host: int) -> PortSet:
+        gate, families = world.gates.ingress[host], families_of(world.claims.hosts[host]) or FAMILIES
+        found = NOTHING
+        for family in families:
+            if (gate, family) not in known:
+                rows = [row.four if family == 4 else row.six for row in world.gates.rows(gate)]
+                known[gate, family] = reduce(and_, (row.allowed for row in rows), EVERYTHING)
+            found = found | known[gate, family]
+        return found
+
+    return frozenset(
+        endpoint.id
+        for endpoint, mask in zip(world.endpoints, world.hosts, strict=True)
+        if reduce(and_, map(let_in, bits_of(mask)), ports)
+    )
 
 
 def _opened(world: World, pod: Pod, to: str) -> tuple[PortSet, list[str]]:

@@ -94,24 +94,26 @@ def fits(
     rules = (policy.ingress if direction == "ingress" else policy.egress) or ()
     for number, rule in enumerate(rules):
         port = _port_fits(rule, direction, subject, other, packet)
-        for place, peer in _peers(rule):
+        for place, peer in peers_of(rule):
             match = _match(world, policy, peer, other, OTHER[direction])
             told, distance = _tell(rule, packet, port=port, match=match, side=OTHER[direction])
-            reference = _reference(policy, direction, number, rule, place)
+            reference = reference_of(policy, direction, number, rule, place)
             edit = match.edit if port else ""
             yield Fit(reference, port, match.value, told, distance, match.doubt, edit)
 
 
-def _peers(rule: PolicyRule) -> Iterator[tuple[int | None, Peer | None]]:
+def peers_of(rule: PolicyRule) -> Iterator[tuple[int | None, Peer | None]]:
+    """The peers of a rule by their place; None and None for everybody."""
     if rule.peers is None:
         yield None, None
     else:
         yield from enumerate(rule.peers)
 
 
-def _reference(
+def reference_of(
     policy: NetworkPolicy, direction: Direction, number: int, rule: PolicyRule, place: int | None
 ) -> Reference:
+    """Where a peer of a rule is written."""
     source = rule.source or policy.source
     file, line = (source.file, source.line) if source else ("", 0)
     name = f"{direction}[{number}]"
@@ -158,10 +160,7 @@ def _match(world: World, policy: NetworkPolicy, peer: Peer | None, other: Party,
 def _match_block(block: IPBlock, other: Party, side: str) -> _Match:
     if block.cidr is None:
         return _Match(value=False, told="the rule's ipBlock is not understood", misses=3)
-    text = print_blocks([Block(print_cidr(block.cidr), tuple(map(print_cidr, block.excepts)))]).replace(
-        " without ", " but "
-    )
-    wants = f"the rule wants an address of {text}"
+    wants = f"the rule wants an address of {print_ip_block(block)}"
     if block.cidr.family != other.family:
         return _Match(value=False, told=f"{wants}, and the {side} has IPv{other.family}", misses=3)
     if block.cidr.prefix == 0 and not block.excepts:
@@ -182,6 +181,14 @@ def _match_block(block: IPBlock, other: Party, side: str) -> _Match:
     if inside[0] and not any(inside[1:]):
         return _Match(value=True)
     return _Match(value=False, told=f"{wants}, and the {side} is not one", misses=2 if inside[0] else 3)
+
+
+def print_ip_block(block: IPBlock) -> str:
+    """A block as people write it: `10.0.0.0/8 but 10.1.0.0/16`."""
+    if block.cidr is None:
+        return "an ipBlock that is not understood"
+    written = Block(print_cidr(block.cidr), tuple(map(print_cidr, block.excepts)))
+    return print_blocks([written]).replace(" without ", " but ")
 
 
 def _match_pods(world: World, policy: NetworkPolicy, peer: PodPeer, other: Party, side: str) -> _Match:
@@ -206,7 +213,7 @@ def _match_pod(world: World, policy: NetworkPolicy, peer: PodPeer, pod: Pod, sid
         return _Match(value=None, told=f"{wants}, and {pod.namespace} is not among the objects", doubt=doubt)
     has = _has(labels, missing)
     here = f" in {pod.namespace}" if where is not True else ""
-    wanted = " and ".join(map(_requirement, missing)) or "pods"
+    wanted = " and ".join(map(print_requirement, missing)) or "pods"
     told = f"the {side} {has}{here}, the rule wants {wanted}{told_where}"
     return _Match(
         value=False,
@@ -228,7 +235,7 @@ def _match_namespace(
         return found, "" if found else f" in a namespace with {_requirements(peer.namespaces)}", 1
     labels = dict(world.namespaces[pod.namespace].labels)
     missing = [r for r in peer.namespaces.requirements if not matches(LabelSelector((r,)), labels)]
-    told = f" in a namespace with {' and '.join(map(_requirement, missing))}" if missing else ""
+    told = f" in a namespace with {' and '.join(map(print_requirement, missing))}" if missing else ""
     return not missing, told, len(missing)
 
 
@@ -251,10 +258,11 @@ def _edit(wanted: Requirement, labels: dict[str, str]) -> str:
 
 
 def _requirements(selector: LabelSelector | None) -> str:
-    return " and ".join(map(_requirement, selector.requirements)) if selector else ""
+    return " and ".join(map(print_requirement, selector.requirements)) if selector else ""
 
 
-def _requirement(wanted: Requirement) -> str:
+def print_requirement(wanted: Requirement) -> str:
+    """A requirement as people write it: `app=web`, `no tier`."""
     match wanted.operator:
         case "In":
             values = wanted.values

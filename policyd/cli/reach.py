@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from policyd.ask.ends import End
+from policyd.ask.exposure import letting_all_in
 from policyd.ask.fits import Packet
 from policyd.ask.naming import INTERNET, find
 from policyd.ask.ports import only, read_port
@@ -23,7 +24,7 @@ from policyd.cli.reach_text import exposure, hops, list_text, table_text
 from policyd.errors import Exit, WrongUsage
 from policyd.kube.syntax import quote
 from policyd.render.groups import Group, by_label, by_namespace, grouped
-from policyd_compiler.ports import PortSet
+from policyd_compiler.ports import EVERYTHING, PortSet
 
 #: Wider than this no terminal is taken for; what is written to a file may be as wide.
 WIDTH = 120
@@ -38,7 +39,7 @@ policyd reach -f manifests/ -R --to shop/db
 policyd reach -f manifests/ --from internet --port 443
 policyd reach -f manifests/ -o json
 policyd reach -f manifests/ --by namespace -o md
-policyd reach -f manifests/ -o svg > reach.svg
+policyd reach -f manifests/ -o html > reach.html
 policyd reach -f manifests/ -o tests > tests.yaml
 policyd reach --git main:deploy --open"""
 
@@ -74,7 +75,7 @@ def add_parser(subparsers: Subparsers) -> None:
     out = parser.add_argument_group("what comes out")
     out.add_argument(
         "-o", "--output", choices=("table", "list", *FORMATS),
-        help="a table if it fits the width, else a list; svg is a picture, tests a file for `policyd test`",
+        help="table if it fits the width, else list; html is a page, svg a picture, tests for `policyd test`",
     )  # fmt: skip
     add_color_flag(out)
 
@@ -103,7 +104,7 @@ def main(args: Namespace) -> int:
         tuple(_only(connections(world, senders, receivers), ports)),
         tuple(_only_outside(outside(world), senders, receivers, ports)),
     )
-    answered = Answered(world, found, senders, receivers, ports)
+    answered = Answered(world, found, senders, receivers, ports, letting_all_in(world, ports or EVERYTHING))
     _print(answered if group is None else _in_groups(answered, group), args)
     return Exit.OK
 
@@ -138,7 +139,14 @@ def _in_groups(answered: Answered, group: Group) -> Answered:
         None if ids is None else frozenset(groups.get(each, each) for each in ids)
         for ids in (answered.senders, answered.receivers)
     )
-    return replace(answered, found=grouped(answered.found, group), senders=senders, receivers=receivers)
+    return replace(
+        answered,
+        found=grouped(answered.found, group),
+        senders=senders,
+        receivers=receivers,
+        wide_open=frozenset(groups.values()) - {groups[each] for each in groups.keys() - answered.wide_open},
+        grouped=True,
+    )
 
 
 def _width(line: str) -> int:

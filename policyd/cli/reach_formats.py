@@ -10,8 +10,10 @@ from functools import cached_property
 from policyd.ask.answers import reachability_json
 from policyd.ask.reach import Reachability
 from policyd.ask.world import World
+from policyd.errors import WrongUsage
 from policyd.render.assertions_file import assertions
 from policyd.render.graphs import dot, mermaid
+from policyd.render.html import page
 from policyd.render.matrix import Matrix, matrix_of, summary
 from policyd.render.svg import svg
 from policyd.render.tables import csv_text, markdown
@@ -22,7 +24,7 @@ from policyd_compiler.ports import PortSet
 class Answered:
     """An answer, and what was asked: of which senders, receivers and ports, None for all.
 
-    `found` may be about groups of endpoints: `senders` and `receivers` are then ids of groups.
+    `found` may be about groups of endpoints: all ids are then those of groups. `wide_open`: who lets all in.
     """
 
     world: World
@@ -30,11 +32,13 @@ class Answered:
     senders: frozenset[str] | None
     receivers: frozenset[str] | None
     ports: PortSet | None
+    wide_open: frozenset[str] = frozenset()
+    grouped: bool = False
 
     @cached_property
     def matrix(self) -> Matrix:
         """The answer as rows and columns."""
-        return matrix_of(self.found, self.senders, self.receivers)
+        return matrix_of(self.found, self.senders, self.receivers, self.wide_open)
 
     @property
     def said(self) -> str:
@@ -47,7 +51,10 @@ def _json(answered: Answered) -> str:
 
 
 def _tests(answered: Answered) -> str:
-    return assertions(answered.world, answered.senders, answered.receivers, answered.ports)
+    text = assertions(answered.world, answered.senders, answered.receivers, answered.ports)
+    if not text:
+        raise WrongUsage("-o tests has nothing to say: there is no pair of which anything is decided")
+    return text
 
 
 #: What is printed whatever terminal there is.
@@ -57,6 +64,7 @@ FORMATS: dict[str, Callable[[Answered], str]] = {
     "csv": lambda answered: csv_text(answered.found),
     "dot": lambda answered: dot(answered.matrix, answered.said),
     "mermaid": lambda answered: mermaid(answered.matrix, answered.said),
+    "html": lambda answered: page(answered.matrix, answered.said, answered.world, grouped=answered.grouped),
     "svg": lambda answered: svg(answered.matrix, answered.said),
     "tests": _tests,
 }

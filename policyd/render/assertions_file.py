@@ -73,7 +73,10 @@ def assertions(
     receivers: Collection[str] | None = None,
     ports: PortSet | None = None,
 ) -> str:
-    """The file: of all ends and ports, or of those given. What is unknown is left out, and counted."""
+    """The file: of all ends and ports, or of those given; empty if there is nothing to say.
+
+    What is unknown is left out, and counted.
+    """
     entries: dict[_Entry, list[str]] = {}
     unknown = 0
     everybody = [each.id for each in world.endpoints] if senders is None else []
@@ -86,7 +89,7 @@ def assertions(
                     others = [each for each in everybody if each != receiver]
                     entry = _Entry(expected, *_who(chosen, others), port)
                     entries.setdefault(entry, []).append(_name(receiver))
-    return "\n".join(_written(entries, unknown)) + "\n"
+    return "\n".join((*_written(entries, unknown), "")) if entries else ""
 
 
 def _columns(

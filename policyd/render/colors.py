@@ -19,8 +19,12 @@ LIGHT: Mapping[str, str] = {
     "unknown": "#e2dbf8",
     "on-unknown": "#3b2a70",
     "wide": "#9a4b00",
-    "opened": "#d1242f",
+    "mark": "#2f9e5b",
+    "focus": "#0969da",
+    "opened": "#cf222e",
+    "on-opened": "#ffffff",
     "closed": "#1a7f37",
+    "on-closed": "#ffffff",
 }
 DARK: Mapping[str, str] = {
     "paper": "#0d1117",
@@ -36,6 +40,10 @@ DARK: Mapping[str, str] = {
     "unknown": "#40377a",
     "on-unknown": "#ece7ff",
     "wide": "#ffb25c",
+    "mark": "#3fb950",
+    "focus": "#58a6ff",
     "opened": "#ff6a69",
+    "on-opened": "#2b0505",
     "closed": "#3fb950",
+    "on-closed": "#04260f",
 }

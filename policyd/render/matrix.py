@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from policyd.ask.answers import OUTSIDE
 from policyd.ask.endpoints import Endpoint
@@ -13,9 +12,6 @@ from policyd.ask.reach import Reachability
 from policyd.ask.world import World
 from policyd.render.cells import Cell, Ends, cells_of, short_names
 from policyd.render.groups import GROUPS
-
-#: With fewer senders than this a column that all of them reach says nothing.
-_FEW = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +26,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Matrix:
-    """`cells` are those in which anything is allowed or unknown."""
+    """`cells` are those in which anything is allowed or unknown; `wide_open`: who lets all others in."""
 
     senders: tuple[Line, ...]
     receivers: tuple[Line, ...]
     cells: Mapping[Ends, Cell]
-
-    @cached_property
-    def wide_open(self) -> frozenset[str]:
-        """The receivers that every other pod and workload here may send something."""
-        found = set()
-        for receiver in self.receivers:
-            senders = [each for each in self.senders if each.id not in (receiver.id, OUTSIDE)]
-            cells = [self.cells.get((sender.id, receiver.id)) for sender in senders]
-            if len(cells) >= _FEW and receiver.id != OUTSIDE and all(map(_allows, cells)):
-                found.add(receiver.id)
-        return frozenset(found)
+    wide_open: frozenset[str] = frozenset()
 
 
 def is_itself(sender: Line, receiver: Line) -> bool:
@@ -53,15 +39,24 @@ def is_itself(sender: Line, receiver: Line) -> bool:
     return sender.id == receiver.id and not sender.many
 
 
-def _allows(cell: Cell | None) -> bool:
-    return cell is not None and cell.strength in ("all", "some")
+def column_names(matrix: Matrix) -> dict[str, str]:
+    """By id, the names over columns: without the namespace, if there is only one."""
+    one = len({each.namespace for each in matrix.receivers if each.namespace}) == 1
+    return {
+        each.id: each.name.removeprefix(f"{each.namespace}/") if one else each.name
+        for each in matrix.receivers
+    }
 
 
 def matrix_of(
-    found: Reachability, senders: Collection[str] | None = None, receivers: Collection[str] | None = None
+    found: Reachability,
+    senders: Collection[str] | None = None,
+    receivers: Collection[str] | None = None,
+    wide_open: frozenset[str] = frozenset(),
 ) -> Matrix:
     """The matrix of an answer; only of those named, by ids."""
-    return Matrix(lines(found.endpoints, senders), lines(found.endpoints, receivers), cells_of(found))
+    rows, columns = lines(found.endpoints, senders), lines(found.endpoints, receivers)
+    return Matrix(rows, columns, cells_of(found), wide_open)
 
 
 def lines(endpoints: Sequence[Endpoint], ids: Collection[str] | None) -> tuple[Line, ...]:

@@ -15,7 +15,7 @@ from policyd.ask.answers import OUTSIDE
 from policyd.kube.syntax import printable
 from policyd.render.cells import Cell
 from policyd.render.colors import DARK, LIGHT
-from policyd.render.matrix import Line, Matrix, is_itself
+from policyd.render.matrix import Line, Matrix, column_names, is_itself
 
 MOST_WITH_TEXT = 32
 TITLE = "Who may open a connection to whom"
@@ -25,15 +25,18 @@ _CHARACTER = 6.9
 _GAP = 6
 #: Characters of a cell; all of it is in what shows when it is pointed at.
 _MOST_IN_CELL = 14
-_FILLED = ("all", "some", "unknown", "none", "itself")
-_LEGEND = {
-    "all": "all ports",
-    "some": "the ports that are named",
-    "unknown": "not decided by these objects",
-    "none": "nothing",
+_FILLED = ("all", "some", "unknown", "none", "itself", "mark")
+#: What cells are there → what may stand in one, and what it means.
+LEGEND = {
+    "all": ("all", "all ports"),
+    "some": ("80", "the ports that are named"),
+    "unknown": ("?", "not decided by these objects"),
+    "none": ("", "nothing"),
 }
 #: In a small cell: how far a mark is from its edge.
-_INSET = {"all": 0, "some": 3, "unknown": 2}
+_INSET = {"some": 4, "unknown": 2}
+#: What is small has a strong colour.
+_SMALL = {"some": "mark"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def svg(matrix: Matrix, said: str = "") -> str:
     label = escape(printable(f"{TITLE}. {said}. {_told(matrix)}"))
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size:.0f} {places.bottom + 78:.0f}"'
-        f' width="{size:.0f}" role="img" aria-label="{label}">'
+        f' width="{size:.0f}" height="{places.bottom + 78:.0f}" role="img" aria-label="{label}">'
     )
     out = [
         head,
@@ -83,9 +86,9 @@ def _told(matrix: Matrix) -> str:
     """Which columns are wide open, in words."""
     names = [each.name for each in matrix.receivers if each.id in matrix.wide_open]
     if not names:
-        return "Nothing here is open to all others"
+        return "Nothing here lets all others in"
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"Open to all others: {', '.join(names[:3])}{more}"
+    return f"Lets all others in: {', '.join(names[:3])}{more}"
 
 
 def _style() -> str:
@@ -116,15 +119,12 @@ def _places(matrix: Matrix) -> _Places:
     longest = max((len(_short(cell)) for cell in matrix.cells.values()), default=0)
     width, height = (14.0, 14.0) if small else (min(max(46, longest * 6.6 + 12), 110), 28.0)
     angle = 60 if small else 38
-    column_names = [len(name) for name in _column_names(matrix)]
+    lengths = [_CHARACTER * (1.15 if name[0] == "◉" else 1) * len(name) for name in _column_names(matrix)]
     left = 24 + _CHARACTER * max((len(each.name) for each in matrix.senders), default=0)
-    top = 64 + _CHARACTER * sin(radians(angle)) * max(column_names, default=0)
+    top = 68 + sin(radians(angle)) * max(lengths, default=0)
     x = tuple(_offsets(matrix.receivers, left, width + 2))
     y = tuple(_offsets(matrix.senders, top, height + 2))
-    ends = (
-        at + width / 2 + _CHARACTER * cos(radians(angle)) * length
-        for at, length in zip(x, column_names, strict=True)
-    )
+    ends = (at + width / 2 + cos(radians(angle)) * length for at, length in zip(x, lengths, strict=True))
     right = 12 + max((*ends, x[-1] + width if x else left))
     return _Places(x, y, width, height, angle, left, top, right, y[-1] + height if y else top)
 
@@ -139,13 +139,8 @@ def _offsets(lines: Sequence[Line], start: float, step: float) -> Iterator[float
 
 
 def _column_names(matrix: Matrix) -> list[str]:
-    """The names over columns: without the namespace, if there is only one."""
-    one = len({each.namespace for each in matrix.receivers if each.namespace}) == 1
-    names = (each.name.rpartition("/")[2] if one else each.name for each in matrix.receivers)
-    return [
-        f"◉ {name}" if each.id in matrix.wide_open else name
-        for each, name in zip(matrix.receivers, names, strict=True)
-    ]
+    """The names over columns; what is open to all has a mark."""
+    return [f"◉ {name}" if id_ in matrix.wide_open else name for id_, name in column_names(matrix).items()]
 
 
 def _names(matrix: Matrix, places: _Places) -> Iterator[str]:
@@ -209,12 +204,25 @@ def _small_cells(matrix: Matrix, places: _Places) -> Iterator[str]:
     """One path for all pairs of a kind; the size of a mark says the same as its colour."""
     found: dict[str, list[tuple[float, float]]] = {}
     for sender, receiver, x, y, cell in _pairs(matrix, places):
-        found.setdefault(_kind(sender, receiver, cell), []).append((x, y))
-    for kind in ("none", "itself", "some", "unknown", "all"):
-        if kind in ("some", "unknown") and kind in found:
-            yield _path("none", found[kind], 0, places.width)
+        kind = _kind(sender, receiver, cell)
+        if kind != "none":
+            found.setdefault(kind, []).append((x, y))
+    yield _background(places)
+    for kind in ("itself", "some", "unknown", "all"):
         if kind in found:
-            yield _path(kind, found[kind], _INSET.get(kind, 0), places.width)
+            yield _path(_SMALL.get(kind, kind), found[kind], _INSET.get(kind, 0), places.width)
+
+
+def _background(places: _Places) -> str:
+    """What is behind the marks: bars of the rows, and over them the lines between columns."""
+    left, right = places.x[0], places.x[-1] + places.width
+    bars = "".join(f"M{left:.4g} {y:.4g}H{right:.4g}v{places.height:g}H{left:.4g}z" for y in places.y)
+    ends = [x + places.width for x in places.x]
+    gaps = "".join(
+        f"M{end:.4g} {places.y[0]:.4g}H{x:.4g}V{places.y[-1] + places.height:.4g}H{end:.4g}z"
+        for end, x in zip(ends[:-1], places.x[1:], strict=True)
+    )
+    return f'<path class="none" d="{bars}"/><path class="paper" d="{gaps}"/>'
 
 
 def _path(kind: str, corners: Iterable[tuple[float, float]], inset: float, size: float) -> str:
@@ -226,12 +234,12 @@ def _path(kind: str, corners: Iterable[tuple[float, float]], inset: float, size:
 def _legend(matrix: Matrix, places: _Places) -> Iterator[str]:
     present = {cell.strength for cell in matrix.cells.values()}
     x, y = 12.0, places.bottom + 22
-    for kind, told in _LEGEND.items():
+    for kind, (_, told) in LEGEND.items():
         if kind != "none" and kind not in present:
             continue
         if places.small:
             yield _path("none", [(x, y)], 0, 14)
-            yield _path(kind, [(x, y)], _INSET.get(kind, 0), 14)
+            yield _path(_SMALL.get(kind, kind), [(x, y)], _INSET.get(kind, 0), 14)
         else:
             yield _box(kind, x, y, 22, 14)
         yield f'<text class="quiet" x="{x + 28:.1f}" y="{y + 12:.1f}">{told}</text>'

@@ -32,7 +32,7 @@ def markdown(matrix: Matrix, said: str) -> str:
     lines.extend(_matrix(matrix) if narrow else _list(matrix))
     wide = [each.name for each in matrix.receivers if each.id in matrix.wide_open]
     if wide:
-        lines += ["", f"◉ open to all others: {', '.join(map(cell, wide))}"]
+        lines += ["", f"◉ lets all others in: {', '.join(map(cell, wide))}"]
     return "\n".join(lines) + "\n"
 
 

@@ -18,6 +18,7 @@ BEGINS = {
     "dot": "digraph reach {\n",
     "mermaid": "%% 3 pods and workloads",
     "svg": "<svg ",
+    "html": "<!DOCTYPE html>\n",
     "tests": "# What these policies allow",
 }
 
@@ -82,6 +83,7 @@ def test_namespaces_and_labels_stand_for_what_is_in_them(call: Call) -> None:
         ("--by", "label="),
         *(("--by", "namespace", "-o", output) for output in sorted(OF_WORKLOADS)),
         ("--by", "pod", "-o", "tests"),
+        ("--from", "shop/db", "--to", "shop/db", "-o", "tests"),
         ("--open", "-o", "svg"),
         ("--open", "--by", "namespace"),
         ("--from", "internet", "--hops", "2", "-o", "md"),

@@ -15,14 +15,7 @@ from policyd.render.graphs import dot, mermaid
 from policyd.render.matrix import Line, Matrix
 from policyd.render.svg import MOST_WITH_TEXT, svg
 from policyd.render.tables import markdown
-
-HOSTILE = (
-    '"><script>alert(1)</script>',
-    "</title></svg><img src=x onerror=alert(1)>",
-    "a&b]]>--><!--",
-    "\x00\x1b[31m\ud800\u202e\n",
-    "';alert(1)//${x}`",
-)
+from tests.render.worlds import HOSTILE
 
 
 def matrix(text: str, size: int) -> Matrix:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from policyd.ask.exposure import letting_all_in
 from policyd.ask.reach import reach
 from policyd.render.matrix import Matrix, matrix_of, summary
 from policyd.render.svg import MOST_WITH_TEXT, svg
+from tests.asking import world_of
 from tests.cli.calls import ROOT
-from tests.render.worlds import boutique, chain
+from tests.render.worlds import boutique, chain, chain_objects
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def shop() -> tuple[Matrix, str]:
     world = boutique()
-    return matrix_of(reach(world), receivers={each.id for each in world.endpoints}), summary(world)
+    ids = {each.id for each in world.endpoints}
+    return matrix_of(reach(world), None, ids, letting_all_in(world)), summary(world)
 
 
 def test_the_picture_of_the_readme_is_the_one_that_is_drawn() -> None:
@@ -23,11 +26,11 @@ def test_the_picture_of_the_readme_is_the_one_that_is_drawn() -> None:
     assert (ROOT / "docs" / "reach.svg").read_text() == svg(*shop())
 
 
-def test_only_what_all_others_reach_is_wide_open() -> None:
+def test_only_what_lets_all_others_in_is_wide_open() -> None:
     matrix, _ = shop()
     assert matrix.wide_open == {"default/deploy/frontend"}
-    assert "Open to all others: default/frontend" in svg(matrix)
-    assert chain_matrix(3).wide_open == {"left/pod/p000"}
+    assert "Lets all others in: default/frontend" in svg(matrix)
+    assert letting_all_in(world_of(chain_objects(3))) == {"left/pod/p000"}
 
 
 def chain_matrix(size: int) -> Matrix:
@@ -49,7 +52,13 @@ def test_a_large_picture_is_small() -> None:
     root = ET.fromstring(text)  # noqa: S314 our own output
     assert len(list(root.iter())) < 4 * size
     assert len(text) < 250_000
-    assert {path.get("class") for path in root.iter(f"{SVG}path")} == {"none", "itself", "some", "all"}
+    assert {path.get("class") for path in root.iter(f"{SVG}path")} == {
+        "none",
+        "paper",
+        "itself",
+        "mark",
+        "all",
+    }
 
 
 def test_it_is_light_and_dark_and_takes_nothing_from_elsewhere() -> None:

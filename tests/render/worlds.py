@@ -11,6 +11,14 @@ from tests.cases.form import ingress, namespace, pod, pods
 from tests.cli.calls import ROOT
 from tests.oracle import Manifest
 
+#: Text that would do something where it is not escaped.
+HOSTILE = (
+    '"><script>alert(1)</script>',
+    "</title></svg><img src=x onerror=alert(1)>",
+    "a&b]]>--><!--",
+    "\x00\x1b[31m\ud800\u202e\n",
+    "';alert(1)//${x}`",
+)
 BOUTIQUE = ROOT / "docs" / "boutique"
 
 
