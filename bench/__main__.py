@@ -1,4 +1,4 @@
-"""`make bench`: the figures that the README quotes, as a table, in minutes. Nothing fails for being slow.
+"""`make bench`: the figures of docs/benchmarks.md, as a table, in minutes. Nothing fails for being slow.
 
 The rows are those of `bench.table`; `python -m bench.full` has all of them, and judges.
 """

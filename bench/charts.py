@@ -1,4 +1,4 @@
-"""`python -m bench.charts [JSON] [FOLDER]`: pictures for the README of what `bench.full` wrote.
+"""`python -m bench.charts [JSON] [FOLDER]`: pictures of what `bench.full` wrote.
 
 `packets.svg`: what a packet costs against connection tracking alone, by the number of policies.
 `changes.svg`: how long a change takes, by the size of the cluster. A picture without figures in the JSON is

@@ -47,7 +47,7 @@ def rows() -> list[RunsRow]:
 
 
 def _offline() -> Iterator[RunsRow]:
-    """What the README calls by its budget: 10 000 pods, 1 000 policies, 100 pods on the node."""
+    """What docs/benchmarks.md calls by its budget: 10 000 pods, 1 000 policies, 100 pods on the node."""
     command = "python -m bench.full offline"
 
     def stage(name: str, what: str, key: str, aim: Aim) -> RunsRow:

@@ -9,13 +9,11 @@ import pytest
 
 from tests.cli.calls import ROOT, Call
 
-EXAMPLE = ROOT / "tests" / "fixtures" / "questions"
-
 
 def shown() -> list[tuple[str, str]]:
     """The commands of README's section on questions, each with its output."""
     section = (ROOT / "README.md").read_text().split("\n## Ask it\n")[1].split("\n## ")[0]
-    [block] = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    _, block = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
     parts = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)[1:]
     return list(zip(parts[::2], parts[1::2], strict=True))
 
@@ -24,7 +22,7 @@ def shown() -> list[tuple[str, str]]:
 def test_readme_shows_what_is_printed(
     call: Call, command: str, output: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(EXAMPLE)
+    monkeypatch.chdir(ROOT)
     program, *arguments = shlex.split(command)
     assert program == "policyd"
     assert call(*arguments, "--color", "never").out == output

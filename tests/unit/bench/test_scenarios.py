@@ -1,4 +1,4 @@
-"""The benchmark measures the cluster that the README names."""
+"""The benchmark measures the cluster that docs/benchmarks.md names."""
 
 from __future__ import annotations
 
