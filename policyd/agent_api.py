@@ -10,6 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+API_VERSION: Literal["policyd/v1"] = "policyd/v1"
+
 
 class _Answer(BaseModel):
     """Part of an answer, made of a dataclass with the same fields."""
@@ -74,6 +76,14 @@ class InterfaceCount(_Answer):
     unbound: int = 0
 
 
+class GovernedPod(_Answer):
+    """A pod of the node, and the policies that isolate it in each direction; None: none does, it is open."""
+
+    name: str
+    ingress: tuple[str, ...] | None = None
+    egress: tuple[str, ...] | None = None
+
+
 class PolicyFindings(_Answer):
     """What is certainly wrong with policies: how much, and the first sentences."""
 
@@ -93,7 +103,7 @@ class Proven(_Answer):
 class AgentState(_Answer):
     """All of it."""
 
-    apiVersion: Literal["policyd/v1"] = "policyd/v1"  # noqa: N815 Kubernetes' word
+    apiVersion: Literal["policyd/v1"] = API_VERSION  # noqa: N815 Kubernetes' word
     settings: dict[str, object] = {}
     conditions: tuple[ReportedCondition, ...] = ()
     enforced: RulesetInForce | None = None
@@ -106,6 +116,7 @@ class AgentState(_Answer):
     objects: tuple[KnownObjects, ...] = ()
     interfaces: InterfaceCount | None = None
     findings: PolicyFindings = PolicyFindings()
+    pods: tuple[GovernedPod, ...] = ()
     proof: Proven = Proven()
 
     @property

@@ -311,7 +311,7 @@ class Reconciler:
             log.warning("objects do not go together", extra={"event": "cluster.odd", "reason": warning})
         first = status.enforced is None
         since = self._clock.wall() if applied.steps or status.enforced is None else status.enforced.since
-        status.table, status.pods = built.table, self._taken
+        status.table, status.owners, status.pods = built.table, built.owners, self._taken
         status.enforced = Enforced(applied.generation, since, built.stats, built.warnings, built.findings)
         if applied.steps or first:
             status.applies += bool(applied.steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from policyd.agent_api import API_VERSION
 from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.setting_flags import add_setting_flags, settings_of
@@ -28,11 +29,9 @@ def main(args: argparse.Namespace) -> int:
     loaded = settings_of(args)
     values = loaded.settings.model_dump(mode="json")
     if args.output == "json":
-        shown = (
-            {k: {"value": v, "origin": loaded.origins[k]} for k, v in values.items()}
-            if args.origin
-            else values
-        )
+        shown = {"apiVersion": API_VERSION, "kind": "Settings", "settings": values}
+        if args.origin:
+            shown["origins"] = {name: loaded.origins[name] for name in values}
         terminal.write(json.dumps(shown, indent=2) + "\n")
         return 0
     for name, value in values.items():

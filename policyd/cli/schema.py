@@ -21,6 +21,16 @@ def _config() -> object:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}
 
 
+def _of_node(name: str) -> Callable[[], object]:
+    def schema() -> object:
+        from policyd.doctor import schemas as of_node  # noqa: PLC0415 (pydantic, as above)
+
+        made: Callable[[], object] = getattr(of_node, name)
+        return made()
+
+    return schema
+
+
 #: Name → what it is the schema of, and what makes it.
 SCHEMAS: dict[str, tuple[str, Callable[[], object]]] = {
     "ir": ("what `policyd compile -o ir` prints", ir_json.schema),
@@ -31,6 +41,9 @@ SCHEMAS: dict[str, tuple[str, Callable[[], object]]] = {
     "Verdict": ("what `policyd why -o json` prints", schemas.verdict_schema),
     "Difference": ("what `policyd diff -o json` prints", schemas.difference_schema),
     "TestReport": ("what `policyd test -o json` prints", schemas.test_report_schema),
+    "NodeStatus": ("what `policyd status -o json` prints", _of_node("status_schema")),
+    "Examination": ("what `policyd doctor -o json` prints", _of_node("examination_schema")),
+    "Settings": ("what `policyd config -o json` prints", _of_node("settings_schema")),
     "Proof": ("what `policyd verify -o json` prints", proof_schema.schema),
 }
 

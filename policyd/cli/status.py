@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import Any
 
-from policyd.agent_api import AgentState
+from policyd.agent_api import API_VERSION, AgentState
 from policyd.applier.choose import open_backend
 from policyd.cli import terminal
 from policyd.cli.parsing import Subparsers, add_command
@@ -25,13 +25,16 @@ from policyd.netlink.claim import holder
 TEXT = """\
 Show what is enforced on this node, since when, and what keeps it from being what the objects say. Asks the
 agent; where none answers, reads the kernel's table and the state on disk."""
-EXAMPLES = "policyd status\npolicyd status --table other -o json"
+EXAMPLES = "policyd status\npolicyd status -o wide\npolicyd status --table other -o json"
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command's parser."""
     parser = add_command(subparsers, "status", TEXT, EXAMPLES)
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form (%(default)s)")
+    parser.add_argument(
+        "-o", "--output", choices=("text", "wide", "json"), default="text",
+        help="wide also has each pod, with the policies that isolate it, and each finding (%(default)s)",
+    )  # fmt: skip
     add_setting_flags(parser, ("node", "table", "backend", "state_dir", "run_dir"))
 
 
@@ -44,10 +47,11 @@ async def _main(args: argparse.Namespace) -> int:
     settings = settings_of(args).settings
     answer = await ask_state(settings.socket())
     found = await _read_remains(settings, answer.text) if isinstance(answer, NoAnswer) else answer
-    as_json = args.output == "json"
-    terminal.write(
-        print_json(found) if as_json else "".join(f"{line}\n" for line in lines(found, time.time()))
-    )
+    if args.output == "json":
+        terminal.write(print_json(found))
+    else:
+        told = lines(found, time.time(), wide=args.output == "wide")
+        terminal.write("".join(f"{line}\n" for line in told))
     return exit_code(found)
 
 
@@ -66,7 +70,12 @@ def is_enforcing(found: AgentState | Remains) -> bool | None:
 
 def print_json(found: AgentState | Remains) -> str:
     """The same for programs."""
-    value: dict[str, object] = {"enforcing": is_enforcing(found), "agent": None}
+    value: dict[str, object] = {
+        "apiVersion": API_VERSION,
+        "kind": "NodeStatus",
+        "enforcing": is_enforcing(found),
+        "agent": None,
+    }
     if isinstance(found, AgentState):
         value["agent"] = found.model_dump(mode="json")
     else:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
+from policyd.agent_api import API_VERSION
 from policyd.kube.syntax import printable
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, Facts
 from policyd.node.findings import judge, pod_bridges, pod_links
@@ -47,7 +48,12 @@ def print_lines(lines: tuple[Line, ...]) -> str:
 
 def print_json(lines: tuple[Line, ...]) -> str:
     """The same for programs."""
-    return json.dumps([asdict(line) for line in lines], indent=2) + "\n"
+    found = {
+        "apiVersion": API_VERSION,
+        "kind": "Examination",
+        "lines": [asdict(line) for line in lines],
+    }
+    return json.dumps(found, indent=2) + "\n"
 
 
 def node_lines(

@@ -27,8 +27,8 @@ class Remains:
     disk: int | str | None
 
 
-def lines(found: AgentState | Remains, now: float) -> Iterator[str]:
-    """One screen for a person. `now` is wall clock."""
+def lines(found: AgentState | Remains, now: float, *, wide: bool = False) -> Iterator[str]:
+    """One screen for a person; `wide`: and all pods and findings. `now` is wall clock."""
     if isinstance(found, Remains):
         yield from _without_agent(found)
         return
@@ -45,7 +45,9 @@ def lines(found: AgentState | Remains, now: float) -> Iterator[str]:
         closed = f"; quarantined, so that their pods are closed: {_names(tuple(found.quarantined))}"
         idle = f"; {size.idle_peers} of their peers select no pod with an address" if size.idle_peers else ""
         closed = closed if found.quarantined else ""
-        yield _line("policies", f"{size.policies} that select pods here{closed}{idle}")
+        named = _policies(found)
+        here = f": {_names(named)}" if named else ""
+        yield _line("policies", f"{size.policies} that select pods here{here}{closed}{idle}")
         yield _line(
             "ruleset", f"{size.rules} rules, {size.chains} chains, {size.sets} sets, {size.elements} elements"
         )
@@ -60,6 +62,29 @@ def lines(found: AgentState | Remains, now: float) -> Iterator[str]:
     for condition in found.conditions:
         mark = "DEGRADED: " if condition.degraded else ""
         yield _line("condition", f"{mark}{condition.name}: {condition.text}")
+    if wide:
+        yield from _wide(found)
+
+
+def _policies(found: AgentState) -> tuple[str, ...]:
+    """The policies that isolate a pod of the node, sorted."""
+    sides = (side for pod in found.pods for side in (pod.ingress, pod.egress))
+    return tuple(sorted({name for side in sides for name in side or ()}))
+
+
+def _wide(found: AgentState) -> Iterator[str]:
+    """Each pod with the policies that isolate it, and each finding."""
+    for pod in found.pods:
+        directions = (("ingress", pod.ingress), ("egress", pod.egress))
+        said = (
+            f"{name} isolated by {', '.join(side)}" if side is not None else f"{name} open"
+            for name, side in directions
+        )
+        yield _line("pod", f"{pod.name}: {'; '.join(said)}")
+    for text in found.findings.named:
+        yield _line("finding", text)
+    if found.findings.count > len(found.findings.named):
+        yield _line("", f"and {found.findings.count - len(found.findings.named)} more findings")
 
 
 def _proved(found: Proven) -> str:

@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from policyd.cli.doctor import exit_code
 from policyd.config import load_settings
 from policyd.doctor.api_line import api_line
 from policyd.doctor.node_lines import Line, State, node_lines
+from policyd.doctor.schemas import examination_schema
 from policyd.lab.namespace import Namespace
 from policyd.netlink.links import Link, Way
 from policyd.node.facts import BRIDGE4, FORWARD4, Connections
@@ -92,8 +94,12 @@ def test_what_is_wrong_is_reported_with_what_to_do(node: Namespace, manifests: P
 @kernel
 def test_programs_get_the_same(node: Namespace) -> None:
     told = json.loads(run(node, "doctor", "-o", "json").stdout)
-    assert [line["name"] for line in told] == [name for name in TOPICS if name != "bindings"]  # no agent
-    assert set(told[0]) == {"name", "state", "text"}
+    Draft202012Validator(examination_schema()).validate(told)
+    assert (told["apiVersion"], told["kind"]) == ("policyd/v1", "Examination")
+    assert [line["name"] for line in told["lines"]] == [
+        name for name in TOPICS if name != "bindings"
+    ]  # no agent
+    assert set(told["lines"][0]) == {"name", "state", "text"}
 
 
 @kernel

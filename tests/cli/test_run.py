@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.answers import answer
 from tests.cli.calls import Call
 
 
@@ -40,6 +41,13 @@ def test_names_that_the_kernel_would_refuse_are_refused_at_the_start(
     result = call("run", "--node", "n1", "--config", path, *flags)
     assert (result.code, result.out) == (code, "")
     assert result.err.endswith("policyd: 1 error\n")
+
+
+def test_settings_follow_their_schema(call: Call) -> None:
+    plain = answer(call, "config", "--node", "n1")
+    told = answer(call, "config", "--node", "n1", "--origin")
+    assert (told["settings"]["node"], told["origins"]["node"]) == ("n1", "flag")
+    assert told["settings"] == plain["settings"]
 
 
 def test_a_misspelt_variable_is_a_warning_of_every_command(

@@ -19,9 +19,11 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from policyd.agent_api import (
     AgentState,
+    GovernedPod,
     InterfaceCount,
     KnownObjects,
     PolicyFindings,
@@ -33,6 +35,7 @@ from policyd.agent_api import (
 from policyd.cli.status import exit_code
 from policyd.doctor.agent_client import NoAnswer, ask, ask_state
 from policyd.doctor.kernel_table import KernelTable
+from policyd.doctor.schemas import status_schema
 from policyd.doctor.status_lines import Remains, lines
 from policyd.lab.namespace import Namespace
 from policyd.node.facts import BRIDGE4
@@ -55,11 +58,16 @@ def test_an_agent_at_work_is_enforcing(node: Namespace, manifests: Path) -> None
     with running(node, manifests):
         until(lambda: "  proved     for every packet: generation 1, " in run(node, "status").stdout)
         done = run(node, "status")
+        wide = run(node, "status", "-o", "wide").stdout.splitlines()
+    assert wide[: len(done.stdout.splitlines())][0] == "n1: enforcing"
+    assert "  pod        shop/db: ingress open; egress open" in wide
+    assert "  pod        shop/web: ingress isolated by shop/web; egress open" in wide
     assert (done.returncode, done.stderr) == (0, "")
     said = done.stdout.splitlines()
     assert said[0] == "n1: enforcing"
     assert re.fullmatch(r"  since      \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, generation 1", said[1])
     assert "  pods       2 on this node: 1 isolated, 1 open" in said
+    assert "  policies   1 that select pods here: shop/web" in said
     assert "  interfaces pods are bound: 2 to ports of bridges" in said
     assert "  objects    0 ClusterNetworkPolicy, 1 Namespace, 1 NetworkPolicy, 0 Node, 2 Pod" in said
     assert said[-1] == "  conditions none"
@@ -72,6 +80,7 @@ def test_what_degrades_it_is_reported_and_counts(node: Namespace, manifests: Pat
         until(lambda: "bridge-netfilter-off" in run(node, "status").stdout)
         done = run(node, "status", "-o", "json")
     told = json.loads(done.stdout)
+    follows_schema(told)
     assert told["enforcing"] is False
     assert [c["name"] for c in told["agent"]["conditions"]] == ["bridge-netfilter-off"]
 
@@ -99,7 +108,9 @@ def test_without_an_agent_the_kernel_and_the_disk_are_read(
     assert "somebody else wrote" in run(node, "status").stdout
     run(node, "cleanup")
     done = run(node, "status", "-o", "json")
-    assert (done.returncode, json.loads(done.stdout)["kernel"]) == (1, None)
+    told = json.loads(done.stdout)
+    follows_schema(told)
+    assert (done.returncode, told["kernel"]) == (1, None)
 
 
 @kernel
@@ -135,6 +146,13 @@ def test_without_privileges_it_says_what_it_could_not_see(node: Namespace, unpri
     assert (done.returncode, "Traceback" in done.stderr) == (4, False)
     assert "could not be asked" in done.stdout
     assert "root" in done.stdout
+
+
+def follows_schema(told: dict[str, object]) -> None:
+    schema = status_schema()
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(told)
+    assert (told["apiVersion"], told["kind"]) == ("policyd/v1", "NodeStatus")
 
 
 FIRST = "the kernel is first compared with the ruleset"
@@ -232,6 +250,23 @@ GOOD = AgentState(
 )
 def test_each_thing_has_its_line(found: AgentState | Remains, line: str) -> None:
     assert line in list(lines(found, 1000.0))
+
+
+PODS = (
+    GovernedPod(name="a/x", ingress=("a/one", "a/two")),
+    GovernedPod(name="a/y", ingress=(), egress=("a/two",)),
+)
+
+
+def test_wide_has_every_pod_and_every_finding() -> None:
+    state = GOOD.model_copy(
+        update={"pods": PODS, "findings": PolicyFindings(count=3, named=("NP102 x", "NP104 y"))}
+    )
+    said = list(lines(state, 1000.0, wide=True))
+    assert "  policies   3 that select pods here: a/one, a/two" in said
+    assert "  pod        a/x: ingress isolated by a/one, a/two; egress open" in said
+    assert said[-3:] == ["  finding    NP102 x", "  finding    NP104 y", "             and 1 more findings"]
+    assert "  pod        " not in "".join(lines(state, 1000.0))
 
 
 DEGRADED = GOOD.model_copy(update={"conditions": (ReportedCondition(name="x", text="x"),)})

@@ -36,8 +36,8 @@ STARTING = (
         "a pod that comes while a ruleset is compiled counts as held by it",
         "NP-048",
         "policyd/agent/reconciler.py",
-        "status.table, status.pods = built.table, self._taken",
-        "status.table, status.pods = built.table, self._store.known_pods()",
+        "status.pods = built.table, built.owners, self._taken",
+        "status.pods = built.table, built.owners, self._store.known_pods()",
         "tests/cni/test_in_force.py::test_a_pod_that_comes_while_a_ruleset_is_made_is_not_in_it",
     ),
     Fault(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from policyd.agent.reporting.conditions import NAMES, NOTHING_ENFORCED, Condition
+from policyd.agent.reporting.governed import governed
 from policyd.agent.reporting.status import AgentStatus, Known
 from policyd.agent_api import (
     AgentState,
@@ -135,6 +136,7 @@ class Reporter:
             objects=tuple(map(KnownObjects.model_validate, self._source.known())),
             interfaces=self._count_interfaces(),
             findings=PolicyFindings.model_validate(self.findings()),
+            pods=tuple(governed(status.pods, status.table, status.owners)),
             proof=Proven.model_validate(self.proof()),
         )
 

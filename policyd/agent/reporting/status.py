@@ -52,6 +52,8 @@ class AgentStatus:
 
     enforced: Enforced | None = None
     table: Table | None = None
+    #: For each of its chains, the policies that it serves.
+    owners: Mapping[str, frozenset[str]] = field(default_factory=dict)
     #: This node's pods, as the ruleset in force has them.
     pods: KnownPods = field(default_factory=dict)
     #: What keeps the ruleset from being what the objects say; empty when all is well.
