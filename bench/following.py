@@ -133,8 +133,12 @@ class _Orders:
             delta = in_place(old, new, self._of)
         if delta is None:
             found = around(old, new, self._of)
-            target = new if found is None or found.when == "before" else found.between
-            for stage in plan(old, target).steps:
+            source, target = old, new
+            if found is not None and found.when == "before":
+                source = found.between
+            elif found is not None:
+                target = found.between
+            for stage in plan(source, target).steps:
                 assert stage.script
 
     def _of(self, table: Table) -> Order:

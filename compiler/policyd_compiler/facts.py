@@ -6,7 +6,9 @@ elements, which never change. So what was read of these holds, and only the othe
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 from policyd_compiler.nft.ast import Accept, Chain, ChainName, Goto, Jump, Verdict, VerdictMap
 from policyd_compiler.nft.keys import SetName
@@ -37,21 +39,40 @@ class Known:
         #: By identity of rules or elements, with these, so that nothing else can have it.
         self._found: dict[int, tuple[object, Facts]] = {}
         self._before: dict[int, tuple[object, Facts]] = {}
+        self._made: dict[int, tuple[object, Hashable, Any]] = {}
+        self._made_before: dict[int, tuple[object, Hashable, Any]] = {}
 
     def turn(self) -> None:
         """The next ruleset: what was asked of neither this nor the one before is forgotten."""
         self._before, self._found = self._found, {}
+        self._made_before, self._made = self._made, {}
 
     def of(self, part: Part) -> Facts:
         """What is to be known of a part."""
-        if not isinstance(part, Chain | VerdictMap):
+        if isinstance(part, Chain):
+            content: object = part.rules
+        elif isinstance(part, VerdictMap):
+            content = part.elements
+        else:
             return _NONE
-        content = part.rules if isinstance(part, Chain) else part.elements
         found = self._found.get(id(content))
         if found is None:
             found = self._before.get(id(content)) or (content, _read(part))
             self._found[id(content)] = found
         return found[1]
+
+    def made_of(self, chain: Chain, given: Hashable) -> Any | None:
+        """What somebody made of a chain, of that name and with the same given; None if nobody did."""
+        at = id(chain.rules)
+        found = self._made.get(at) or self._made_before.get(at)
+        if found is None or found[1] != (chain.name, given):
+            return None
+        self._made[at] = found
+        return found[2]
+
+    def keep(self, chain: Chain, given: Hashable, made: object) -> None:
+        """Keep what was made of a chain."""
+        self._made[id(chain.rules)] = (chain.rules, (chain.name, given), made)
 
 
 def _read(part: Chain | VerdictMap) -> Facts:

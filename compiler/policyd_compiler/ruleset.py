@@ -6,7 +6,7 @@ so whatever may have other contents is another part, beside the first; all that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -43,15 +43,10 @@ class PartId(NamedTuple):
 
 def id_of(part: Part) -> PartId:
     """By what a part is known."""
-    match part:
-        case Counter(name):
-            return PartId("counter", name)
-        case Set(name):
-            return PartId("set", name)
-        case VerdictMap(name):
-            return PartId("map", name)
-        case Chain(name):
-            return PartId("chain", name)
+    return PartId(_KINDS[type(part)], part.name)
+
+
+_KINDS: Mapping[type[Part], PartKind] = {Counter: "counter", Set: "set", VerdictMap: "map", Chain: "chain"}
 
 
 def parts_of(table: Table) -> tuple[Part, ...]:
@@ -124,6 +119,14 @@ class Ruleset(Mapping[PartId, Part]):
     def __len__(self) -> int:
         return len(self._parts)
 
+    # Those of Mapping ask for each part by itself.
+    def __contains__(self, part: object) -> bool:
+        return part in self._parts
+
+    def items(self) -> ItemsView[PartId, Part]:
+        """The parts with what they are known by."""
+        return self._parts.items()
+
     @property
     def hooks(self) -> Iterator[Chain]:
         """The base chains, in which packets begin."""
@@ -178,10 +181,11 @@ class Difference:
 def compare(old: Mapping[PartId, Part], new: Mapping[PartId, Part]) -> Difference:
     """What differs between two rulesets."""
     both = ((old[known], part) for known, part in new.items() if known in old)
+    differing = ((before, after) for before, after in both if before is not after)
     return Difference(
         tuple(part for known, part in new.items() if known not in old),
         tuple(part for known, part in old.items() if known not in new),
-        tuple((before, after) for before, after in both if not is_same(before, after)),
+        tuple((before, after) for before, after in differing if not is_same(before, after)),
     )
 
 

@@ -126,6 +126,8 @@ class _Reader:
     def __init__(self, table: Table, known: Known) -> None:
         self._known = known
         self.parts = {part.name: part for part in table.parts}
+        self._facts = {chain.name: known.of(chain) for chain in table.chains}
+        self._maps = {part.name: known.of(part) for part in table.maps}
         met = self._reached(table)  # what is left of an earlier ruleset is in nobody's way
         self._chains = {chain.name: chain for chain in table.chains if chain.name in met}
         self._opened: set[ChainName] = set()
@@ -146,7 +148,7 @@ class _Reader:
         }
         for chain in self._chains.values():
             if chain.name not in self._judges:
-                for name in self._known.of(chain).asked:
+                for name in self._facts[chain.name].asked:
                     found.pop(name, None)
         for judge in self._judges.values():
             for asked in {ask.part for ask in judge.asks if ask.part is not None} & found.keys():
@@ -190,38 +192,38 @@ class _Reader:
         asked = {vmap for vmap in first if _is_dispatch(vmap, self.parts[vmap.map])}
         dispatch = {vmap.map for vmap in asked} - {vmap.map for vmap in first - asked}
         inner = [chain for chain in self._chains.values() if chain.name not in self._opened]
-        if any(self._known.of(chain).accepts for chain in inner):
+        facts = [self._facts[chain.name] for chain in inner]
+        if any(each.accepts for each in facts):
             return {}  # a packet would be done before all have judged it
         others = {name for name in self.parts if name not in dispatch}
-        others.update(name for chain in inner for name in self._known.of(chain).asked)
+        others.update(name for each in facts for name in each.asked)
         elsewhere = {*self._opened, *(target for name in others for target in self._leads_to(name))}
-        elsewhere.update(target for chain in inner for target in self._known.of(chain).leads)
+        elsewhere.update(target for each in facts for target in each.leads)
         peers: dict[ChainName, set[Field]] = {}
         for vmap in asked:
             for target in (self._leads_to(vmap.map) - elsewhere) & self._chains.keys():
                 peers.setdefault(target, set()).add(_OPPOSITE[vmap.field])
-        judges = (self._read_judge(self._chains[name], fields) for name, fields in sorted(peers.items()))
+        judges = (
+            self._read_judge(self._chains[name], frozenset(fields)) for name, fields in sorted(peers.items())
+        )
         return {judge.name: judge for judge in judges if judge is not None}
 
     def _reached(self, table: Table) -> set[str]:
         """The chains that packets can come to."""
-        chains = {chain.name: chain for chain in table.chains}
         seen = {chain.name for chain in table.chains if chain.hook is not None}
         ahead = [*seen]
         while ahead:
-            facts = self._known.of(chains[ahead.pop()])
+            facts = self._facts[ahead.pop()]
+            targets = facts.leads.union(*map(self._leads_to, facts.asked)) - seen
             # An element that is about to go may lead to a chain that is gone.
-            targets = (facts.leads.union(*map(self._leads_to, facts.asked)) & chains.keys()) - seen
+            targets &= self._facts.keys()
             seen |= targets
             ahead.extend(targets)
         return {*seen}
 
     def _leads_to(self, name: SetName) -> frozenset[ChainName]:
-        return self._known.of(self.parts[name]).leads
-
-    def _verdicts(self, name: SetName) -> Iterable[Verdict]:
-        """The verdicts in a map: few, however many elements have them."""
-        return self._known.of(self.parts[name]).verdicts
+        found = self._maps.get(name)
+        return found.leads if found is not None else frozenset()
 
     def _targets(self, name: SetName) -> dict[int, Judge]:
         part = self.parts[name]
@@ -232,8 +234,24 @@ class _Reader:
             if isinstance(key, int) and isinstance(verdict, Jump | Goto) and verdict.chain in self._judges
         }
 
-    def _read_judge(self, chain: Chain, peers: set[Field]) -> Judge | None:
-        """None where more happens than that the peer's address is looked up in turn."""
+    def _read_judge(self, chain: Chain, peers: frozenset[Field]) -> Judge | None:
+        """None where more happens than that the peer's address is looked up in turn.
+
+        The same object as in the ruleset before, if the chain is the same.
+        """
+        known: Judge | None = self._known.made_of(chain, peers)
+        if known is None:
+            known = self._new_judge(chain, peers)
+            if known is not None:
+                self._known.keep(chain, peers, known)
+        maps = (ask.part for ask in known.asks if ask.part and ask.verdict is None) if known else ()
+        return known if all(map(self._is_final, maps)) else None
+
+    def _is_final(self, name: SetName) -> bool:
+        """Whether no question follows where a look-up in a map has an answer."""
+        return all(map(is_final, self._maps[name].verdicts))
+
+    def _new_judge(self, chain: Chain, peers: frozenset[Field]) -> Judge | None:
         asks: list[Ask] = []
         rest: Verdict = Return()
         for rule in chain.rules:
@@ -252,10 +270,10 @@ class _Reader:
         others = [ask for ask in asks if ask.part is None]
         return Judge(chain.name, tuple(asks), rest) if len(others) < 2 else None
 
-    def _read_rule(self, rule: Rule, peers: set[Field]) -> Ask | None:
+    def _read_rule(self, rule: Rule, peers: frozenset[Field]) -> Ask | None:
         match rule.action, rule.matches:
             case Vmap(field, name), () if peers == {field}:
-                return Ask(name, None) if all(map(is_final, self._verdicts(name))) else None
+                return Ask(name, None)
             case (Return() | Drop() | Reject() | Goto()) as verdict, (Match(field, InSet(name), False),):
                 return Ask(name, verdict) if peers == {field} else None
             case (Return() | Drop() | Reject() | Goto()) as verdict, matches:

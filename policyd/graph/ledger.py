@@ -32,6 +32,7 @@ class Ledger:
         self._peers = set(peers)
         self._leads: dict[str, tuple[str, ...]] = {}  # of chains and maps named by content
         self._counts: dict[SetName, Counter[str]] = {}  # of maps of peers
+        self._reached: set[ChainName] = set()  # what it holds is what these lead to; empty: or more
 
     def change(self, changes: Changes) -> bool:
         """Take changes of elements, which fit. False where the last goes that leads to a chain."""
@@ -47,7 +48,10 @@ class Ledger:
                     counts[before.chain] -= 1
                     if not counts[before.chain]:
                         gone.add(before.chain)
-        return all(map(self._is_led_to, gone))
+        complete = all(map(self._is_led_to, gone))
+        if not complete:
+            self._reached = set()
+        return complete
 
     def _is_led_to(self, chain: str) -> bool:
         """Whether anything leads to a chain."""
@@ -56,6 +60,7 @@ class Ledger:
     def add(self, parts: Iterable[Part], chains: Iterable[Chain], peers: Iterable[SetName]) -> None:
         """What belongs to an isolation; what is there already stays. Raises CompilerBug if it differs."""
         self._peers.update(peers)
+        self._reached = set()
         for part in parts:
             known = self.parts.get(part.name)
             if known is None:
@@ -69,12 +74,20 @@ class Ledger:
 
     def drop(self, names: Iterable[SetName]) -> None:
         """Sets and maps of peers of which nobody knows any more what they hold."""
+        self._reached = set()
         for name in names:
             self.parts.pop(name, None)
             self._counts.pop(name, None)
 
     def reached(self, roots: Iterable[ChainName]) -> tuple[list[Part], list[Chain]]:
         """All that these chains lead to, with them; what is not reached is forgotten."""
+        asked = set(roots)
+        if not asked or asked != self._reached:
+            self._keep(asked)
+        return list(self.parts.values()), list(self.chains.values())
+
+    def _keep(self, roots: set[ChainName]) -> None:
+        """Forget all but what these chains lead to."""
         seen, ahead = set[str](roots), [*roots]
         while ahead:
             for name in self._leads_to(ahead.pop()):
@@ -86,7 +99,7 @@ class Ledger:
         self._counts = {name: counts for name, counts in self._counts.items() if name in seen}
         self._leads = {name: leads for name, leads in self._leads.items() if name in seen}
         self._peers &= self.parts.keys()
-        return list(self.parts.values()), list(self.chains.values())
+        self._reached = roots
 
     def _leads_to(self, name: str) -> Iterable[str]:
         part = self.parts.get(SetName(name))
