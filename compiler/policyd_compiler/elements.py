@@ -53,13 +53,17 @@ def differing_parts(old: Table, new: Table) -> Mapping[SetName, Mapping[int, tup
 
 def same_but_for(names: Container[SetName], old: Table, new: Table) -> bool:
     """Whether two tables of family inet have the same chains and parts, but for the elements of these."""
-    if not all(_same_chain(a, b) for a, b in zip_longest(old.chains, new.chains)):
+    same = old.chains is new.chains
+    if not (same or all(_same_chain(a, b) for a, b in zip_longest(old.chains, new.chains))):
         return False
     return all(
-        before is not None
-        and after is not None
-        and _declared(before) == _declared(after)
-        and (before.name in names or have_same_elements(before, after))
+        before is after
+        or (
+            before is not None
+            and after is not None
+            and _declared(before) == _declared(after)
+            and (before.name in names or have_same_elements(before, after))
+        )
         for before, after in zip_longest(old.parts, new.parts)
     )
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from policyd_compiler.nft.ast import Set, Table, VerdictMap
 from policyd_compiler.nft.keys import SetName
 
-Part = TypeVar("Part", Set, VerdictMap)
+Part = TypeVar("Part", bound=Set | VerdictMap)
 
 #: No set whose members change is declared smaller; it takes 4 KiB of the kernel's memory.
 LEAST_CAPACITY = 256
@@ -36,9 +36,14 @@ def keeping_sizes(table: Table, held: Table) -> Table:
 
 
 def _kept(parts: tuple[Part, ...], sizes: Mapping[SetName, int]) -> tuple[Part, ...]:
-    found = tuple(_as_large(part, sizes.get(part.name, part.size)) for part in parts)
+    found = tuple(_sized(part, sizes.get(part.name, part.size)) for part in parts)
     return parts if all(new is old for new, old in zip(found, parts, strict=True)) else found
 
 
-def _as_large(part: Part, size: int) -> Part:
+def as_large(part: Part, held: Set | VerdictMap) -> Part:
+    """A set or map declared as it is in another ruleset, where that is room enough."""
+    return _sized(part, held.size)
+
+
+def _sized(part: Part, size: int) -> Part:
     return replace(part, size=size) if part.size and len(part.elements) <= size != part.size else part

@@ -6,10 +6,12 @@ so whatever may have other contents is another part, beside the first; all that 
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from policyd_compiler.nft.ast import (
@@ -30,6 +32,7 @@ from policyd_compiler.nft.expressions import InSet
 from policyd_compiler.nft.keys import SetName
 
 Part: TypeAlias = Set | VerdictMap | Chain | Counter
+_BY_NAME = attrgetter("name")
 _OneKind = TypeVar("_OneKind", Set, VerdictMap, Chain, Counter)
 _Node = TypeVar("_Node")
 
@@ -211,6 +214,33 @@ def restricted(table: Table, other: Table) -> Table | None:
     return replace(found, bridge=beside) if whole else None
 
 
+def with_parts(table: Table, parts: Mapping[SetName, Set | VerdictMap]) -> Table:
+    """The table, in canonical order, with others in place of sets and maps of these names."""
+    sets, maps = list(table.sets), list(table.maps)
+    for part in parts.values():
+        if isinstance(part, Set):
+            sets[_place_of(part.name, sets)] = part
+        else:
+            maps[_place_of(part.name, maps)] = part
+    return replace(table, sets=tuple(sets), maps=tuple(maps))
+
+
+def part_of(table: Table, name: SetName) -> Set | VerdictMap:
+    """The set or map of a name in a table in canonical order. Raises KeyError if there is none."""
+    for parts in (table.sets, table.maps):
+        at = bisect_left(parts, name, key=_BY_NAME)
+        if at < len(parts) and parts[at].name == name:
+            return parts[at]
+    raise KeyError(name)
+
+
+def _place_of(name: SetName, parts: Sequence[Set | VerdictMap]) -> int:
+    at = bisect_left(parts, name, key=_BY_NAME)
+    if at == len(parts) or parts[at].name != name:
+        raise KeyError(name)
+    return at
+
+
 class _Join(Protocol):
     """Makes parts of one kind out of those of two tables."""
 
@@ -237,9 +267,10 @@ def _over(parts: tuple[_OneKind, ...], others: tuple[_OneKind, ...]) -> tuple[_O
 
 def _like(parts: tuple[_OneKind, ...], others: tuple[_OneKind, ...]) -> tuple[_OneKind, ...]:
     names = {part.name for part in others}
-    return tuple(part for part in parts if part.name in names)
+    found = tuple(part for part in parts if part.name in names)
+    return parts if len(found) == len(parts) else found
 
 
 def in_order(parts: Iterable[_OneKind]) -> tuple[_OneKind, ...]:
     """Parts of one kind as a table has them: by name."""
-    return tuple(sorted(parts, key=lambda part: part.name))
+    return tuple(sorted(parts, key=_BY_NAME))

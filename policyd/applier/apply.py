@@ -23,8 +23,8 @@ from policyd_compiler.delta import Delta
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.plan import Step, StepKind, Transaction, differences, plan
-from policyd_compiler.room import keeping_sizes
-from policyd_compiler.ruleset import restricted
+from policyd_compiler.room import as_large, keeping_sizes
+from policyd_compiler.ruleset import part_of, restricted, with_parts
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +110,14 @@ class Applier:
         if not self._certain:
             await self.read_back()
         before, asked = self._held, desired
+        known = difference if difference and difference.since is self._desired and not self._lags else None
+        if known is not None and not (exact or self._mistrusts) and await self._follow(desired, known):
+            self._desired = asked
+            return Applied(self.generation, ("elements",) if known.changes else (), before)
+        if known is not None and known.since is not self._desired:
+            known = None  # it failed, and what the kernel holds was read back
         if before is not None and not (exact or self._mistrusts):
             desired = keeping_sizes(asked, before)
-        known = difference if difference and difference.since is self._desired and not self._lags else None
         self._desired = None  # until it is in force
         steps = await self._bring(desired, known)
         self._desired, self._mistrusts, self._is_of_other_size = asked, False, desired is not asked
@@ -138,6 +143,28 @@ class Applier:
             steps += ("elements",) if await self._change_elements(rest) else await self._swap(rest)
         self._lags = self._wanted != stamp(desired, self.generation)
         return steps
+
+    async def _follow(self, desired: Table, known: Difference) -> bool:
+        """Bring elements into force, at the cost of what changes; False where it takes more, or failed.
+
+        Whatever else `desired` is, that is in force.
+        """
+        held, wanted, since = self._held, self._wanted, known.since
+        if held is None or wanted is None or self._elements is None:
+            return False
+        if desired.chains is not since.chains or desired.bridge is not since.bridge:
+            return False
+        parts = {name: as_large(part_of(desired, name), part_of(wanted, name)) for name in known.changes}
+        if any(part.size != part_of(wanted, name).size for name, part in parts.items()):
+            return False
+        if known.changes:
+            delta = self._elements.follow(held, wanted, known.changes)
+            if delta is None or not await self._write(delta):
+                return False
+        self._held, self._wanted = with_parts(held, parts), with_parts(wanted, parts)
+        differ = any(part_of(desired, name).size != part.size for name, part in parts.items())
+        self._is_of_other_size = self._is_of_other_size or differ
+        return True
 
     async def _swap(self, target: Table) -> tuple[StepKind, ...]:
         """Bring a ruleset into force by a plan."""

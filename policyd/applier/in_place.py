@@ -14,7 +14,8 @@ from typing import Protocol
 from policyd.applier.grace import wait_for_packets
 from policyd_compiler.around import Around, around
 from policyd_compiler.delta import Changes, Delta, Order, in_place
-from policyd_compiler.nft.ast import Table
+from policyd_compiler.elements import HeldTable
+from policyd_compiler.nft.ast import Chain, Table
 from policyd_compiler.nft.commands import Change
 from policyd_compiler.ruleset import restricted, with_others
 
@@ -56,6 +57,7 @@ class InPlace:
         self._recent: list[tuple[int, Delta | None]] = []
         self._number = 0
         self._order: Order | None = None
+        self._chains: tuple[Chain, ...] = ()  # of the table that it is known to be of
         self._forgetting = False
 
     def delta(self, held: Table, wanted: Table, changes: Changes | None = None) -> Delta | None:
@@ -64,13 +66,26 @@ class InPlace:
         `changes`: all that differs, where that is known.
         """
         found = restricted(held, wanted)
-        return None if found is None else in_place(found, wanted, self._order_of, changes)
+        delta = None if found is None else in_place(found, wanted, self._order_of, changes)
+        if delta is not None and delta.steps:
+            self._chains = wanted.chains
+        return delta
+
+    def follow(self, held: Table, wanted: Table, changes: Changes) -> Delta | None:
+        """The same at the cost of what changes; None, too, where that is not known to be all since the last.
+
+        `wanted`: what is in force, without what is not swept yet.
+        """
+        if self._order is None or wanted.chains is not self._chains:
+            return None
+        return self._order.delta(changes, HeldTable(held))
 
     def _order_of(self, table: Table) -> Order:
         """Who asks what in a table: found out once, as it is the same for other elements of peers."""
         known = self._order
         if known is not None and known.kinds < MOST_KINDS and known.is_of(table):
             return known
+        self._chains = ()
         self._order = Order(table, replaces_are_atomic=self._atomic, before=known)
         return self._order
 

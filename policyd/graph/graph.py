@@ -22,12 +22,13 @@ from policyd.graph.judging import Judging
 from policyd.graph.places import Policies
 from policyd.graph.profiles import Counts
 from policyd.graph.spaces import Spaces
-from policyd.graph.tables import with_notes, with_parts
+from policyd.graph.tables import with_notes
 from policyd.kube.objects import Namespace, NetworkPolicy, Node, Pod
 from policyd.kube.registry import NAMESPACE, NETWORK_POLICY, NODE, POD
 from policyd.pipeline import Build, Ruleset, as_open
 from policyd_compiler.delta import Changes
 from policyd_compiler.one_host import CannotTell
+from policyd_compiler.ruleset import with_parts
 
 #: Kinds of which it is known here what they mean.
 _KNOWN = frozenset(kind.name for kind in (NAMESPACE, NETWORK_POLICY, NODE, POD))

@@ -1,4 +1,4 @@
-"""Tables with other elements and notes: what changes is copied, all else is the same object."""
+"""Parts with other elements, tables with other notes: what changes is copied, all else is the same object."""
 
 from __future__ import annotations
 
@@ -6,20 +6,12 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.nft.ast import ChainName, Set, Table, VerdictMap
-from policyd_compiler.nft.keys import SetName
 from policyd_compiler.room import capacity
 from policyd_compiler.walks import Answer
-
-Part = TypeVar("Part", Set, VerdictMap)
-
-
-def with_parts(table: Table, parts: Mapping[SetName, Set | VerdictMap]) -> Table:
-    """The table with others in place of parts of these names."""
-    return replace(table, sets=_replaced(table.sets, parts), maps=_replaced(table.maps, parts))
 
 
 def with_notes(table: Table, notes: Mapping[ChainName, tuple[str, ...]]) -> Table:
@@ -30,12 +22,6 @@ def with_notes(table: Table, notes: Mapping[ChainName, tuple[str, ...]]) -> Tabl
         replace(chain, notes=notes[chain.name]) if chain.name in notes else chain for chain in table.chains
     )
     return replace(table, chains=tuple(chains))
-
-
-def _replaced(parts: tuple[Part, ...], others: Mapping[SetName, Any]) -> tuple[Part, ...]:
-    if not any(part.name in others for part in parts):
-        return parts
-    return tuple(others.get(part.name, part) for part in parts)
 
 
 def changed_part(part: Set | VerdictMap, changes: Mapping[int, tuple[Answer, Answer]]) -> Set | VerdictMap:

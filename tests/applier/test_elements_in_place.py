@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from unittest.mock import patch
 
 import pytest
 
@@ -15,9 +16,11 @@ from policyd.applier.worker import NftWorker
 from policyd.errors import EnvironmentRefused
 from policyd.lab.namespace import Namespace
 from policyd.netlink.elements import ElementWriter
+from policyd_compiler.elements import differing_elements
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.commands import Change, add, print_changes
 from policyd_compiler.nft.stamp import stamp
+from policyd_compiler.ruleset import part_of, with_parts
 from tests.applier.rulesets import NAME, content
 from tests.cases.form import ingress, namespace, pod, pods
 from tests.fakes.fake_nft import FakeNft
@@ -62,8 +65,8 @@ class Kernel:
 
     def __init__(self, nft: Nft, writer: ElementWriter | FakeNft) -> None:
         self.nft, self.recorder, self.waits = nft, Recorder(writer), 0
-        in_place = InPlace(NAME, self.recorder, atomic=True, wait=self._wait)
-        self.applier = Applier(nft, NAME, elements=in_place)
+        self.in_place = InPlace(NAME, self.recorder, atomic=True, wait=self._wait)
+        self.applier = Applier(nft, NAME, elements=self.in_place)
 
     def _wait(self) -> None:
         self.waits += 1
@@ -196,6 +199,45 @@ async def test_a_size_that_somebody_else_declared_is_not_kept(kernel: Kernel) ->
         await kernel.applier.apply(wanted)
         await kernel.applier.sweep()
     assert await kernel.holds(wanted)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_follows_costs_what_changes(kernel: Kernel, fails: bool) -> None:
+    """From the second time on: until then it is not known who asks what."""
+    table = world(friend(1))
+    await kernel.applier.apply(table)
+    with patch.object(kernel.in_place, "delta", wraps=kernel.in_place.delta) as compared:
+        for others in ((2,), (2, 3), (3,), (3, 4)):
+            kernel.recorder.fails = int(fails and others == (3,))
+            table, known = follow(table, world(friend(1), *map(friend, others)))
+            applied = await kernel.applier.apply(table, known)
+            assert (applied.steps, applied.generation) == (("elements",), 1)
+            assert await kernel.holds(table)
+    assert compared.call_count == (2 if fails else 1)
+
+
+async def test_what_follows_may_outgrow_its_set(kernel: Kernel) -> None:
+    """In a size that a compilation does not declare, and when not all fit any more, next to it."""
+    table = world(*(friend(n & 255, net=1 + (n >> 8)) for n in range(170)))
+    await kernel.applier.apply(table)
+    for count, steps in ((172, ("elements",)), (256, ("elements",)), (257, ("stage", "commit"))):
+        others = (friend(n & 255, net=1 + (n >> 8)) for n in range(count))
+        table, known = follow(table, world(*others))
+        applied = await kernel.applier.apply(table, known)
+        assert applied.steps == steps
+        assert kernel.applier.is_of_other_size == (count < 257)
+        await kernel.applier.sweep()
+        assert await kernel.applier.verify() == ()
+
+
+def follow(before: Table, after: Table) -> tuple[Table, Difference]:
+    """A table as one that follows another gives it: what did not change is the same object."""
+    parts = {part.name: part for part in after.parts if part != part_of(before, part.name)}
+    table = with_parts(before, parts)
+    alike = (replace(part_of(before, name), size=part.size) for name, part in parts.items())
+    found = differing_elements(with_parts(before, {part.name: part for part in alike}), table)
+    assert found is not None
+    return table, Difference(before, found)
 
 
 def sizes(table: Table | None) -> set[int]:
