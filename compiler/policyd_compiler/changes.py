@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias, TypeVar
 
+from policyd_compiler.delta import Changes
 from policyd_compiler.nft.ast import Action, Goto, Jump, Rule, Set, Table, Verdict, VerdictMap, Vmap
 from policyd_compiler.nft.expressions import Field, InSet, Match, address_field
 from policyd_compiler.nft.keys import KEY, Family, KeyType, SetName
+from policyd_compiler.ruleset import part_of
 
 Part = TypeVar("Part", Set, VerdictMap)
 _OF_KEY: Mapping[KeyType, Family] = {key: family for family, key in KEY.items()}
-_Dispatch: TypeAlias = dict[Field, Mapping[object, Verdict]]
+_Dispatch: TypeAlias = dict[Field, VerdictMap]
 _FAMILIES: Mapping[Field, Family] = {
     address_field(4, "saddr"): 4,
     address_field(4, "daddr"): 4,
@@ -20,20 +22,29 @@ _FAMILIES: Mapping[Field, Family] = {
 }
 
 
-def changed_addresses(old: Table | None, new: Table) -> dict[int, frozenset[int]]:
+def changed_addresses(
+    old: Table | None, new: Table, changes: Changes | None = None
+) -> dict[int, frozenset[int]]:
     """Addresses of isolated endpoints, by family, that are judged otherwise than before, in any direction.
 
     And addresses that are no longer among the peers of a chain, or are others there: their connections, too.
     What an address may do under a chain of the same name is the same but for these, and so it is under one of
     another name that asks the same of the same. Who is not isolated any more, or is let in by more, is not
     among them: nothing of theirs is denied.
+
+    `changes`: all elements that differ, where it is known that nothing else does.
     """
+    if changes is not None:
+        return _changed_by(changes, new)
     before: _Dispatch = {} if old is None else _dispatch(old)
     same = _Same(old, new)
     found: dict[int, set[int]] = {4: set(), 6: set()}
-    for field, elements in _dispatch(new).items():
-        known = before.get(field, {})
-        changed = (a for a, verdict in elements.items() if not same.verdicts(known.get(a), verdict))
+    for field, part in _dispatch(new).items():
+        held = before.get(field)
+        if held is not None and held.elements is part.elements:
+            continue
+        known = {} if held is None else dict(held.elements)
+        changed = (a for a, verdict in part.elements if not same.verdicts(known.get(a), verdict))
         found[_FAMILIES[field]].update(a for a in changed if isinstance(a, int))
     if old is not None:
         for family, addresses in (*_peers(old.sets, new.sets), *_peers(old.maps, new.maps)):
@@ -114,6 +125,15 @@ def _peers(old: Iterable[Part], new: Iterable[Part]) -> Iterator[tuple[Family, s
         yield family, {address for address in changed if isinstance(address, int)}
 
 
+def _changed_by(changes: Changes, table: Table) -> dict[int, frozenset[int]]:
+    found: dict[int, set[int]] = {4: set(), 6: set()}
+    for name, of_part in changes.items():
+        part = part_of(table, name)
+        lost = (a for a, (_, after) in of_part.items() if after is None or isinstance(part, VerdictMap))
+        found[_OF_KEY[part.key]].update(lost)
+    return {family: frozenset(addresses) for family, addresses in found.items()}
+
+
 def _dispatch(table: Table) -> _Dispatch:
     """The maps that the hook `forward` asks, by what it asks for."""
     maps = {part.name: part for part in table.maps}
@@ -121,7 +141,7 @@ def _dispatch(table: Table) -> _Dispatch:
     for rule in (rule for chain in table.chains if chain.is_at("forward") for rule in chain.rules):
         match rule.action:
             case Vmap(field, name) if name in maps and field in _FAMILIES:
-                found[field] = dict(maps[name].elements)
+                found[field] = maps[name]
             case _:
                 pass
     return found

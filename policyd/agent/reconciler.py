@@ -36,6 +36,7 @@ from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Build, Ruleset, build
 from policyd.watcher.pauses import Pauses, backoff
+from policyd_compiler.delta import Changes
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
 
@@ -43,8 +44,6 @@ log = logging.getLogger(__name__)
 
 #: An attempt to find out who takes too long may take such a part of the limit: about half of them use it up.
 _ATTEMPT_SHARE = 0.125
-
-_CANDIDATE = "closed while the culprit is looked for"
 
 BuildFunction: TypeAlias = Callable[[ClusterState, str, Options, frozenset[str]], Build]
 
@@ -196,7 +195,7 @@ class Reconciler:
             log.warning("what was followed could not be applied: the cluster is compiled", extra=fields)
             return False
         self._measure(burst)
-        self._succeed(step.ruleset, applied)
+        self._succeed(step.ruleset, applied, step.changes)
         self._state = self._state.converged(burst, began, self._clock.now(), self._timing.pacing)
         return True
 
@@ -215,7 +214,9 @@ class Reconciler:
             with self._metrics.apply_seconds.time():
                 applied = await self._applier.apply(built.table, exact=exact)
         except Exception as error:  # noqa: BLE001 one policy must not cost the others, whatever it makes us do
-            self._fall_short(error, Failure(state, closed, _say(error), _statement(error), built), burst)
+            self._fall_short(
+                error, Failure(state, closed, _say(error), getattr(error, "statement", ""), built), burst
+            )
             self._state = self._state.attempted(self._clock.now(), self._timing.pacing)
         else:
             self._good = state
@@ -295,13 +296,15 @@ class Reconciler:
             self._metrics.policy_seconds.observe(now - first)
         self._policy_times = {}
 
-    def _succeed(self, built: Ruleset, applied: Applied) -> None:
+    def _succeed(self, built: Ruleset, applied: Applied, changes: Changes | None = None) -> None:
+        """`changes`: how its elements differ from those of what was in force, if nothing else does."""
         status = self.status
+        known = None if status.enforced is None or status.failures else changes
         for before in self._replaced(applied):
             for notify in self.on_swap:
-                notify(Swap(before, built.table, applied.generation))
+                notify(Swap(before, built.table, applied.generation, known))
         status.trouble, status.failures = "", 0
-        candidates = dict.fromkeys(self._candidates(), _CANDIDATE)
+        candidates = dict.fromkeys(self._candidates(), "closed while the culprit is looked for")
         status.quarantined = {**candidates, **self._quarantine.reasons()}
         too_large = {over.policy: over.sentence for over in built.over}
         if new := too_large.keys() - status.too_large.keys():
@@ -394,7 +397,3 @@ def _compile(target: Target, state: ClusterState, closed: frozenset[str]) -> Bui
 
 def _say(error: Exception) -> str:
     return str(error) if isinstance(error, PolicydError) else describe(error)
-
-
-def _statement(error: Exception) -> str:
-    return error.statement if isinstance(error, NftRefused) else ""

@@ -204,8 +204,8 @@ GRAPH = (
         "a chain stays that nothing leads to",
         "DESIGN: a ruleset that follows",
         LEDGER,
-        "        return all(map(self._is_led_to, gone))\n",
-        "        return True\n",
+        "        complete = all(map(self._is_led_to, gone))\n",
+        "        complete = True\n",
         f"{UNITS}::test_a_verdict_of_which_there_is_no_chain_has_to_be_compiled",
     ),
     Fault(

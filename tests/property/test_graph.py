@@ -12,6 +12,7 @@ from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.graph.changes import ObjectChange, Step
 from policyd.graph.graph import Graph
 from policyd.pipeline import Build, Ruleset, build
+from policyd_compiler.changes import changed_addresses
 from policyd_compiler.elements import differing_elements
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.printer import print_replace
@@ -56,6 +57,8 @@ def check(step: Step, before: Table, built: Build) -> None:
     assert dict(made.owners) == dict(built.owners)
     if step.changes is not None:
         assert step.changes == differing_elements(before, made.table)
+        concerned = changed_addresses(before, made.table)
+        assert changed_addresses(before, made.table, step.changes) == concerned
 
 
 def follow(rng: random.Random, shape: Shape, options: Options) -> Counter[str]:

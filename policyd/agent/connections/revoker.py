@@ -39,7 +39,7 @@ class Revoker:
 
     def note(self, swap: Swap) -> None:
         """A ruleset was replaced by another."""
-        self._add(changed_addresses(swap.before, swap.after))
+        self._add(changed_addresses(swap.before, swap.after, swap.changes))
         self._table = swap.after
 
     def _add(self, addresses: Mapping[int, frozenset[int]]) -> None:

@@ -10,6 +10,7 @@ from policyd.cluster.findings import Finding
 from policyd.node.attach import KnownPods
 from policyd.obs.metrics import Metrics
 from policyd.pipeline import Stats
+from policyd_compiler.delta import Changes
 from policyd_compiler.nft.ast import Table
 
 
@@ -39,11 +40,15 @@ class Enforced:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """One ruleset took the place of another. `before` is None where nothing is known of what was there."""
+    """One ruleset took the place of another. `before` is None where nothing is known of what was there.
+
+    `changes`: the elements that differ, where it is known that nothing else does.
+    """
 
     before: Table | None
     after: Table
     generation: int
+    changes: Changes | None = None
 
 
 @dataclass(slots=True)
