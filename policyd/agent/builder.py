@@ -17,57 +17,58 @@ from policyd.agent.compiling import CompileFailed, Limits, compile_here
 from policyd.agent.reporting.status import AgentStatus
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
-from policyd.graph.changes import ObjectChange, Step
+from policyd.graph.changes import ObjectChange, Step, in_turn
 from policyd.graph.graph import Graph
 from policyd.obs.metrics import Metrics
-from policyd.pipeline import Build, Ruleset
+from policyd.pipeline import Build, Ruleset, build
+from policyd_compiler.options import Options
 
 log = logging.getLogger(__name__)
 
 #: A compilation may take so many times as long as the longest that went well, if that is more than its limit.
 GROWTH = 3.0
-#: Of more pods at once a compilation may be cheaper.
-MOST_FOLLOWED = 256
+#: Of more changes at once a compilation may be cheaper: so many, or one for so many pods.
+MOST_FOLLOWED, PODS_FOR_ONE = 256, 40
 
 #: So long after a compilation what was followed to since is compared with another.
 CHECK_SECONDS = 300.0
 
-#: Compiles a state with these policies closed.
-Compile: TypeAlias = Callable[[ClusterState, frozenset[str]], Build]
+BuildFunction: TypeAlias = Callable[[ClusterState, str, Options, frozenset[str]], Build]
 #: Begins to follow: from a build of a state, for a node.
 GraphOf: TypeAlias = Callable[[Build, ClusterState, str], Graph]
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
-    """How rulesets are made: for which node, by what, in how many seconds of a processor; and followed."""
+class Target:
+    """What is enforced where, how it is compiled, in how many seconds of a processor, and followed."""
 
     node: str
-    compile: Compile
-    seconds: float
+    options: Options
+    build: BuildFunction = build
+    compile_seconds: float = 60.0
     graph: GraphOf = Graph
 
 
 class Builder:
     """Makes rulesets, one after another."""
 
-    def __init__(self, making: Making, status: AgentStatus, metrics: Metrics, clock: Clock) -> None:
-        self._making, self._status, self._metrics, self._clock = making, status, metrics, clock
+    def __init__(self, target: Target, status: AgentStatus, metrics: Metrics, clock: Clock) -> None:
+        self._target, self._status, self._metrics, self._clock = target, status, metrics, clock
         self._longest = 0.0  # seconds of a processor that a compilation took which went well
         self._base: tuple[Build, ClusterState] | None = None
         self._graph: Graph | None = None
         self._unchecked = False  # whether anything was followed since the last compilation
-        self._built_at = 0.0
+        self._built_at, self._most = 0.0, MOST_FOLLOWED
 
     def limits(self, share: float = 1.0) -> Limits:
         """What a compilation may take; with `share`, such a part of the time."""
-        return Limits(max(self._making.seconds * share, self._longest * GROWTH))
+        return Limits(max(self._target.compile_seconds * share, self._longest * GROWTH))
 
     def compile(self, state: ClusterState, closed: frozenset[str]) -> Build:
         """Compile while Python looks for no cycles: there are none, and looking takes a third of the time."""
         gc.disable()
         try:
-            return self._making.compile(state, closed)
+            return self._target.build(state, self._target.node, self._target.options, closed)
         finally:
             gc.enable()
 
@@ -89,6 +90,7 @@ class Builder:
     def start(self, built: Build, state: ClusterState) -> None:
         """This is in force now, whole: what changes from now on may be followed."""
         self._base, self._graph, self._unchecked = (built, state), None, False
+        self._most = max(MOST_FOLLOWED, len(state.pods) // PODS_FOR_ONE)
         self._built_at = self._clock.now()
 
     def stop(self) -> None:
@@ -103,13 +105,22 @@ class Builder:
         """
         return (self._unchecked or otherwise) and self._clock.now() >= self._built_at + CHECK_SECONDS
 
-    async def follow(self, changes: Sequence[ObjectChange] | None, attachments: Attachments) -> Step | None:
-        """The ruleset after these changes, all there were; None where it has to be compiled."""
+    def groups(self, changes: Sequence[ObjectChange] | None) -> list[list[ObjectChange]]:
+        """Changes as they are followed, one group after the other; none where they are not."""
         if self._base is None and self._graph is None:
-            return None
-        if changes is None or len(changes) > MOST_FOLLOWED:
+            return []
+        if changes is None or len(changes) > self._most:
             self._give_up("more changed at once than is followed")
-            return None
+            return []
+        return in_turn(changes, self._target.node)
+
+    async def follow(
+        self, changes: Sequence[ObjectChange], attachments: Attachments | None = None
+    ) -> Step | None:
+        """The ruleset after a group of changes; None where it has to be compiled.
+
+        `attachments`: those that are known now, with the last group.
+        """
         self._status.compiling = self._clock.now()
         try:
             step = await compile_here(lambda: self._follow(changes, attachments), self.limits())
@@ -135,10 +146,10 @@ class Builder:
         self._metrics.made.labels(way).inc()
         self._status.made[way] = self._status.made.get(way, 0) + 1
 
-    def _follow(self, changes: Sequence[ObjectChange], attachments: Attachments) -> Step | None:
+    def _follow(self, changes: Sequence[ObjectChange], attachments: Attachments | None) -> Step | None:
         if self._base is not None:
             # Made when it is needed first, so that no compilation has to wait for it.
-            self._graph, self._base = self._making.graph(*self._base, self._making.node), None
+            self._graph, self._base = self._target.graph(*self._base, self._target.node), None
         assert self._graph is not None  # noqa: S101 for mypy
         return self._graph.change(changes, attachments)
 

@@ -16,13 +16,14 @@ from functools import partial
 from pathlib import Path
 
 from policyd.agent.attachment_watch import AttachmentWatch
+from policyd.agent.builder import Target
 from policyd.agent.connections.revoker import Revoker
 from policyd.agent.gate import Gate
 from policyd.agent.node_watch import NodeWatch
 from policyd.agent.plugin_keeper import keeper_of
 from policyd.agent.policy_check import PolicyCheck
 from policyd.agent.prover import Prover, prove_apart
-from policyd.agent.reconciler import LoopTiming, Reconciler, Target
+from policyd.agent.reconciler import LoopTiming, Reconciler
 from policyd.agent.reporting.http import DEBUG, Listener, private, public
 from policyd.agent.reporting.node_events import ConditionLog, EventPoster
 from policyd.agent.reporting.report import Part, Reporter, Source

@@ -18,7 +18,7 @@ from policyd.applier.apply import Applier, replacement
 from policyd.applier.backend import NftBroken, NftRefused
 from policyd.applier.choose import retry_idempotent
 from policyd.cluster.state import ClusterState
-from policyd.errors import EnvironmentRefused
+from policyd.errors import EnvironmentRefused, PolicydError
 from policyd.pipeline import Build
 
 #: A hunt ends after so many attempts, or seconds, with what is known to be enough by then.
@@ -38,6 +38,19 @@ class Failure:
     reason: str
     statement: str = ""
     built: Build | None = None
+
+
+def may_be_a_policy(error: Exception, failures: int) -> bool:
+    """Whether policies may be the cause of an error, after so many failures in a row."""
+    match error:
+        case CompileFailed() | NftRefused():
+            return True
+        case NftBroken():  # by chance, the first time
+            return failures > 1
+        case PolicydError() | OSError():
+            return False
+        case _:
+            return True
 
 
 class Hunt:

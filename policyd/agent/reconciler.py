@@ -1,8 +1,8 @@
 """The loop: what the objects say is brought into force, and kept there.
 
 Owns the only mutable state besides the store: what is enforced, what is closed, when to try again. `schedule`
-decides what is done when; time and chance come in as parameters. What pods of other nodes change is followed,
-all else compiles the cluster as it is; both come to the same (`builder`). Whatever a compilation or an apply
+decides what is done when; time and chance come in as parameters. What changes is followed, or the cluster is
+compiled as it is; both come to the same (`builder`). Whatever a compilation or an apply
 raises, the loop goes on, and the last ruleset stays in force.
 """
 
@@ -12,40 +12,35 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal, TypeAlias, assert_never
+from typing import Literal, assert_never
 
-from policyd.agent.builder import Builder, GraphOf, Making
+from policyd.agent.builder import Builder, Target
 from policyd.agent.clock import CLOCK, Clock
-from policyd.agent.compiling import CompileFailed, OverLimits, describe
-from policyd.agent.hunt import Failure, Hunt
+from policyd.agent.compiling import OverLimits, describe
+from policyd.agent.hunt import Failure, Hunt, may_be_a_policy
 from policyd.agent.pacing import Burst, merge
 from policyd.agent.quarantine import Quarantine, log_quarantine
 from policyd.agent.reporting.conditions import Condition, of_reconciler
 from policyd.agent.reporting.status import AgentStatus, Enforced, Swap
 from policyd.agent.schedule import Action, Facts, Hunting, Intervals, State, TamperMonitor, schedule
 from policyd.applier.apply import Applied, Applier
-from policyd.applier.backend import NftBroken, NftRefused
+from policyd.applier.backend import NftRefused
 from policyd.applier.in_place import Difference
 from policyd.cluster.state import ClusterState
 from policyd.errors import EnvironmentRefused, PolicydError
 from policyd.graph.changes import Step
-from policyd.graph.graph import Graph
 from policyd.node.attach import KnownPods
 from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
-from policyd.pipeline import Build, Ruleset, build
+from policyd.pipeline import Build, Ruleset
 from policyd.watcher.pauses import Pauses, backoff
 from policyd_compiler.delta import Changes
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.options import Options
 
 log = logging.getLogger(__name__)
 
 #: An attempt to find out who takes too long may take such a part of the limit: about half of them use it up.
 _ATTEMPT_SHARE = 0.125
-
-BuildFunction: TypeAlias = Callable[[ClusterState, str, Options, frozenset[str]], Build]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +48,6 @@ class LoopTiming(Intervals):
     """How long things wait, and by which clock."""
 
     clock: Clock = CLOCK
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is enforced where, how it is compiled, in how many seconds of a processor, and followed."""
-
-    node: str
-    options: Options
-    build: BuildFunction = build
-    compile_seconds: float = 60.0
-    graph: GraphOf = Graph
 
 
 class Reconciler:
@@ -92,12 +76,7 @@ class Reconciler:
         self._hunt: Hunt | None = None
         self._good: ClusterState | None = None  # what is in force
         self._hopeless: ClusterState | None = None  # that closing policies does not help
-        self._builder = Builder(
-            Making(target.node, partial(_compile, target), target.compile_seconds, target.graph),
-            self.status,
-            self._metrics,
-            self._clock,
-        )
+        self._builder = Builder(target, self.status, self._metrics, self._clock)
         self._check = False  # whether the next ruleset is compiled, to compare what was followed with it
         self._policy_times: dict[str, float] = {}
         self._stopping = False
@@ -180,24 +159,42 @@ class Reconciler:
         self._state = self._state.converging(began, self._timing, leftovers=leftovers)
         self._policy_times = {**self._store.take_policy_times(), **self._policy_times}
         self._taken = self._store.known_pods()
-        step = await self._builder.follow(self._store.take_changes(), self._store.attachments)
+        step = await self._follow()
         if step is None or self._check or not await self._bring_step(step, burst, began):
             await self._compile(step, burst, began)
 
+    async def _follow(self) -> Step | None:
+        """Follow what changed since the last time; None where it has to be compiled.
+
+        What comes before the last group of changes is brought into force.
+        """
+        groups, attachments = self._builder.groups(self._store.take_changes()), self._store.attachments
+        for group in groups[:-1]:
+            step = await self._builder.follow(group)
+            if step is None or (applied := await self._apply_step(step)) is None:
+                return None
+            self._note_swap(step.ruleset, applied, step.changes)
+        return await self._builder.follow(groups[-1], attachments) if groups else None
+
     async def _bring_step(self, step: Step, burst: Burst, began: float) -> bool:
         """Bring into force what was followed to; False if that failed."""
-        difference = None if step.changes is None else Difference(step.since.table, step.changes)
-        try:
-            with self._metrics.apply_seconds.time():
-                applied = await self._applier.apply(step.ruleset.table, difference)
-        except Exception as error:  # noqa: BLE001 a compilation shows whether it is the cause
-            fields = {"event": "follow.unapplied", "reason": _say(error)}
-            log.warning("what was followed could not be applied: the cluster is compiled", extra=fields)
+        applied = await self._apply_step(step)
+        if applied is None:
             return False
         self._measure(burst)
         self._succeed(step.ruleset, applied, step.changes)
         self._state = self._state.converged(burst, began, self._clock.now(), self._timing.pacing)
         return True
+
+    async def _apply_step(self, step: Step) -> Applied | None:
+        difference = None if step.changes is None else Difference(step.since.table, step.changes)
+        try:
+            with self._metrics.apply_seconds.time():
+                return await self._applier.apply(step.ruleset.table, difference)
+        except Exception as error:  # noqa: BLE001 a compilation shows whether it is the cause
+            fields = {"event": "follow.unapplied", "reason": _say(error)}
+            log.warning("what was followed could not be applied: the cluster is compiled", extra=fields)
+            return None
 
     async def _compile(self, step: Step | None, burst: Burst, began: float) -> None:
         """Compile the cluster, and bring it into force. `step`: what it should come to, if that is known."""
@@ -214,9 +211,8 @@ class Reconciler:
             with self._metrics.apply_seconds.time():
                 applied = await self._applier.apply(built.table, exact=exact)
         except Exception as error:  # noqa: BLE001 one policy must not cost the others, whatever it makes us do
-            self._fall_short(
-                error, Failure(state, closed, _say(error), getattr(error, "statement", ""), built), burst
-            )
+            statement = error.statement if isinstance(error, NftRefused) else ""
+            self._fall_short(error, Failure(state, closed, _say(error), statement, built), burst)
             self._state = self._state.attempted(self._clock.now(), self._timing.pacing)
         else:
             self._good = state
@@ -239,24 +235,13 @@ class Reconciler:
         if self._hunt is not None:
             burst = merge(self._hunt.burst, burst)
             self._hunt = None
-        if not self._may_be_a_policy(error) or failure.state == self._hopeless:
+        if not may_be_a_policy(error, self.status.failures) or failure.state == self._hopeless:
             self._state = self._state.waiting(burst)
             return
         share = _ATTEMPT_SHARE if isinstance(error, OverLimits) else 1.0
         limits = self._builder.limits(share)
         self._hunt = Hunt(failure, self._good, self._target.node, limits, burst, self._clock.now())
         self._state = self._state.hunting()
-
-    def _may_be_a_policy(self, error: Exception) -> bool:
-        match error:
-            case CompileFailed() | NftRefused():
-                return True
-            case NftBroken():  # by chance, the first time
-                return self.status.failures > 1
-            case PolicydError() | OSError():
-                return False
-            case _:
-                return True
 
     async def _search(self) -> None:
         """Try once more without some of the candidates."""
@@ -296,13 +281,16 @@ class Reconciler:
             self._metrics.policy_seconds.observe(now - first)
         self._policy_times = {}
 
-    def _succeed(self, built: Ruleset, applied: Applied, changes: Changes | None = None) -> None:
+    def _note_swap(self, built: Ruleset, applied: Applied, changes: Changes | None) -> None:
         """`changes`: how its elements differ from those of what was in force, if nothing else does."""
-        status = self.status
-        known = None if status.enforced is None or status.failures else changes
+        known = None if self.status.enforced is None or self.status.failures else changes
         for before in self._replaced(applied):
             for notify in self.on_swap:
                 notify(Swap(before, built.table, applied.generation, known))
+
+    def _succeed(self, built: Ruleset, applied: Applied, changes: Changes | None = None) -> None:
+        self._note_swap(built, applied, changes)
+        status = self.status
         status.trouble, status.failures = "", 0
         candidates = dict.fromkeys(self._candidates(), "closed while the culprit is looked for")
         status.quarantined = {**candidates, **self._quarantine.reasons()}
@@ -389,10 +377,6 @@ class Reconciler:
         else:
             if self._applier.lags:  # to the names that a compilation gives, now that it is quiet
                 self._state = self._state.waiting(Burst(now := self._clock.now(), now))
-
-
-def _compile(target: Target, state: ClusterState, closed: frozenset[str]) -> Build:
-    return target.build(state, target.node, target.options, closed)
 
 
 def _say(error: Exception) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from policyd.kube.objects import KubeObject
+from policyd.kube.objects import KubeObject, Pod
 from policyd.pipeline import Ruleset
 from policyd_compiler.delta import Changes
 
@@ -16,6 +17,31 @@ class ObjectChange:
     key: str
     before: KubeObject | None
     after: KubeObject | None
+
+
+def in_turn(changes: Iterable[ObjectChange], node: str) -> list[list[ObjectChange]]:
+    """Changes in groups that may be brought into force one after the other, for this node.
+
+    Pods of other nodes, which are elements, come before its own, which are chains: elements that change
+    together with the chains that ask for them have to be written beside as a whole. One group where other
+    objects change, too, or where pods of both kinds have an address in common.
+    """
+    known = [change for change in changes if change.before != change.after]
+    here, elsewhere = list[ObjectChange](), list[ObjectChange]()
+    for change in known:
+        pods = [pod for pod in (change.before, change.after) if isinstance(pod, Pod)]
+        if not pods:
+            return [known]
+        (here if any(pod.node == node for pod in pods) else elsewhere).append(change)
+    if not here or not elsewhere or _addresses(here) & _addresses(elsewhere):
+        return [known]
+    return [elsewhere, here]
+
+
+def _addresses(changes: Iterable[ObjectChange]) -> set[int]:
+    objects = (item for change in changes for item in (change.before, change.after))
+    found = (address for pod in objects if isinstance(pod, Pod) for address in (pod.v4, pod.v6))
+    return {address for address in found if address is not None}
 
 
 @dataclass(frozen=True, slots=True)

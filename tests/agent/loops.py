@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 
+from policyd.agent.builder import Target
 from policyd.agent.pacing import Pacing
-from policyd.agent.reconciler import LoopTiming, Reconciler, Target
+from policyd.agent.reconciler import LoopTiming, Reconciler
 from policyd.agent.reporting.conditions import Condition, of_reconciler
 from policyd.applier.apply import Applier
 from policyd.cluster.events import Event, Synced, Upsert

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from policyd.agent.builder import Target
 from policyd.agent.pacing import Pacing
-from policyd.agent.reconciler import LoopTiming, Target
+from policyd.agent.reconciler import LoopTiming
+from policyd.agent.reporting.status import Swap
 from policyd.applier.listing import list_tables
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.events import Delete
@@ -141,6 +143,23 @@ status: {addresses: [{type: InternalIP, address: 192.168.0.2}]}
         assert status.made["built"] == before
         assert status.made["followed"] > 10
         assert not status.not_followed
+
+
+async def test_pods_of_other_nodes_come_into_force_before_the_pod_that_comes_with_them() -> None:
+    """As elements; the pod counts as known when its own rules are in force, and not before."""
+    async with at_work() as world:
+        before, swaps = len(world.compiled), list[tuple[bool, bool]]()
+
+        def note(swap: Swap) -> None:
+            swaps.append((swap.changes is not None, "shop/four" in world.agent.status.pods))
+
+        world.agent.reconciler.on_swap.append(note)
+        world.agent.say("---\n".join([pod("four", "db", 9, node="n1"), pod("two", "db", 2)]))
+        await world.turned.turn(1.0)
+        assert await world.is_right()
+        assert swaps == [(True, False), (False, False)]
+        assert "shop/four" in world.agent.status.pods
+        assert len(world.compiled) == before
 
 
 async def test_a_cluster_with_tiers_is_compiled() -> None:

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from policyd.agent.reconciler import Reconciler, Target
+from policyd.agent.builder import Target
+from policyd.agent.reconciler import Reconciler
 from policyd.applier.apply import Applier
 from policyd.applier.backend import NftRefused, statement_at
 from policyd.cluster.events import Delete, Synced

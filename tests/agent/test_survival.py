@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from policyd.agent.reconciler import BuildFunction, LoopTiming, Target
+from policyd.agent.builder import BuildFunction, Target
+from policyd.agent.reconciler import LoopTiming
 from policyd.applier.backend import NftBroken, NftRefused, NftUnavailable
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState

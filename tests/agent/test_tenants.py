@@ -13,8 +13,8 @@ from collections.abc import Callable
 import pytest
 
 from bench import tenants
+from policyd.agent.builder import Target
 from policyd.agent.compiling import Limits, compile_apart
-from policyd.agent.reconciler import Target
 from policyd.applier.apply import replacement
 from policyd.cluster.state import ClusterState
 from policyd.pipeline import build

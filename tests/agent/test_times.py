@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
+from policyd.agent.builder import Target
 from policyd.agent.pacing import Pacing
-from policyd.agent.reconciler import LoopTiming, Target
+from policyd.agent.reconciler import LoopTiming
 from policyd.applier.backend import NftUnavailable
 from policyd_compiler.nft.ast import TableFamily
 from policyd_compiler.options import Options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from policyd.agent.reconciler import Target
+from policyd.agent.builder import Target
 from policyd.cluster.state import ClusterState
 from policyd.pipeline import Build, build
 from policyd_compiler.options import Options

@@ -201,6 +201,23 @@ GRAPH = (
         f"{UNITS}::test_a_set_is_as_large_as_for_a_compilation",
     ),
     Fault(
+        "an address goes from one pod to another in two steps",
+        "DESIGN: a ruleset that follows",
+        "policyd/graph/changes.py",
+        "not elsewhere or _addresses(here) & _addresses(elsewhere):",
+        "not elsewhere:",
+        f"{UNITS}::test_changes_that_belong_together_are_followed_at_once",
+    ),
+    Fault(
+        "a pod counts as known before its rules are in force",
+        "DESIGN: when a pod starts",
+        "policyd/agent/reconciler.py",
+        "            self._note_swap(step.ruleset, applied, step.changes)\n        return await",
+        "            self._succeed(step.ruleset, applied, step.changes)\n        return await",
+        "tests/agent/test_following.py"
+        "::test_pods_of_other_nodes_come_into_force_before_the_pod_that_comes_with_them",
+    ),
+    Fault(
         "a chain stays that nothing leads to",
         "DESIGN: a ruleset that follows",
         LEDGER,

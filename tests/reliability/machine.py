@@ -12,8 +12,9 @@ from types import SimpleNamespace
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from policyd.agent.builder import Target
 from policyd.agent.pacing import Pacing
-from policyd.agent.reconciler import LoopTiming, Reconciler, Target
+from policyd.agent.reconciler import LoopTiming, Reconciler
 from policyd.applier.apply import Applier
 from policyd.cluster.state import ClusterState
 from policyd.graph.changes import ObjectChange

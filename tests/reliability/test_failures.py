@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from policyd.agent.builder import Target
 from policyd.agent.pacing import Pacing
-from policyd.agent.reconciler import LoopTiming, Reconciler, Target
+from policyd.agent.reconciler import LoopTiming, Reconciler
 from policyd.agent.reporting.status import Swap
 from policyd.applier.apply import Applier
 from policyd.cluster.events import Synced

@@ -8,7 +8,7 @@ import pytest
 
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState, MissingNamespaces
-from policyd.graph.changes import ObjectChange, Step
+from policyd.graph.changes import ObjectChange, Step, in_turn
 from policyd.graph.graph import Graph
 from policyd.kube.objects import NamedPort, Namespace, NetworkPolicy, Pod
 from policyd.pipeline import build
@@ -312,3 +312,30 @@ def test_a_change_costs_what_it_changes_however_large_the_cluster_is() -> None:
     assert max(selectors for selectors, _, _, _ in small) < 200
     assert max(units for _, _, units, _ in small) <= 2
     assert max(endpoints for _, _, _, endpoints in small) <= 2
+
+
+def turn(*changes: ObjectChange) -> list[list[str]]:
+    return [[change.key for change in group] for group in in_turn(changes, NODE)]
+
+
+def test_pods_of_other_nodes_are_followed_before_those_of_the_node() -> None:
+    state = decoded([*HERE, EXPOSING])
+    away = replace(remote(state, "y/b"), v4=1, v6=2)
+    here, moved = replace(away, node=NODE, v4=3, v6=None), replace(away, v4=4, v6=None)
+    come, go = ObjectChange("y/here", None, here), ObjectChange("y/away", away, None)
+    assert turn(come, go, ObjectChange("y/same", away, away)) == [["y/away"], ["y/here"]]
+    assert turn(come) == [["y/here"]]
+    assert turn(go) == [["y/away"]]
+    assert turn() == [[]]
+    assert turn(ObjectChange("y/moved", moved, here), go) == [["y/away"], ["y/moved"]]
+
+
+def test_changes_that_belong_together_are_followed_at_once() -> None:
+    """An address that goes from one kind of pods to the other; a pod and its namespace."""
+    state = decoded([*HERE, EXPOSING])
+    away = replace(remote(state, "y/b"), v4=1, v6=2)
+    come, go = ObjectChange("y/here", None, replace(away, node=NODE)), ObjectChange("y/away", away, None)
+    assert turn(go, come) == [["y/away", "y/here"]]
+    other = ObjectChange("y/other", None, replace(away, node=NODE, v4=3, v6=None))
+    space = ObjectChange("z", None, Namespace("z", ()))
+    assert turn(go, other, space) == [["y/away", "y/other", "z"]]
