@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from policyd.ask.doubt import DoubtingIndex
 from policyd.ask.endpoints import Endpoint, find_endpoints
@@ -14,8 +15,10 @@ from policyd.cluster.index import mask_of
 from policyd.cluster.ownership import Claims, addresses_of_nodes, claim_addresses
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.kube.cidr import print_ips
+from policyd.kube.kind import Kind
 from policyd.kube.objects import NAME_LABEL, KubeObject, Labels, Namespace, NetworkPolicy, Pod
-from policyd.kube.registry import ASKED, SERVICE
+from policyd.kube.publishing import Publisher
+from policyd.kube.registry import ASKED, PUBLISHERS, SERVICE
 from policyd.kube.selectors import matches
 from policyd.kube.workloads import Service
 from policyd_compiler.addr import print_address
@@ -123,6 +126,16 @@ class World:
     def services(self) -> dict[str, Service]:
         """The Services by `namespace/name`, if they were asked for."""
         return dict(self.state.all(SERVICE)) if SERVICE in self.state.kinds else {}
+
+    @cached_property
+    def publishers(self) -> tuple[tuple[str, Publisher], ...]:
+        """What leads to Services from outside, with its kind, if it was asked for."""
+        found: list[tuple[str, Publisher]] = []
+        for kind in PUBLISHERS:
+            rows: Kind[Any] = kind
+            if kind in self.state.kinds:
+                found.extend((kind.name, item) for _, item in sorted(self.state.all(rows).items()))
+        return tuple(found)
 
     def addresses_of(self, host: int) -> tuple[str, ...]:
         """The addresses of a host, as text."""

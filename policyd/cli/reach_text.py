@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from policyd.ask.answers import OUTSIDE
 from policyd.ask.exposure import Exposed, exposures
 from policyd.ask.ports import print_ports
+from policyd.ask.published import Missing, published
 from policyd.ask.reach import Reachability, connections, outside
 from policyd.ask.world import World
 from policyd.kube.syntax import printable
@@ -16,6 +17,8 @@ from policyd_compiler.ports import PortSet
 
 ITSELF = "·"
 NOTHING = "-"
+#: Names in a line; the rest is counted.
+_NAMED = 6
 _OPEN, _ASKED, _PLAIN = "\x1b[33m", "\x1b[36m", "\x1b[0m"
 
 
@@ -84,7 +87,27 @@ def exposure(world: World) -> str:
     free = [e.id for n, e in enumerate(world.endpoints) if not any(_gates(world, n))]
     lines.append(f"isolated in both directions: {isolated} of {len(world.endpoints)} endpoints")
     lines.append(f"selected by no policy: {', '.join(names[each] for each in free) or 'none'}")
+    lines.extend(map(printable, _published(world, names)))
     return "\n".join(lines) + "\n"
+
+
+def _published(world: World, names: dict[str, str]) -> Iterator[str]:
+    """What Services, Ingress and routes publish, and who may come by that way."""
+    found = published(world)
+    if found:
+        yield "published to the outside, and who may use it beside its own namespace:"
+    for each in found:
+        if isinstance(each, Missing):
+            yield f"  {each.by} leads to {each.service}, which is not among the objects"
+            continue
+        senders = [names[name] for name in each.senders[:_NAMED]]
+        senders += [f"{len(each.senders) - _NAMED} more"] if len(each.senders) > _NAMED else []
+        senders += ["addresses outside"] if each.outside else []
+        hosts = f" ({', '.join(each.hosts)})" if each.hosts else ""
+        who = (
+            ", ".join(senders) or "nobody: what publishes it cannot reach it, unless it is on the pods' node"
+        )
+        yield f"  {names[each.endpoint.id]} {each.packet}  by {each.by}{hosts} as {each.service}  ← {who}"
 
 
 def _gates(world: World, number: int) -> Iterator[object]:

@@ -9,6 +9,7 @@ from argparse import Namespace
 from policyd.ask.answers import verdict_json
 from policyd.ask.naming import Named, find_one, judged_packet
 from policyd.ask.ports import read_port, split_port
+from policyd.ask.published import publishers_of
 from policyd.ask.why import why
 from policyd.ask.world import World
 from policyd.cli import terminal
@@ -74,6 +75,8 @@ def main(args: Namespace) -> int:
         terminal.write(text)
         return Exit.OK if is_open else Exit.FINDING
     packet, said = judged_packet(receiver, destination, *asked_port)
+    if receiver.service is not None and (by := publishers_of(world, receiver.service)):
+        said += f"; it is published by {', '.join(by)}"
     verdict = why(world, source, destination, packet)
     walks = walk_all(world, verdict) if args.packets else None
     if args.output == "json":

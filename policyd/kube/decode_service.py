@@ -18,7 +18,8 @@ def decode_service(raw: Mapping[str, object], metadata: Metadata, reading: Readi
     """Decode a Service whose metadata has been read."""
     spec = reading.mapping(raw.get("spec"), ("spec",)) or {}
     selector = decode_labels(spec.get("selector"), reading, ("spec", "selector"))
-    external = reading.text(spec.get("type"), ("spec", "type")) == "ExternalName"
+    kind = reading.text(spec.get("type"), ("spec", "type"))
+    external = kind == "ExternalName"
     return Service(
         metadata.namespace,
         metadata.name,
@@ -26,6 +27,7 @@ def decode_service(raw: Mapping[str, object], metadata: Metadata, reading: Readi
         _decode_ports(spec, reading),
         _decode_addresses(spec, reading),
         reading.source(()),
+        kind if kind in ("NodePort", "LoadBalancer") else "",
     )
 
 

@@ -37,6 +37,8 @@ def encode_service(item: Service) -> Manifest:
         ],
         "clusterIPs": list(item.addresses),
     }
+    if item.published:
+        spec["type"] = item.published
     if item.selector is not None:
         spec["selector"] = encode_labels(item.selector)
     return manifest("v1", "Service", {"name": item.name, "namespace": item.namespace}, spec=spec)

@@ -13,15 +13,26 @@ from policyd.kube.decode_cluster_policy import decode_cluster_policy
 from policyd.kube.decode_place import decode_namespace, decode_node
 from policyd.kube.decode_pod import decode_pod
 from policyd.kube.decode_policy import decode_policy
+from policyd.kube.decode_publishing import ingress_decoder, route_decoder
 from policyd.kube.decode_service import decode_service
 from policyd.kube.decode_workload import CRON_TEMPLATE, TEMPLATE, decode_owned_pod, workload_decoder
 from policyd.kube.encode_cluster_policy import encode_cluster_policy
 from policyd.kube.encode_place import encode_namespace, encode_node
 from policyd.kube.encode_pod import encode_pod
 from policyd.kube.encode_policy import encode_policy
+from policyd.kube.encode_publishing import encode_ingress, rename_publisher, route_encoder
 from policyd.kube.encode_workload import encode_service, workload_encoder
 from policyd.kube.kind import Kind, Kinds
 from policyd.kube.objects import ClusterNetworkPolicy, Namespace, NetworkPolicy, Node, Pod
+from policyd.kube.publishing import (
+    GRPCRoute,
+    HTTPRoute,
+    Ingress,
+    Publisher,
+    TCPRoute,
+    TLSRoute,
+    UDPRoute,
+)
 from policyd.kube.rename import (
     rename_cluster_policy,
     rename_namespace,
@@ -44,6 +55,7 @@ from policyd.kube.workloads import (
 )
 
 W = TypeVar("W", bound=Workload)
+P = TypeVar("P", bound=Publisher)
 
 CLUSTER_NETWORK_POLICY: Final = Kind(
     name="ClusterNetworkPolicy",
@@ -146,11 +158,48 @@ SERVICE: Final = Kind(
     name_mistake=dns_label_mistake,
 )
 
+
+def _publisher(item: type[P], version: str, plural: str, older: tuple[str, ...] = ()) -> Kind[P]:
+    """The row of a kind that leads to Services from outside."""
+    is_ingress = issubclass(item, Ingress)
+    return Kind(
+        name=item.__name__,
+        item=item,
+        version=version,
+        plural=plural,
+        namespaced=True,
+        decode=ingress_decoder(item) if is_ingress else route_decoder(item),
+        encode=encode_ingress if is_ingress else route_encoder(version, item.__name__),
+        rename=rename_publisher,
+        optional=True,
+        older=older,
+    )
+
+
+_GATEWAY: Final = "gateway.networking.k8s.io"
+_DRAFTS: Final = tuple(f"{_GATEWAY}/{version}" for version in ("v1alpha3", "v1alpha2"))
+
+#: The kinds that lead to Services from outside.
+PUBLISHERS: Final = (
+    _publisher(
+        Ingress,
+        "networking.k8s.io/v1",
+        "ingresses",
+        ("networking.k8s.io/v1beta1", "extensions/v1beta1"),
+    ),
+    _publisher(HTTPRoute, f"{_GATEWAY}/v1", "httproutes", (f"{_GATEWAY}/v1beta1", f"{_GATEWAY}/v1alpha2")),
+    _publisher(GRPCRoute, f"{_GATEWAY}/v1", "grpcroutes", _DRAFTS),
+    _publisher(TLSRoute, f"{_GATEWAY}/v1", "tlsroutes", _DRAFTS),
+    _publisher(TCPRoute, f"{_GATEWAY}/v1alpha2", "tcproutes"),
+    _publisher(UDPRoute, f"{_GATEWAY}/v1alpha2", "udproutes"),
+)
+
 #: What is read for questions: also what makes pods or leads to them, which no agent follows.
 ASKED: Final = Kinds(
     (
         *(replace(kind, decode=decode_owned_pod) if kind is POD else kind for kind in KINDS),
         *WORKLOADS,
         SERVICE,
+        *PUBLISHERS,
     )
 )

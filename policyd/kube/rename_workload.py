@@ -41,4 +41,5 @@ def rename_service(item: Service, other: Renaming) -> Service:
         None if item.selector is None else rename_labels(item.selector, other),
         ports,
         item.addresses,
+        published=item.published,
     )

@@ -82,3 +82,5 @@ class Service:
     ports: tuple[ServicePort, ...]
     addresses: tuple[str, ...] = ()
     source: Source | None = None
+    #: NodePort or LoadBalancer, for one that is open to the outside.
+    published: str = ""
