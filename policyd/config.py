@@ -12,6 +12,7 @@ import reprlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -67,6 +68,15 @@ def _check_interfaces(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_checked("interface", name, interface_mistake(name)) for name in names)
 
 
+def _check_ranges(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError as error:
+            raise PydanticCustomError("range", "{mistake}", {"mistake": f"{error}"}) from None
+    return values
+
+
 def _checked(kind: str, value: str, mistake: str | None) -> str:
     if mistake is not None:
         # As a value, for its braces would mean something in the sentence itself.
@@ -116,6 +126,18 @@ class Settings(BaseModel):
     )
     backend: Literal["auto", "library", "program"] = Field(
         "auto", description="how nft is reached: libnftables in a worker process, or the nft program"
+    )
+    placement: Literal["host", "pod"] = Field(
+        "host",
+        description="where pods are judged: host, by this node's tables; pod, in each pod's own network "
+        "namespace, too, for networks whose packets the node does not see",
+    )
+    service_ranges: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_ranges)] = (
+        Field(
+            (),
+            description="addresses of Services that kube-proxy rewrites on this node, as 10.96.0.0/12: with "
+            "placement pod they are judged by the node, where they go to",
+        )
     )
     cni_cache: str = Field(
         "",

@@ -86,7 +86,10 @@ class ObjectStore:
         if self._known_pods is None:
             self._known_pods = {
                 pod.key: KnownPod(
-                    self._pods[pod.key].uid, pod.addresses, _interface(self._attachments, pod.key)
+                    self._pods[pod.key].uid,
+                    pod.addresses,
+                    _interface(self._attachments, pod.key),
+                    pod.netns,
                 )
                 for pod in self.local_pods()
             }
@@ -296,4 +299,6 @@ def _interface(attachments: Attachments, key: str) -> str | None:
 
 def _local_pod(key: str, pod: Pod, hint: Hint | None) -> LocalPod:
     addresses = frozenset((family, a) for family, a in ((4, pod.v4), (6, pod.v6)) if a is not None)
-    return LocalPod(key, addresses) if hint is None else LocalPod(key, addresses, hint.interfaces, hint.mac)
+    if hint is None:
+        return LocalPod(key, addresses)
+    return LocalPod(key, addresses, hint.interfaces, hint.mac, hint.netns)

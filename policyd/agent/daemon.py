@@ -21,6 +21,8 @@ from policyd.agent.connections.revoker import Revoker
 from policyd.agent.gate import Gate
 from policyd.agent.node_watch import NodeWatch
 from policyd.agent.plugin_keeper import keeper_of
+from policyd.agent.pod_rules import PodRules
+from policyd.agent.pod_table import NftOf
 from policyd.agent.policy_check import PolicyCheck
 from policyd.agent.prover import Prover, prove_apart
 from policyd.agent.reconciler import LoopTiming, Reconciler
@@ -41,6 +43,8 @@ from policyd.applier.in_place import InPlace
 from policyd.applier.monitor import TableMonitor
 from policyd.applier.pieces import Pieces
 from policyd.applier.probe import replaces_are_atomic
+from policyd.applier.program import NftProgram
+from policyd.applier.worker import NftWorker
 from policyd.cluster.state import MissingNamespaces
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused, PolicydError
@@ -83,14 +87,17 @@ async def run_agent(settings: Settings, version: str) -> None:
         target = Target(settings.node, settings.options(), compile_seconds=settings.compile_seconds)
         every = settings.verify_interval
         reconciler = Reconciler(store, applier, monitor, target, LoopTiming(verify_every=every), metrics)
+        rules = _pod_rules(settings, store, reconciler, nft, metrics)
         parts: list[Part] = [
             TableWatch(monitor, every),
-            NodeWatch(nft, settings, store.state),
+            NodeWatch(nft, settings, store.state, inside=rules.addresses if rules else frozenset),
             AttachmentWatch(store, guard),
             check := PolicyCheck(store.policy_changes, store.state, metrics),
             prover := _prover(store, reconciler, target, metrics),
         ]
-        parts += _of_starts(settings, store, reconciler, monitor, metrics)
+        if rules is not None:
+            parts.append(rules)
+        parts += _of_starts(settings, store, reconciler, monitor, metrics, rules)
         if settings.live_connections == "cut":
             revoker = Revoker(metrics)
             reconciler.on_swap.append(revoker.note)
@@ -126,12 +133,26 @@ def _prover(store: ObjectStore, reconciler: Reconciler, target: Target, metrics:
     return prover
 
 
+def _pod_rules(
+    settings: Settings, store: ObjectStore, reconciler: Reconciler, nft: Nft, metrics: Metrics
+) -> PodRules | None:
+    """Who keeps rules in pods' own namespaces; nobody where they are judged by the node alone."""
+    if settings.placement == "host":
+        return None
+    # A process of its own: what somebody's rules in a pod do to the library must not hold up the node's.
+    way: NftOf = NftWorker().inside if isinstance(nft, NftWorker) else NftProgram
+    rules = PodRules(settings, reconciler.status, store.known_pods, way, metrics)
+    reconciler.on_enforced.append(rules.notice)
+    return rules
+
+
 def _of_starts(
     settings: Settings,
     store: ObjectStore,
     reconciler: Reconciler,
     monitor: TableMonitor,
     metrics: Metrics,
+    rules: PodRules | None,
 ) -> Iterator[Part]:
     """What notices pods that start: of libcni's results, and of policyd-cni, also one of another time."""
     sinks: list[Callable[[Mapping[str, Hint]], None]] = [store.hint]
@@ -145,7 +166,11 @@ def _of_starts(
 
         gate = Gate(directory, store, reconciler.status, holds, metrics)
         gate.expected = lambda: keeper is not None and not keeper.conditions()
-        reconciler.on_enforced.append(gate.notice)
+        if rules is None:
+            reconciler.on_enforced.append(gate.notice)
+        else:
+            gate.in_force = rules.in_force
+            rules.on_enforced.append(gate.notice)
         sinks.append(gate.note_results)
         yield gate
     if settings.cni_cache:

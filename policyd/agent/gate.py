@@ -23,6 +23,7 @@ from policyd.agent.reporting.status import AgentStatus
 from policyd.agent.sources.folder import Folder
 from policyd.cni.admission import Answer, decide
 from policyd.cni.request import MAX_BYTES, Request, Unreadable, read_request
+from policyd.node.attach import KnownPods
 from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
 
@@ -59,6 +60,8 @@ class Gate:
         self._store, self._status, self._holds = store, status, holds_ruleset
         self._metrics, self._clock = metrics, clock
         self._waiting: dict[str, _Asked] = {}
+        #: The pods whose rules are in force, wherever they are to be.
+        self.in_force: Callable[[], KnownPods] = lambda: status.pods
         #: Whether the plugin is in the chain, so that every pod should ask.
         self.expected: Callable[[], bool] = lambda: False
         self._results: frozenset[str] | None = None
@@ -136,7 +139,7 @@ class Gate:
         known = self._store.known_pods() if self._waiting else {}
         for name, asked in self._waiting.items():
             waited = self._clock.now() - asked.at
-            in_force = self._status.pods if enforcing else None
+            in_force = self.in_force() if enforcing else None
             verdict = decide(asked.request, known, in_force, self._why(), waited)
             if isinstance(verdict, Answer):
                 answers[name] = verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from policyd.agent.reporting.conditions import Condition
@@ -42,9 +42,11 @@ class NodeWatch:
         state: Callable[[], ClusterState],
         every: float = LOOK_SECONDS,
         show: Callable[[Link], None] = show_packets,
+        inside: Callable[[], Collection[str]] = frozenset,
     ) -> None:
+        """`inside`: the addresses of pods whose rules are in force in their own network namespaces."""
         self._nft, self._settings, self._state, self._every = nft, settings, state, every
-        self._show = show
+        self._show, self._inside = show, inside
         self._shown = False
         self._looks: deque[Facts] = deque(maxlen=STEADY_LOOKS)
         self._found: tuple[Condition, ...] = ()
@@ -100,7 +102,9 @@ class NodeWatch:
         if measured.sight != "unknown" or self._measured.sight != "blind":
             self._measured = measured
         looks, settings = tuple(self._looks), self._settings
-        found = judge(looks, settings.pod_interfaces, settings.other_engines, self._measured)
+        found = judge(
+            looks, settings.pod_interfaces, settings.other_engines, self._measured, frozenset(self._inside())
+        )
         self._found = tuple(Condition(f.name, f.text, f.degraded) for f in found)
 
     async def _call_witness(self, facts: Facts) -> bool:

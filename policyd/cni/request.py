@@ -61,6 +61,7 @@ def read_request(data: bytes) -> Request:
         {
             "kind": "cniCacheV1",
             "ifName": lines["CNI_IFNAME"],
+            "netns": lines.get("CNI_NETNS", ""),
             "cniArgs": arguments,
             "result": config.get("prevResult"),
         },

@@ -27,6 +27,7 @@ class Hint:
     """A pod's addresses as numbers, as its network plugin gave them.
 
     `interfaces` are those of the node that it names, a bridge among them; `mac` is the pod's end's, if named.
+    `netns`: the path of the pod's network namespace.
     """
 
     uid: str
@@ -34,25 +35,31 @@ class Hint:
     v6: int | None
     interfaces: tuple[str, ...] = ()
     mac: int | None = None
+    netns: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPod:
-    """A pod of this node: `namespace/name`, its addresses, and the interfaces its libcni result names."""
+    """A pod of this node: `namespace/name`, its addresses, and what its libcni result says besides."""
 
     key: str
     addresses: frozenset[Address]
     interfaces: tuple[str, ...] = ()
     mac: int | None = None
+    netns: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPod:
-    """A pod of this node: its uid and addresses, and the interface that they are bound to, if any."""
+    """A pod of this node: its uid and addresses, and the interface that they are bound to, if any.
+
+    `netns`: the path of its network namespace, where that is known.
+    """
 
     uid: str
     addresses: frozenset[Address]
     interface: str | None = None
+    netns: str = ""
 
 
 #: This node's pods that have a network of their own, by `namespace/name`.

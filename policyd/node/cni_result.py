@@ -1,8 +1,11 @@
-"""What libcni keeps of a pod's network (`cniCacheV1`), as a hint. Pure."""
+"""What libcni keeps of a pod's network (`cniCacheV1`), as a hint. Reads the files it is given."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from ipaddress import ip_interface
+from pathlib import Path
 
 from policyd.node.attach import Hint
 
@@ -10,6 +13,24 @@ from policyd.node.attach import Hint
 #: networks, which policies do not know (NP-113).
 POD_INTERFACE = "eth0"
 _MAC_BYTES = 6
+#: A result has some KB; what is longer is none.
+MAX_BYTES = 1 << 20
+
+
+def read_results(directory: Path) -> Iterator[Hint]:
+    """The hints in a directory of results; none where there is none."""
+    for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+        if path.is_file() and (hint := read_result(path)) is not None:
+            yield hint
+
+
+def read_result(path: Path) -> Hint | None:
+    """The hint in a file of libcni's, None if it holds none. Raises OSError for one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return read_hint(json.loads(file.read(MAX_BYTES)))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None  # being written, stale and empty, or none of libcni's
 
 
 def read_hint(value: object) -> Hint | None:
@@ -20,7 +41,9 @@ def read_hint(value: object) -> Hint | None:
             "ifName": str(device),
             "cniArgs": list(pairs),
             "result": {"ips": list(ips)} as result,
+            **others,
         }:
+            netns = others.get("netns")
             pairs = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]
             uids = [value for key, value in pairs if key == "K8S_POD_UID"]
             texts = [
@@ -33,7 +56,8 @@ def read_hint(value: object) -> Hint | None:
     try:
         found = {(ip := ip_interface(text).ip).version: int(ip) for text in reversed(texts)}
         interfaces, mac = _read_interfaces(result.get("interfaces"), device)
-        return Hint(uids[0], found.get(4), found.get(6), interfaces, mac)
+        place = netns if isinstance(netns, str) and netns.startswith("/") else ""
+        return Hint(uids[0], found.get(4), found.get(6), interfaces, mac, place)
     except ValueError:
         return None
 

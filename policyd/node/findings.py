@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 
@@ -45,21 +45,35 @@ def judge(
     pod_interfaces: Collection[str] = (),
     other_engines: Collection[str] = (),
     measured: Measured | None = None,
+    inside: Collection[str] = (),
 ) -> tuple[Finding, ...]:
     """What is wrong, after one or more looks of which the last is the newest.
 
     `pod_interfaces` are the names, or patterns of names, that are configured. Routes come and go with pods,
     so what must not be so for a moment only counts if it was so in every look. `other_engines` are here on
     purpose. `measured`: whether packets pass unseen, where more is known of it than these looks tell.
+    `inside`: addresses of pods that are judged in their own network namespaces, whatever the node sees.
     """
+    all_inside = bool(looks[-1].addresses) and set(looks[-1].addresses) <= set(inside)
+    measured = measured or measure(looks)
+    looks = tuple(_without(look, inside) for look in looks) if inside else looks
     now = looks[-1]
     return (
-        *_bridges(now, pod_interfaces),
+        *(() if all_inside else _bridges(now, pod_interfaces)),
         *_unseen(looks),
-        *_past_ip(now, measured or measure(looks)),
+        *(() if all_inside else _past_ip(now, measured)),
         *_uncovered(looks, pod_interfaces),
         *_forwarding(now),
         *_others(now, other_engines),
+    )
+
+
+def _without(facts: Facts, inside: Collection[str]) -> Facts:
+    """The look without these pods, of which nothing is expected of the node."""
+    return replace(
+        facts,
+        addresses=tuple(address for address in facts.addresses if address not in inside),
+        ways={address: way for address, way in facts.ways.items() if address not in inside},
     )
 
 

@@ -66,6 +66,11 @@ class Metrics:
         )
         self.pods = self._gauge("local_pods", "Pods of this node that hold an address.")
         self.isolated = self._gauge("isolated_pods", "Those of them that a policy selects.")
+        self.inside = self._gauge(
+            "pod_namespaces",
+            "Pods that are judged in their own network namespaces; enforced: their rules are in force.",
+            "state",
+        )
         self.verified = self._gauge(
             "last_verification_timestamp_seconds", "When the kernel was last compared with the ruleset."
         )

@@ -25,7 +25,7 @@ from tests.cni.runtime import PLUGINS, Runtime, Sandbox
 needs_plugins = pytest.mark.skipif(
     not (PLUGINS / "ptp").exists(), reason="Debian's containernetworking-plugins are not installed"
 )
-Wiring = Literal["ptp", "bridge"]
+Wiring = Literal["ptp", "bridge", "macvlan"]
 PORT = 8080
 
 
@@ -46,6 +46,8 @@ def configuration(wiring: Wiring, ipam: Path) -> dict[str, Any]:
             "hairpinMode": True,
             "ipam": addresses,
         }
+    if wiring == "macvlan":
+        main = {"type": "macvlan", "master": "up0", "mode": "bridge", "ipam": addresses}
     return {"cniVersion": "1.0.0", "name": "cbr0", "plugins": [main]}
 
 
@@ -91,6 +93,7 @@ class Bed:
         self.list = self.runtime.configurations / "10-net.conflist"
         self.list.write_text(json.dumps(configuration(wiring, self.runtime.ipam), indent=2))
         self.servers = stack.enter_context(Servers())
+        self.outside = self.node  # where there is somebody beyond the node: who
         self._threads = stack.enter_context(ThreadPoolExecutor(32))
         self._numbers = iter(range(1, 10**6))
 

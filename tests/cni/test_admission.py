@@ -78,7 +78,7 @@ def test_only_an_address_that_is_news_is_to_be_believed() -> None:
     other = replace(KNOWN, addresses=frozenset({(4, 7)}))
     found = judged(known=other)
     assert isinstance(found, Wait)
-    assert found.start == Hint(UID, 10 << 24 | 9, 0xFD << 120 | 9, ("veth1",))
+    assert found.start == Hint(UID, 10 << 24 | 9, 0xFD << 120 | 9, ("veth1",), netns="/x")
     for found in (
         judged(in_force=None),
         judged(known=None),

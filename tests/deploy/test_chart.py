@@ -119,6 +119,23 @@ def test_the_plugin_is_installed_only_where_it_is_asked_for(mode: str) -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.parametrize("cleanup", [False, True])
+def test_what_enters_pods_namespaces_is_asked_for_only_where_it_is_needed(cleanup: bool) -> None:
+    """CAP_SYS_ADMIN and the directory of namespaces: with the placement pod, and to clean up after it."""
+
+    def asked(placement: str) -> tuple[list[str], bool]:
+        found = daemonset({"settings": {"placement": placement}, "cleanup": cleanup})
+        spec = found["spec"]["template"]["spec"]
+        [worker] = spec["initContainers"] if cleanup else spec["containers"]
+        mounts = {mount["mountPath"]: mount.get("mountPropagation") for mount in worker["volumeMounts"]}
+        named = mounts.get("/run/netns") == "HostToContainer" and "/var/lib/cni/results" in mounts
+        return worker["securityContext"]["capabilities"]["add"], named
+
+    assert asked("host") == (["NET_ADMIN"], False)
+    assert asked("pod") == (["NET_ADMIN", "SYS_ADMIN"], True)
+
+
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [

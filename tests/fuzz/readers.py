@@ -9,7 +9,6 @@ from pathlib import Path
 
 import yaml
 
-from policyd.agent.sources.cni_cache import _read
 from policyd.cluster.attachments import (
     Attachments,
     attachments_json,
@@ -21,6 +20,7 @@ from policyd.config import load_settings
 from policyd.errors import BadInput
 from policyd.kube.reading import ReadingOptions
 from policyd.manifests.load import combine, load_manifest
+from policyd.node.cni_result import read_result
 from policyd.pipeline import build
 from policyd_compiler.ir import Attachment
 from policyd_compiler.nft.parser import parse_replace
@@ -146,7 +146,7 @@ def cni_reader(directory: Path) -> Target:
 
     def read(text: bytes) -> str:
         path.write_bytes(text)
-        hint = _read(path)
+        hint = read_result(path)
         if hint is None:
             return "none"
         assert hint.mac is None or 0 <= hint.mac < 1 << 48

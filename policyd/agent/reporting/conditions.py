@@ -56,6 +56,7 @@ NAMES = (
     "bridge-unguarded",
     "interfaces-unread",
     "pods-unbound",
+    "pods-open",
     "plugin-missing",
     "starts-unasked",
     *ADDRESS_NAMES,

@@ -8,7 +8,6 @@ API does not say what the pod's addresses are.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -18,14 +17,12 @@ from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.reporting.conditions import Condition, unwatched
 from policyd.agent.sources.folder import Folder
 from policyd.node.attach import Hint
-from policyd.node.cni_result import read_hint
+from policyd.node.cni_result import read_result
 
 log = logging.getLogger(__name__)
 
 #: One looks again after so long, too: a directory may come, and what is in it may be mounted over.
 RESCAN_MILLISECONDS = 2000
-#: A result has some KB; what is longer is none.
-MAX_BYTES = 1 << 20
 
 
 class CniCache:
@@ -77,13 +74,5 @@ class CniCache:
             del self._known[name]
         changed = [name for name, mark in marks.items() if self._known.get(name, (None,))[0] != mark]
         for name in changed:  # one that cannot be read now is read at the next look
-            self._known[name] = (marks[name], _read(self._directory / name))
+            self._known[name] = (marks[name], read_result(self._directory / name))
         return bool(gone or changed)
-
-
-def _read(path: Path) -> Hint | None:
-    try:
-        with path.open("rb") as file:
-            return read_hint(json.loads(file.read(MAX_BYTES)))
-    except (FileNotFoundError, ValueError, RecursionError):
-        return None  # being written, stale and empty, or none of libcni's

@@ -42,18 +42,26 @@ host: {{ get (dict "" "127.0.0.1" "0.0.0.0" "127.0.0.1" "::" "::1") $host | defa
 port: {{ include "policyd.port" . }}
 {{- end }}
 
+{{- /* Whether pods are judged in their own network namespaces, too. */}}
+{{- define "policyd.inside" -}}
+{{- if ne (get .Values.settings "placement" | default "host") "host" }}true{{ end }}
+{{- end }}
+
 {{- define "policyd.container" -}}
 image: {{ include "policyd.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   # Root, because Kubernetes gives capabilities to no other user; and of root's only the one for nftables.
+{{- if include "policyd.inside" . }}
+  # And the one without which no pod's network namespace can be entered.
+{{- end }}
   runAsUser: 0
   privileged: false
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities:
     drop: [ALL]
-    add: [NET_ADMIN]
+    add: [NET_ADMIN{{ if include "policyd.inside" . }}, SYS_ADMIN{{ end }}]
   seccompProfile:
     type: RuntimeDefault
 {{- end }}
@@ -65,6 +73,20 @@ securityContext:
   mountPath: /etc/cni/net.d
 - name: cni-programs
   mountPath: /opt/cni/bin
+{{- end }}
+{{- end }}
+
+{{- define "policyd.podMounts" -}}
+{{- if .Values.cniResults }}
+- name: cni-results
+  mountPath: /var/lib/cni/results
+  readOnly: true
+{{- end }}
+{{- if include "policyd.inside" . }}
+# Where the runtime has the pods' network namespaces.
+- name: pod-namespaces
+  mountPath: {{ .Values.podNamespaces }}
+  mountPropagation: HostToContainer
 {{- end }}
 {{- end }}
 

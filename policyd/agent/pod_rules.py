@@ -1,0 +1,218 @@
+"""Keeps the rules of pods in force in their own network namespaces: a task alongside the reconciler.
+
+The node's ruleset in force is cut for each pod that is judged there (`policyd_compiler/for_pod.py`), and
+stays beside it. A pod for which that cannot be done is reported as what it is: not enforced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+from policyd.agent.clock import CLOCK, Clock
+from policyd.agent.pod_table import NftOf, PodTable
+from policyd.agent.reporting.conditions import Condition
+from policyd.agent.reporting.status import AgentStatus
+from policyd.config import Settings
+from policyd.errors import EnvironmentRefused
+from policyd.netlink.inside import Inside, NoNamespace
+from policyd.netlink.local_addresses import local_addresses
+from policyd.node.attach import KnownPod, KnownPods
+from policyd.obs.metrics import Metrics
+from policyd_compiler.addr import Interval, Ranges, print_address, union
+from policyd_compiler.for_pod import FAMILIES, Cutter, Surroundings
+from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.keys import Family
+from policyd_compiler.ruleset import Ruleset
+
+log = logging.getLogger(__name__)
+
+#: One looks again after so long: whether somebody changed what is there, and which addresses the node has.
+LOOK_SECONDS = 5.0
+#: What could not be done is tried again after so long.
+RETRY_SECONDS = 1.0
+#: Pods named in a sentence; the rest is counted.
+_NAMED = 3
+
+
+class PodRules:
+    """The tables in pods' namespaces; `run` is the only task that changes them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        status: AgentStatus,
+        known: Callable[[], KnownPods],
+        nft_of: NftOf,
+        metrics: Metrics,
+        clock: Clock = CLOCK,
+    ) -> None:
+        """`known`: the node's pods as they are known now, which may be more than the ruleset in force has."""
+        self._settings, self._status, self._known = settings, status, known
+        self._nft_of, self._metrics, self._clock = nft_of, metrics, clock
+        self._inside = Inside()
+        self._tables: dict[str, PodTable] = {}
+        self._cutter: Cutter | None = None
+        self._cut: tuple[Table, Surroundings] | None = None
+        self._around = Surroundings()
+        self._looked = -LOOK_SECONDS
+        self._changed = asyncio.Event()
+        #: Called whenever all that could be brought into force has been.
+        self.on_enforced: list[Callable[[], None]] = []
+
+    def notice(self) -> None:
+        """The node's ruleset was brought into force: its cuts may have to follow."""
+        self._changed.set()
+
+    def in_force(self) -> KnownPods:
+        """The node's pods whose rules are in force wherever they are to be."""
+        return {key: pod for key, pod in self._status.pods.items() if self._holds(key, pod)}
+
+    def addresses(self) -> frozenset[str]:
+        """The addresses of the pods whose rules are in force in their own namespaces."""
+        held = (pod for key, pod in self.in_force().items() if key in self._tables)
+        return frozenset(print_address(family, a) for pod in held for family, a in pod.addresses)
+
+    def _holds(self, key: str, pod: KnownPod) -> bool:
+        if not pod.addresses:
+            return True
+        held = self._tables.get(key)
+        now = _with_netns(pod, self._known().get(key))
+        return held is not None and not held.trouble and _is_same(held.pod, now)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Pods whose own namespaces hold no rules."""
+        failing = {
+            key: held.trouble if (held := self._tables.get(key)) else "it has not been looked at yet"
+            for key, pod in sorted(self._status.pods.items())
+            if not self._holds(key, pod)
+        }
+        if not failing:
+            return ()
+        named = "; ".join(f"{key}: {why}" for key, why in list(failing.items())[:_NAMED])
+        more = f"; and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
+        text = (
+            f"the rules of {len(failing)} pods are not in force in their own network namespaces, so no rule "
+            f"may see their packets ({named}{more})"
+        )
+        return (Condition("pods-open", text),)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            self._changed.clear()
+            await self.look()
+            failing = any(held.trouble for held in self._tables.values())
+            await self._clock.wait(self._changed, RETRY_SECONDS if failing else LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Bring every pod's namespace up to date once."""
+        table = self._status.table
+        if table is None:
+            return
+        due = self._clock.now() - self._looked >= LOOK_SECONDS
+        if due:
+            self._looked = self._clock.now()
+            self._around = await asyncio.to_thread(read_surroundings, self._settings)
+        self._follow_pods()
+        if self._cutter is None or self._cut != (table, self._around):
+            self._cutter = await asyncio.to_thread(
+                Cutter, Ruleset(table), self._around, self._settings.options()
+            )
+            self._cut = table, self._around
+        for key, held in list(self._tables.items()):
+            await self._bring(key, held, self._cutter, verify=due)
+        self._report()
+        await self._sweep()
+
+    def _follow_pods(self) -> None:
+        """Pods that are new, or have another sandbox, and those that have gone with their namespaces."""
+        known = self._known()
+        now = {
+            key: _with_netns(pod, known.get(key)) for key, pod in self._status.pods.items() if pod.addresses
+        }
+        self._tables = {key: held for key, held in self._tables.items() if _is_same(held.pod, now.get(key))}
+        for key, pod in now.items():
+            if key not in self._tables:
+                self._tables[key] = PodTable(pod, self._settings.table, self._inside, self._nft_of)
+
+    async def _bring(self, key: str, held: PodTable, cutter: Cutter, *, verify: bool) -> None:
+        try:
+            if verify and (found := await held.verify()):
+                fields = {"event": "pod.drift", "pod": key, "differences": found[:8]}
+                log.warning("somebody changed the rules in a pod's namespace: repairing them", extra=fields)
+                self._metrics.drift.inc()
+            if await held.bring(cutter):
+                log.debug("rules in force in a pod's namespace", extra={"event": "pod.applied", "pod": key})
+        except EnvironmentRefused as error:
+            # What was in force goes with its namespace: a pod that has ended has no packets.
+            if isinstance(error, NoNamespace) and held.was_there:
+                return
+            self._complain(key, held, str(error))
+        except Exception as error:  # noqa: BLE001 one pod must not cost the others
+            self._complain(key, held, f"{type(error).__name__}: {error}")
+
+    def _complain(self, key: str, held: PodTable, reason: str) -> None:
+        if reason != held.trouble:
+            fields = {"event": "pod.failed", "pod": key, "reason": reason}
+            log.error("the rules of a pod are not in force in its namespace", extra=fields)
+        held.trouble, held.in_force = reason, None
+
+    def _report(self) -> None:
+        held = sum(1 for each in self._tables.values() if not each.trouble)
+        self._metrics.inside.labels("enforced").set(held)
+        self._metrics.inside.labels("open").set(len(self._tables) - held)
+        for call in self.on_enforced:
+            call()
+
+    async def _sweep(self) -> None:
+        """Remove what earlier rulesets left, until something else is to be done."""
+        for held in self._tables.values():
+            if self._changed.is_set():
+                return
+            if held.holds_leftovers:
+                try:
+                    await held.sweep()
+                except EnvironmentRefused as error:  # it is in nobody's way, and the next change finds it
+                    log.debug("not swept", extra={"event": "pod.unswept", "reason": str(error)})
+
+
+def _with_netns(pod: KnownPod, known: KnownPod | None) -> KnownPod:
+    """The pod as the ruleset in force has it, and where its namespace is, which may be known only later."""
+    if pod.netns or known is None or known.uid != pod.uid:
+        return pod
+    return replace(pod, netns=known.netns)
+
+
+def _is_same(one: KnownPod, other: KnownPod | None) -> bool:
+    """Whether it is the same sandbox of the same pod."""
+    return other is not None and _sandbox(one) == _sandbox(other)
+
+
+def _sandbox(pod: KnownPod) -> tuple[object, ...]:
+    return pod.uid, pod.addresses, pod.netns
+
+
+def read_surroundings(settings: Settings) -> Surroundings:
+    """The addresses with which this node reaches its pods, and those of Services that it rewrites."""
+    own = local_addresses()
+    nodes = {family: tuple(sorted(a for a in own[family] if _reaches(family, a))) for family in FAMILIES}
+    return Surroundings(nodes, services_of(settings))
+
+
+def _reaches(family: Family, address: int) -> bool:
+    """Whether it can be the source of a packet to a pod: not of the loopback, nor of one link only."""
+    found = ip_address(address.to_bytes(4 if family == 4 else 16))
+    return not (found.is_loopback or found.is_link_local or found.is_multicast)
+
+
+def services_of(settings: Settings) -> dict[Family, Ranges]:
+    """The ranges of the setting `service_ranges`, by family."""
+    found: dict[Family, list[Interval]] = {4: [], 6: []}
+    for network in map(ip_network, settings.service_ranges):
+        first, last = int(network.network_address), int(network.broadcast_address)
+        found[4 if network.version == 4 else 6].append((first, last))
+    return {family: union(ranges) for family, ranges in found.items() if ranges}
