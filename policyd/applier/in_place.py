@@ -76,9 +76,10 @@ class InPlace:
 
         `wanted`: what is in force, without what is not swept yet.
         """
-        if self._order is None or wanted.chains is not self._chains:
+        order = self._order
+        if order is None or order.kinds >= MOST_KINDS or wanted.chains is not self._chains:
             return None
-        return self._order.delta(changes, HeldTable(held))
+        return order.delta(changes, HeldTable(held))
 
     def _order_of(self, table: Table) -> Order:
         """Who asks what in a table: found out once, as it is the same for other elements of peers."""

@@ -216,6 +216,19 @@ async def test_what_follows_costs_what_changes(kernel: Kernel, fails: bool) -> N
     assert compared.call_count == (2 if fails else 1)
 
 
+async def test_what_was_found_out_of_kinds_of_changes_is_forgotten_at_times(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("policyd.applier.in_place.MOST_KINDS", 3)
+    table = world(friend(1))
+    await kernel.applier.apply(table)
+    with patch.object(kernel.in_place, "delta", wraps=kernel.in_place.delta) as compared:
+        for others in ((2,), (2, 3), (3,), (3, 4), (3, 4, 5)):
+            table, known = follow(table, world(friend(1), *map(friend, others)))
+            assert (await kernel.applier.apply(table, known)).steps == ("elements",)
+    assert compared.call_count == 2
+
+
 async def test_what_follows_may_outgrow_its_set(kernel: Kernel) -> None:
     """In a size that a compilation does not declare, and when not all fit any more, next to it."""
     table = world(*(friend(n & 255, net=1 + (n >> 8)) for n in range(170)))
