@@ -31,12 +31,12 @@ class Around:
     between: Table
 
 
-def around(held: Table, desired: Table, order_of: OrderOf) -> Around | None:
+def around(held: Table, desired: Table, order_of: OrderOf, changes: Changes | None = None) -> Around | None:
     """How elements that cannot be changed alone are changed next to a swap; None where no way is safe.
 
-    None, too, if no part has other elements under the same name.
+    None, too, if no part has other elements under the same name. `changes`: these, where they are known.
     """
-    changes = differing_parts(held, desired)
+    changes = differing_parts(held, desired) if changes is None else changes
     if not changes:
         return None
     lagging = _with_elements_of(desired, held, changes)

@@ -20,6 +20,7 @@ from policyd.applier.pieces import Pieces
 from policyd.errors import EnvironmentRefused
 from policyd_compiler.around import Around
 from policyd_compiler.delta import Delta
+from policyd_compiler.elements import differing_parts
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.plan import Step, StepKind, Transaction, differences, plan
@@ -189,11 +190,13 @@ class Applier:
         in_force = self._held
         if self._leftovers and self._wanted is not None:
             in_force = restricted(self._held, self._wanted) or self._held
-        return await asyncio.to_thread(self._elements.around, in_force, wanted)
+        changes = differing_parts(in_force, wanted)
+        # Seldom any: then nobody waits for a thread.
+        return await asyncio.to_thread(self._elements.around, in_force, wanted, changes) if changes else None
 
     async def _change_elements(self, wanted: Table, known: Difference | None = None) -> bool:
         """Bring a ruleset into force that differs in elements only; False if that is not so, or failed."""
-        if self._elements is None or (held := self._held) is None:
+        if self._elements is None or (held := self._held) is None or restricted(held, wanted) is None:
             return False
         changes = None if known is None else known.changes
         delta = await asyncio.to_thread(self._elements.delta, held, wanted, changes)
@@ -227,8 +230,9 @@ class Applier:
         return tuple(step.kind for step in _changes(plan(self._held, desired, self.generation + 1)))
 
     async def _run(self, step: Step) -> None:
-        # Megabytes, in a large cluster: the loop goes on reading what comes meanwhile.
-        await self._send(await asyncio.to_thread(lambda: step.script))
+        # Megabytes, in a large cluster: the loop goes on reading what comes meanwhile. Never for base chains.
+        is_short = step.kind == "commit"
+        await self._send(step.script if is_short else await asyncio.to_thread(lambda: step.script))
 
     async def _send(self, script: str) -> None:
         if self._monitor is None:

@@ -90,12 +90,14 @@ class InPlace:
         self._order = Order(table, replaces_are_atomic=self._atomic, before=known)
         return self._order
 
-    def around(self, held: Table, wanted: Table) -> Around | None:
+    def around(self, held: Table, wanted: Table, changes: Changes) -> Around | None:
         """How elements are changed next to the swap to what is wanted; None where that is not safe.
+
+        `changes`: the elements that differ in parts that both have.
 
         What is not swept yet counts as gone: it is in no packet's way once the swap before is forgotten.
         """
-        return around(held, wanted, self._order_of)
+        return around(held, wanted, self._order_of, changes)
 
     async def run(self, delta: Delta) -> None:
         """Write it. Raises EnvironmentRefused; then it is not known how much is in force."""
