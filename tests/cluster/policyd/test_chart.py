@@ -226,7 +226,12 @@ def test_the_test_of_the_chart_sees_whether_policies_hold(release: Release) -> N
     release.put()
     release.helm("test", "policyd", "--timeout", "200s")
     kinds = "pods,deployments,services,networkpolicies"
-    assert "policyd-test" not in release.installation.kubectl("get", kinds, "--output", "name")
+    wait_until(
+        lambda: "policyd-test" not in release.installation.kubectl("get", kinds, "--output", "name"),
+        "the test leaves something behind",
+        seconds=SETTLE_SECONDS,
+        check=release.cluster.check,
+    )
     release.put(cleanup=True)
     with pytest.raises(AssertionError, match="policyd-test-enforced"):
         release.helm("test", "policyd", "--timeout", "250s")
