@@ -37,7 +37,7 @@ SHARE = 99.0
 MOST_SECONDS = 60.0
 #: The least of all: whoever else has something to do goes first.
 _NICE = 19
-#: Differences that are told; all are shown by `policyd verify`.
+#: Differences that are named; all are shown by `policyd verify`.
 _TOLD = 3
 
 

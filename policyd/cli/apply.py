@@ -96,7 +96,7 @@ def with_attachments(state: ClusterState, node: str) -> ClusterState:
     try:
         return replace(state, attachments=read_attachments(store.local_pods(), state.attachments))
     except OSError as error:
-        terminal.say(f"warning: interfaces cannot be read, so pods are not bound to them: {error}")
+        terminal.print_info(f"warning: interfaces cannot be read, so pods are not bound to them: {error}")
         return state
 
 
@@ -110,9 +110,9 @@ async def _build(nft: Nft, loaded: LoadedCluster, *, colored: bool) -> Build:
     certain = certain_findings(state.objects())
     said = build_warnings(state, built, certain, one_node=True)
     diagnostics = (*loaded.warnings, *map(warning, certain), *said)
-    terminal.tell(tuple(dict.fromkeys(diagnostics)), colored=colored)
+    terminal.print_diagnostics(tuple(dict.fromkeys(diagnostics)), colored=colored)
     if unguarded:
-        terminal.say(f"warning: {printable(unguarded)}")
+        terminal.print_info(f"warning: {printable(unguarded)}")
     return built
 
 
@@ -128,11 +128,11 @@ async def _try(loaded: LoadedCluster, *, colored: bool) -> int:
         await nft.close()
     where = f"{built.snapshot.node}: {table_names(built.table)}"
     if steps:
-        terminal.say(
+        terminal.print_info(
             f"{where}: the kernel would take generation {applier.generation + 1}; nothing was changed"
         )
     else:
-        terminal.say(f"{where}: nothing to change, generation {applier.generation} is in force")
+        terminal.print_info(f"{where}: nothing to change, generation {applier.generation} is in force")
     return Exit.OK
 
 
@@ -148,7 +148,7 @@ async def _apply(loaded: LoadedCluster, *, colored: bool, cut: bool) -> int:
             if applier.lags:  # peers changed, too, and stand beside by other names: on to the plain ones
                 await _finish(applier)
                 applied = replace(await applier.apply(built.table, exact=True), before=applied.before)
-            terminal.say(f"{built.snapshot.node}: {_what(applied, built)}")
+            terminal.print_info(f"{built.snapshot.node}: {_what(applied, built)}")
             await _finish(applier)
             if cut:
                 await _cut(built, applied)
@@ -158,7 +158,7 @@ async def _apply(loaded: LoadedCluster, *, colored: bool, cut: bool) -> int:
     if found:
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         text = printable("; ".join(found[:_NAMED]))
-        terminal.say(f"error: somebody else changes {table_names(built.table)}: {text}{more}")
+        terminal.print_info(f"error: somebody else changes {table_names(built.table)}: {text}{more}")
         return Exit.FINDING
     return Exit.OK
 
@@ -175,7 +175,7 @@ async def _finish(applier: Applier) -> None:
     try:
         await applier.sweep()
     except EnvironmentRefused as error:  # it is in nobody's way, and the next apply tries again
-        terminal.say(f"warning: what is left of the ruleset before could not be removed: {error}")
+        terminal.print_info(f"warning: what is left of the ruleset before could not be removed: {error}")
 
 
 async def _cut(built: Build, applied: Applied) -> None:
@@ -185,7 +185,7 @@ async def _cut(built: Build, applied: Applied) -> None:
     try:
         ended = await revoker.settle()
     except EnvironmentRefused as error:
-        terminal.say(f"warning: live connections that are denied now cannot be ended: {error}")
+        terminal.print_info(f"warning: live connections that are denied now cannot be ended: {error}")
         return
     if ended:
-        terminal.say(f"{ended} live connection{'' if ended == 1 else 's'} denied now: ended")
+        terminal.print_info(f"{ended} live connection{'' if ended == 1 else 's'} denied now: ended")

@@ -49,7 +49,7 @@ async def _main(table: str, state_dir: str, cni_cache: str, place: Place) -> int
     with claim_node(table):
         # First, as pods could not start with nobody to ask.
         for path in _remove_plugin(place):
-            terminal.say(f"{PLUGIN} removed: {path}")
+            terminal.print_info(f"{PLUGIN} removed: {path}")
         nft = await open_backend("auto")
         try:
             there = [family for family in FAMILIES if await nft.list_table(table, family) is not None]
@@ -61,12 +61,12 @@ async def _main(table: str, state_dir: str, cni_cache: str, place: Place) -> int
         if state_dir:
             state_file(Path(state_dir), table).unlink(missing_ok=True)
     if inside:
-        terminal.say(f"table inet {table} removed from the network namespaces of {inside} pods")
+        terminal.print_info(f"table inet {table} removed from the network namespaces of {inside} pods")
     names = " and ".join(f"table {family} {table}" for family in there)
     if there:
-        terminal.say(f"{names} removed: nothing is enforced any more")
+        terminal.print_info(f"{names} removed: nothing is enforced any more")
     else:
-        terminal.say(f"table inet {table} is not there: nothing to remove")
+        terminal.print_info(f"table inet {table} is not there: nothing to remove")
     return Exit.OK
 
 

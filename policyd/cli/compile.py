@@ -118,8 +118,10 @@ def main(args: Namespace) -> int:
     state = _as_asked(state, args)
     nodes = choose_nodes(loaded.node, state, all_nodes=args.all_nodes)
     if empty := _why_empty(state, args):
-        terminal.tell(tuple(dict.fromkeys(diagnostics)), colored=terminal.uses_color(args.color, sys.stderr))
-        terminal.say(empty)
+        terminal.print_diagnostics(
+            tuple(dict.fromkeys(diagnostics)), colored=terminal.uses_color(args.color, sys.stderr)
+        )
+        terminal.print_info(empty)
         return Exit.FINDING
     refused = False
     text = ""
@@ -139,12 +141,14 @@ def main(args: Namespace) -> int:
             if refusals:
                 refused = True
                 continue
-            terminal.say(f"{node}: ok, the kernel takes the ruleset")
+            terminal.print_info(f"{node}: ok, the kernel takes the ruleset")
         text = print_build(state, built)
         if args.output_dir is not None:
             path = write_file(Path(args.output_dir), node + suffix, text)
-            terminal.say(f"wrote {printable(str(path))}")
-    terminal.tell(tuple(dict.fromkeys(diagnostics)), colored=terminal.uses_color(args.color, sys.stderr))
+            terminal.print_info(f"wrote {printable(str(path))}")
+    terminal.print_diagnostics(
+        tuple(dict.fromkeys(diagnostics)), colored=terminal.uses_color(args.color, sys.stderr)
+    )
     if refused:
         return Exit.FINDING
     if args.output_dir is None:

@@ -63,41 +63,43 @@ def main(args: Namespace) -> int:
         raise WrongUsage("nothing to read: name files or directories with -f (- is standard input)")
     if not 0 <= args.baseline_priority <= LAST_PRIORITY:
         raise WrongUsage(f"--baseline-priority must be from 0 to {LAST_PRIORITY}")
-    told: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     found = [
         each
         for argument in args.filename
         for item in read_inputs(argument, recursive=args.recursive)
-        for each in _read(item, args.baseline_priority, told)
+        for each in _read(item, args.baseline_priority, diagnostics)
     ]
-    if not found and not told:
-        told.append(
+    if not found and not diagnostics:
+        diagnostics.append(
             _error("policyd", "no AdminNetworkPolicy or BaselineAdminNetworkPolicy of v1alpha1 was given")
         )
-    out = list(_placed(found, told))
-    if any(diagnostic.severity == "error" for diagnostic in told):
-        raise BadInput(tuple(sorted(told)))
-    terminal.tell(tuple(sorted(told)), colored=terminal.uses_color(args.color, sys.stderr))
+    out = list(_placed(found, diagnostics))
+    if any(diagnostic.severity == "error" for diagnostic in diagnostics):
+        raise BadInput(tuple(sorted(diagnostics)))
+    terminal.print_diagnostics(
+        tuple(sorted(diagnostics)), colored=terminal.uses_color(args.color, sys.stderr)
+    )
     terminal.write(_print(out, args.output))
     return 0
 
 
-def _read(item: Text | Diagnostic, baseline: int, told: list[Diagnostic]) -> Iterator[Converted]:
+def _read(item: Text | Diagnostic, baseline: int, diagnostics: list[Diagnostic]) -> Iterator[Converted]:
     if isinstance(item, Diagnostic):
-        told.append(item)
+        diagnostics.append(item)
         return
     # Of the old kinds it only warns that they are not enforced.
     _, said = load_manifest(item.content, item.name)
-    told.extend(each for each in said if each.severity == "error")
+    diagnostics.extend(each for each in said if each.severity == "error")
     for each in (each for each in written_objects(item.content, item.name) if is_old(each.raw)):
         reading = Reading()
         policy = convert(each.raw, baseline, reading)
-        told.extend(_tell(reading.mistakes, each))
+        diagnostics.extend(_tell(reading.mistakes, each))
         if policy is not None:
             yield policy
 
 
-def _placed(found: list[Converted], told: list[Diagnostic]) -> Iterator[Manifest]:
+def _placed(found: list[Converted], diagnostics: list[Diagnostic]) -> Iterator[Manifest]:
     """The policies with names and priorities that no two share; what a server would refuse is an error."""
     taken = {(each.tier, each.priority) for each in found}
     names = {each.name for each in found if each.tier == "Admin"}
@@ -105,7 +107,7 @@ def _placed(found: list[Converted], told: list[Diagnostic]) -> Iterator[Manifest
         name = f"baseline-{each.name}" if each.tier == "Baseline" and each.name in names else each.name
         priorities = range(each.priority, each.priority + each.parts)
         if priorities[-1] > LAST_PRIORITY or any((each.tier, p) in taken for p in priorities[1:]):
-            told.append(
+            diagnostics.append(
                 _error(
                     each.name,
                     f"has more than 25 rules in a direction, which takes {each.parts} policies, and the "
@@ -115,7 +117,7 @@ def _placed(found: list[Converted], told: list[Diagnostic]) -> Iterator[Manifest
             continue
         for manifest in manifests(each, name, priorities):
             decoded = decode_manifest(manifest, ReadingOptions())
-            told.extend(_error(name, str(m)) for m in decoded.mistakes if m.severity == "error")
+            diagnostics.extend(_error(name, str(m)) for m in decoded.mistakes if m.severity == "error")
             yield manifest
 
 

@@ -15,7 +15,14 @@ from policyd.cli.diff_nodes import add_node_flags, check, for_nodes
 from policyd.cli.diff_text import diff_github, diff_markdown, diff_text
 from policyd.cli.flags import add_color_flag
 from policyd.cli.parsing import Subparsers, add_command
-from policyd.cli.questions import add_side_flags, read_overlay, read_side, require_endpoints, tell, world_of
+from policyd.cli.questions import (
+    add_side_flags,
+    print_warnings,
+    read_overlay,
+    read_side,
+    require_endpoints,
+    world_of,
+)
 from policyd.errors import Exit, WrongUsage
 
 USAGE = "OLD [NEW] [--with PATH] [OPTIONS]"
@@ -74,7 +81,7 @@ def main(args: Namespace) -> int:
     require_endpoints(old, new)
     colored = terminal.uses_color(args.color, sys.stderr)
     for side in (new,) if args.new is None else (old, new):
-        tell(side, colored=colored)
+        print_warnings(side, colored=colored)
     found = difference(old.world, new.world)
     more = for_nodes(args, old.world, new.world)
     failed = _fails(found, args.fail_on)

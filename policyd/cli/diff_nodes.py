@@ -92,7 +92,9 @@ def _add_flows(found: ForNodes, old: Rulesets, new: Rulesets, argument: str) -> 
     if not isinstance(item, Text):
         raise BadInput((item,))
     listing = read_listing(item.content.decode(errors="replace"))
-    terminal.tell(tuple(_odd(printable(argument), listing.odd, any_read=bool(listing.flows))), colored=False)
+    terminal.print_diagnostics(
+        tuple(_odd(printable(argument), listing.odd, any_read=bool(listing.flows))), colored=False
+    )
     answer = cut(old, new, listing.flows)
     found.fields["flows"] = cut_json(answer)
     found.lines.extend(cut_lines(answer))

@@ -19,7 +19,7 @@ AGENT = frozenset({"aiohttp", "kubernetes_asyncio", "prometheus_client", "pydant
 KUBECTL = "kubectl get ns,nodes,pods,netpol,svc,deploy,rs,sts,ds,job -A -o json"
 
 
-def tell(error: Exception, args: Namespace) -> int:
+def report(error: Exception, args: Namespace) -> int:
     """Say what went wrong and what to do; the exit code. With POLICYD_DEBUG set, also where."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
@@ -28,11 +28,13 @@ def tell(error: Exception, args: Namespace) -> int:
         traceback.print_exception(error)
     if isinstance(error, BadInput):
         colored = terminal.uses_color(getattr(args, "color", "auto"), sys.stderr)
-        terminal.tell(error.diagnostics, colored=colored)
+        terminal.print_diagnostics(error.diagnostics, colored=colored)
     else:
-        terminal.say(text)
+        terminal.print_info(text)
         if isinstance(error, ModuleNotFoundError) and getattr(args, "live", False):
-            terminal.say(f"or take `-f -` for --live, and what kubectl reads: {KUBECTL} | {PROGRAM} ...")
+            terminal.print_info(
+                f"or take `-f -` for --live, and what kubectl reads: {KUBECTL} | {PROGRAM} ..."
+            )
     return code
 
 

@@ -83,7 +83,7 @@ def _run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 the last resort, which says that it is our bug
-        return cast(Callable[..., int], import_module("policyd.cli.failures").tell)(error, args)
+        return cast(Callable[..., int], import_module("policyd.cli.failures").report)(error, args)
 
 
 def _flush() -> None:

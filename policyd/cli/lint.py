@@ -29,7 +29,7 @@ FORMATS = ("text", *PRINTERS, "sarif")
 DEFAULT_FAIL_ON = "warn"
 USAGE = "[PATH ...] [OPTIONS]"
 TEXT = """\
-Tell what is wrong with NetworkPolicies that an API server takes without a word: labels, namespaces and
+Find what is wrong with NetworkPolicies that an API server takes without a word: labels, namespaces and
 port names that nothing has, rules without effect, pods that cannot resolve names, rules that let
 everybody in. A PATH is a file, a directory with its folders, or - for standard input; without one it is
 the directory where you are."""
@@ -123,13 +123,13 @@ def main(args: Namespace) -> int:
         made, left = fix_files(report, gathered.texts)
         if made or left:
             more = f"; {left} could not be made without changing more" if left else ""
-            terminal.say(f"{made} {'edit' if made == 1 else 'edits'} made{more}")
+            terminal.print_info(f"{made} {'edit' if made == 1 else 'edits'} made{more}")
         gathered = _gather(run, settings)
         report = _judge(gathered, run)
-    told = left_over(gathered.told, report)
-    if any(each.severity == "error" for each in told):
-        raise BadInput(tuple(sorted(told)))
-    terminal.tell(sorted(told), colored=terminal.uses_color(args.color, sys.stderr))
+    diagnostics = left_over(gathered.diagnostics, report)
+    if any(each.severity == "error" for each in diagnostics):
+        raise BadInput(tuple(sorted(diagnostics)))
+    terminal.print_diagnostics(sorted(diagnostics), colored=terminal.uses_color(args.color, sys.stderr))
     _print(args, report)
     _say(report, gathered)
     failed = report.fails(level_of(run.fail_on)) and not args.exit_zero
@@ -170,7 +170,7 @@ def _live(args: Namespace) -> Gathered:
 
     access = Namespace(kubeconfig=args.kubeconfig, context=args.context, config=None, attachments="")
     loaded = load_live(access, ASKED)
-    return replace(of_cluster(loaded.state.objects()), told=list(loaded.warnings))
+    return replace(of_cluster(loaded.state.objects()), diagnostics=list(loaded.warnings))
 
 
 def _judge(gathered: Gathered, run: _Run) -> Report:
@@ -192,12 +192,12 @@ def _say(report: Report, gathered: Gathered) -> None:
     """The last lines, for people."""
     for file, text in sorted(gathered.texts.items()):
         for line, name in unknown_rules(ignored_lines(text), BY_ID):
-            terminal.say(f"{file}:{line}: there is no rule {name} to ignore")
+            terminal.print_info(f"{file}:{line}: there is no rule {name} to ignore")
     if report.partial:
         more = f", and {len(report.partial) - 1} more" if len(report.partial) > 1 else ""
-        terminal.say(
+        terminal.print_info(
             f"the world is partial ({report.partial[0]}{more}): what pods that were not seen may change "
             "is a note (--world complete if there are no others)"
         )
     hint = f"; `policyd lint --explain {report.findings[0].rule}`" if report.findings else ""
-    terminal.say(f"{summary(report)}{hint}")
+    terminal.print_info(f"{summary(report)}{hint}")

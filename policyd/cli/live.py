@@ -84,7 +84,7 @@ async def _attachments(settings: Settings) -> Attachments:
     if isinstance(found, NoAnswer):
         return UNKNOWN
     if found.pods:
-        terminal.say(f"the interfaces of {len(found.pods)} pods are as the agent here has them")
+        terminal.print_info(f"the interfaces of {len(found.pods)} pods are as the agent here has them")
     return found
 
 
@@ -103,7 +103,7 @@ async def _settings(args: Namespace) -> Settings:
             origin = "the agent here" if origin == "default" else origin
             changed.append(f"--{option.name.replace('_', '-')} {text} ({origin})")
     if changed:
-        terminal.say(printable(f"settings in force: {', '.join(changed)}"))
+        terminal.print_info(printable(f"settings in force: {', '.join(changed)}"))
     return settings
 
 
@@ -125,7 +125,7 @@ def _say_new(troubles: dict[str, Trouble], said: set[str]) -> None:
     for kind, trouble in troubles.items():
         if trouble.reason not in said:
             said.add(trouble.reason)
-            terminal.say(printable(f"{kind}: {trouble.text}; trying again, for {PATIENCE:g} s in all"))
+            terminal.print_info(printable(f"{kind}: {trouble.text}; trying again, for {PATIENCE:g} s in all"))
 
 
 def _mistakes(reflectors: Sequence[Reflector]) -> Iterator[Diagnostic]:

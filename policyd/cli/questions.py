@@ -36,10 +36,10 @@ LIVE, GIT, BUNDLE = "live", "git:", "bundle:"
 
 @dataclass(slots=True)
 class Objects:
-    """What was read; `told`: mistakes and warnings; `skipped`: files of directories that are no manifests."""
+    """What was read, mistakes and warnings, and the files of directories that are no manifests."""
 
     found: list[KubeObject] = field(default_factory=list)
-    told: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
 
@@ -140,18 +140,18 @@ def world_of(
 ) -> Asked:
     """The world of what was read. Raises BadInput if there is a mistake in it, or nothing at all."""
     over = overlay or Objects()
-    told = [*objects.told, *over.told]
-    if not any(each.severity == "error" for each in told) and not objects.found and not over.found:
+    diagnostics = [*objects.diagnostics, *over.diagnostics]
+    if not any(each.severity == "error" for each in diagnostics) and not objects.found and not over.found:
         folders = "" if getattr(args, "recursive", True) else " (-R also reads the folders of a directory)"
         text = f"no Kubernetes object was read: what is asked about?{folders}"
-        told.append(Diagnostic("policyd", 0, 0, "error", text))
-    if any(each.severity == "error" for each in told):
-        raise BadInput(tuple(sorted(told)))
+        diagnostics.append(Diagnostic("policyd", 0, 0, "error", text))
+    if any(each.severity == "error" for each in diagnostics):
+        raise BadInput(tuple(sorted(diagnostics)))
     named = args.missing_namespaces == MissingNamespaces.NAMED.value
     missing = MissingNamespaces.NAMED if named else MissingNamespaces.UNKNOWN
     state = ClusterState.of([*objects.found, *over.found], missing, ASKED)
     return Asked(
-        World.of(state, by_pod=by_pod), tuple(sorted(told)), len(objects.skipped) + len(over.skipped)
+        World.of(state, by_pod=by_pod), tuple(sorted(diagnostics)), len(objects.skipped) + len(over.skipped)
     )
 
 
@@ -173,15 +173,17 @@ def _join(objects: Objects) -> None:
     if differ:
         more = f", and {len(differ) - 1} more like this" if len(differ) > 1 else ""
         first_of_all = min(differ)
-        objects.told.append(replace(first_of_all, text=f"{first_of_all.text}, and they differ{more}. {ONE}"))
+        objects.diagnostics.append(
+            replace(first_of_all, text=f"{first_of_all.text}, and they differ{more}. {ONE}")
+        )
 
 
-def tell(asked: Asked, *, colored: bool) -> None:
+def print_warnings(asked: Asked, *, colored: bool) -> None:
     """Tell a person what is odd in what was read, and what was passed over."""
-    terminal.tell(asked.warnings, colored=colored)
+    terminal.print_diagnostics(asked.warnings, colored=colored)
     if asked.skipped:
         files = "file that is no manifest was" if asked.skipped == 1 else "files that are no manifests were"
-        terminal.say(f"{asked.skipped} {files} skipped")
+        terminal.print_info(f"{asked.skipped} {files} skipped")
 
 
 def _check(args: Namespace) -> None:
@@ -212,16 +214,16 @@ def _sources(args: Namespace) -> Iterator[tuple[Iterable[Input], bool]]:
 def _read(inputs: Iterable[Input], options: ReadingOptions, objects: Objects, *, lenient: bool) -> None:
     for item in inputs:
         if not isinstance(item, Text):
-            objects.told.append(item)
+            objects.diagnostics.append(item)
             continue
         found, said = load_manifest(item.content, item.name, options, ASKED)
         if lenient and is_no_manifest(item.content, said, found=len(found)):
             objects.skipped.append(item.name)
             continue
         objects.found.extend(found)
-        objects.told.extend(said)
+        objects.diagnostics.extend(said)
         if not found and not said and item.name == STDIN:
-            objects.told.append(Diagnostic(printable(item.name), 0, 0, "warning", "holds no object"))
+            objects.diagnostics.append(Diagnostic(printable(item.name), 0, 0, "warning", "holds no object"))
 
 
 def _live(args: Namespace) -> Objects:

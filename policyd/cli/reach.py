@@ -18,7 +18,7 @@ from policyd.ask.world import World
 from policyd.cli import terminal
 from policyd.cli.flags import add_color_flag
 from policyd.cli.parsing import Subparsers, add_command
-from policyd.cli.questions import add_question_flags, load_world, tell
+from policyd.cli.questions import add_question_flags, load_world, print_warnings
 from policyd.cli.reach_formats import FORMATS, OF_WORKLOADS, Answered
 from policyd.cli.reach_text import exposure, hops, list_text, table_text
 from policyd.errors import Exit, WrongUsage
@@ -86,11 +86,11 @@ def main(args: Namespace) -> int:
     group = _group(args.by)
     _check(args, group)
     asked = load_world(args, by_pod=args.by == "pod")
-    tell(asked, colored=terminal.uses_color(args.color, sys.stderr))
+    print_warnings(asked, colored=terminal.uses_color(args.color, sys.stderr))
     world = asked.world
     if args.open:
         if world.state.cluster_policies:
-            terminal.say(
+            terminal.print_info(
                 "ClusterNetworkPolicies are not counted in what is open: reach without --open has them"
             )
         terminal.write(exposure(world))

@@ -101,9 +101,9 @@ def read_bundle(argument: str, args: Namespace, options: Options) -> Bundled:
     if "objects.json" not in files:
         raise _mistake(file, "no bundle of `policyd support-bundle`: it holds no objects.json")
     said = _settings(files, file)
-    objects, told = load_manifest(files["objects.json"], f"{file}/objects.json")
-    if any(each.severity == "error" for each in told):
-        raise BadInput(tuple(told))
+    objects, diagnostics = load_manifest(files["objects.json"], f"{file}/objects.json")
+    if any(each.severity == "error" for each in diagnostics):
+        raise BadInput(tuple(diagnostics))
     missing = MissingNamespaces.NAMED if said.get("manifests") else MissingNamespaces.UNKNOWN
     state = ClusterState.of(objects, missing)
     if "attachments.json" in files:
@@ -111,7 +111,7 @@ def read_bundle(argument: str, args: Namespace, options: Options) -> Bundled:
         state = replace(state, attachments=attachments)
     chosen = _options(said, args, options, file)
     node = args.node or str(said.get("node") or "") or None
-    loaded = LoadedCluster(state, tuple(told), chosen, node)
+    loaded = LoadedCluster(state, tuple(diagnostics), chosen, node)
     held = next((name for name in ("kernel.json", "ruleset.nft") if name in files), None)
     if held is None:
         raise _mistake(file, "it holds neither kernel.json nor ruleset.nft: there is nothing to prove")

@@ -69,7 +69,7 @@ def settings_of(args: argparse.Namespace) -> LoadedSettings:
     flags = {name: getattr(args, name, None) for name in Settings.model_fields}
     loaded = load_settings(flags, file=args.config)
     for warning in loaded.warnings:
-        terminal.say(printable(str(warning)))
+        terminal.print_info(printable(str(warning)))
     return loaded
 
 

@@ -64,11 +64,11 @@ async def _main(args: argparse.Namespace) -> int:
     folder = "-".join(filter(None, ("policyd", node, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)))))
     packed = pack(bundle, folder, now)
     for text in bundle.missing:
-        terminal.say(f"missing in the bundle: {printable(text)}")
+        terminal.print_info(f"missing in the bundle: {printable(text)}")
     if args.output == "-":
         terminal.write_bytes(packed)
     else:
         path = Path(args.output or f"{folder}.tar.gz")
         replace_file(path, packed, OWNER_ONLY, "; -o names another place")
-        terminal.say(f"wrote {printable(str(path))}; look into it before you give it away")
+        terminal.print_info(f"wrote {printable(str(path))}; look into it before you give it away")
     return Exit.FINDING if bundle.missing else Exit.OK

@@ -30,7 +30,7 @@ def write_bytes(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def say(text: str) -> None:
+def print_info(text: str) -> None:
     """Print a line for a person."""
     _print(f"policyd: {text}")
 
@@ -44,7 +44,7 @@ def uses_color(choice: Color, stream: TextIO | None) -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def tell(diagnostics: Sequence[Diagnostic], *, colored: bool) -> None:
+def print_diagnostics(diagnostics: Sequence[Diagnostic], *, colored: bool) -> None:
     """Print all diagnostics, and how many there are."""
     for diagnostic in diagnostics:
         _print(_paint(diagnostic) if colored else str(diagnostic))
@@ -53,7 +53,7 @@ def tell(diagnostics: Sequence[Diagnostic], *, colored: bool) -> None:
     }
     parts = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count]
     if parts:
-        say(" and ".join(parts))
+        print_info(" and ".join(parts))
 
 
 def _print(line: str) -> None:

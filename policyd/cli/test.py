@@ -11,7 +11,7 @@ from policyd.cli import terminal
 from policyd.cli.flags import add_color_flag
 from policyd.cli.inputs import Text, read_inputs
 from policyd.cli.parsing import Subparsers, add_command
-from policyd.cli.questions import add_question_flags, load_world, tell
+from policyd.cli.questions import add_question_flags, load_world, print_warnings
 from policyd.cli.test_report import FORMATS, report_json, report_text
 from policyd.errors import BadInput, Diagnostic, Exit, WrongUsage
 from policyd.manifests.single import read_single
@@ -45,7 +45,7 @@ def main(args: Namespace) -> int:
         raise WrongUsage("standard input can be read once: give `-` once")
     assertions = _read(args.tests)
     asked = load_world(args)
-    tell(asked, colored=terminal.uses_color(args.color, sys.stderr))
+    print_warnings(asked, colored=terminal.uses_color(args.color, sys.stderr))
     results = [judge(asked.world, each) for each in assertions]
     if args.output == "json":
         terminal.write(json.dumps(report_json(results), indent=2) + "\n")

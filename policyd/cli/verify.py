@@ -124,12 +124,14 @@ def _read(args: Namespace) -> tuple[str, LoadedCluster, Found | None, frozenset[
 
 
 def _warn(args: Namespace, loaded: LoadedCluster, built: Build, node: str) -> None:
-    told = (
+    diagnostics = (
         *loaded.warnings,
         *build_warnings(loaded.state, built, one_node=True),
         *of_another_node(loaded.state.attachments, loaded.state, node),
     )
-    terminal.tell(tuple(dict.fromkeys(told)), colored=terminal.uses_color(args.color, sys.stderr))
+    terminal.print_diagnostics(
+        tuple(dict.fromkeys(diagnostics)), colored=terminal.uses_color(args.color, sys.stderr)
+    )
 
 
 _SOURCES = {

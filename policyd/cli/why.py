@@ -15,7 +15,7 @@ from policyd.ask.world import World
 from policyd.cli import terminal
 from policyd.cli.flags import add_color_flag
 from policyd.cli.parsing import Subparsers, add_command
-from policyd.cli.questions import add_question_flags, load_world, tell
+from policyd.cli.questions import add_question_flags, load_world, print_warnings
 from policyd.cli.why_packets import walk_all, walks_json, walks_text
 from policyd.cli.why_text import all_ports, why_text
 from policyd.errors import Exit, WrongUsage
@@ -64,7 +64,7 @@ def main(args: Namespace) -> int:
         raise WrongUsage(f"which port? write it behind {quote(name)}, as in {name}:80")
     asked_port = None if port is None else read_port(port)
     asked = load_world(args)
-    tell(asked, colored=terminal.uses_color(args.color, sys.stderr))
+    print_warnings(asked, colored=terminal.uses_color(args.color, sys.stderr))
     world = asked.world
     sender = find_end(world, args.sender, args.namespace)
     receiver = find_end(world, name, args.namespace)

@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*", re.ASCII)
 Entry: TypeAlias = Mapping[str, object]
 
 
-class Unfit(Exception):
+class UnsupportedList(Exception):
     """A configuration that cannot hold a chained plugin; the text says why."""
 
 
@@ -44,7 +44,7 @@ class Network:
 
 
 def read_network(text: str) -> Network:
-    """What a configuration list says. Raises Unfit."""
+    """What a configuration list says. Raises UnsupportedList."""
     found, plugins = _read(text)
     entries = [item.value for item in plugins]
     ours = [entry for entry in entries if _is_ours(entry)]
@@ -53,7 +53,7 @@ def read_network(text: str) -> Network:
 
 
 def with_plugin(text: str, entry: Entry) -> str:
-    """The text with this entry last in its chain, or in the place of an older one of ours. Raises Unfit."""
+    """The text with this entry last in its chain, or instead of our older one. Raises UnsupportedList."""
     _, plugins = _read(text)
     ours = [item for item in plugins if _is_ours(item.value)]
     if len(ours) == 1 and ours[0].value == entry:
@@ -72,7 +72,7 @@ def with_plugin(text: str, entry: Entry) -> str:
 
 
 def without_plugin(text: str) -> str:
-    """The text without our entry; as it is, if there is none. Raises Unfit."""
+    """The text without our entry; as it is, if there is none. Raises UnsupportedList."""
     _, plugins = _read(text)
     return _checked(_without(text, plugins, keep=None))
 
@@ -80,7 +80,7 @@ def without_plugin(text: str) -> str:
 def _without(text: str, plugins: list[_Span], keep: _Span | None) -> str:
     """Our entries taken out from the end, each with the comma before or after it."""
     if all(_is_ours(item.value) for item in plugins) and keep is None:
-        raise Unfit("there is no plugin but policyd-cni in it")
+        raise UnsupportedList("there is no plugin but policyd-cni in it")
     for index in reversed(range(len(plugins))):
         item = plugins[index]
         if not _is_ours(item.value) or item is keep:
@@ -104,22 +104,22 @@ def _checked(text: str) -> str:
 
 
 def _read(text: str) -> tuple[dict[str, Any], list[_Span]]:
-    """The list, and its plugins with their places. Raises Unfit."""
+    """The list, and its plugins with their places. Raises UnsupportedList."""
     try:
         found = json.loads(text)
         if not isinstance(found, dict):
-            raise Unfit("it is no JSON object")
+            raise UnsupportedList("it is no JSON object")
         plugins = [item for key, item in _members(text) if key == "plugins"]
         spans = _items(text, plugins[-1].begin) if plugins and isinstance(plugins[-1].value, list) else []
     except (ValueError, RecursionError) as error:
-        raise Unfit(f"it is no JSON: {error}") from error
+        raise UnsupportedList(f"it is no JSON: {error}") from error
     if not spans:
-        raise Unfit("it is no list of plugins: a single plugin's configuration cannot be chained")
+        raise UnsupportedList("it is no list of plugins: a single plugin's configuration cannot be chained")
     if not isinstance(found.get("name"), str) or not _NAME.fullmatch(found["name"]):
-        raise Unfit("the network has no name that libcni takes")
+        raise UnsupportedList("the network has no name that libcni takes")
     version = found.get("cniVersion", "")
     if not isinstance(version, str) or _version(version) < _LEAST:
-        raise Unfit(f"its cniVersion {json.dumps(version)[:40]} knows no chains, 0.3.1 does")
+        raise UnsupportedList(f"its cniVersion {json.dumps(version)[:40]} knows no chains, 0.3.1 does")
     return found, spans
 
 

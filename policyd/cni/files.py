@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from policyd.cni.conflist import PLUGIN, Entry, Network, Unfit, read_network, with_plugin, without_plugin
+from policyd.cni.conflist import (
+    PLUGIN,
+    Entry,
+    Network,
+    UnsupportedList,
+    read_network,
+    with_plugin,
+    without_plugin,
+)
 
 #: How it gets into the chain: into the configuration list; into a copy of it that comes first, which nobody
 #: else rewrites; or as a file next to it, where libcni 1.3 and later look.
@@ -76,7 +84,7 @@ def install(place: Place, entry: Entry, way: Way) -> Found:
         return Found(
             "", wrote + _write(first, with_plugin(text, entry).encode(), None, text) + _uncopied(place)
         )
-    except Unfit as error:
+    except UnsupportedList as error:
         return Found(f"{first} cannot hold {PLUGIN}: {error}", wrote)
 
 
@@ -126,7 +134,7 @@ def remove(place: Place) -> tuple[Path, ...]:
             text = _read(path)
             if PLUGIN in text and read_network(text).entry is not None:
                 changed += _write(path, without_plugin(text).encode(), None, text)
-        except Unfit as error:
+        except UnsupportedList as error:
             if f'"{PLUGIN}"' in _read(path):
                 named.append(f"{path}: {error}")
     if named:
@@ -151,11 +159,11 @@ def _read(path: Path) -> str:
     with path.open("rb") as file:
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
-        raise Unfit(f"it is longer than {_MAX_BYTES >> 20} MiB")
+        raise UnsupportedList(f"it is longer than {_MAX_BYTES >> 20} MiB")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise Unfit("it is no UTF-8") from error
+        raise UnsupportedList("it is no UTF-8") from error
 
 
 def _write(path: Path, data: bytes, mode: int | None, known: str | None = None) -> tuple[Path, ...]:

@@ -99,7 +99,7 @@ def _findings(found: PolicyFindings) -> str:
     """The first in words: mostly it is the only one."""
     first = printable(found.named[0]) if found.named else ""
     more = f" and {found.count - 1} more" if found.count > 1 else ""
-    return f"{first}{more}; `policyd lint` tells all of the same files"
+    return f"{first}{more}; `policyd lint` lists all of the same files"
 
 
 def _objects(found: AgentState) -> Iterator[str]:

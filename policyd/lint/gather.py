@@ -43,12 +43,12 @@ class Input:
 
 @dataclass(slots=True)
 class Gathered:
-    """All that was read. `told`: mistakes and warnings, without what is a finding."""
+    """All that was read. `diagnostics`: mistakes and warnings, without what is a finding."""
 
     subjects: list[Subject] = field(default_factory=list)
     objects: list[KubeObject] = field(default_factory=list)
     texts: dict[str, bytes] = field(default_factory=dict)
-    told: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     partial: list[str] = field(default_factory=list)
     numbers: dict[tuple[str, str, str], frozenset[tuple[Protocol, int]]] = field(default_factory=dict)
     read: list[str] = field(default_factory=list)
@@ -74,13 +74,13 @@ def gather(inputs: Iterable[Input], options: ReadingOptions) -> Gathered:
     twins = combine(gathered.objects, ASKED)
     if twins:
         more = f", and {len(twins) - 1} more like this" if len(twins) > 1 else ""
-        gathered.told.append(replace(twins[0], severity="warning", text=f"{twins[0].text}{more}"))
+        gathered.diagnostics.append(replace(twins[0], severity="warning", text=f"{twins[0].text}{more}"))
         _leave_out_twins(gathered)
     return gathered
 
 
 def _gather_one(each: Input, options: ReadingOptions, gathered: Gathered) -> None:
-    objects, told = load_manifest(each.content, each.file, options, ASKED)
+    objects, diagnostics = load_manifest(each.content, each.file, options, ASKED)
     policies: list[NetworkPolicy] = []
     subjects: list[Subject] = []
     any_object = bool(objects)
@@ -95,9 +95,9 @@ def _gather_one(each: Input, options: ReadingOptions, gathered: Gathered) -> Non
             subjects.append(subject)
         if subject.policy is not None:
             policies.append(subject.policy)
-    broken = any(diagnostic.severity == "error" for diagnostic in told)
+    broken = any(diagnostic.severity == "error" for diagnostic in diagnostics)
     nothing = not any_object and not broken
-    if each.found and (nothing or is_no_manifest(each.content, told, found=len(objects))):
+    if each.found and (nothing or is_no_manifest(each.content, diagnostics, found=len(objects))):
         gathered.skipped.append(each.file)
         if b"{{" in each.content and b"kind:" in each.content:
             gathered.partial.append(f"{each.file} is a template, and may make pods")
@@ -110,7 +110,7 @@ def _gather_one(each: Input, options: ReadingOptions, gathered: Gathered) -> Non
         gathered.texts[printable(each.file)] = each.content
     # In directories there are patches and the like, which no server would take: only policies matter there.
     if subjects or not each.found or NETWORK_POLICY.name.encode() in each.content:
-        gathered.told.extend(told)
+        gathered.diagnostics.extend(diagnostics)
     if broken:
         gathered.partial.append(f"{each.file} holds what an API server would refuse")
 
@@ -170,7 +170,7 @@ def of_cluster(objects: Iterable[KubeObject]) -> Gathered:
     return gathered
 
 
-def left_over(told: Iterable[Diagnostic], report: Report) -> list[Diagnostic]:
+def left_over(diagnostics: Iterable[Diagnostic], report: Report) -> list[Diagnostic]:
     """The diagnostics of which no finding says the same.
 
     A warning is left out where a rule found something, also if that was switched off; an error only where a
@@ -179,7 +179,7 @@ def left_over(told: Iterable[Diagnostic], report: Report) -> list[Diagnostic]:
     reported = {(f.file, f.line, f.column) for f in report.findings}
     return [
         each
-        for each in told
+        for each in diagnostics
         if (each.file, each.line, each.column)
         not in (reported if each.severity == "error" else report.places)
     ]

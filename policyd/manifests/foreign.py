@@ -12,7 +12,7 @@ from policyd.manifests.causes import HELM, WORKFLOW
 _KEYS = tuple(re.compile(rb"""(?m)(?:^|[{,\s])["']?%b["']?\s*:""" % key) for key in (b"apiVersion", b"kind"))
 #: Kustomize's patches, which look like objects.
 _PATCH = re.compile(rb"""(?m)^[\s-]*["']?\$patch["']?\s*:""")
-#: What is told of values that are no objects of Kubernetes.
+#: What is said of values that are no objects of Kubernetes.
 _NO_OBJECT = re.compile(
     r"(?:apiVersion|kind) is required$|: a manifest is a mapping |^a manifest is a mapping "
 )

@@ -37,8 +37,8 @@ def read_single(
     documents, flaws = read_yaml(text)
     flaws.extend(flaw for document in documents for flaw in document.flaws)
     if flaws:
-        told = (Diagnostic(file, f.place.line, f.place.column, "error", f.text) for f in flaws)
-        raise BadInput(tuple(sorted(told)))
+        diagnostics = (Diagnostic(file, f.place.line, f.place.column, "error", f.text) for f in flaws)
+        raise BadInput(tuple(sorted(diagnostics)))
     if len(documents) > 1:
         line = documents[1].start.line
         raise BadInput((Diagnostic(file, line, 1, "error", several),))
@@ -58,11 +58,11 @@ def _decoded(document: YamlDocument | None, file: str, decode: Callable[[object,
 
 def _diagnostics(document: YamlDocument | None, file: str, reading: Reading) -> list[Diagnostic]:
     places = document.locate(frozenset(each.path for each in reading.mistakes)) if document else {}
-    told = []
+    diagnostics = []
     for mistake in reading.mistakes:
         line, column = (document.start.line, document.start.column) if document else (0, 0)
         if mistake.path in places:
             place = places[mistake.path][mistake.at != "key"]
             line, column = place.line, place.column
-        told.append(Diagnostic(file, line, column, "error", str(mistake)))
-    return told
+        diagnostics.append(Diagnostic(file, line, column, "error", str(mistake)))
+    return diagnostics

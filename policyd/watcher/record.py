@@ -128,7 +128,7 @@ class Record:
         """An object is not as it should be. Without a key, it has no usable name and cannot be kept."""
         self._nameless += not key
         LOG.warning(
-            "an object is not as it should be" if key else "an object without a usable name is left out",
+            "an object is not valid" if key else "an object without a usable name is left out",
             extra={
                 "event": "object.mistakes",
                 "kind": self._kind,

@@ -56,7 +56,7 @@ def test_a_broken_file_keeps_what_it_said_and_others_go_on(namespace: Namespace,
         assert "tcp dport 80 return" in table(namespace)
         [line] = agent.says("a broken file is kept")
         assert line["file"] == "web.yaml"
-        told = agent.says("a manifest is not as it should be")
+        told = agent.says("a manifest is not valid")
         assert any("web.yaml:1" in str(line["place"]) and line["reason"] for line in told)
 
 

@@ -200,7 +200,7 @@ GOOD = AgentState(
         ),
         (
             GOOD.model_copy(update={"findings": PolicyFindings(count=3, named=("NP102 shop/api is odd",))}),
-            "  findings   NP102 shop/api is odd and 2 more; `policyd lint` tells all of the same files",
+            "  findings   NP102 shop/api is odd and 2 more; `policyd lint` lists all of the same files",
         ),
         (
             GOOD.model_copy(update={"enforced": IDLE}),

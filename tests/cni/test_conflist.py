@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyd.cni.conflist import PLUGIN, Unfit, read_network, with_plugin, without_plugin
+from policyd.cni.conflist import PLUGIN, UnsupportedList, read_network, with_plugin, without_plugin
 from tests.cni.lists import CALICO, ENTRY, FLANNEL
 
 
@@ -68,13 +68,13 @@ def test_several_of_them_become_one() -> None:
 )
 def test_what_holds_no_chain_is_refused(text: str) -> None:
     for call in (lambda: with_plugin(text, ENTRY), lambda: without_plugin(text), lambda: read_network(text)):
-        with pytest.raises(Unfit):
+        with pytest.raises(UnsupportedList):
             call()
 
 
 def test_a_chain_of_ours_alone_is_not_emptied() -> None:
     """A list without plugins would leave the node without a network."""
-    with pytest.raises(Unfit):
+    with pytest.raises(UnsupportedList):
         without_plugin(json.dumps({"name": "x", "cniVersion": "1.0.0", "plugins": [ENTRY]}))
 
 

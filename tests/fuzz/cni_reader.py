@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from policyd.cni.admission import Answer, decide
-from policyd.cni.conflist import Unfit, read_network, with_plugin, without_plugin
+from policyd.cni.conflist import UnsupportedList, read_network, with_plugin, without_plugin
 from policyd.cni.request import Unreadable, read_request
 from tests.cni.lists import CALICO, ENTRY, FLANNEL
 from tests.fuzz.mutations import JSON, WORDS
@@ -48,13 +48,13 @@ def list_reader(_: Path) -> Target:
         try:
             there = text.decode()
             made = with_plugin(there, ENTRY)
-        except (Unfit, UnicodeDecodeError) as error:
+        except (UnsupportedList, UnicodeDecodeError) as error:
             return str(error)
         assert read_network(made).entry == ENTRY
         assert with_plugin(made, ENTRY) == made
         try:
             gone = without_plugin(made)
-        except Unfit as error:
+        except UnsupportedList as error:
             return str(error)
         assert read_network(gone).entry is None
         if read_network(there).entry is None:

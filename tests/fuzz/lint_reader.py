@@ -52,7 +52,7 @@ def lint_reader(_directory: Path) -> Target:
         for edit in (each for each in edits if each.file == "p.yaml"):
             fixed = fix("p.yaml", text, [edit])
             assert (fixed.text == text) == (not fixed.made)
-        left = left_over(gathered.told, report)
+        left = left_over(gathered.diagnostics, report)
         found = ",".join(sorted({f.rule for f in report.findings}))
         return f"{report.world} {found} {left[0].text if left else ''}"
 

@@ -170,4 +170,4 @@ def test_what_a_server_refuses_is_a_finding_where_a_rule_knows_it() -> None:
     [found] = report(text).findings
     assert (found.rule, found.level) == ("NP005", "error")
     assert [(e.old, e.new) for e in edits(text)] == [("1.10", '"1.10"')]
-    assert gathered(text).told != []
+    assert gathered(text).diagnostics != []

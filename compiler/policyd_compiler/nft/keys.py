@@ -297,4 +297,4 @@ def _concatenated(values: list[Value]) -> Key:
         case [str(name), int(number)]:
             return (name, number)
         case _:
-            raise ValueError(f"no key of ours: {values}")
+            raise ValueError(f"unsupported key: {values}")

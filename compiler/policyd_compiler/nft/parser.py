@@ -120,7 +120,7 @@ def _place(tokens: Tokens) -> tuple[TableFamily, str]:
     for family in _FAMILIES:
         if tokens.accept(family):
             return family, word(tokens)
-    raise tokens.error(f"no family of ours: {tokens.peek()!r}")
+    raise tokens.error(f"unsupported family: {tokens.peek()!r}")
 
 
 def _change(tokens: Tokens, verb: str, what: str) -> Change:
@@ -145,7 +145,7 @@ def _change(tokens: Tokens, verb: str, what: str) -> Change:
         case "delete", ("chain" | "set" | "map" | "counter"):
             return delete(what, word(tokens))
         case _:
-            raise tokens.error(f"no command of ours: {verb} {what}")
+            raise tokens.error(f"unsupported command: {verb} {what}")
 
 
 def _table_comment(tokens: Tokens) -> str:
@@ -170,7 +170,7 @@ def _hook_block(tokens: Tokens) -> Hook:
 def _hook(tokens: Tokens) -> Hook:
     tokens.expect("type", "filter", "hook")
     if tokens.peek() not in get_args(HookName):
-        raise tokens.error(f"no hook of ours: {tokens.peek()!r}")
+        raise tokens.error(f"unsupported hook: {tokens.peek()!r}")
     hook = cast(HookName, tokens.take())
     tokens.expect("priority")
     priority = number(tokens, word(tokens))
@@ -282,7 +282,7 @@ def _part(tokens: Tokens, what: str, notes: tuple[str, ...]) -> Set | VerdictMap
         words = words[:-2]
     kind = _KEY_TYPES.get(" ".join(words))
     if kind is None:
-        raise tokens.error(f"no type of ours: {' '.join(words)}")
+        raise tokens.error(f"unsupported type: {' '.join(words)}")
     size, interval = 0, False
     elements: tuple[tuple[Key, Verdict | None], ...] = ()
     tokens.skip_space()
@@ -350,7 +350,7 @@ def _elements_to_delete(tokens: Tokens) -> Elements:
     writing = " ".join(map(_writing, found[0]))
     kind = _OF_WRITING.get(writing)
     if kind is None:
-        raise tokens.error(f"no key of ours: {' . '.join(found[0])}")
+        raise tokens.error(f"unsupported key: {' . '.join(found[0])}")
     return Elements(name, kind, tuple(_key(tokens, kind, words, interval=False) for words in found))
 
 

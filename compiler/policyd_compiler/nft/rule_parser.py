@@ -171,7 +171,7 @@ def _field(tokens: Tokens) -> Field:
     for words, field in _FIELDS[tokens.peek()]:
         if tokens.accept_all(words):
             return field
-    raise tokens.error(f"no expression of ours: {tokens.peek()!r}")
+    raise tokens.error(f"unsupported expression: {tokens.peek()!r}")
 
 
 def _right(tokens: Tokens, field: Field) -> Right:

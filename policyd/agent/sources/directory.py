@@ -258,4 +258,4 @@ def _report(diagnostic: Diagnostic) -> None:
     level = logging.ERROR if diagnostic.severity == "error" else logging.WARNING
     place = f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"
     fields = {"event": "file.mistake", "place": place, "reason": diagnostic.text}
-    log.log(level, "a manifest is not as it should be", extra=fields)
+    log.log(level, "a manifest is not valid", extra=fields)
