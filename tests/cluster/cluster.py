@@ -15,11 +15,20 @@ from tests.cluster import programs
 from tests.cluster.addresses import NODES, PODS, SERVICES
 from tests.cluster.client import Client
 from tests.cluster.component import Component
+from tests.cluster.conformance import (
+    HOUSE,
+    NO_TEST,
+    SECONDS,
+    Conformance,
+    Implementation,
+    run_conformance,
+    write_probe_image,
+)
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.e2e import SKIP, E2eReport, run_e2e
 from tests.cluster.failures import wait_until
 from tests.cluster.folder import RunFolder
-from tests.cluster.node import Node, ProxyMode
+from tests.cluster.node import Family, Node, ProxyMode
 from tests.cluster.requirements import require
 
 NODE_SECONDS = 120
@@ -28,22 +37,31 @@ NODE_SECONDS = 120
 class Cluster(Client):
     """Two nodes, a control plane, and all of Kubernetes between them."""
 
-    def __init__(self, path: Path, *, network: networks.Name, proxy: ProxyMode) -> None:
+    def __init__(
+        self, path: Path, *, network: networks.Name, proxy: ProxyMode, primary: Family = "v4"
+    ) -> None:
         super().__init__(path / "kubeconfig", agnhost=programs.agnhost())
         self.network = network
         self.plane = ControlPlane(path)
         self.controllers = self._controller("kube-controller-manager", *self._controllers_options())
         self.scheduler = self._controller("kube-scheduler")
-        self.nodes = {name: Node(name, self.plane, proxy=proxy) for name in NODES}
+        self.nodes = {name: Node(name, self.plane, proxy=proxy, primary=primary) for name in NODES}
         self._stack = ExitStack()
+        self._settle: float | None = None
 
     @classmethod
     def up(
-        cls, *, network: networks.Name = "flannel", proxy: ProxyMode = "nftables", legacy: bool = False
+        cls,
+        *,
+        network: networks.Name = "flannel",
+        proxy: ProxyMode = "nftables",
+        legacy: bool = False,
+        primary: Family = "v4",
     ) -> Self:
         """Bring up a cluster and wait until its nodes are ready.
 
         `legacy` is for Cilium: packets take the way through the host's network stack, not the eBPF short cut.
+        `primary` is the family of a pod's first address.
         """
         if legacy and network != "cilium":
             raise WrongUsage(f"`legacy` is a way of Cilium's, and the network is {network}")
@@ -51,7 +69,7 @@ class Cluster(Client):
         require(*parts)
         programs.require(*parts)
         run = RunFolder.create()
-        cluster = cls(run.path, network=network, proxy=proxy)
+        cluster = cls(run.path, network=network, proxy=proxy, primary=primary)
         cluster._stack.callback(run.remove)
         cluster._stack.callback(cluster._end)
         try:
@@ -118,6 +136,36 @@ class Cluster(Client):
         report = run_e2e(self.plane, focus, procs=procs, skip=skip, seconds=seconds)
         self.check()
         return report
+
+    def conformance(
+        self,
+        tests: str = ".",
+        *,
+        settle: float = 0,
+        keep: bool = False,
+        report: tuple[Path, Implementation] | None = None,
+        seconds: float = SECONDS,
+    ) -> Conformance:
+        """Run upstream's conformance tests of ClusterNetworkPolicy whose names match a regular expression.
+
+        Each probe waits `settle` seconds first. With `keep` the suite's pods stay, for the next run. A report
+        is of use only for all tests: it counts those that were left out as passed.
+        """
+        if settle != self._settle:
+            archive = self.plane.path / "probe.tar"
+            write_probe_image(archive, settle=settle)
+            self.load_image(archive)
+            self.delete("namespaces", f"--selector={HOUSE}", seconds=180)  # pods of the image before
+            self._settle = settle
+        found = run_conformance(self.plane, tests, keep=keep, report=report, seconds=seconds)
+        if not keep:
+            self.delete("namespaces", f"--selector={HOUSE}", seconds=180)  # until they are gone
+        self.check()
+        return found
+
+    def prepare_conformance(self, *, settle: float = 0) -> None:
+        """Make the suite's namespaces and pods, and run none of its tests."""
+        self.conformance(NO_TEST, settle=settle, keep=True)
 
     @contextmanager
     def _all_restarted(self) -> Iterator[None]:

@@ -7,20 +7,33 @@ import io
 import json
 import platform
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's word, and the word of images
 
 
-def write_image(archive: Path, program: Path, *, tags: tuple[str, ...], command: tuple[str, ...]) -> None:
-    """Write a docker-archive whose one layer holds the program, under each of the tags."""
-    layer = _layer(program)
+def write_image(
+    archive: Path,
+    program: str,
+    *,
+    programs: Mapping[str, Path],
+    tags: tuple[str, ...],
+    command: tuple[str, ...],
+    env: Mapping[str, str] = {},
+) -> None:
+    """Write a docker-archive whose one layer holds the programs, by their paths; `program` is the entry."""
+    layer = _layer(programs)
     digest = hashlib.sha256(layer).hexdigest()
     config = json.dumps(
         {
             "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
-            "config": {"Entrypoint": [f"/{program.name}"], "Cmd": list(command), "Env": ["PATH=/"]},
+            "config": {
+                "Entrypoint": [f"/{program}"],
+                "Cmd": list(command),
+                "Env": ["PATH=/", *(f"{name}={value}" for name, value in env.items())],
+            },
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
         }
     ).encode()
@@ -32,14 +45,15 @@ def write_image(archive: Path, program: Path, *, tags: tuple[str, ...], command:
         _add(tar, "manifest.json", json.dumps(contents).encode())
 
 
-def _layer(program: Path) -> bytes:
+def _layer(programs: Mapping[str, Path]) -> bytes:
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         for folder in ("tmp", "etc", "var", "var/run"):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o777
             tar.addfile(entry)
-        _add(tar, program.name, program.read_bytes(), mode=0o755)
+        for path, program in programs.items():
+            _add(tar, path, program.read_bytes(), mode=0o755)
     return layer.getvalue()
 
 

@@ -21,6 +21,7 @@ from tests.cluster.machine import Machine, Result, run
 from tests.cluster.requirements import CNI_PLUGINS
 
 ProxyMode: TypeAlias = Literal["nftables", "iptables"]
+Family: TypeAlias = Literal["v4", "v6"]
 
 START_SECONDS = 30
 CONTAINERD = "/run/containerd/containerd.sock"
@@ -49,9 +50,10 @@ KERNEL_SETTINGS = {
 class Node:
     """One node, in the hands of a test."""
 
-    def __init__(self, name: str, plane: ControlPlane, *, proxy: ProxyMode) -> None:
+    def __init__(self, name: str, plane: ControlPlane, *, proxy: ProxyMode, primary: Family = "v4") -> None:
         self.name = name
         self.addresses = NODES[name]
+        self.primary = primary  # the family of the pods' first address
         self.path = plane.path / name
         self._plane = plane
         self._disk = self.path / "disk"
@@ -156,11 +158,14 @@ class Node:
         )
 
     def _kubelet_command(self) -> tuple[str, ...]:
+        addresses = [self.addresses.v4, self.addresses.v6]
+        if self.primary == "v6":
+            addresses.reverse()
         options = {
             "config": self.path / "kubelet.json",
             "kubeconfig": self._plane.authority.file(f"{self.name}.conf"),
             "hostname-override": self.name,
-            "node-ip": f"{self.addresses.v4},{self.addresses.v6}",
+            "node-ip": ",".join(addresses),
         }
         return (programs.program("kubelet"), *(f"--{name}={value}" for name, value in options.items()))
 

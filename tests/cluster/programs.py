@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ AGNHOST_TAG = "agnhost.tag"
 ETCD = "go.etcd.io/etcd"
 KUBERNETES = "k8s.io/kubernetes"
 CILIUM = "github.com/cilium/cilium"
+POLICY_API = "sigs.k8s.io/network-policy-api"
+SUITE_IMAGE = "image"  # the name by which the pods of ClusterNetworkPolicy's suite ask for agnhost
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,10 @@ PROGRAMS: dict[Part, tuple[Program, ...]] = {
     "e2e": (
         Program("ginkgo", "kube", "github.com/onsi/ginkgo/v2/ginkgo"),
         Program("e2e.test", "kube", f"{KUBERNETES}/test/e2e"),
+    ),
+    "cnp": (
+        Program("conformance.test", "cnp", f"{POLICY_API}/conformance"),
+        Program("agnhost-sctp", "cnp", "."),
     ),
 }
 
@@ -153,6 +160,8 @@ def _build(part: Part) -> None:
 def _build_program(program: Program, target: Path) -> None:
     if program.package.endswith("/test/e2e"):
         command = ["go", "test", "-c", "-ldflags", _kubernetes_flags()]
+    elif program.package.endswith("/conformance"):
+        command = ["go", "test", "-c", "-ldflags", "-s -w"]
     elif program.package.startswith(f"{KUBERNETES}/cmd/"):
         command = ["go", "build", "-ldflags", _kubernetes_flags()]
     else:
@@ -174,7 +183,13 @@ def _wrap_agnhost(target: Path) -> None:
     """Make upstream's test image from its program; the same program serves as the pause of every pod."""
     module = Path(_go("kube", "go", "list", "-m", "-f", "{{.Dir}}", KUBERNETES))
     tag = f"{REGISTRY}/agnhost:{(module / 'test/images/agnhost/VERSION').read_text().strip()}"
-    write_image(target / AGNHOST_ARCHIVE, target / "agnhost", tags=(tag, PAUSE), command=("pause",))
+    write_image(
+        target / AGNHOST_ARCHIVE,
+        "agnhost",
+        programs={"agnhost": target / "agnhost"},
+        tags=(tag, PAUSE),
+        command=("pause",),
+    )
     (target / AGNHOST_TAG).write_text(tag)
 
 
@@ -189,7 +204,24 @@ def _copy_cilium_sources(target: Path) -> None:
         copied.chmod(copied.stat().st_mode | 0o200)  # the module cache is read-only, and copies keep that
 
 
-EXTRAS: dict[Part, Callable[[Path], None]] = {"nodes": _wrap_agnhost, "cilium": _copy_cilium_sources}
+def _copy_policy_definitions(target: Path) -> None:
+    """Copy the definitions of both channels, and note the image that the suite's pods ask for."""
+    module = Path(_go("cnp", "go", "list", "-m", "-f", "{{.Dir}}", POLICY_API))
+    for channel in ("standard", "experimental"):
+        folder = target / "crds" / channel
+        folder.mkdir(parents=True)
+        for definition in (module / "config/crd" / channel).glob("policy.*.yaml"):
+            (folder / definition.name).write_bytes(definition.read_bytes())
+    manifests = (module / "conformance/base/manifests.yaml").read_text()
+    (image,) = set(re.findall(r"^ *image: *(\S+)$", manifests, re.MULTILINE))
+    (target / SUITE_IMAGE).write_text(image)
+
+
+EXTRAS: dict[Part, Callable[[Path], None]] = {
+    "nodes": _wrap_agnhost,
+    "cilium": _copy_cilium_sources,
+    "cnp": _copy_policy_definitions,
+}
 
 
 def _go(module: str, *command: str) -> str:

@@ -12,9 +12,10 @@ from typing import Literal
 
 from policyd.errors import EnvironmentRefused
 
-Part = Literal["control-plane", "nodes", "flannel", "cilium", "e2e"]
+Part = Literal["control-plane", "nodes", "flannel", "cilium", "e2e", "cnp"]
 
 CNI_PLUGINS = Path("/usr/lib/cni")  # where Debian puts them
+STATIC_BASH = Path("/bin/bash-static")
 SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
@@ -26,7 +27,7 @@ class Need:
     package: str
 
 
-# The two entries with a path are files that are not meant to be on PATH.
+# The entries with a path are files that are not meant to be on PATH.
 NEEDS: dict[Part, tuple[Need, ...]] = {
     "control-plane": (
         Need("ip", "iproute2"),
@@ -48,6 +49,7 @@ NEEDS: dict[Part, tuple[Need, ...]] = {
         Need("llc-19", "llvm-19"),
     ),  # its programs are compiled on the node
     "e2e": (),
+    "cnp": (Need(str(STATIC_BASH), "bash-static"),),  # the suite's pods start what they run by a shell
 }
 
 

@@ -103,7 +103,8 @@ def test_two_clusters_do_not_see_each_other(cluster: Cluster) -> None:
 def test_an_image_of_our_own_runs_on_both_nodes(cluster: Cluster, tmp_path: Path) -> None:
     tag = f"{programs.REGISTRY}/own:1"
     archive = tmp_path / "own.tar"
-    write_image(archive, Path(programs.program("agnhost")), tags=(tag,), command=("pause",))
+    program = {"agnhost": Path(programs.program("agnhost"))}
+    write_image(archive, "agnhost", programs=program, tags=(tag,), command=("pause",))
     cluster.load_image(archive)
     start_pods(cluster, image=tag, own1="n1", own2="n2")
     assert reaches(cluster, "own1", "own2")

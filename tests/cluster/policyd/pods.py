@@ -78,11 +78,10 @@ class Pods:
         self._cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         return unique
 
-    def start(self, namespace: str, places: Mapping[str, Place]) -> dict[str, Pod]:
+    def start(self, namespace: str, places: Mapping[str, Place], image: str = "") -> dict[str, Pod]:
         """Start pods in a namespace of the cluster, and give them when they are ready."""
-        self._cluster.apply(
-            *(pod(name, namespace, place, self._cluster.agnhost) for name, place in places.items())
-        )
+        image = image or self._cluster.agnhost
+        self._cluster.apply(*(pod(name, namespace, place, image) for name, place in places.items()))
         self._cluster.wait(*(f"pod/{name}" for name in places), namespace=namespace)
         return {name: self.appears(place.node, namespace, name) for name, place in places.items()}
 
