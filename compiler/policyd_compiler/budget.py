@@ -94,14 +94,34 @@ def over_budget(snapshot: Snapshot, budget: Budget) -> tuple[OverBudget, ...]:
     return tuple(sorted(found, key=lambda over: over.policy))
 
 
-def is_affordable(
-    isolation: Isolation, families: Iterable[Family], hosts: Mapping[Family, HostIndex], most: int
-) -> bool:
-    """Whether an isolation alone costs no more than this. To find out costs no more either."""
-    part = _Part(isolation, set(families), _weights(isolation, {}))
-    if sum(_shares([part]).values()) <= most:
-        return True
-    return _measure([part], _Lists(hosts), frozenset(), most) <= most
+def cost_at_most(
+    isolation: Isolation,
+    families: Iterable[Family],
+    hosts: Mapping[Family, HostIndex],
+    enough: int,
+    most: int,
+) -> int:
+    """What NetworkPolicies in an isolation cost at most alone; over `most`, at least that it is.
+
+    What is certainly less than `enough` is not measured. To find out costs no more than what it is.
+    """
+    of_tenants = _of_tenants(isolation)
+    part = _Part(of_tenants, set(families), _weights(of_tenants, {}))
+    glance = sum(_shares([part]).values())
+    if glance <= enough:
+        return glance
+    return min(glance, _measure([part], _Lists(hosts), frozenset(), most))
+
+
+def growth_at_most(isolation: Isolation) -> int:
+    """What one host more costs at most, in both families, where it is new to NetworkPolicies in an isolation.
+
+    An element, with a set of ports of its own, and a step for each rule.
+    """
+    weight = sum(_weights(_of_tenants(isolation), {}).values(), start=_Weight())
+    if not weight.rules:
+        return 0
+    return len(FAMILIES) * (1 + CHAIN + PIECE + weight.ports + weight.rules**2 // STEPS + 1)
 
 
 def cost_without_peers(isolation: Isolation) -> tuple[str, int]:

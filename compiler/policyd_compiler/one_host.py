@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from policyd_compiler.addr import Ranges, contains
-from policyd_compiler.ir import Action, Host, Isolation
+from policyd_compiler.ir import Host, Isolation
 from policyd_compiler.lower.classes import Classes, classify_unnamed, rules_for_all
 from policyd_compiler.lower.decide import Decider
 from policyd_compiler.lower.lower import Judging
@@ -153,7 +153,5 @@ class OneHost:
 
 
 def _is_simple(isolation: Isolation) -> bool:
-    """Whether each peer is let in by the rules that name it, and by nothing else."""
-    (stage, *more) = isolation.stages
-    accepts = all(rule.action is Action.ACCEPT for rule in stage.rules)
-    return not more and accepts and stage.otherwise is Action.DENY and bool(isolation.layout.identity)
+    """Whether what is open to a peer follows from the rules that name it: of one claimant, in any tier."""
+    return bool(isolation.layout.identity) and not any(stage.claimant for stage in isolation.stages)

@@ -74,8 +74,15 @@ class Holders(typing.Protocol):
     @property
     def hosts(self) -> Sequence[Host]: ...
 
+    @property
+    def disputed(self) -> int:
+        """The hosts that several pods claim; 0 if there is none."""
+
     def held(self, claims: int) -> int:
         """The hosts of which every claim is among these (NP-166)."""
+
+    def touched(self, claims: int) -> int:
+        """The hosts of which any claim is among these (NP-166)."""
 
 
 class RuleResolver:

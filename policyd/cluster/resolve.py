@@ -30,7 +30,7 @@ class Resolved:
     `warnings` are sentences, `findings` are about addresses. `over` are policies whose rules were not
     resolved, as they would cost more than the budget: they are quarantined. `policies`: how many select pods
     of this node, those that are quarantined among them. Of what it was resolved from: the `claims` of pods,
-    and what the `resolver` made of rules.
+    and what the `resolver` and `tiers` made of rules.
     """
 
     snapshot: Snapshot
@@ -38,6 +38,7 @@ class Resolved:
     findings: tuple[Finding, ...]
     claims: Claims
     resolver: RuleResolver
+    tiers: TierPolicies
     over: tuple[OverBudget, ...] = ()
     policies: int = 0
 
@@ -88,7 +89,7 @@ def resolve(
     # Every node logs it, and the nodes of these pods have a condition.
     told = (*missing, *tie_warnings(tiers.policies), *(finding.text for finding in claims.findings))
     here = tuple(_placed(f, state, node) for f in claims.findings if _is_here(f, state, node))
-    return Resolved(snapshot, told, here, claims, resolver, over, selecting + more)
+    return Resolved(snapshot, told, here, claims, resolver, tiers, over, selecting + more)
 
 
 def _known_namespaces(state: ClusterState) -> tuple[Mapping[str, Namespace], tuple[str, ...]]:

@@ -13,8 +13,8 @@ from typing import Final, assert_never
 
 from policyd.cluster.index import PodIndex, bits_of
 from policyd.cluster.origins import origin_of
-from policyd.cluster.ownership import Claims, claim_addresses
-from policyd.cluster.peers import SubjectPorts, block_ranges, one_port, port_numbers
+from policyd.cluster.ownership import claim_addresses
+from policyd.cluster.peers import Holders, SubjectPorts, block_ranges, one_port, port_numbers
 from policyd.kube.cidr import parse_ip
 from policyd.kube.objects import (
     ClusterNetworkPolicy,
@@ -26,6 +26,7 @@ from policyd.kube.objects import (
     PodPeer,
     PolicyPort,
     PortName,
+    Protocol,
     TierName,
     TierPort,
     TierRule,
@@ -67,19 +68,22 @@ class TierPolicies:
         self,
         policies: Iterable[ClusterNetworkPolicy],
         index: PodIndex,
-        claims: Claims,
+        claims: Holders,
         nodes: Iterable[Node],
         quarantined: frozenset[str] = frozenset(),
     ) -> None:
         """`quarantined`: by name, policies of which no rule counts as understood."""
-        ordered = sorted(policies, key=lambda each: (each.tier != "Admin", each.priority, each.name))
+        #: In the order in which they are asked, as they are written.
+        self.written = in_order(policies)
         self.policies: tuple[ClusterNetworkPolicy, ...] = tuple(
-            closed(each) if each.name in quarantined else each for each in ordered
+            closed(each) if each.name in quarantined else each for each in self.written
         )
         self._index, self._claims, self._nodes = index, claims, tuple(nodes)
         self._rules: dict[tuple[int, Direction, SubjectPorts | None], tuple[Rule, ...]] = {}
         #: By identity of the rules that were made, what they were made of.
         self.said: dict[int, TierSaid] = {}
+        #: Named ports of peers that rules ask for, and every number that a peer has behind the name.
+        self.asked: dict[tuple[str, Protocol], frozenset[int]] = {}
         self._by_name = frozenset(n for n, policy in enumerate(self.policies) if _uses_names(policy))
 
     def select(self, local: int) -> tuple[Mapping[int, Numbers], int]:
@@ -87,7 +91,7 @@ class TierPolicies:
         found: dict[int, list[int]] = {}
         count = 0
         for number, policy in enumerate(self.policies):
-            if policy.subject is None or (policy.ingress is None and policy.egress is None):
+            if policy.subject is None or not says_something(policy):
                 continue
             subjects = local & self._matched(policy.subject)
             count += bool(subjects)
@@ -170,7 +174,9 @@ class TierPolicies:
             return
         for name in dict.fromkeys(port.name for port in rule.ports or () if isinstance(port, PortName)):
             for protocol in PROTOCOLS.values():
-                for number, exposing in self._index.exposing(name, protocol):
+                found = self._index.exposing(name, protocol)
+                self.asked[name, protocol] = frozenset(number for number, _ in found)
+                for number, exposing in found:
                     among, of = self._among(whom, exposing), one_port(protocol, number)
                     said = TierSaid(rule, NamedPort(name, protocol, number))
                     yield from self._made(said, self._with_action(action, among, of, origin))
@@ -246,6 +252,16 @@ class TierPolicies:
             return ()
         found = (self._claims.hosts[bit].address(family) for bit in bits_of(hosts))
         return union((a, a) for a in found if a is not None and contains(ranges, a))
+
+
+def in_order(policies: Iterable[ClusterNetworkPolicy]) -> tuple[ClusterNetworkPolicy, ...]:
+    """By tier and priority; where two tie, by name (CNP-012)."""
+    return tuple(sorted(policies, key=lambda each: (each.tier != "Admin", each.priority, each.name)))
+
+
+def says_something(policy: ClusterNetworkPolicy) -> bool:
+    """Whether it names a direction at all."""
+    return policy.ingress is not None or policy.egress is not None
 
 
 def closed(policy: ClusterNetworkPolicy) -> ClusterNetworkPolicy:

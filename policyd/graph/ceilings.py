@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from policyd.graph.ledger import Part
 from policyd.graph.profiles import Profiles
 from policyd.graph.units import Unit
-from policyd_compiler.budget import STEPS, Budget, cost_of_chains, cost_of_steps
+from policyd_compiler.budget import Budget, cost_of_chains, cost_of_steps
 from policyd_compiler.nft.keys import SetName
 from policyd_compiler.one_host import CannotTell
 from policyd_compiler.ports import PortSet
@@ -44,6 +44,8 @@ class Ceilings:
         `come`: so many hosts have come since the last time.
         """
         for space in spaces:
+            for unit in self._members.get(space, ()):
+                unit.come += come
             left = self._left.get(space, -1) - come * self._growth(space)
             if left < 0:
                 left = self.most - self._measure(space, parts, profiles)
@@ -53,16 +55,15 @@ class Ceilings:
 
     def _measure(self, space: str, parts: Mapping[SetName, Part], profiles: Profiles) -> int:
         units = self._members.get(space, ())
-        fixed = self._chains + sum(unit.cost for unit in units)
+        fixed = self._chains + sum(unit.cost + unit.come * unit.growth * unit.has_tiers for unit in units)
         times: dict[SetName, int] = {}
         for name, is_shared in (each for unit in units for each in unit.sets):
             times[name] = 1 if is_shared else times.get(name, 0) + 1
         peers = sum(uses * len(parts[name].elements) for name, uses in times.items())
-        return fixed + peers + sum(cost_of_steps(*profiles.named(unit)) for unit in units)
+        return (
+            fixed + peers + sum(cost_of_steps(*profiles.named(unit)) for unit in units if not unit.has_tiers)
+        )
 
     def _growth(self, space: str) -> int:
-        """What one host more costs at most: an element of each set, and steps, named by each rule."""
-        return sum(
-            len(unit.sets) + 2 * (len(unit.made.said) ** 2 // STEPS + 2)
-            for unit in self._members.get(space, ())
-        )
+        """What one host more costs at most."""
+        return sum(unit.growth for unit in self._members.get(space, ()))

@@ -74,6 +74,21 @@ class Holding:
                 hosts &= ~(1 << bits[0])
         return hosts
 
+    def touched(self, claims: int) -> int:
+        """The hosts of which any claim is among these (NP-166)."""
+        hosts = claims
+        for bits in self._shared.values():
+            is_touched = any(claims >> bit & 1 for bit in bits)
+            for bit in bits[1:]:
+                hosts &= ~(1 << bit)
+            hosts |= is_touched << bits[0]
+        return hosts
+
+    @property
+    def disputed(self) -> int:
+        """The hosts that several pods claim."""
+        return sum(1 << bit for bit in self._shared)
+
     def rows(self, is_of: Callable[[Pod], bool]) -> Iterator[Row]:
         """The hosts that such a pod claims."""
         shared = {bit for bits in self._shared.values() for bit in bits}

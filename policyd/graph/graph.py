@@ -23,15 +23,16 @@ from policyd.graph.places import Policies
 from policyd.graph.profiles import Counts
 from policyd.graph.spaces import Spaces
 from policyd.graph.tables import with_notes
-from policyd.kube.objects import Namespace, NetworkPolicy, Node, Pod
-from policyd.kube.registry import NAMESPACE, NETWORK_POLICY, NODE, POD
+from policyd.graph.tiers import Tiers
+from policyd.kube.objects import ClusterNetworkPolicy, Namespace, NetworkPolicy, Node, Pod
+from policyd.kube.registry import CLUSTER_NETWORK_POLICY, NAMESPACE, NETWORK_POLICY, NODE, POD
 from policyd.pipeline import Build, Ruleset, as_open
 from policyd_compiler.delta import Changes
 from policyd_compiler.one_host import CannotTell
 from policyd_compiler.ruleset import with_parts
 
 #: Kinds of which it is known here what they mean.
-_KNOWN = frozenset(kind.name for kind in (NAMESPACE, NETWORK_POLICY, NODE, POD))
+_KNOWN = frozenset(kind.name for kind in (CLUSTER_NETWORK_POLICY, NAMESPACE, NETWORK_POLICY, NODE, POD))
 
 
 class Graph:
@@ -45,7 +46,9 @@ class Graph:
         """`built` is of `state`, and is not to be used for another graph."""
         self.counts = Counts()
         #: Why it could not follow.
-        self.reason = "policies are closed for their cost, or there are tiers"
+        self.reason = (
+            "policies are closed for their cost, or there are objects of a kind that is not followed"
+        )
         # Without what it was made of, which may be large.
         self._ruleset = Ruleset(
             built.table, built.owners, built.warnings, built.stats, built.findings, built.idle, built.over
@@ -60,7 +63,8 @@ class Graph:
         claims, index = sources.resolved.claims, sources.resolved.resolver.index
         self._node = node
         self._spaces = Spaces(state)
-        self._policies = Policies(state.policies.values())
+        self._tiers = Tiers(state.cluster_policies.values(), self._spaces)
+        self._policies = Policies(state.policies.values(), self._tiers)
         self._holding = Holding(claims, state.pods, state.nodes.values(), index)
         setting = Setting(
             node, sources.options, sources.budget, sources.closed, state.nodes, state.attachments
@@ -96,15 +100,16 @@ class Graph:
         judging = self._judging
         for row in gone:
             judging.hosts.count(row, before, turned, by=-1)
-        flipped = self._rename(come, turned)
+        flipped, renamed = self._rename(come, turned)
         for row in come:
             judging.hosts.count(row, after, turned, by=1)
         judging.profiles.recount(flipped)
         elements = judging.hosts.changes(before, after, turned)
         complete = judging.ledger.change(elements)
         spaces |= judging.move(gone, come)
+        spaces |= self._tiers.rename(renamed) & judging.spaces()
         if is_else or spaces or turned.dirty or not complete:
-            judging.make(turned, spaces, self._ruleset.table)
+            judging.make(turned, spaces, len(come), self._ruleset.table)
             return self._step(judging.ruleset(), None)
         judging.check(turned.touched, len(come))
         return self._step(self._with_elements(elements, turned), elements)
@@ -129,6 +134,10 @@ class Graph:
                     self._policies.change(was, is_)
                     self._count(was, is_)
                     spaces.update(policy.namespace for policy in (was, is_) if policy is not None)
+                case (ClusterNetworkPolicy() | None) as was, (ClusterNetworkPolicy() | None) as is_:
+                    self._tiers.change(was, is_)
+                    spaces |= self._judging.spaces()
+                    is_else = True
                 case (Namespace() | None) as was, (Namespace() | None) as is_:
                     self._spaces.give(was, is_)
                 case ((Node() | None), (Node() | None)):
@@ -144,15 +153,17 @@ class Graph:
         if is_ is not None:
             self._spaces.count(is_, 1)
 
-    def _rename(self, come: list[Row], turned: Turned) -> set[int]:
-        """Namespaces have other labels: the selectors that may select others now.
+    def _rename(self, come: list[Row], turned: Turned) -> tuple[set[int], set[str]]:
+        """Namespaces have other labels: the selectors that may select others now, and which namespaces.
 
         Who has just come has been selected by none yet.
         """
         flipped: set[int] = set()
+        names: set[str] = set()
         profiles, index = self._judging.profiles, self._holding.index
         for before, after in self._spaces.take_changed():
             name = (before or after or Namespace("", ())).name
+            names.add(name)
             index.rename(before, after)
             numbers, places = profiles.rename(name, before, after)
             flipped |= numbers
@@ -160,7 +171,7 @@ class Graph:
             if index.in_namespace(name).bit_count() > new:
                 turned.dirty |= places
                 turned.idle = turned.idle or bool(numbers)
-        return flipped
+        return flipped, names
 
     def _with_elements(self, changes: Changes, turned: Turned) -> Ruleset:
         """The ruleset where nothing but elements, and what is noted of rules, is another."""
@@ -179,7 +190,7 @@ class Graph:
     def _step(self, made: Ruleset, changes: Changes | None) -> Step:
         """With what is odd in the cluster now."""
         found = self._holding.findings()
-        warnings = (*self._spaces.warnings(), *(finding.text for finding, _ in found))
+        warnings = (*self._spaces.warnings(), *self._tiers.warnings, *(finding.text for finding, _ in found))
         here = (self._placed(f, pods) for f, pods in found if any(pod.node == self._node for pod in pods))
         findings = as_open(tuple(here), self._judging.setting.options)
         ruleset = replace(made, warnings=warnings, findings=findings)
@@ -189,5 +200,8 @@ class Graph:
         """A pod of this node whose address does not count is open, whatever policies select it (NP-167)."""
         if finding.name != "address-impossible":
             return finding
-        is_open = any(pod.node == self._node and self._policies.selecting(pod) for pod in pods)
+        is_open = any(pod.node == self._node and self._is_selected(pod) for pod in pods)
         return replace(finding, is_open=is_open)
+
+    def _is_selected(self, pod: Pod) -> bool:
+        return bool(self._policies.selecting(pod)) or self._tiers.is_subject(pod)

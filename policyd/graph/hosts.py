@@ -41,10 +41,13 @@ class Hosts:
         self.units: dict[int, Unit] = {}
         self._profiles, self._ledger, self._counts = profiles, ledger, counts
         self._users: dict[SetName, set[int]] = {}
+        self._with_tiers: set[int] = set()
 
     def add(self, unit: Unit) -> None:
         """An isolation comes, with its sets in the ledger."""
         self.units[unit.place] = unit
+        if unit.has_tiers:
+            self._with_tiers.add(unit.place)
         self._profiles.add(unit)
         for name in unit.host.names():
             self._users.setdefault(name, set()).add(unit.place)
@@ -52,6 +55,7 @@ class Hosts:
     def remove(self, unit: Unit) -> None:
         """An isolation goes, and with it the sets that no other asks."""
         del self.units[unit.place]
+        self._with_tiers.discard(unit.place)
         self._profiles.remove(unit)
         for name in dict.fromkeys(unit.host.names()):
             users = self._users[name]
@@ -69,6 +73,9 @@ class Hosts:
                 selecting[number] = count = selecting[number] + by
                 turned.idle = turned.idle or count in (0, by)
         turned.dirty |= whole.unsure
+        if len(row.pods) > 1:
+            # A Deny means it where any of them is selected, and a Pass may mean some of them (NP-166).
+            turned.dirty |= self._with_tiers
         self._count_rules(whole, turned, by)
         for place, matching, grouped in whole.named:
             if place not in turned.dirty:

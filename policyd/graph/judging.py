@@ -9,6 +9,7 @@ from typing import TypeAlias
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.idle import IdlePeer
 from policyd.cluster.peers import RuleResolver
+from policyd.cluster.tiers import TierPolicies
 from policyd.graph.assemble import (
     Setting,
     assemble,
@@ -26,7 +27,7 @@ from policyd.graph.ledger import Ledger
 from policyd.graph.places import DIRECTIONS, Asked, Places, Policies
 from policyd.graph.profiles import Counts, Profiles
 from policyd.graph.spaces import Spaces
-from policyd.graph.units import Made, Maker, Sets, Source, Unit, UnitKey, through_passes
+from policyd.graph.units import Made, Maker, Sets, Source, Unit, UnitKey, ceiling_of, through_passes
 from policyd.kube.objects import KubeObject, Node
 from policyd.pipeline import Build, Ruleset, count
 from policyd_compiler.ir import Direction, Endpoint, Isolation
@@ -62,17 +63,19 @@ class Judging:
         self.hosts = Hosts(self.profiles, self.ledger, counts)
         self._ceilings = Ceilings(setting.budget)
         self._verdicts: dict[tuple[PortSet, PortSide], Verdict] = dict(lowered.verdicts)
+        self._tiers = policies.tiers
         self._places = Places(policies, setting.node, setting.closed, setting.budget)
         self._places.move((), holding.rows(lambda pod: pod.node == setting.node))
         self._endpoints: dict[str, tuple[tuple[Unit | None, ...], Endpoint]] = {}
         self._next = 0
+        self._has_other_nodes = False
         self._adopt(built)
 
     def _adopt(self, built: Build) -> None:
         """Take over the isolations of a build."""
         sources = built.sources
-        resolver, lowered = sources.resolved.resolver, sources.lowered
-        self._ask(self._places.spaces(), resolver)
+        resolver, tiers, lowered = sources.resolved.resolver, sources.resolved.tiers, sources.lowered
+        self._ask(self._places.spaces(), resolver, tiers)
         followed: dict[int, Source] = {}
         for endpoint in sources.resolved.snapshot.endpoints:
             for direction, source in self._places.sources[endpoint.key].items():
@@ -80,18 +83,22 @@ class Judging:
         chains = chains_of(built.table)
         self._by_key: dict[UnitKey, Unit] = {}
         found = shared_isolations(sources.resolved.snapshot.endpoints)
-        for (isolation, _), judging in zip(found, lowered.judging, strict=True):
+        for (isolation, endpoints), judging in zip(found, lowered.judging, strict=True):
             source = followed[id(isolation)]
+            ceiling = None
+            if source.tiers:
+                ceiling = ceiling_of(isolation, source, endpoints, self._holding.indexes, self._ceilings.most)
             unit = Unit(
                 self._place(),
                 source,
                 isolation,
                 through_passes(isolation),
-                Made.of(isolation, source, resolver),
+                Made.of(isolation, source, resolver, tiers),
                 judging,
                 {name: chains[name].rules for name in judging.chains()},
                 OneHost(isolation, judging, Sets(lowered.peers, self._verdicts)),
                 self._holding.version,
+                ceiling,
             )
             self._by_key[unit.key] = unit
             self.hosts.add(unit)
@@ -123,6 +130,7 @@ class Judging:
         if isinstance(after, Node):
             nodes[after.name] = after
         self.setting = replace(self.setting, nodes=nodes)
+        self._has_other_nodes = True
         return True
 
     def spaces(self) -> set[str]:
@@ -133,24 +141,24 @@ class Judging:
         """Hosts go and come: the namespaces of those that are of this node."""
         return self._places.move(gone, come)
 
-    def make(self, turned: Turned, spaces: set[str], before: Table) -> None:
+    def make(self, turned: Turned, spaces: set[str], come: int, before: Table) -> None:
         """Find out which isolations there have to be, and make those that are new, or that are dirty.
 
-        `spaces`: the namespaces of which pods of this node, or policies, have changed.
+        `spaces`: the namespaces of which pods of this node, or policies, have changed. `come`: so many hosts
+        have come.
         """
         resolver = RuleResolver(self._holding.index, self._holding)
+        tiers = self._tiers.against(self._holding.index, self._holding, self.nodes, self.setting.closed)
         stale = {unit.place for unit in self.hosts.units.values() if self._is_stale(unit, turned)}
-        asked = self._ask(spaces.union(*(self._spaces_of(self.hosts.units[p]) for p in stale)), resolver)
         for place in self.profiles.users(turned.rules):
             self.hosts.units[place].lines = None
-        wanted = self._wanted()
-        kept = {key for key, (_, endpoints) in wanted.items() if self._is_good(key, endpoints, stale)}
+        asked, wanted, kept = self._find(spaces, stale, resolver, tiers)
         gone = [key for key in self._by_key if key not in kept]
         for key in gone:
             self.hosts.remove(self._by_key.pop(key))
         new = [each for key, each in wanted.items() if key not in kept]
         maker = Maker(
-            resolver, self._holding.indexes, self._holding.version, self._verdicts, self._ceilings.most
+            resolver, tiers, self._holding.indexes, self._holding.version, self._verdicts, self._ceilings.most
         )
         for source, endpoints in new:
             isolation = asked.isolations.make(source.direction, asked.parts[source.key])
@@ -165,15 +173,38 @@ class Judging:
         made = {self._by_key[source.key].space for source, _ in new}
         if turned.idle or new or gone or self._idle:
             self.idle()
-        self._check(made | {u.space for p in turned.touched if (u := self.hosts.units.get(p)) is not None})
+        touched = {u.space for p in turned.touched if (u := self.hosts.units.get(p)) is not None}
+        self._check(made | touched, come)
+        self._has_other_nodes = False
+
+    def _find(
+        self, spaces: set[str], stale: set[int], resolver: RuleResolver, tiers: TierPolicies
+    ) -> tuple[Asked, dict[UnitKey, _Wanted], set[UnitKey]]:
+        """What isolations follow from, which there have to be, and which of these are good as they are."""
+        spaces = spaces.union(*(self._spaces_of(self.hosts.units[place]) for place in stale))
+        while True:
+            asked = self._ask(spaces, resolver, tiers)
+            wanted = self._wanted()
+            kept = {key for key, (_, endpoints) in wanted.items() if self._is_good(key, endpoints, stale)}
+            # Of pods of several namespaces: one went that alone had an address of a family.
+            keys = (
+                each.key for key in wanted if key not in asked.parts.keys() | kept for each in wanted[key][1]
+            )
+            more = {pod.namespace for key in keys for pod in self._places.rows[key].pods}
+            if not more:
+                return asked, wanted, kept
+            spaces = spaces | more
 
     def _is_stale(self, unit: Unit, turned: Turned) -> bool:
         # On a bridge all that it says of any peer may be asked for.
         is_asked = self.setting.is_bridged and unit.version != self._holding.version
-        return unit.place in turned.dirty or is_asked
+        return unit.place in turned.dirty or is_asked or (self._has_other_nodes and unit.asks_nodes)
 
     def _spaces_of(self, unit: Unit) -> set[str]:
-        return {policy.namespace for policy in unit.source.named}
+        if not unit.has_tiers:
+            return {policy.namespace for policy in unit.source.named}
+        rows = (self._places.rows.get(key) for key in unit.judging.endpoints)
+        return {pod.namespace for row in rows if row is not None for pod in row.pods}
 
     def _is_good(self, key: UnitKey, endpoints: Sequence[Endpoint], stale: set[int]) -> bool:
         unit = self._by_key.get(key)
@@ -192,8 +223,8 @@ class Judging:
         self._by_key[unit.key] = unit
         self.hosts.add(unit)
 
-    def _ask(self, spaces: set[str], resolver: RuleResolver) -> Asked:
-        asked = self._places.ask(spaces, resolver)
+    def _ask(self, spaces: set[str], resolver: RuleResolver, tiers: TierPolicies) -> Asked:
+        asked = self._places.ask(spaces, resolver, tiers)
         self._counts.endpoints += len(self._places.rows)
         return asked
 

@@ -10,10 +10,11 @@ from policyd.cluster.findings import key_of
 from policyd.cluster.isolations import Isolations, Part, Subject
 from policyd.cluster.ownership import address_order
 from policyd.cluster.peers import RuleResolver
-from policyd.cluster.tiers import NO_TIERS
+from policyd.cluster.tiers import TierPolicies
 from policyd.graph.claims import Row
+from policyd.graph.tiers import Tiers
 from policyd.graph.units import Source, UnitKey
-from policyd.kube.objects import Labels, NetworkPolicy, Pod
+from policyd.kube.objects import ClusterNetworkPolicy, Labels, NetworkPolicy, Pod
 from policyd.kube.selectors import matches
 from policyd_compiler.budget import Budget
 from policyd_compiler.ir import Direction
@@ -23,9 +24,10 @@ DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
 
 
 class Policies:
-    """All NetworkPolicies, by namespace; which of them select a pod."""
+    """All NetworkPolicies, by namespace; which of them select a pod. And `tiers`, before and behind them."""
 
-    def __init__(self, policies: Iterable[NetworkPolicy]) -> None:
+    def __init__(self, policies: Iterable[NetworkPolicy], tiers: Tiers) -> None:
+        self.tiers = tiers
         self._by_namespace: dict[str, dict[str, NetworkPolicy]] = {}
         for policy in policies:
             self._by_namespace.setdefault(policy.namespace, {})[policy.name] = policy
@@ -107,16 +109,23 @@ class Places:
                 spaces.update(pod.namespace for pod in row.pods)
         return spaces
 
-    def ask(self, spaces: set[str], resolver: RuleResolver) -> Asked:
+    def ask(self, spaces: set[str], resolver: RuleResolver, tiers: TierPolicies) -> Asked:
         """Ask for the hosts with pods in these namespaces. Raises CannotTell if policies are over budget."""
         rows = self._near(spaces)
         asked = {key_of(pod): self._policies.selecting(pod) for row in rows for pod in row.pods}
         found = {_key(policy): policy for many in asked.values() for policy in many}
         numbers = {key: number for number, key in enumerate(sorted(found))}
         chosen = [found[key] for key in numbers]
-        isolations = Isolations(chosen, resolver, NO_TIERS, self._closed)
+        isolations = Isolations(chosen, resolver, tiers, self._closed)
         claimants: list[Sequence[Subject]] = [
-            tuple(Subject(pod, tuple(numbers[_key(p)] for p in asked[key_of(pod)])) for pod in row.pods)
+            tuple(
+                Subject(
+                    pod,
+                    tuple(numbers[_key(p)] for p in asked[key_of(pod)]),
+                    self._policies.tiers.selecting(pod),
+                )
+                for pod in row.pods
+            )
             for row in rows
         ]
         if isolations.close_dear(claimants, self._budget):
@@ -128,10 +137,13 @@ class Places:
             for direction in DIRECTIONS:
                 if parts := isolations.parts(direction, many):
                     if (direction, parts) not in sources:
-                        sources[direction, parts] = self._source(direction, parts, chosen)
+                        sources[direction, parts] = self._source(direction, parts, chosen, tiers.written)
                     of_row[direction] = source = sources[direction, parts]
                     parts_of[source.key] = parts
-            selected = frozenset(_key(policy) for pod in row.pods for policy in asked[key_of(pod)])
+            of_tiers = (tiers.written[n].name for subject in many for n in subject.tiers)
+            selected = frozenset(
+                (*(_key(policy) for pod in row.pods for policy in asked[key_of(pod)]), *of_tiers)
+            )
             self._uses.subtract(self._selected.get(row.key, ()))
             self._uses.update(selected)
             self._selected[row.key] = selected
@@ -148,7 +160,11 @@ class Places:
             spaces = spaces | all_
 
     def _source(
-        self, direction: Direction, parts: tuple[Part, ...], policies: Sequence[NetworkPolicy]
+        self,
+        direction: Direction,
+        parts: tuple[Part, ...],
+        policies: Sequence[NetworkPolicy],
+        tiers: Sequence[ClusterNetworkPolicy],
     ) -> Source:
         """What names an isolation in every ruleset, and not in this one alone."""
         followed = tuple(
@@ -156,10 +172,18 @@ class Places:
         )
         key: UnitKey = (
             direction,
-            tuple((tuple(id(policies[n]) for n in part.numbers), part.subject) for part in parts),
+            tuple(
+                (
+                    tuple(id(policies[n]) for n in part.numbers),
+                    tuple(id(tiers[n]) for n in part.tiers),
+                    part.subject,
+                )
+                for part in parts
+            ),
         )
         # All of them, as the key says which by their identity.
-        return Source(key, followed, tuple(policies[n] for part in parts for n in part.numbers))
+        named = tuple(policies[n] for part in parts for n in part.numbers)
+        return Source(key, followed, named, tuple(tiers[n] for part in parts for n in part.tiers))
 
 
 def _key(policy: NetworkPolicy) -> str:

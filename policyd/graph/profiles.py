@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from policyd.cluster.index import PodIndex
-from policyd.cluster.peers import Said
-from policyd.graph.units import Peer, Unit
-from policyd.kube.objects import IPBlock, Labels, LabelSelector, NamedPort, Namespace, Pod, PodPeer, Protocol
+from policyd.graph.units import Unit
+from policyd.graph.written import Peer, RuleSource, Selector
+from policyd.kube.objects import Labels, LabelSelector, NamedPort, Namespace, Pod, Protocol
 from policyd.kube.selectors import matches
 from policyd_compiler.ir import Rule
 
@@ -37,27 +37,6 @@ class Profile:
     rules: tuple[int, ...]
     named: tuple[Named, ...]
     unsure: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Selector:
-    """Pods by label: of one namespace, or of all that a selector matches."""
-
-    namespace: str
-    namespaces: LabelSelector | None
-    pods: LabelSelector
-
-    @classmethod
-    def of(cls, peer: Peer) -> Selector:
-        """What an entry of a policy's rule selects (NP-036)."""
-        policy, who = peer
-        return cls("" if who.namespaces is not None else policy.namespace, who.namespaces, who.pods)
-
-    def may_select(self, name: str, namespace: Namespace | None) -> bool:
-        """Whether it may select pods of a namespace, whose labels may not be known (NP-048)."""
-        if self.namespaces is None:
-            return self.namespace == name
-        return namespace is not None and matches(self.namespaces, dict(namespace.labels))
 
 
 @dataclass(slots=True)
@@ -113,8 +92,8 @@ class Profiles:
 
     def add(self, unit: Unit) -> None:
         """An isolation comes. `unit.peers` are given their selectors' numbers."""
-        unit.peers = tuple((peer, self._use(peer)) for peer in _by_identity(unit).values())
-        self._groups[unit.place] = tuple(self._use(peer) for peer in unit.made.groups)
+        unit.peers = tuple((peer, self._use(Selector.of(peer))) for peer in _by_identity(unit).values())
+        self._groups[unit.place] = tuple(self._use(Selector.of(peer)) for peer in unit.made.groups)
         for name, numbers in unit.made.asked.items():
             self._asked.setdefault(name, {})[unit.place] = numbers
         for at, said in enumerate(unit.made.said):
@@ -122,7 +101,7 @@ class Profiles:
             if number is None:
                 number = self._add(said)
             self.rules[number].users.append((unit.place, at))
-            if said.exposed is not None and any(isinstance(p, IPBlock) for p in _written(said)):
+            if said.exposed is not None and said.ranges:
                 self._by_block.setdefault(said.exposed, set()).add(unit.place)
         self._forget()
 
@@ -247,8 +226,7 @@ class Profiles:
         self._scopes: dict[str, tuple[tuple[int, LabelSelector], ...]] = {}
         self._known: dict[tuple[str, Labels, tuple[NamedPort, ...]], Profile] = {}
 
-    def _use(self, peer: Peer) -> int:
-        selector = Selector.of(peer)
+    def _use(self, selector: Selector) -> int:
         number = self._numbers.get(selector)
         if number is None:
             number, self._next = self._next, self._next + 1
@@ -264,24 +242,23 @@ class Profiles:
             del self._numbers[self._selectors.pop(number)], self.selecting[number], self._uses[number]
 
     def _count(self, selector: Selector) -> int:
-        where = (
-            self._index.in_namespace(selector.namespace)
-            if selector.namespaces is None
-            else self._index.in_namespaces(selector.namespaces)
-        )
-        return (where & self._index.select(selector.pods)).bit_count()
+        pods = self._index.select(selector.pods)
+        if selector.namespaces is not None:
+            pods &= self._index.in_namespaces(selector.namespaces)
+        elif selector.namespace:
+            pods &= self._index.in_namespace(selector.namespace)
+        return pods.bit_count()
 
-    def _add(self, said: Said) -> int:
+    def _add(self, said: RuleSource) -> int:
         number, self._next = self._next, self._next + 1
         use = RuleUse(said.rule, said.rule.peers.hosts.bit_count(), said.exposed)
         self.rules[number] = use
         self._of_rule[id(said.rule)] = number
-        if any(rule.peers is None for rule in said.written):
+        if said.anybody:
             if said.exposed is not None:
                 self._of_anybody.add(number)
             return number
-        peers = ((said.policy, peer) for peer in _written(said) if isinstance(peer, PodPeer))
-        use.selectors = frozenset(map(self._use, {Selector.of(peer): peer for peer in peers}.values()))
+        use.selectors = frozenset(map(self._use, said.selectors))
         for selector in use.selectors:
             self._rules.setdefault(selector, set()).add(number)
         return number
@@ -293,10 +270,6 @@ class Profiles:
         for selector in use.selectors:
             self._rules[selector].discard(number)
             self._release(selector)
-
-
-def _written(said: Said) -> list[IPBlock | PodPeer]:
-    return [peer for rule in said.written for peer in rule.peers or ()]
 
 
 def _by_identity(unit: Unit) -> dict[tuple[int, int], Peer]:

@@ -30,6 +30,10 @@ class Spaces:
             return made_namespace(name)
         return given
 
+    def given(self, name: str) -> Namespace | None:
+        """A namespace as it was given, None if it was only named."""
+        return self._given.get(name)
+
     def selected_by(self, name: str) -> Namespace | None:
         """A namespace as selectors have seen it: as it was, until `take_changed` tells what became of it.
 

@@ -6,35 +6,50 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from policyd.cluster.peers import RuleResolver, Said, SubjectPorts
-from policyd.kube.objects import NetworkPolicy, PodPeer, PolicyRule, Protocol
-from policyd_compiler.budget import cost_without_peers, is_affordable
-from policyd_compiler.ir import Direction, Endpoint, Isolation
+from policyd.cluster.peers import RuleResolver, SubjectPorts
+from policyd.cluster.tiers import TierPolicies
+from policyd.graph.written import Peer, RuleSource
+from policyd.kube.objects import (
+    ClusterNetworkPolicy,
+    NetworkPolicy,
+    PodPeer,
+    PolicyRule,
+    PortName,
+    Protocol,
+    TierRule,
+)
+from policyd.kube.ports import PROTOCOLS
+from policyd_compiler.budget import STEPS, cost_at_most, cost_without_peers, growth_at_most
+from policyd_compiler.ir import Direction, Endpoint, Isolation, Rule
 from policyd_compiler.lower.classes import HostIndex
 from policyd_compiler.lower.lower import Judging, families_of, judge
 from policyd_compiler.lower.objects import Objects
-from policyd_compiler.nft.ast import ChainName, Rule, Verdict
+from policyd_compiler.nft import ast
+from policyd_compiler.nft.ast import ChainName, Verdict
 from policyd_compiler.nft.keys import Family, PortSide, SetName
 from policyd_compiler.one_host import CannotTell, OneHost
 from policyd_compiler.passes.order import PASSES
 from policyd_compiler.ports import PortSet
 
-#: What an isolation follows from: the policies of each claimant, by identity, and the ports they ask for.
-UnitKey: TypeAlias = tuple[Direction, tuple[tuple[tuple[int, ...], SubjectPorts | None], ...]]
-#: Who is selected by a peer of a policy's rule.
-Peer: TypeAlias = tuple[NetworkPolicy, PodPeer]
+#: A cost that is certainly a smaller part of what is allowed need not be known exactly.
+_ROUGHLY = 16
+#: Of a claimant: its NetworkPolicies and its ClusterNetworkPolicies by identity, the ports these ask for.
+PartKey: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], SubjectPorts | None]
+#: What an isolation follows from.
+UnitKey: TypeAlias = tuple[Direction, tuple[PartKey, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Of what an isolation is resolved: its key, and the policies of which the rules count, part by part.
 
-    `named`: all that the key names, which nobody else may be taken for.
+    `named`: all that the key names, which nobody else may be taken for; `tiers` are the administrator's.
     """
 
     key: UnitKey
     policies: tuple[tuple[NetworkPolicy, ...], ...]
     named: tuple[NetworkPolicy, ...]
+    tiers: tuple[ClusterNetworkPolicy, ...] = ()
 
     @property
     def direction(self) -> Direction:
@@ -48,8 +63,17 @@ class Source:
 
     def named_ports(self) -> Iterator[tuple[str, Protocol]]:
         """The ports of peers that its rules name (NP-051)."""
-        for _, rule in self._rules() if self.direction == "egress" else ():
+        if self.direction == "ingress":
+            return
+        for _, rule in self._rules():
             yield from ((p.port, p.protocol) for p in rule.ports or () if isinstance(p.port, str))
+
+    def named_by_tiers(self) -> Iterator[tuple[str, Protocol]]:
+        """The same of ClusterNetworkPolicies, which mean every protocol (CNP-032)."""
+        rules: Iterator[TierRule] = (rule for policy in self.tiers for rule in policy.egress or ())
+        names = {p.name for rule in rules for p in rule.ports or () if isinstance(p, PortName)}
+        if self.direction == "egress":
+            yield from ((name, protocol) for name in sorted(names) for protocol in PROTOCOLS.values())
 
     def _rules(self) -> Iterator[tuple[NetworkPolicy, PolicyRule]]:
         for policy in (policy for policies in self.policies for policy in policies):
@@ -65,19 +89,25 @@ class Made:
     the numbers of which it has rules.
     """
 
-    said: tuple[Said, ...]
+    said: tuple[RuleSource, ...]
     groups: tuple[Peer, ...]
     asked: Mapping[tuple[str, Protocol], frozenset[int]]
 
     @classmethod
-    def of(cls, isolation: Isolation, source: Source, resolver: RuleResolver) -> Made:
-        """Ask the resolver that has just resolved it."""
+    def of(cls, isolation: Isolation, source: Source, resolver: RuleResolver, tiers: TierPolicies) -> Made:
+        """Ask what has just resolved it."""
         rules = (rule for stage in isolation.stages for rule in stage.rules)
+        asked = {name: resolver.asked.get(name, frozenset()) for name in source.named_ports()}
         return cls(
-            tuple(resolver.said[id(rule)] for rule in rules),
+            tuple(_source_of(rule, resolver, tiers) for rule in rules),
             tuple(resolver.grouped[group.identity] for group in isolation.layout.groups),
-            {name: resolver.asked.get(name, frozenset()) for name in source.named_ports()},
+            asked | {name: tiers.asked.get(name, frozenset()) for name in source.named_by_tiers()},
         )
+
+
+def _source_of(rule: Rule, resolver: RuleResolver, tiers: TierPolicies) -> RuleSource:
+    said = resolver.said.get(id(rule))
+    return RuleSource.of_tier(rule, tiers.said[id(rule)]) if said is None else RuleSource.of(said)
 
 
 @dataclass(eq=False, slots=True)
@@ -85,7 +115,9 @@ class Unit:
     """An isolation with its chains. `place` is a number that no other has had.
 
     `rules` are those of its chains. `lines` are the notes of its asking chains, None until they are made.
-    `passed` is what was lowered. `version` is that of the claims when it was made.
+    `passed` is what was lowered. `version` is that of the claims when it was made. `ceiling`: with tiers,
+    what its NetworkPolicies cost at most alone; without, that follows from what is in its sets. `come`: the
+    hosts that have come since, which may have made it dearer.
     """
 
     place: int
@@ -94,19 +126,37 @@ class Unit:
     passed: Isolation
     made: Made
     judging: Judging
-    rules: Mapping[ChainName, tuple[Rule, ...]]
+    rules: Mapping[ChainName, tuple[ast.Rule, ...]]
     host: OneHost
     version: int
+    ceiling: int | None = None
     space: str = ""
     cost: int = 0
     lines: tuple[str, ...] | None = None
     peers: tuple[tuple[Peer, int], ...] = ()
     sets: tuple[tuple[SetName, bool], ...] = field(default=())
+    growth: int = 0
+    come: int = 0
 
     def __post_init__(self) -> None:
         """What follows from the rest, and is asked often."""
         self.space, self.cost = cost_without_peers(self.isolation)
+        if self.ceiling is not None:
+            self.cost, self.growth = self.ceiling, growth_at_most(self.isolation)
+            return
         self.sets = tuple(self.host.peers())
+        # An element of each set, and steps, named by each rule.
+        self.growth = len(self.sets) + 2 * (len(self.made.said) ** 2 // STEPS + 2)
+
+    @property
+    def has_tiers(self) -> bool:
+        """Whether the administrator's policies are part of it."""
+        return self.ceiling is not None
+
+    @property
+    def asks_nodes(self) -> bool:
+        """Whether it names addresses of nodes."""
+        return any(said.nodes for said in self.made.said)
 
     @property
     def key(self) -> UnitKey:
@@ -130,6 +180,7 @@ class Maker:
     """
 
     resolver: RuleResolver
+    tiers: TierPolicies
     indexes: Mapping[Family, HostIndex]
     version: int
     verdicts: Mapping[tuple[PortSet, PortSide], Verdict]
@@ -148,7 +199,8 @@ class Maker:
         Raises CannotTell where sets of ports are so large that they may share chains, in an order that
         follows from how hosts are numbered.
         """
-        if not is_affordable(isolation, families_of(endpoints), self.indexes, self.most):
+        cost = ceiling_of(isolation, source, endpoints, self.indexes, self.most)
+        if cost > self.most:
             raise CannotTell("policies may be over their budget")
         passed = through_passes(isolation)
         judging = judge(passed, endpoints, self.indexes, objects)
@@ -156,8 +208,21 @@ class Maker:
             raise CannotTell("sets of ports may share chains")
         rules = {name: objects.chains[name].rules for name in judging.chains()}
         host = OneHost(isolation, judging, Sets(objects.peers, self.verdicts))
-        made = Made.of(isolation, source, self.resolver)
-        return Unit(place, source, isolation, passed, made, judging, rules, host, self.version)
+        made = Made.of(isolation, source, self.resolver, self.tiers)
+        ceiling = cost if source.tiers else None
+        return Unit(place, source, isolation, passed, made, judging, rules, host, self.version, ceiling)
+
+
+def ceiling_of(
+    isolation: Isolation,
+    source: Source,
+    endpoints: Sequence[Endpoint],
+    indexes: Mapping[Family, HostIndex],
+    most: int,
+) -> int:
+    """What its NetworkPolicies cost at most alone; with tiers more exactly, as it is asked often."""
+    enough = most // _ROUGHLY if source.tiers else most
+    return cost_at_most(isolation, families_of(endpoints), indexes, enough, most)
 
 
 def through_passes(isolation: Isolation) -> Isolation:

@@ -7,6 +7,7 @@ from tests.faults.elements import ELEMENTS
 from tests.faults.enforcement import ENFORCEMENT
 from tests.faults.fault import Fault
 from tests.faults.graph import GRAPH
+from tests.faults.graph_tiers import GRAPH_TIERS
 from tests.faults.identity import IDENTITY
 from tests.faults.in_place import IN_PLACE
 from tests.faults.inside import INSIDE
@@ -39,6 +40,7 @@ FAULTS: tuple[Fault, ...] = (
     *ATTACHMENTS,
     *IN_PLACE,
     *GRAPH,
+    *GRAPH_TIERS,
     *ENFORCEMENT,
     *TIMING,
     *STARTING,

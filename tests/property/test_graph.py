@@ -24,6 +24,9 @@ SEEDS = st.integers(0, 2**32 - 1)
 #: Everything that makes an address hard to own; and clusters in which that is rare.
 ODD = Shape(pods=14)
 PLAIN = Shape(pods=40, least_pods=20, policies=10, least_policies=5, conflicts=False, open_rules=False)
+#: The same with ClusterNetworkPolicies before and behind.
+ODD_TIERS = Shape(pods=14, tiers=5, strange_tiers=True)
+PLAIN_TIERS = Shape(pods=40, least_pods=20, policies=6, conflicts=False, open_rules=False, tiers=4)
 EVENTS = 25
 #: With some, policies are close to their budget.
 OPTIONS = (
@@ -68,6 +71,8 @@ def follow(rng: random.Random, shape: Shape, options: Options) -> Counter[str]:
     last: tuple[Event, Table] | None = None
     missing = rng.choice(list(MissingNamespaces))
     closed = frozenset({f"a/np{rng.randrange(4)}"}) if rng.random() < 0.2 else frozenset[str]()
+    if shape.tiers and rng.random() < 0.2:
+        closed |= {f"cnp{rng.randrange(4)}"}
     for event in history(rng, shape, missing, EVENTS):
         built = build(event.state, NODE, options, closed)
         step = None
@@ -90,6 +95,13 @@ def test_following_is_building(seed: int) -> None:
     rng = random.Random(seed)
     options = rng.choice(OPTIONS)
     follow(rng, rng.choice((ODD, PLAIN)), options)
+
+
+@given(SEEDS)
+def test_following_is_building_with_tiers(seed: int) -> None:
+    rng = random.Random(seed)
+    options = rng.choice(OPTIONS)
+    follow(rng, rng.choice((ODD_TIERS, PLAIN_TIERS)), options)
 
 
 def test_most_changes_of_pods_of_other_nodes_are_followed() -> None:

@@ -17,9 +17,10 @@ from tests.strategies.attachments import attach_randomly
 from tests.strategies.chooser import RandomChooser
 from tests.strategies.clusters import LABELS, NAMESPACE_LABELS, NAMESPACES, Shape, another_pod, labels
 from tests.strategies.policies import policy
+from tests.strategies.tiers import NODE_LABELS, tier_policy
 from tests.strategies.worlds import random_world
 
-Kind: TypeAlias = Literal["remote pod", "local pod", "namespace", "policy", "node"]
+Kind: TypeAlias = Literal["remote pod", "local pod", "namespace", "policy", "tier", "node"]
 NODE = "n1"
 
 
@@ -63,14 +64,25 @@ _Changed: TypeAlias = dict[tuple[str, str, str], Manifest | None]
 def _event(
     rng: random.Random, world: dict[tuple[str, str, str], Manifest], shape: Shape, number: int
 ) -> tuple[Kind, _Changed]:
-    chosen = rng.choices(("pod", "two pods", "namespace", "policy", "node"), weights=(80, 10, 4, 5, 1))[0]
+    kinds, weights = ["pod", "two pods", "namespace", "policy", "node"], [80, 10, 4, 5, 1]
+    if shape.tiers:
+        kinds, weights = [*kinds, "tier", "labels of a node"], [*weights, 5, 2]
+    chosen = rng.choices(kinds, weights=weights)[0]
     if chosen == "namespace":
         made = _namespace(rng, rng.choice(NAMESPACES))
         return "namespace", {_key(made): None if shape.conflicts and rng.random() < 0.2 else made}
     if chosen == "policy" and any(key[0] == "Pod" for key in world):
         made = policy(RandomChooser(rng), f"np{rng.randrange(8)}", list(world.values()), shape)
         return "policy", {_key(made): made if rng.random() < 0.8 else None}
+    if chosen == "tier":
+        known, strange = list(world.values()), shape.strange_tiers
+        made = tier_policy(RandomChooser(rng), f"cnp{rng.randrange(5)}", known, strange=strange)
+        return "tier", {_key(made): made if rng.random() < 0.8 else None}
     nodes = sorted(key for key in world if key[0] == "Node")
+    if chosen == "labels of a node":
+        node = deepcopy(world[rng.choice(nodes)])
+        node["metadata"]["labels"] = labels(RandomChooser(rng), NODE_LABELS)
+        return "node", {_key(node): node}
     if chosen == "node":
         return "node", {rng.choice(nodes): None} if len(nodes) > 2 else {}
     changed: _Changed = {}

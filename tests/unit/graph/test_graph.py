@@ -10,47 +10,17 @@ from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.graph.changes import ObjectChange, Step, in_turn
 from policyd.graph.graph import Graph
-from policyd.kube.objects import NamedPort, Namespace, NetworkPolicy, Pod
+from policyd.kube.objects import ClusterNetworkPolicy, NamedPort, Namespace, NetworkPolicy, Pod
 from policyd.pipeline import build
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
 from tests.cases.form import block, egress, ingress, namespace, namespaces, pod, pods
 from tests.oracle import Manifest
 from tests.reliability.states import decoded
+from tests.steps import NODE, after, follow, graph_of, remote
 from tests.support.widget import Widget
 
-NODE = "n1"
 HERE = [namespace("x"), namespace("y", team="green"), pod("x/a", "10.0.0.1")]
-
-
-def graph_of(state: ClusterState) -> Graph:
-    return Graph(build(state, NODE, Options()), state, NODE)
-
-
-def remote(state: ClusterState, key: str) -> Pod:
-    """A pod of another node, like one that there is."""
-    return replace(state.pods[key], name="new", uid="new", v4=0x0A00FFFF, v6=None)
-
-
-def follow(state: ClusterState, *changes: ObjectChange) -> tuple[Step | None, int]:
-    """What becomes of it, which is what a build gives; and how many isolations were made again."""
-    graph = graph_of(state)
-    graph.counts.units = 0
-    step = graph.change(changes)
-    if step is not None:
-        built = build(after(state, *changes), NODE, Options())
-        assert (step.ruleset.table, step.ruleset.stats) == (built.table, built.stats)
-    return step, graph.counts.units
-
-
-def after(state: ClusterState, *changes: ObjectChange) -> ClusterState:
-    objects = {(state.kinds.of(item).name, state.kinds.key(item)): item for item in state.objects()}
-    for change in changes:
-        kind = state.kinds.of(change.before or change.after).name  # type: ignore[arg-type]
-        objects.pop((kind, change.key), None)
-        if change.after is not None:
-            objects[kind, change.key] = change.after
-    return ClusterState.of(objects.values(), state.missing_namespaces)
 
 
 def elements_suffice(*world: Manifest, like: str, **more: object) -> bool:
@@ -244,11 +214,33 @@ def test_isolations_that_a_change_does_not_concern_stay_as_they_are() -> None:
     }
 
 
-def large(count: int) -> ClusterState:
+def tier(name: str, priority: int, *rules: Manifest, of: str = "Admin", side: str = "ingress") -> Manifest:
+    spec = {"tier": of, "priority": priority, "subject": {"namespaces": {}}, side: list(rules)}
+    head = {"apiVersion": "policy.networking.k8s.io/v1beta1", "kind": "ClusterNetworkPolicy"}
+    return {**head, "metadata": {"name": name}, "spec": spec}
+
+
+def teams(action: str, team: str, side: str = "from", **more: object) -> Manifest:
+    return {"action": action, side: [{"namespaces": {"matchLabels": {"team": team}}}], **more}
+
+
+#: Of every tier and action, about few pods each; and a name of a port.
+TIERS = [
+    tier("deny", 1, teams("Deny", "t3", protocols=[{"tcp": {"destinationPort": {"number": 22}}}])),
+    tier("pass", 2, teams("Pass", "t4"), teams("Accept", "t5")),
+    tier(
+        "named", 3, teams("Deny", "green", "to", protocols=[{"destinationNamedPort": "web"}]), side="egress"
+    ),
+    tier("behind", 4, teams("Deny", "t6", "to"), of="Baseline", side="egress"),
+]
+
+
+def large(count: int, *more_here: Manifest) -> ClusterState:
     """A cluster of so many pods, with a tenth as many policies; what is on the node is always the same."""
     base = decoded(
         [
             *HERE,
+            *more_here,
             EXPOSING,
             WEB,
             *(
@@ -283,8 +275,15 @@ def costs(state: ClusterState) -> list[tuple[int, int, int, int]]:
     edited = replace(policy, ingress=policy.ingress * 2 if policy.ingress else ())
     another = replace(local, name="new", uid="new", v4=0x0A00FFFE)
     relabelled = replace(another, labels=(("app", "new"),))
+    of_tiers: list[tuple[str, ClusterNetworkPolicy | None, ClusterNetworkPolicy | None]] = []
+    if there := state.cluster_policies.get("deny"):
+        of_tiers = [
+            ("new", None, replace(there, name="new", tier="Baseline")),
+            ("deny", there, replace(there, ingress=(*(there.ingress or ()), *(there.ingress or ())))),
+            ("deny", replace(there, ingress=(*(there.ingress or ()), *(there.ingress or ()))), None),
+        ]
     found = []
-    for key, before, after in (
+    for key, was, is_ in (
         ("y/new", None, old),
         ("y/new", old, flipped),
         ("y/new", flipped, None),
@@ -297,9 +296,10 @@ def costs(state: ClusterState) -> list[tuple[int, int, int, int]]:
         ("x/new", relabelled, None),
         ("y", space, replace(space, labels=(("team", "red"),))),
         ("z3/other", None, replace(policy, namespace="z3", name="other")),
+        *of_tiers,
     ):
         graph.counts.selectors = graph.counts.elements = graph.counts.units = graph.counts.endpoints = 0
-        assert graph.change([ObjectChange(key, before, after)]) is not None, graph.reason
+        assert graph.change([ObjectChange(key, was, is_)]) is not None, graph.reason
         counts = graph.counts
         found.append((counts.selectors, counts.elements, counts.units, counts.endpoints))
     return found
@@ -308,6 +308,16 @@ def costs(state: ClusterState) -> list[tuple[int, int, int, int]]:
 def test_a_change_costs_what_it_changes_however_large_the_cluster_is() -> None:
     small, other = costs(large(1_000)), costs(large(100_000))
     assert small == other
+    hold_to_little(small)
+
+
+def test_so_it_does_with_tiers() -> None:
+    small, other = costs(large(1_000, *TIERS)), costs(large(100_000, *TIERS))
+    assert small == other
+    hold_to_little(small)
+
+
+def hold_to_little(small: list[tuple[int, int, int, int]]) -> None:
     assert sum(elements for _, elements, _, _ in small) > 0
     assert max(selectors for selectors, _, _, _ in small) < 200
     assert max(units for _, _, units, _ in small) <= 2
