@@ -104,6 +104,7 @@ class Graph:
         for row in come:
             judging.hosts.count(row, after, turned, by=1)
         judging.profiles.recount(flipped)
+        turned.dirty |= judging.narrowed(turned.touched)
         elements = judging.hosts.changes(before, after, turned)
         complete = judging.ledger.change(elements)
         spaces |= judging.move(gone, come)

@@ -141,6 +141,11 @@ class Judging:
         """Hosts go and come: the namespaces of those that are of this node."""
         return self._places.move(gone, come)
 
+    def narrowed(self, touched: Iterable[int]) -> set[int]:
+        """Which of these isolations, by place, a bridge asks what they let a pod send to whomever."""
+        places = touched if self.setting.is_bridged else ()
+        return {place for place in places if self.hosts.units[place].narrows}
+
     def make(self, turned: Turned, spaces: set[str], come: int, before: Table) -> None:
         """Find out which isolations there have to be, and make those that are new, or that are dirty.
 

@@ -20,7 +20,7 @@ from policyd.kube.objects import (
 )
 from policyd.kube.ports import PROTOCOLS
 from policyd_compiler.budget import STEPS, cost_at_most, cost_without_peers, growth_at_most
-from policyd_compiler.ir import Direction, Endpoint, Isolation, Rule
+from policyd_compiler.ir import Action, Direction, Endpoint, Isolation, Rule
 from policyd_compiler.lower.classes import HostIndex
 from policyd_compiler.lower.lower import Judging, families_of, judge
 from policyd_compiler.lower.objects import Objects
@@ -152,6 +152,13 @@ class Unit:
     def has_tiers(self) -> bool:
         """Whether the administrator's policies are part of it."""
         return self.ceiling is not None
+
+    @property
+    def narrows(self) -> bool:
+        """Whether hosts that its rules name may be sent less than all others."""
+        rules = (rule for stage in self.isolation.stages for rule in stage.rules)
+        is_egress = self.source.direction == "egress"
+        return self.has_tiers and is_egress and any(rule.action is not Action.ACCEPT for rule in rules)
 
     @property
     def asks_nodes(self) -> bool:

@@ -64,6 +64,14 @@ GRAPH_TIERS = (
         f"{UNITS}::test_what_tenants_may_cost_is_known_behind_tiers",
     ),
     Fault(
+        "on a bridge a pod sends to whomever as before somebody came whom a tier denies",
+        "NP-161",
+        "policyd/graph/graph.py",
+        "        turned.dirty |= judging.narrowed(turned.touched)\n",
+        "",
+        f"{UNITS}::test_on_a_bridge_a_pod_is_asked_what_it_sends_to_whomever",
+    ),
+    Fault(
         "an edited ClusterNetworkPolicy keeps the chains that it had",
         "DESIGN: a ruleset that follows",
         "policyd/graph/places.py",

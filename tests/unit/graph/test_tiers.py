@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.graph.changes import ObjectChange
 from policyd.graph.graph import Graph
 from policyd.kube.objects import KubeObject, NamedPort, Namespace, Node
 from policyd.pipeline import build
+from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
 from tests.cases.form import ingress, namespace, namespaces, pod, pods
 from tests.oracle import Manifest
@@ -123,6 +125,20 @@ def test_an_address_that_several_claim(action: str) -> None:
     for changes in ([another], [ObjectChange("x/rival", rival, None)], [ObjectChange("y/b", there, None)]):
         step, _ = follow(disputed, *changes)
         assert step is not None
+
+
+def test_on_a_bridge_a_pod_is_asked_what_it_sends_to_whomever() -> None:
+    """NP-161: from an address that is nobody's, where a Deny may mean one of those it reaches."""
+    links = Attachments({"x/a": Attachment("veth1", "cni0")}, bridges=("cni0",), ports=("veth1",))
+    rule = tier("one", {"action": "Deny", "to": [GREEN], **SSH})
+    world = [*HERE, pod("x/a", "10.0.0.1", "fd00::1"), rule]
+    state = replace(decoded(world), attachments=links)
+    [new] = objects(pod("y/new", "10.0.1.2", "fd00::2", node="n2"))
+    change = ObjectChange("y/new", None, new)
+    step = Graph(build(state, NODE, Options()), state, NODE).change([change])
+    built = build(replace(after(state, change), attachments=links), NODE, Options())
+    assert step is not None
+    assert step.ruleset.table == built.table
 
 
 def objects(*manifests: Manifest) -> list[KubeObject]:
