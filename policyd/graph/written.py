@@ -19,7 +19,7 @@ from policyd.kube.objects import (
     TierPeer,
 )
 from policyd.kube.selectors import matches
-from policyd_compiler.ir import Rule
+from policyd_compiler.ir import Action, Rule
 
 #: Who is selected by a peer of a NetworkPolicy's rule.
 Peer: TypeAlias = tuple[NetworkPolicy, PodPeer]
@@ -78,11 +78,10 @@ class RuleSource:
 
     @classmethod
     def of_tier(cls, rule: Rule, said: TierSaid) -> Self:
-        """Of a ClusterNetworkPolicy.
-
-        A rule about those whom a Pass may mean (NP-166) stands behind one about those whom it means: where it
-        is taken to name these, too, it says nothing of them.
-        """
+        """Of a ClusterNetworkPolicy."""
+        if said.written.action == "Pass" and rule.action is Action.DENY:
+            # About hosts of several claimants of whom the Pass means some (NP-166), and nobody else.
+            return cls(rule, (), None, anybody=False, ranges=False, nodes=False)
         peers = said.written.peers or ()
         selectors = (Selector.of_tier(peer) for peer in peers if isinstance(peer, PodPeer))
         anybody = said.written.peers is None

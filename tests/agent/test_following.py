@@ -162,8 +162,7 @@ async def test_pods_of_other_nodes_come_into_force_before_the_pod_that_comes_wit
         assert len(world.compiled) == before
 
 
-async def test_a_cluster_with_tiers_is_compiled() -> None:
-    """And it is said why."""
+async def test_tiers_are_followed() -> None:
     async with at_work() as world:
         before = len(world.compiled)
         await world.say(
@@ -178,8 +177,10 @@ spec:
 """
         )
         assert await world.is_right()
-        assert len(world.compiled) == before + 1
-        assert world.agent.status.not_followed == {"a kind of objects changed that is not followed": 1}
+        await world.say(pod("two", "db", 2))
+        assert await world.is_right()
+        assert len(world.compiled) == before
+        assert not world.agent.status.not_followed
 
 
 async def test_what_somebody_else_does_to_a_set_is_repaired_after_a_change_was_followed() -> None:

@@ -89,7 +89,7 @@ def run_conformance(
         programs.program("conformance.test"),
         "-test.v",
         f"-test.timeout={seconds:.0f}s",
-        f"-test.run=^{entry}$/{tests}",
+        f"-test.run=^{entry}$/({tests})",  # a bare | would be one of whole paths
         "--all-features",
         f"--cleanup-base-resources={str(not keep).lower()}",
         *(_report_flags(*report) if report else ()),

@@ -16,6 +16,14 @@ GRAPH_TIERS = (
         f"{UNITS}::test_an_address_that_several_claim",
     ),
     Fault(
+        "a Deny for whom a Pass may mean is about whom it means",
+        "NP-166",
+        "policyd/graph/written.py",
+        '        if said.written.action == "Pass" and rule.action is Action.DENY:\n',
+        "        if False:\n",
+        f"{UNITS}::test_a_pass_that_means_nobody_any_more_is_in_no_note",
+    ),
+    Fault(
         "a node with other addresses is a peer with those that it had",
         "CNP-025",
         "policyd/graph/judging.py",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policyd.cluster.state import ClusterState, MissingNamespaces
@@ -97,6 +97,7 @@ def test_following_is_building(seed: int) -> None:
     follow(rng, rng.choice((ODD, PLAIN)), options)
 
 
+@settings(max_examples=40)
 @given(SEEDS)
 def test_following_is_building_with_tiers(seed: int) -> None:
     rng = random.Random(seed)

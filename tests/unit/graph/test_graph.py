@@ -8,7 +8,7 @@ import pytest
 
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState, MissingNamespaces
-from policyd.graph.changes import ObjectChange, Step, in_turn
+from policyd.graph.changes import ObjectChange, in_turn
 from policyd.graph.graph import Graph
 from policyd.kube.objects import ClusterNetworkPolicy, NamedPort, Namespace, NetworkPolicy, Pod
 from policyd.pipeline import build

@@ -127,6 +127,14 @@ def test_an_address_that_several_claim(action: str) -> None:
         assert step is not None
 
 
+def test_a_pass_that_means_nobody_any_more_is_in_no_note() -> None:
+    """NP-166: where claims are disputed, a Deny for those whom it may mean stands behind it."""
+    rivals = [pod(f"x/{name}", "10.0.9.9", node="n2") for name in ("c", "d")]
+    state = decoded([*HERE, *rivals, tier("one", {"action": "Pass", "from": [GREEN], **SSH})])
+    step, _ = follow(state, ObjectChange("y/b", state.pods["y/b"], None))
+    assert step is not None
+
+
 def test_on_a_bridge_a_pod_is_asked_what_it_sends_to_whomever() -> None:
     """NP-161: from an address that is nobody's, where a Deny may mean one of those it reaches."""
     links = Attachments({"x/a": Attachment("veth1", "cni0")}, bridges=("cni0",), ports=("veth1",))
