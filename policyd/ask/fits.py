@@ -56,6 +56,12 @@ class Reference:
     line: int = 0
 
 
+def place(reference: Reference) -> str:
+    """`shop/api ingress[0].from[1] (api.yaml:8)`."""
+    where = f" ({reference.file}:{reference.line})" if reference.file else ""
+    return f"{reference.policy} {reference.peer or reference.rule}{where}"
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """What one peer of a rule makes of a packet.

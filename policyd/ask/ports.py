@@ -58,11 +58,16 @@ def only(packet: Packet) -> PortSet:
 
 
 def print_ports(ports: PortSet) -> str:
-    """`80,443 udp/53`, `all`, `-`."""
+    """`80,443 udp/53`, `all`, `all but 8080`, `-`."""
     if ports == EVERYTHING:
         return "all"
     if ports == NOTHING:
         return "-"
+    said, but = _print(ports), f"all but {_print(EVERYTHING - ports)}"
+    return but if len(but) < len(said) else said
+
+
+def _print(ports: PortSet) -> str:
     found = []
     for name, ranges in (("", ports.tcp), ("udp/", ports.udp), ("sctp/", ports.sctp)):
         if ranges:

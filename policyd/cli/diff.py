@@ -12,6 +12,7 @@ from policyd.ask.answers import difference_json
 from policyd.ask.diff import Difference, difference
 from policyd.cli import terminal
 from policyd.cli.diff_nodes import add_node_flags, check, for_nodes
+from policyd.cli.diff_pictures import PICTURES, Sides
 from policyd.cli.diff_text import diff_github, diff_markdown, diff_text
 from policyd.cli.flags import add_color_flag
 from policyd.cli.parsing import Subparsers, add_command
@@ -56,8 +57,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def _add_output_flags(group: _ArgumentGroup) -> None:
     group.add_argument(
-        "-o", "--output", choices=("text", *_FORMATS), default="text",
-        help="md is a comment for a pull request, github are annotations of its lines (%(default)s)",
+        "-o", "--output", choices=("text", *_FORMATS, *PICTURES), default="text",
+        help="md is a comment for a pull request, github annotations of its lines, html a page (%(default)s)",
     )  # fmt: skip
     group.add_argument("--only", choices=("opened", "closed"), help="leave out the other")
     group.add_argument(
@@ -94,6 +95,8 @@ def main(args: Namespace) -> int:
         terminal.write(diff_text(found, colored=terminal.uses_color(args.color, sys.stdout)) + lines)
     elif args.output == "json":
         terminal.write(json.dumps({**difference_json(found), **more.fields}, indent=2) + "\n")
+    elif args.output in PICTURES:
+        terminal.write(PICTURES[args.output](Sides(old.world, new.world, found, more.lines)))
     elif args.output == "md" and lines:
         terminal.write(f"{diff_markdown(found)}\n```\n{lines}```\n")
     else:

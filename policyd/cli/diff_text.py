@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from policyd.ask.answers import OUTSIDE
 from policyd.ask.blocks import print_blocks
 from policyd.ask.diff import Change, Difference
-from policyd.ask.fits import Reference
+from policyd.ask.fits import Reference, place
 from policyd.ask.ports import print_ports
 from policyd.ask.reach import Outside
 from policyd.kube.syntax import printable
 from policyd.render.cells import short_names
 
+#: As everywhere, what opens has the colour that warns.
 _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 #: A sign, who sends, who receives, which ports, and which lines cause it.
 Row = tuple[str, str, str, str, str]
@@ -57,12 +58,6 @@ def _causes(rules: Sequence[Reference]) -> str:
     return ", ".join([*shown, *more])
 
 
-def place(reference: Reference) -> str:
-    """`shop/api ingress[0].from[1] (api.yaml:8)`."""
-    where = f" ({reference.file}:{reference.line})" if reference.file else ""
-    return f"{reference.policy} {reference.peer or reference.rule}{where}"
-
-
 def title(found: Difference, table: Sequence[Row]) -> str:
     """How much changes, in a line; `table` are its rows."""
     signs = Counter(row[0] for row in table)
@@ -88,10 +83,20 @@ def diff_text(found: Difference, *, colored: bool) -> str:
     widths = [max((len(row[n]) for row in printed), default=0) for n in range(5)]
     for sign, sender, receiver, ports, cause in printed:
         cells = f"{sender:{widths[1]}} → {receiver:{widths[2]}}  {ports:{widths[3]}}  {cause}".rstrip()
-        color = _GREEN if sign == "+" else _RED
+        color = _RED if sign == "+" else _GREEN
         lines.append(f"{color}{sign} {cells}{_PLAIN}" if colored else f"{sign} {cells}")
-    lines.extend(map(printable, (*_isolations(found), *_endpoints(found))))
+    lines.extend(map(printable, notes(found)))
     return "\n".join(lines) + "\n"
+
+
+def notes(found: Difference) -> list[str]:
+    """What there is to say beside connections."""
+    return [*_isolations(found), *_endpoints(found)]
+
+
+def headline(found: Difference) -> str:
+    """How much changes, in a line."""
+    return "no difference" if found.empty else title(found, rows(found))
 
 
 def _isolations(found: Difference) -> Iterator[str]:
@@ -114,11 +119,11 @@ def diff_markdown(found: Difference) -> str:
     lines = [f"### Connectivity: {'no change' if found.empty else title(found, table)}", ""]
     if table:
         lines += ["| | from | to | ports | because of |", "|---|---|---|---|---|"]
-        words = {"+": "🟢 opens", "-": "🔴 closes"}
+        words = {"+": "🔴 opens", "-": "🟢 closes"}
         for sign, *cells in table:
             lines.append(f"| {words[sign]} | {' | '.join(map(_cell, cells))} |")
         lines.append("")
-    lines.extend(f"- {_cell(each)}" for each in (*_isolations(found), *_endpoints(found)))
+    lines.extend(f"- {_cell(each)}" for each in notes(found))
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

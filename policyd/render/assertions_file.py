@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from policyd.ask.answers import OUTSIDE
 from policyd.ask.assertions import API_VERSION, EVERYBODY, KIND
 from policyd.ask.ends import End, end_of
+from policyd.ask.fits import Packet
 from policyd.ask.judged import Judged
 from policyd.ask.naming import INTERNET
 from policyd.ask.pairs import Answer, pairs
+from policyd.ask.ports import read_port
 from policyd.ask.summed import judge_all
+from policyd.ask.why import why
 from policyd.ask.world import World
 from policyd_compiler.ports import EVERYTHING, NOTHING, PortSet
 
@@ -82,6 +85,7 @@ def assertions(
     everybody = [each.id for each in world.endpoints] if senders is None else []
     for receiver, column in _columns(world, senders, receivers).items():
         for port, states in _states(column, ports or EVERYTHING):
+            _confirm(world, receiver, port, states)
             unknown += sum(state == "unknown" for state in states.values())
             for expected in ("allowed", "denied"):
                 chosen = [sender for sender, state in states.items() if state == expected]
@@ -90,6 +94,23 @@ def assertions(
                     entry = _Entry(expected, *_who(chosen, others), port)
                     entries.setdefault(entry, []).append(_name(receiver))
     return "\n".join((*_written(entries, unknown), "")) if entries else ""
+
+
+def _confirm(world: World, receiver: str, port: str, states: dict[str, str]) -> None:
+    """Leave open what `why`, by which assertions are judged, does not decide of addresses outside.
+
+    It asks one rule after another: of two blocks that hold all addresses only together it does not know.
+    """
+    packet = Packet(*read_port(port))  # type: ignore[arg-type]
+    for sender, state in states.items():
+        if state == "unknown" or OUTSIDE not in (sender, receiver):
+            continue
+        if why(world, _end(world, sender), _end(world, receiver), packet).answer != state:
+            states[sender] = "unknown"
+
+
+def _end(world: World, id_: str) -> End:
+    return End(anywhere=True) if id_ == OUTSIDE else end_of(world, world.endpoints[world.number[id_]])
 
 
 def _columns(

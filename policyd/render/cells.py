@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -15,6 +15,8 @@ from policyd_compiler.ports import EVERYTHING, PortSet
 
 #: How much is allowed: all ports, some, none that is sure, none at all.
 Strength: TypeAlias = Literal["all", "some", "unknown", "none"]
+#: What a change of policies does to a cell.
+ChangeName: TypeAlias = Literal["", "opened", "closed", "both"]
 #: Who sends, and who receives: ids of endpoints, or OUTSIDE.
 Ends: TypeAlias = tuple[str, str]
 _WHOLE = {4: "0.0.0.0/0", 6: "::/0"}
@@ -22,10 +24,14 @@ _WHOLE = {4: "0.0.0.0/0", 6: "::/0"}
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """`text` as `8080 ?udp/53`; a question mark is before what the objects do not decide."""
+    """`text` as `8080 ?udp/53`; a question mark is before what the objects do not decide.
+
+    `change`: of a comparison, what happens; `text` says of which ports, `strength` is what is allowed now.
+    """
 
     text: str
     strength: Strength
+    change: ChangeName = ""
 
 
 def short_names(endpoints: Sequence[Endpoint]) -> dict[str, str]:
@@ -42,9 +48,15 @@ def cells_of(found: Reachability) -> dict[Ends, Cell]:
     parts: dict[Ends, list[Cell]] = {}
     for each in found.connections:
         parts.setdefault((each.sender.id, each.receiver.id), []).append(_of_connection(each))
-    for (ends, ports), families in _outside_by_ports(found.outside).items():
-        parts.setdefault(ends, []).append(_of_outside(ports, families))
+    for ends, cell in outside_cells(found.outside):
+        parts.setdefault(ends, []).append(cell)
     return {ends: _together(cells) for ends, cells in parts.items()}
+
+
+def outside_cells(found: Iterable[Outside]) -> Iterator[tuple[Ends, Cell]]:
+    """Who may send what to, or receive from, addresses outside; a cell for each set of ports."""
+    for (ends, ports), families in _outside_by_ports(found).items():
+        yield ends, _of_outside(ports, families)
 
 
 def _together(cells: list[Cell]) -> Cell:
@@ -60,11 +72,17 @@ def _of_connection(connection: Connection) -> Cell:
     judged = connection.judged
     texts = [print_ports(judged.allowed)] if judged.allowed else []
     if judged.unknown:
-        texts.append(f"?{print_ports(judged.unknown).replace(' ', ' ?')}")
+        texts.append(_print_unknown(judged.unknown))
     if connection.family:
         texts.append(f"v{connection.family}")
     strength: Strength = "some" if judged.allowed else "unknown"
     return Cell(" ".join(texts), "all" if judged.allowed == EVERYTHING else strength)
+
+
+def _print_unknown(ports: PortSet) -> str:
+    """A question mark before each protocol, or before all of it."""
+    text = print_ports(ports)
+    return f"?{text}" if text.startswith("all") else f"?{text.replace(' ', ' ?')}"
 
 
 def _of_outside(ports: PortSet, families: Mapping[int, Sequence[Outside]]) -> Cell:

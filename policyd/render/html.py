@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
@@ -17,27 +17,49 @@ from itertools import groupby
 from typing import Any, TypeAlias
 
 from policyd.ask.answers import OUTSIDE
+from policyd.ask.diff import Difference
 from policyd.ask.endpoints import Endpoint
+from policyd.ask.fits import place
 from policyd.ask.world import World
 from policyd.kube.syntax import printable
 from policyd.render.cells import Cell
 from policyd.render.colors import DARK, LIGHT
+from policyd.render.compared import causes
 from policyd.render.matrix import Line, Matrix, column_names, lines
 from policyd.render.reasons import reasons
-from policyd.render.svg import LEGEND, TITLE
+from policyd.render.svg import DIFFERENCE, LEGEND, MOST_WITH_TEXT, TITLE
 
 Json: TypeAlias = dict[str, Any]
+#: Rules named at one change; the rest is counted.
+_MOST_RULES = 6
 GROUPED = "What at least one of the first may send at least one of the second. Without --by each has its why."
 
 
 def page(matrix: Matrix, said: str, world: World, *, grouped: bool = False) -> str:
     """The page; its cells say why unless rows and columns are groups."""
+    return document(TITLE, said, _data(matrix, world, grouped=grouped))
+
+
+def difference_page(matrix: Matrix, said: str, world: World, found: Difference, notes: Sequence[str]) -> str:
+    """The page of a comparison: what changes, by which rules, and why, in `world`, which is the new one."""
+    data = _data(matrix, world, grouped=False)
+    numbers = {each["id"]: number for number, each in enumerate(data["ends"])}
+    changes: dict[str, list[Json]] = {}
+    for ends, side, text, rules in causes(found):
+        key = ",".join(str(numbers[each]) for each in ends)
+        by = [printable(place(each)) for each in rules[:_MOST_RULES]]
+        by += [f"and {len(rules) - _MOST_RULES} more"] if len(rules) > _MOST_RULES else []
+        changes.setdefault(key, []).append({"side": side, "text": printable(text), "by": by})
+    return document(DIFFERENCE, said, data | {"changes": changes}, notes)
+
+
+def _data(matrix: Matrix, world: World, *, grouped: bool) -> Json:
     groups = dict.fromkeys((*matrix.senders, *matrix.receivers))
     ends = [_group(line) for line in groups] if grouped else _ends(world)
     outside = next((number for number, each in enumerate(ends) if each["id"] == OUTSIDE), -1)
     data = _matrix(matrix, {each["id"]: number for number, each in enumerate(ends)})
     data |= {"ends": ends, "grouped": GROUPED, "outside": outside, "why": None if grouped else reasons(world)}
-    return document(TITLE, said, data)
+    return data
 
 
 def _ends(world: World) -> list[Json]:
@@ -73,13 +95,16 @@ def _group(line: Line) -> Json:
 
 def _matrix(matrix: Matrix, numbers: Mapping[str, int]) -> Json:
     """Rows and columns by number, and cells as runs of numbers of answers, of which 0 is nothing."""
-    answers: dict[Cell | None, int] = {None: 0}
+    answers: dict[tuple[str, Cell | None, Cell | None], int] = {("none", None, None): 0}
+    now = matrix.now or {}
     cells = []
     for sender in matrix.senders:
-        found = [
-            answers.setdefault(matrix.cells.get((sender.id, receiver.id)), len(answers))
-            for receiver in matrix.receivers
-        ]
+        found = []
+        for receiver in matrix.receivers:
+            pair = sender.id, receiver.id
+            kind = "none" if pair not in matrix.cells else matrix.kind(sender, receiver)
+            key = kind, matrix.cells.get(pair), now.get(pair)
+            found.append(answers.setdefault(key, len(answers)))
         cells.append([number for each, run in groupby(found) for number in (each, len(list(run)))])
     return {
         "rows": [numbers[each.id] for each in matrix.senders],
@@ -87,17 +112,21 @@ def _matrix(matrix: Matrix, numbers: Mapping[str, int]) -> Json:
         "wide": [numbers[each.id] for each in matrix.receivers if each.id in matrix.wide_open],
         "cells": cells,
         "short": {numbers[id_]: printable(name) for id_, name in column_names(matrix).items()},
-        "answers": [
-            {"text": "", "kind": "none"}
-            if cell is None
-            else {"text": printable(cell.text), "kind": cell.strength}
-            for cell in answers
-        ],
+        "answers": [_answer(kind, cell, after, matrix) for kind, cell, after in answers],
     }
 
 
-def document(title: str, said: str, data: Json) -> str:
-    """The file around the data."""
+def _answer(kind: str, cell: Cell | None, now: Cell | None, matrix: Matrix) -> Json:
+    """A cell; of a comparison, `now` is what is allowed now."""
+    found: Json = {"text": printable(cell.text) if cell else "", "kind": kind}
+    if matrix.now is not None:
+        found["change"] = cell.change if cell else ""
+        found["now"] = {"text": printable(now.text) if now else "", "kind": now.strength if now else "none"}
+    return found
+
+
+def document(title: str, said: str, data: Json, notes: Sequence[str] = ()) -> str:
+    """The file around the data; `notes` stand below what is to be known of it."""
     style = f"{_colors()}\n{_part('page.css')}"
     script = _part("page.js") + _part("why.js")
     policy = (
@@ -121,7 +150,7 @@ def document(title: str, said: str, data: Json) -> str:
 <div class="bar">
 <label>senders <input id="senders" type="search" placeholder="name or app=web"></label>
 <label>receivers <input id="receivers" type="search" placeholder="name or app=web"></label>
-<span id="count" role="status"></span>
+{_only(data)}<span id="count" role="status"></span>
 {_wide(data)}
 </div>
 <div class="bar legend">{_legend(data)}</div>
@@ -134,6 +163,7 @@ def document(title: str, said: str, data: Json) -> str:
 <h2>Why?</h2>
 <p>Click on a cell, or go to it by <kbd>Tab</kbd> and the arrow keys and press <kbd>Enter</kbd>.
 <kbd>/</kbd> filters.</p>
+{"".join(f"<p>{escape(printable(note))}</p>" for note in notes)}
 </aside>
 </main>
 <script type="application/json" id="data">{_json(data)}</script>
@@ -143,10 +173,18 @@ def document(title: str, said: str, data: Json) -> str:
 """
 
 
+def _only(data: Json) -> str:
+    if "changes" not in data:
+        return ""
+    checked = " checked" if data["changes"] and len(data["columns"]) > MOST_WITH_TEXT else ""
+    return f'<label><input id="only" type="checkbox"{checked}> only what changes</label>'
+
+
 def _wide(data: Json) -> str:
     if not data["wide"]:
         return ""
-    return '<span id="wide" class="wide-list">◉ let all others in: </span>'
+    newly = "now " if "changes" in data else ""
+    return f'<span id="wide" class="wide-list">◉ {newly}let all others in: </span>'
 
 
 def _legend(data: Json) -> str:

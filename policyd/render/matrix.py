@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from policyd.ask.answers import OUTSIDE
 from policyd.ask.endpoints import Endpoint
@@ -12,6 +13,9 @@ from policyd.ask.reach import Reachability
 from policyd.ask.world import World
 from policyd.render.cells import Cell, Ends, cells_of, short_names
 from policyd.render.groups import GROUPS
+
+#: How a cell is drawn; `kept`: of a comparison, allowed as before.
+Kind: TypeAlias = Literal["all", "some", "unknown", "none", "itself", "opened", "closed", "both", "kept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +30,33 @@ class Line:
 
 @dataclass(frozen=True)
 class Matrix:
-    """`cells` are those in which anything is allowed or unknown; `wide_open`: who lets all others in."""
+    """`cells` are those in which anything is allowed or unknown; `wide_open`: who lets all others in.
+
+    Of a comparison, `now` is what is allowed now, and `wide_open` who newly lets all others in.
+    """
 
     senders: tuple[Line, ...]
     receivers: tuple[Line, ...]
     cells: Mapping[Ends, Cell]
     wide_open: frozenset[str] = frozenset()
+    now: Mapping[Ends, Cell] | None = None
+
+    def kind(self, sender: Line, receiver: Line) -> Kind:
+        """What a cell is, for its colour and its mark."""
+        cell = self.cells.get((sender.id, receiver.id))
+        if cell is None:
+            return "itself" if is_itself(sender, receiver) else "none"
+        return cell.strength if self.now is None else cell.change or "kept"
+
+    @property
+    def told(self) -> str:
+        """Who lets all others in, in words."""
+        names = [each.name for each in self.receivers if each.id in self.wide_open]
+        newly = "" if self.now is None else "now "
+        if not names:
+            return f"nothing here {newly}lets all others in"
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"{newly}lets all others in: {', '.join(names[:3])}{more}"
 
 
 def is_itself(sender: Line, receiver: Line) -> bool:

@@ -50,6 +50,16 @@ def test_text_names_what_opens_and_the_line(call: Call) -> None:
     ]
 
 
+@pytest.mark.parametrize(("output", "begins"), [("svg", "<svg "), ("html", "<!DOCTYPE html>\n")])
+def test_pictures_are_alone_on_standard_output(call: Call, output: str, begins: str) -> None:
+    result = call("diff", "old", "new", "-o", output)
+    assert (result.code, result.err) == (1, "")
+    assert result.out.startswith(begins)
+    assert "1 opened, 0 closed" in result.out
+    overlaid = call("diff", "old", "--with", "new/policies.yaml", "-o", output, "--fail-on", "closed")
+    assert (overlaid.code, "+5432" in overlaid.out) == (0, True)
+
+
 def test_backwards_it_closes(call: Call) -> None:
     found = answer(call, "diff", "new", "old", code=1)
     assert [(each["from"], each["to"], each["allowed"]) for each in found["closed"]] == [
@@ -136,7 +146,7 @@ def test_a_revision_is_compared_with_what_lies_there(
 
 def test_markdown_is_a_table_in_which_nothing_of_the_names_is_markup(call: Call) -> None:
     out = call("diff", "old", "new", "-o", "md").out
-    assert "| 🟢 opens | guest/shell | shop/db | 5432 |" in out
+    assert "| 🔴 opens | guest/shell | shop/db | 5432 |" in out
     assert "ingress\\[0\\]" in out
     assert "no change" in call("diff", "old", "old", "-o", "md").out
 

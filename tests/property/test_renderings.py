@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+import pytest
 from hypothesis import given
 
 from policyd.ask.assertions import decode_assertions, judge
@@ -14,6 +15,7 @@ from policyd.render.assertions_file import assertions
 from policyd.render.groups import by_label, by_namespace, grouped
 from policyd.render.tables import csv_text
 from tests.asking import ANY_WORLD, PROBES, verdict, world_of
+from tests.cases.form import block, egress, namespace, pod
 from tests.oracle import Manifest
 
 
@@ -26,6 +28,18 @@ def test_the_present_state_holds_to_its_own_assertions(objects: list[Manifest]) 
     for assertion in read_single(text.encode(), "tests.yaml", decode_assertions):
         result = judge(world, assertion)
         assert result.passed, (assertion.title, result.mistake, result.wrong[:1])
+
+
+@pytest.mark.parametrize(
+    "peers",
+    [
+        [block("0.0.0.0/1"), block("128.0.0.0/1")],  # all addresses, but by no rule alone
+        [block("10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/9")],  # none
+    ],
+)
+def test_blocks_of_which_why_says_less_than_reach_are_left_open(peers: list[Manifest]) -> None:
+    world = world_of([namespace("a"), pod("a/p", "10.1.0.1"), egress("a", "p", {"to": peers})])
+    assert "to: internet" not in assertions(world)
 
 
 @given(ANY_WORLD)

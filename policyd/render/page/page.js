@@ -149,7 +149,7 @@ function told(from, to) {
 }
 
 // One cell is in the order of the tabulator; arrows move in the grid.
-function point(r, c, focus) {
+function point(r, c, focus, moves = focus) {
   if (current) {
     current.cell.tabIndex = -1;
     for (const each of current.heads) each.classList.remove("on");
@@ -162,8 +162,8 @@ function point(r, c, focus) {
   if (focus) {
     for (const each of heads) each.classList.add("on");
     cell.focus({ preventScroll: true });
-    show(cell, heads);
   }
+  if (moves) show(cell, heads);
 }
 
 // Into view, and not under the names, which stay where they are.
@@ -183,7 +183,7 @@ function choose(from, to, focus = true) {
   chosen = [from, to];
   const r = rows.indexOf(from), c = columns.indexOf(to);
   if (r >= 0 && c >= 0) {
-    point(r, c, focus);
+    point(r, c, focus, true);
     current.cell.classList.add("on");
   }
   byId("why").replaceChildren(...explain(from, to));

@@ -107,7 +107,7 @@ function explain(from, to) {
   if (changed.length) parts.push(make("ul", "", ...changed));
   const now = found.now || found;
   const kind = now.text ? now.kind : "none";
-  parts.push(make("div", "", make("span", `chip ${kind}`, now.text ? `allowed: ${now.text}` : "denied: all ports")));
+  parts.push(make("div", "", make("span", `chip ${kind}`, now.text ? `${DATA.changes ? "allowed now" : "allowed"}: ${now.text}` : "denied: all ports")));
   if (now.text.includes("?")) parts.push(make("div", "quiet", "? is what the objects do not decide"));
   if (!WHY) return [...parts, make("p", "quiet", DATA.grouped)];
   parts.push(make("dl", "", make("dt", "", "source"), make("dd", "", about(from)), make("dt", "", "destination"), make("dd", "", about(to))));
