@@ -94,6 +94,7 @@ def _of_service(world: World, name: str, namespace: str) -> Named:
     if len(found) != 1:
         names = ", ".join(f"svc/{s.namespace}/{s.name}" for s in found)
         hint = f": name one of {names}" if found else did_you_mean(name, services)
+        hint = "; a port goes with the one who receives only" if ":" in name else hint
         raise WrongUsage(f"there is {'more than one' if found else 'no'} Service {quote(name)}{hint}")
     service = found[0]
     if service.selector is None:
@@ -203,7 +204,12 @@ def judged_packet(named: Named, receiver: End, protocol: str, port: int | str | 
         members = receiver.endpoint.members if receiver.endpoint is not None else ()
         numbers = {p.number for pod in members for p in pod.ports if (p.name, p.protocol) == (port, protocol)}
         if len(numbers) != 1:
-            several = f"several: {', '.join(map(str, sorted(numbers)))}" if numbers else "none"
-            raise WrongUsage(f"port {quote(port)} of {receiver.text} is {several}: give a number")
+            if numbers:
+                several = ", ".join(map(str, sorted(numbers)))
+                raise WrongUsage(f"port {quote(port)} of {receiver.text} is {several}: give one of them")
+            known = sorted({each.name for pod in members for each in pod.ports if each.name})
+            names = f"; it names {', '.join(known)}" if known else ""
+            hint = did_you_mean(port, known) or f"{names}: give a number"
+            raise WrongUsage(f"{receiver.text} has no {protocol} port {quote(port)}{hint}")
         [port] = numbers
     return Packet(protocol, port), said

@@ -17,28 +17,41 @@ from policyd.cli.parsing import PROGRAM, Parser, Subparsers
 from policyd.version import VERSION
 
 #: Command → what `policyd --help` says of it. Its module has the same name, with `_` for `-`.
-COMMANDS = {
-    "lint": "find what is wrong with policies",
-    "compile": "turn manifests into the ruleset of a node",
-    "why": "say why a connection is allowed or denied",
-    "reach": "say who can talk to whom",
-    "diff": "say what a change opens and closes",
-    "test": "hold policies to assertions on connectivity",
-    "verify": "prove that a node's ruleset is what the policies mean",
-    "apply": "bring manifests into force on this node, once",
-    "run": "enforce policies on this node: the agent",
-    "status": "show what is enforced on this node",
-    "doctor": "examine this node, and say how to fix it",
-    "support-bundle": "gather what is needed to replay this node's state",
-    "cleanup": "remove what policyd has put into the kernel",
-    "convert": "turn AdminNetworkPolicies into ClusterNetworkPolicies",
-    "config": "show the settings that an agent would have",
-    "schema": "print the JSON schema of an output",
-    "demo": "show policyd at work on a throw-away node",
-    "completion": "print what makes a shell complete commands and flags",
-    "man": "print the manual page",
-    "version": "print the version",
+GROUPS = {
+    "questions, from manifests or a cluster": {
+        "why": "say why a connection is allowed or denied",
+        "reach": "say who can talk to whom",
+        "diff": "say what a change opens and closes",
+        "lint": "find what is wrong with policies",
+        "test": "hold policies to assertions on connectivity",
+        "verify": "prove that a node's ruleset is what the policies mean",
+    },
+    "enforcement, on a node": {
+        "run": "enforce policies on this node: the agent",
+        "apply": "bring manifests into force on this node, once",
+        "compile": "turn manifests into the ruleset of a node",
+        "status": "show what is enforced on this node",
+        "doctor": "examine this node, and say how to fix it",
+        "support-bundle": "gather what is needed to replay this node's state",
+        "cleanup": "remove what policyd has put into the kernel",
+    },
+    "all else": {
+        "convert": "turn AdminNetworkPolicies into ClusterNetworkPolicies",
+        "config": "show the settings that an agent would have",
+        "schema": "print the JSON schema of an output",
+        "demo": "show policyd at work on a throw-away node",
+        "completion": "print what makes a shell complete commands and flags",
+        "man": "print the manual page",
+        "version": "print the version",
+    },
 }
+COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
+BEGIN = f"""\
+to begin with, in a repository of manifests:
+  {PROGRAM} reach -f . -R                            who can talk to whom
+  {PROGRAM} why -f . -R shop/web shop/db:5432        why a connection is denied
+  {PROGRAM} diff git:main .                          what a change opens
+"""
 CLOSED_PIPE = 141  # as shells say it: 128 and the number of SIGPIPE
 EXIT_ENVIRONMENT = 4  # policyd.errors.Exit.ENVIRONMENT, which takes too long to import
 
@@ -144,12 +157,15 @@ def _refuse_command(parser: Parser, name: str) -> NoReturn:
 
 def _parser() -> Parser:
     width = max(map(len, COMMANDS)) + 2
-    commands = "".join(f"  {name:{width}}{text}\n" for name, text in COMMANDS.items())
+    groups = "\n".join(
+        f"{title}:\n{''.join(f'  {name:{width}}{text}{chr(10)}' for name, text in group.items())}"
+        for title, group in GROUPS.items()
+    )
     parser = Parser(
         prog=PROGRAM,
         usage=f"{PROGRAM} COMMAND [ARGUMENTS]",
-        description="A Kubernetes NetworkPolicy engine on nftables.",
-        epilog=f"commands:\n{commands}\n`{PROGRAM} COMMAND --help` says more about one of them.",
+        description="Kubernetes NetworkPolicies: answers from manifests, and enforcement with nftables.",
+        epilog=f"{groups}\n{BEGIN}\n`{PROGRAM} COMMAND --help` says more about one of them.",
     )
     parser.add_argument("--version", action="version", version=f"policyd {VERSION}", help="print the version")
     return parser

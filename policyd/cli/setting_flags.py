@@ -22,6 +22,7 @@ METAVARS = {
     "table": "NAME",
     "pod_interfaces": "NAMES",
     "other_engines": "NAMES",
+    "service_ranges": "CIDRS",
     "cni_cache": "DIR",
     "cni_conf_dir": "DIR",
     "cni_bin_dir": "DIR",

@@ -93,7 +93,7 @@ def test_files_are_offered_where_files_belong() -> None:
 def test_what_is_printed_ends_with_the_directive(installed: Path) -> None:
     result = run(installed / "kubectl_complete-policyd", "why", "--al")
     assert result == Result(0, f"--all-ports\t{_text('why', '--all-ports')}\n:{NO_FILES}\n", "")
-    assert run(installed / "kubectl_complete-policyd").out.startswith("lint\t")
+    assert run(installed / "kubectl_complete-policyd").out.startswith("why\t")
 
 
 def _text(command: str, name: str) -> str:
