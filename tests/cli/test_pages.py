@@ -49,6 +49,17 @@ def test_a_page_shows_what_is_printed(
     assert call(*arguments, "--color", "never").out == output
 
 
+def test_the_example_for_programs_prints_what_the_page_shows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", (DOCS / "python.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert [language for language, _ in blocks] == ["python", ""]
+    (_, code), (_, expected) = blocks
+    exec(code, {})  # noqa: S102 our own page
+    assert capsys.readouterr().out == expected
+
+
 def anchors(path: Path) -> set[str]:
     """The headings of a page, as links name them."""
     headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)

@@ -222,7 +222,7 @@ def strange(address: str) -> str:
 
 
 def test_the_test_of_the_chart_sees_whether_policies_hold(release: Release) -> None:
-    """It succeeds and leaves nothing; where nothing is enforced it fails, and its pod says so."""
+    """It succeeds and leaves nothing; where nothing is enforced it fails, and leaves the pod that says so."""
     release.put()
     release.helm("test", "policyd", "--timeout", "200s")
     kinds = "pods,deployments,services,networkpolicies"
@@ -238,8 +238,7 @@ def test_the_test_of_the_chart_sees_whether_policies_hold(release: Release) -> N
     assert "ports ['8080', '8081'] are reached" in release.installation.kubectl(
         "logs", "pod/policyd-test-enforced"
     )
-    names = (f"{kind}/policyd-test" for kind in ("deployment", "service", "networkpolicy"))
-    release.installation.kubectl("delete", *names, "pod/policyd-test-enforced")
+    release.installation.kubectl("delete", "pod/policyd-test-enforced")
     release.put()
 
 
