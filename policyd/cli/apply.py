@@ -40,7 +40,7 @@ from policyd.pipeline import Build, build
 
 USAGE = "-f PATH [--node NAME] [OPTIONS]"
 TEXT = """\
-Bring into force on this node what manifests say, as the agent does it: what is new is put beside what is in
+Bring into force on this node what manifests say, as the agent does it: what is new is put next to what is in
 force, then taken into use in one transaction, so that no packet is judged by half of each. Then connections
 that are denied now are ended, what is left over is removed, and the kernel is compared with the ruleset.
 It does so once: `policyd run` follows changes. Refuses while an agent is at work here."""

@@ -59,9 +59,9 @@ def main(args: Namespace) -> int:
     if port is not None and args.all_ports:
         raise WrongUsage("either a port, or --all-ports")
     if port is None and args.packets:
-        raise WrongUsage(f"which packet? write a port behind {quote(name)}, as in {name}:80")
+        raise WrongUsage(f"which packet? write a port after {quote(name)}, as in {name}:80")
     if port is None and args.output == "json":
-        raise WrongUsage(f"which port? write it behind {quote(name)}, as in {name}:80")
+        raise WrongUsage(f"which port? write it after {quote(name)}, as in {name}:80")
     asked_port = None if port is None else read_port(port)
     asked = load_world(args)
     print_warnings(asked, colored=terminal.uses_color(args.color, sys.stderr))

@@ -166,7 +166,7 @@ spec:
         "a policy of an API that policyd does not enforce",
         """\
 Policies of Calico, Cilium, Antrea, Istio and others, and those of SIG Network's tiers that policyd does
-not know, have no effect where policyd enforces. Where the other engine runs beside it on purpose,
+not know, have no effect where policyd enforces. Where the other engine runs next to it on purpose,
 switch the rule off in `.policyd.yaml`.""",
         """\
 apiVersion: cilium.io/v2
