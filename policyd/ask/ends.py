@@ -49,6 +49,13 @@ def end_at(world: World, family: Family, value: int) -> End:
     return End(hosts=(host,), address=(family, value))
 
 
+def stranger(world: World, end: End) -> str:
+    """Why it is not known whose an address is, as only one namespace could be read; "" if it is."""
+    if not world.only_namespace or end.address is None or end.hosts or end.node:
+        return ""
+    return f"only namespace {world.only_namespace} was read: {end.text} may be a pod's of another one"
+
+
 @dataclass(frozen=True, slots=True)
 class Party:
     """One end of one packet: the pods that have its address, and the address, None where it is not known."""

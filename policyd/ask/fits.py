@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from policyd.ask.blocks import Block, print_blocks
 from policyd.ask.doubt import matches_unknown
-from policyd.ask.ends import Party
+from policyd.ask.ends import Party, stranger
 from policyd.ask.world import World
 from policyd.kube.cidr import print_cidr
 from policyd.kube.objects import (
@@ -101,11 +101,14 @@ def fits(
     for number, rule in enumerate(rules):
         port = _port_fits(rule, direction, subject, other, packet)
         for place, peer in peers_of(rule):
+            fits_port = port
             match = _match(world, policy, peer, other, OTHER[direction])
-            told, distance = _tell(rule, packet, port=port, match=match, side=OTHER[direction])
+            if not port and match.value is not False and _may_be_named(world, rule, direction, other, packet):
+                fits_port, match = True, _Match(value=None, told=match.told, doubt=stranger(world, other.end))
+            told, distance = _tell(rule, packet, port=fits_port, match=match, side=OTHER[direction])
             reference = reference_of(policy, direction, number, rule, place)
-            edit = match.edit if port else ""
-            yield Fit(reference, port, match.value, told, distance, match.doubt, edit)
+            edit = match.edit if fits_port else ""
+            yield Fit(reference, fits_port, match.value, told, distance, match.doubt, edit)
 
 
 def peers_of(rule: PolicyRule) -> Iterator[tuple[int | None, Peer | None]]:
@@ -136,6 +139,12 @@ def _port_fits(rule: PolicyRule, direction: Direction, subject: Pod, other: Part
         return True
     receivers = (subject,) if direction == "ingress" else other.pods
     return any(_is_port(port, receivers, packet) for port in rule.ports)
+
+
+def _may_be_named(world: World, rule: PolicyRule, direction: Direction, other: Party, packet: Packet) -> bool:
+    """Whether a port has a name that a pod may give it which was not read."""
+    named = any(isinstance(p.port, str) and p.protocol == packet.protocol for p in rule.ports or ())
+    return named and direction == "egress" and bool(stranger(world, other.end))
 
 
 def _is_port(port: PolicyPort, receivers: tuple[Pod, ...], packet: Packet) -> bool:
@@ -201,6 +210,8 @@ def _match_pods(world: World, policy: NetworkPolicy, peer: PodPeer, other: Party
     """A selector fits an address if it fits everybody who claims it (NP-166)."""
     if not other.pods:
         wants = _selector(peer.pods, policy.namespace if peer.namespaces is None else "")
+        if peer.namespaces is not None and (doubt := stranger(world, other.end)):
+            return _Match(value=None, told=f"the rule wants {wants}", doubt=doubt)
         return _Match(value=False, told=f"the rule wants {wants}, and the {side} is no pod", misses=3)
     found = [_match_pod(world, policy, peer, pod, side) for pod in other.pods]
     worst = [match for match in found if match.value is False] or [m for m in found if m.value is None]

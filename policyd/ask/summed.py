@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policyd.ask.ends import End, parties
+from policyd.ask.ends import End, parties, stranger
 from policyd.ask.judged import CLOSED, OPEN, UNDECIDED, Judged, whichever
 from policyd.ask.pairs import Answer, one_if_equal
 from policyd.ask.rectangles import ANY_FAMILY
@@ -15,6 +15,7 @@ def judge_all(world: World, sender: End, receiver: End) -> Answer:
     """What one end may send to another, by family. It is nothing if they have no family in common."""
     found: dict[int, list[Judged]] = {}
     sure = True
+    doubt = UNDECIDED if stranger(world, sender) or stranger(world, receiver) else OPEN
     for source in sender.hosts or (None,):
         for destination in receiver.hosts or (None,):
             if source is not None and source == destination and not stands_for_many(world, source):
@@ -26,7 +27,8 @@ def judge_all(world: World, sender: End, receiver: End) -> Answer:
                 into = None
             for family in sorted(first.keys() & second.keys()):
                 judged = through(world, out, family, destination, receiver)
-                found.setdefault(family, []).append(judged & through(world, into, family, source, sender))
+                judged &= through(world, into, family, source, sender)
+                found.setdefault(family, []).append(judged & doubt)
                 sure &= first[family].address is not None and second[family].address is not None
     if found:
         answers = {family: whichever(each) for family, each in found.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policyd.ask.ends import End, Party
+from policyd.ask.ends import End, Party, stranger
 from policyd.ask.fits import Fit, Packet, Reference
 from policyd.ask.gates import Gate
 from policyd.ask.judged import OPEN, UNDECIDED, Judged, whichever
@@ -14,6 +14,7 @@ from policyd_compiler.addr import contains
 from policyd_compiler.ir import Action, Rule, Tier
 from policyd_compiler.lower.classes import classify_unnamed
 from policyd_compiler.lower.decide import Decider
+from policyd_compiler.ports import EVERYTHING
 
 
 def through(world: World, gate: Gate | None, family: int, host: int | None, other: End) -> Judged:
@@ -28,7 +29,7 @@ def through(world: World, gate: Gate | None, family: int, host: int | None, othe
     classes = classify_unnamed(decider, family)
     if other.address is not None:
         ports = decider.masks.ports(classes.of_unnamed(other.address[1]))
-        return Judged(ports, ports)
+        return Judged(ports, EVERYTHING if stranger(world, other) else ports)
     every = [decider.masks.ports(mask) for mask in (classes.default, *(mask for _, mask in classes.ranges))]
     return whichever(Judged(ports, ports) for ports in every)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from policyd.ask.ends import End, Party, parties
+from policyd.ask.ends import End, Party, parties, stranger
 from policyd.ask.fits import Fit, Packet, Reference, fits
 from policyd.ask.gates import Gate
 from policyd.ask.tiers import decided, has_tiers, through
@@ -94,6 +94,8 @@ def why(world: World, sender: End, receiver: End, packet: Packet, family: Family
             sides[direction] = Side("allowed" if names else "open", names, because=(ITSELF,))
         elif alike:
             sides[direction] = Side("unknown", names, because=(ONE_ADDRESS,))
+        elif doubt := stranger(world, end):
+            sides[direction] = Side("unknown", because=(doubt,))
         else:
             sides[direction] = _side(world, direction, cases, packet, names)  # type: ignore[arg-type]
     if sides["egress"].state == sides["ingress"].state == "unknown" and cases:

@@ -39,6 +39,8 @@ class World:
     unknown_namespaces: frozenset[str]
     certain: Governed
     possible: Governed
+    #: The one namespace that was read, where others may not be; "" where all were.
+    only_namespace: str = ""
 
     @classmethod
     def read(
@@ -48,7 +50,7 @@ class World:
         return cls.of(ClusterState.of(objects, missing_namespaces, ASKED))
 
     @classmethod
-    def of(cls, state: ClusterState, *, by_pod: bool = False) -> World:
+    def of(cls, state: ClusterState, *, by_pod: bool = False, only_namespace: str = "") -> World:
         """The world of a state. A Namespace that is missing has unknown labels, unless the state names it."""
         endpoints = find_endpoints(state, by_pod=by_pod)
         members = [pod for endpoint in endpoints for pod in endpoint.members]
@@ -70,7 +72,7 @@ class World:
             generous = DoubtingIndex(claims.pods, namespaces, unknown, generous=True)
             possible = govern(policies, claims, generous)
         ends = tuple(_with_addresses(endpoints, claims))
-        return cls(state, ends, claims, namespaces, unknown, certain, possible)
+        return cls(state, ends, claims, namespaces, unknown, certain, possible, only_namespace)
 
     @cached_property
     def gates(self) -> Gates:

@@ -13,10 +13,11 @@ from policyd_compiler.options import Options
 class LoadedCluster:
     """A cluster without mistakes, what should be said about it nevertheless, and what to compile of it.
 
-    `node` is None where nobody named one.
+    `node` is None where nobody named one. `only_namespace`: no more than this one may be read.
     """
 
     state: ClusterState
     warnings: tuple[Diagnostic, ...]
     options: Options
     node: str | None
+    only_namespace: str = ""

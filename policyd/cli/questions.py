@@ -41,6 +41,7 @@ class Objects:
     found: list[KubeObject] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    only_namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +151,8 @@ def world_of(
     named = args.missing_namespaces == MissingNamespaces.NAMED.value
     missing = MissingNamespaces.NAMED if named else MissingNamespaces.UNKNOWN
     state = ClusterState.of([*objects.found, *over.found], missing, ASKED)
-    return Asked(
-        World.of(state, by_pod=by_pod), tuple(sorted(diagnostics)), len(objects.skipped) + len(over.skipped)
-    )
+    world = World.of(state, by_pod=by_pod, only_namespace=objects.only_namespace)
+    return Asked(world, tuple(sorted(diagnostics)), len(objects.skipped) + len(over.skipped))
 
 
 def read_path(argument: str, args: Namespace, objects: Objects, *, recursive: bool = False) -> None:
@@ -230,5 +230,5 @@ def _live(args: Namespace) -> Objects:
     # Here, as the offline commands know nothing of a Kubernetes client.
     from policyd.cli.live import load_live  # noqa: PLC0415
 
-    loaded = load_live(args, ASKED)
-    return Objects(list(loaded.state.objects()), list(loaded.warnings))
+    loaded = load_live(args, ASKED, lenient=True)
+    return Objects(list(loaded.state.objects()), list(loaded.warnings), only_namespace=loaded.only_namespace)

@@ -65,10 +65,11 @@ class Kind(Generic[T]):
         """Where a server lists the objects of all namespaces."""
         return self.path_of(self.version)
 
-    def path_of(self, version: str) -> str:
-        """The same for one of its versions."""
+    def path_of(self, version: str, namespace: str = "") -> str:
+        """The same for one of its versions, and of one namespace only."""
         root = "apis" if self.group else "api"
-        return f"/{root}/{version}/{self.plural}"
+        within = f"namespaces/{namespace}/" if namespace and self.namespaced else ""
+        return f"/{root}/{version}/{within}{self.plural}"
 
     def namespace(self, item: T) -> str:
         """The namespace of an object; "" where the kind has none."""

@@ -77,9 +77,17 @@ class Reflector:
     """One kind of objects: what exists, what is wrong with it, and how the watch fares."""
 
     def __init__(
-        self, kind: Kind[Any], transport: Transport, sink: Sink, timing: Timing = DEFAULT_TIMING
+        self,
+        kind: Kind[Any],
+        transport: Transport,
+        sink: Sink,
+        timing: Timing = DEFAULT_TIMING,
+        *,
+        namespace: str = "",
     ) -> None:
+        """`namespace`: only of this one, if the kind has namespaces."""
         self.kind = kind
+        self._namespace = namespace
         self._transport = transport
         self._sink = sink
         self._timing = timing
@@ -240,15 +248,16 @@ class Reflector:
             return failure
         return error
 
+    def _path(self) -> str:
+        return self.kind.path_of(self._absence.version, self._namespace)
+
     async def _watch(self, listing: Store | None) -> None:
         """Hear changes until the response ends. With a listing, it begins with the whole list."""
         seconds = self._life()
         self._ends = self._timing.clock() + seconds
         query = watch_query(self._version, seconds)
         lines = LineBuffer()
-        async with self._transport.get(
-            self.kind.path_of(self._absence.version), query, accept(self.kind, ""), seconds + GRACE
-        ) as answer:
+        async with self._transport.get(self._path(), query, accept(self.kind, ""), seconds + GRACE) as answer:
             if listing is not None and answer.status in (400, 403, 422):
                 # 403, too: if it was not the parameter that is forbidden, the paged list will be told so.
                 raise WatchError("unsupported", (await _refusal(answer)).text)
@@ -315,7 +324,7 @@ class Reflector:
         self._emit(self._complete(listing, version))
 
     async def _page(self, token: str) -> Page:
-        path = self.kind.path_of(self._absence.version)
+        path = self._path()
         async with self._transport.get(
             path, page_query(token), accept(self.kind, "List"), PAGE_SECONDS
         ) as answer:

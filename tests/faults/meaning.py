@@ -309,8 +309,8 @@ FOREIGN = (
         "`compile --live` forgets the settings of the agent",
         "docs/cli.md",
         "policyd/cli/live.py",
-        "warnings, settings.options(), settings.node or None)",
-        "warnings, Options(), settings.node or None)",
+        "warnings, settings.options(), settings.node or None, only)",
+        "warnings, Options(), settings.node or None, only)",
         "tests/cli/test_live.py::test_it_compiles_with_the_settings_of_the_agent[environment]",
     ),
 )
