@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from policyd.kube.objects import NetworkPolicy
+from policyd.kube.objects import ClusterNetworkPolicy, NetworkPolicy
 from policyd.kube.reading import Path
 from policyd.lint.finding import Level, Named
 from policyd.manifests.load import Written
@@ -46,7 +46,8 @@ class Draft:
 class Subject:
     """An object that is looked at: as written, if it was, and as policyd understands it.
 
-    `policy` is None for objects that are no NetworkPolicy, or one that an API server would refuse.
+    `policy` is None for objects that are no NetworkPolicy, or one that an API server would refuse; `tier`
+    likewise for ClusterNetworkPolicies.
     `written` is None for objects of the API server.
     """
 
@@ -54,6 +55,7 @@ class Subject:
     raw: Mapping[str, object]
     written: Written | None
     policy: NetworkPolicy | None
+    tier: ClusterNetworkPolicy | None = None
 
     @property
     def spec(self) -> Mapping[str, object]:

@@ -13,9 +13,9 @@ from policyd.errors import Diagnostic
 from policyd.kube.decode import decode_manifest
 from policyd.kube.decode_type import not_enforced
 from policyd.kube.kind import Kinds
-from policyd.kube.objects import KubeObject, NetworkPolicy, Protocol, Source
+from policyd.kube.objects import ClusterNetworkPolicy, KubeObject, NetworkPolicy, Protocol, Source
 from policyd.kube.reading import ReadingOptions
-from policyd.kube.registry import ASKED, NETWORK_POLICY
+from policyd.kube.registry import ASKED, CLUSTER_NETWORK_POLICY, NETWORK_POLICY
 from policyd.kube.syntax import printable
 from policyd.lint.drafts import Subject
 from policyd.lint.finding import Named, Report
@@ -27,7 +27,7 @@ from policyd.lint.seen import Seen
 from policyd.manifests.foreign import is_no_manifest
 from policyd.manifests.load import Written, combine, load_manifest, written_objects
 
-_POLICIES = Kinds((NETWORK_POLICY,))
+_POLICIES = Kinds((NETWORK_POLICY, CLUSTER_NETWORK_POLICY))
 #: Reasons why a world is partial that are remembered; more are the same again.
 MOST_REASONS = 20
 
@@ -91,7 +91,7 @@ def _gather_one(each: Input, options: ReadingOptions, gathered: Gathered) -> Non
         any_object = True
         subject = _subject(written, kind, version, options)
         _note(subject, each.file, gathered)
-        if kind == NETWORK_POLICY.name or not_enforced(kind, version, ASKED) or _is_misread(subject):
+        if kind in _POLICIES.names or not_enforced(kind, version, ASKED) or _is_misread(subject):
             subjects.append(subject)
         if subject.policy is not None:
             policies.append(subject.policy)
@@ -116,12 +116,16 @@ def _gather_one(each: Input, options: ReadingOptions, gathered: Gathered) -> Non
 
 
 def _subject(written: Written, kind: str, version: str, options: ReadingOptions) -> Subject:
-    policy = None
-    if kind == NETWORK_POLICY.name and version == NETWORK_POLICY.version:
+    item = None
+    is_ours = (kind, version) == (NETWORK_POLICY.name, NETWORK_POLICY.version)
+    if is_ours or kind == CLUSTER_NETWORK_POLICY.name:
         source = Source(written.file, written.document.line(written.prefix))
         item = decode_manifest(written.raw, options, lambda _path: source, _POLICIES).item
-        policy = item if isinstance(item, NetworkPolicy) else None
-    return Subject(named(written.raw, options.namespace), written.raw, written, policy)
+    tier = item if isinstance(item, ClusterNetworkPolicy) else None
+    policy = item if isinstance(item, NetworkPolicy) else None
+    return Subject(
+        named(written.raw, options.namespace if tier is None else ""), written.raw, written, policy, tier
+    )
 
 
 def _note(subject: Subject, file: str, gathered: Gathered) -> None:
@@ -166,6 +170,11 @@ def of_cluster(objects: Iterable[KubeObject]) -> Gathered:
         )
         for item in gathered.objects
         if isinstance(item, NetworkPolicy)
+    )
+    gathered.subjects.extend(
+        Subject(Named(CLUSTER_NETWORK_POLICY.name, "", item.name), {}, None, None, item)
+        for item in gathered.objects
+        if isinstance(item, ClusterNetworkPolicy)
     )
     return gathered
 

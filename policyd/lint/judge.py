@@ -24,6 +24,7 @@ from policyd.lint.seen import Seen
 from policyd.lint.suppress import ignored_in, ignored_lines
 from policyd.lint.table import BY_ID
 from policyd.lint.text_rules import of_another_engine, only_tcp, without_effect
+from policyd.lint.tier_rules import tiers
 
 _ALONE: Final[tuple[Callable[[Subject], Iterator[Draft]], ...]] = (
     without_effect,
@@ -43,6 +44,7 @@ _AMONG: Final[tuple[Callable[[Subject, Seen], Iterator[Draft]], ...]] = (
     one_family_only,
     no_names,
     half_open,
+    tiers,
 )
 
 
@@ -79,7 +81,10 @@ def judge(
     return Report(
         "complete" if seen.complete else "partial",
         kept,
-        sum(subject.raw.get("apiVersion") == NETWORK_POLICY.version for subject in subjects),
+        sum(
+            subject.tier is not None or subject.raw.get("apiVersion") == NETWORK_POLICY.version
+            for subject in subjects
+        ),
         skipped,
         len(every) - len(kept),
         seen.partial,

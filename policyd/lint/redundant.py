@@ -113,7 +113,7 @@ def _peers_in(wide: Placed, narrow: Placed) -> bool:
 
 def _peer_in(wide: Peer, narrow: Peer, namespace: str) -> bool:
     if isinstance(wide, IPBlock) or isinstance(narrow, IPBlock):
-        return isinstance(wide, IPBlock) and isinstance(narrow, IPBlock) and _block_in(wide, narrow)
+        return isinstance(wide, IPBlock) and isinstance(narrow, IPBlock) and block_in(wide, narrow)
     own = LabelSelector((Requirement(NAME_LABEL, "In", (namespace,)),))
     return implies(narrow.pods, wide.pods) and implies(
         own if narrow.namespaces is None else narrow.namespaces,
@@ -121,7 +121,8 @@ def _peer_in(wide: Peer, narrow: Peer, namespace: str) -> bool:
     )
 
 
-def _block_in(wide: IPBlock, narrow: IPBlock) -> bool:
+def block_in(wide: IPBlock, narrow: IPBlock) -> bool:
+    """Whether all addresses of the narrow block are in the wide one."""
     if wide.cidr is None or narrow.cidr is None or not is_subset(narrow.cidr, wide.cidr):
         return False
     return all(
@@ -139,10 +140,11 @@ def _ports_in(wide: tuple[PolicyPort, ...] | None, narrow: tuple[PolicyPort, ...
         return wide is None
     if len(wide) * len(narrow) > MOST_PAIRS:
         return wide == narrow
-    return all(any(_port_in(there, here) for there in wide) for here in narrow)
+    return all(any(port_in(there, here) for there in wide) for here in narrow)
 
 
-def _port_in(wide: PolicyPort, narrow: PolicyPort) -> bool:
+def port_in(wide: PolicyPort, narrow: PolicyPort) -> bool:
+    """Whether all ports that the narrow entry means, the wide one means, too."""
     if wide.protocol != narrow.protocol:
         return False
     if wide.port is None:

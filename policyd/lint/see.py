@@ -12,6 +12,7 @@ from policyd.kube.objects import (
     KubeObject,
     Namespace,
     NetworkPolicy,
+    Node,
     Pod,
     Protocol,
 )
@@ -50,8 +51,9 @@ def see(
         tuple(found.policies),
         () if whole else tuple(partial),
         whole,
-        found.tiers,
+        tuple(found.tiers.values()),
         {name: space.source for name, space in found.spaces.items() if space.source is not None},
+        tuple(found.nodes),
     )
 
 
@@ -64,7 +66,8 @@ class _Found:
     spaces: dict[str, Namespace] = field(default_factory=dict)
     services: list[Service] = field(default_factory=list)
     policies: list[NetworkPolicy] = field(default_factory=list)
-    tiers: bool = False
+    tiers: dict[str, ClusterNetworkPolicy] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
 
     def add(self, item: KubeObject) -> None:
         """Take an object. Of a Namespace that is given twice all labels count."""
@@ -83,7 +86,9 @@ class _Found:
             case NetworkPolicy():
                 self.policies.append(item)
             case ClusterNetworkPolicy():
-                self.tiers = True
+                self.tiers.setdefault(item.name, item)
+            case Node():
+                self.nodes.append(item)
             case _:
                 pass
 

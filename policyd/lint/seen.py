@@ -17,10 +17,12 @@ from policyd.cluster.index import LabelIndex, bits_of, mask_of
 from policyd.kube.cidr import parse_ip
 from policyd.kube.objects import (
     NAME_LABEL,
+    ClusterNetworkPolicy,
     Labels,
     LabelSelector,
     NamedPort,
     NetworkPolicy,
+    Node,
     PodPeer,
     Protocol,
     Source,
@@ -85,7 +87,7 @@ class Seen:
     """`namespaces` are the labels of each that was given or is used; `given` those with an object.
 
     `partial` are the reasons why pods may exist that were not seen. `whole`: this is a whole cluster.
-    `tiers`: there are ClusterNetworkPolicies, which may allow or deny before any policy is asked.
+    `tiers`: ClusterNetworkPolicies, which may allow or deny before any policy is asked.
     """
 
     pods: tuple[SeenPod, ...]
@@ -95,8 +97,9 @@ class Seen:
     policies: tuple[NetworkPolicy, ...]
     partial: tuple[str, ...] = ()
     whole: bool = False
-    tiers: bool = False
+    tiers: tuple[ClusterNetworkPolicy, ...] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)
+    nodes: tuple[Node, ...] = ()
 
     @property
     def complete(self) -> bool:

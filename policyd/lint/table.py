@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from policyd.lint import pages_pods, pages_text, pages_traffic
+from policyd.lint import pages_pods, pages_text, pages_tiers, pages_traffic
 from policyd.lint.rule import Rule
 
 RULES: Final[tuple[Rule, ...]] = tuple(
-    sorted((*pages_text.PAGES, *pages_pods.PAGES, *pages_traffic.PAGES), key=lambda rule: rule.id)
+    sorted(
+        (*pages_text.PAGES, *pages_pods.PAGES, *pages_traffic.PAGES, *pages_tiers.PAGES),
+        key=lambda rule: rule.id,
+    )
 )
 BY_ID: Final = {rule.id: rule for rule in RULES}

@@ -9,6 +9,8 @@ PODS = "tests/lint/test_pods.py"
 TRAFFIC = "tests/lint/test_traffic.py"
 PLACES = "tests/lint/test_places.py"
 REDUNDANT = "tests/lint/test_redundant.py"
+TIERS = "policyd/lint/tier_rules.py"
+OF_TIERS = "tests/lint/test_tiers.py"
 
 LINT = (
     Fault(
@@ -132,5 +134,29 @@ LINT = (
         "            if changes is not None and changes != seen:",
         "            if changes is not None:",
         "tests/agent/test_policy_check.py::test_it_looks_when_a_policy_has_changed_and_only_then",
+    ),
+    Fault(
+        "a rule is out of reach if one behind it decides all that it is about",
+        "CNP-018",
+        TIERS,
+        "            return int(self.path[2]) < int(other.path[2])\n",
+        "            return int(self.path[2]) != int(other.path[2])\n",
+        f"{OF_TIERS}::test_what_nothing_reaches_is_found_by_what_is_written",
+    ),
+    Fault(
+        "all of IPv4 is all there is",
+        "CNP-023",
+        TIERS,
+        "    return whole == {4, 6} or all(",
+        "    return bool(whole) or all(",
+        f"{OF_TIERS}::test_what_nothing_reaches_is_found_by_what_is_written",
+    ),
+    Fault(
+        "whoever cuts pods off by a label is told that they reach no DNS",
+        PAGE,
+        TIERS,
+        "    if subject is None or subject.pods.requirements:\n",
+        "    if subject is None:\n",
+        f"{OF_TIERS}::test_a_deny_takes_dns_along_if_nothing_lets_it_pass_before",
     ),
 )
