@@ -47,7 +47,7 @@ ALLOW_EMPTY = "compile policies although no pod holds an address: a ruleset that
 USAGE = "-f PATH [--node NAME] [OPTIONS]"
 TEXT = """\
 Turn Namespaces, Nodes, Pods and policies, as YAML or JSON, into the nftables ruleset of a node.
-The ruleset goes to standard output and is applied by nobody. Its script is for a node without one: `nft -f -`
+The ruleset goes to standard output, and is not applied. Its script is for a node without one: `nft -f -`
 loads it as one transaction. Loaded over a ruleset in force it loses allowed packets that are in the rules at
 that moment, or lets denied ones through; `policyd apply` and the agent do neither."""
 EXAMPLES = """\
