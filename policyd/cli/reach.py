@@ -114,8 +114,10 @@ def _print(answered: Answered, args: Namespace) -> None:
         terminal.write(FORMATS[args.output](answered))
         return
     colored = terminal.uses_color(args.color, sys.stdout)
-    table = None if args.output == "list" else table_text(answered.matrix, colored=colored)
     width = shutil.get_terminal_size((WIDTH, 0)).columns
+    # A column takes three characters at least: a table is not made only to be thrown away.
+    fits = args.output == "table" or 3 * len(answered.columns) <= width
+    table = table_text(answered.matrix, colored=colored) if fits and args.output != "list" else None
     if table is None or (args.output is None and max(map(_width, table.splitlines()), default=0) > width):
         table = list_text(answered.found, colored=colored)
     terminal.write(table)

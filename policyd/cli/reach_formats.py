@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,10 +14,13 @@ from policyd.errors import WrongUsage
 from policyd.render.assertions_file import assertions
 from policyd.render.graphs import dot, mermaid
 from policyd.render.html import page
-from policyd.render.matrix import Matrix, matrix_of, summary
+from policyd.render.matrix import Line, Matrix, lines, matrix_of, summary
 from policyd.render.svg import svg
 from policyd.render.tables import csv_text, markdown
 from policyd_compiler.ports import PortSet
+
+#: More than this nobody looks at, and no browser shows.
+MOST_CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,19 @@ class Answered:
 
     @cached_property
     def matrix(self) -> Matrix:
-        """The answer as rows and columns."""
+        """The answer as rows and columns. WrongUsage if these are too many for anybody."""
+        rows = lines(self.found.endpoints, self.senders)
+        if len(rows) * len(self.columns) > MOST_CELLS:
+            raise WrongUsage(
+                f"{len(rows)} rows and {len(self.columns)} columns are too many to look at: "
+                "take fewer by --from and --to, or --by namespace; -o json and -o csv have all"
+            )
         return matrix_of(self.found, self.senders, self.receivers, self.wide_open)
+
+    @property
+    def columns(self) -> Sequence[Line]:
+        """Who receives."""
+        return lines(self.found.endpoints, self.receivers)
 
     @property
     def said(self) -> str:

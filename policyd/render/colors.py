@@ -38,7 +38,7 @@ DARK: Mapping[str, str] = {
     "line": "#3d444d",
     "none": "#1a212a",
     "itself": "#323b46",
-    "all": "#b8690a",
+    "all": "#a35c05",
     "on-all": "#fff4e0",
     "some": "#1c5a34",
     "on-some": "#dbf6e4",

@@ -70,7 +70,7 @@ def test_assertions_are_about_what_was_asked_alone(call: Call, tmp_path: Path) -
 def test_namespaces_and_labels_stand_for_what_is_in_them(call: Call) -> None:
     lines = call("reach", "-f", "old", "--by", "namespace", "-o", "table").out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["guest", "shop", "outside"]
-    assert "5432" in lines[2]
+    assert lines[2].split()[1:] == ["all", "5432,8080", "?udp/7946", "all"]
     lines = call("reach", "-f", "old", "--by", "label=app", "--to", "shop/db", "-o", "table").out.splitlines()
     assert lines[0].split("  ")[-1] == "app=db"
     assert [line.split("  ")[0] for line in lines[1:]] == ["app=db", "app=shell", "app=web", "outside"]

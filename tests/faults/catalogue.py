@@ -17,6 +17,7 @@ from tests.faults.lint import LINT
 from tests.faults.meaning import MEANING
 from tests.faults.naming import NAMING
 from tests.faults.proof import PROOF
+from tests.faults.render import RENDER
 from tests.faults.ruleset import RULESET
 from tests.faults.starting import STARTING
 from tests.faults.tenants import TENANTS
@@ -47,4 +48,5 @@ FAULTS: tuple[Fault, ...] = (
     *ELEMENTS,
     *WATCHER,
     *LINT,
+    *RENDER,
 )

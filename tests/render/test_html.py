@@ -92,8 +92,9 @@ def test_rules_of_administrators_are_in_it() -> None:
 def test_text_of_manifests_cannot_end_its_block(text: str) -> None:
     line = Line(text, text, text)
     matrix = Matrix((line,), (line,), {(text, text): Cell(text, "some")}, frozenset({text}))
-    made = page(matrix, text, boutique(), grouped=True)
-    harmless = page(Matrix((Line("a", "a", "a"),), (), {}), "a", boutique(), grouped=True)
+    world = world_of(chain_objects(2))
+    made = page(matrix, text, world, grouped=True)
+    harmless = page(Matrix((Line("a", "a", "a"),), (), {}), "a", world, grouped=True)
     assert [made.count(tag) for tag in ("<script", "</script", "<img", "<!--")] == [
         harmless.count(tag) for tag in ("<script", "</script", "<img", "<!--")
     ]

@@ -27,10 +27,13 @@ def test_the_picture_of_the_readme_is_the_one_that_is_drawn() -> None:
 
 
 def test_only_what_lets_all_others_in_is_wide_open() -> None:
+    assert letting_all_in(world_of(chain_objects(3))) == {"left/pod/p000"}
+
+
+def test_what_is_wide_open_is_told() -> None:
     matrix, _ = shop()
     assert matrix.wide_open == {"default/deploy/frontend"}
     assert "Lets all others in: default/frontend" in svg(matrix)
-    assert letting_all_in(world_of(chain_objects(3))) == {"left/pod/p000"}
 
 
 def chain_matrix(size: int) -> Matrix:
