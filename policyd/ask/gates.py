@@ -72,13 +72,16 @@ class Gates:
     def _gate(self, certain: Isolation | None, possible: Isolation | None) -> Gate | None:
         if certain is None and possible is None:
             return None
-        if certain is None or possible is None or certain.policies != possible.policies:
-            # Whether a ClusterNetworkPolicy selects a pod of a namespace that is not known.
-            either = possible or certain
-            assert either is not None  # noqa: S101 for mypy
-            return self._known.setdefault((id(either), 0), Gate(either, either, doubt=True))
         key = id(certain), id(possible)
-        return self._known.setdefault(key, Gate(certain, possible))
+        if key not in self._known:
+            if certain is None or possible is None or not _same_rules(certain, possible):
+                # Whether a ClusterNetworkPolicy selects a pod of a namespace that is not known.
+                either = possible or certain
+                assert either is not None  # noqa: S101 for mypy
+                self._known[key] = self._known.setdefault((id(either), 0), Gate(either, either, doubt=True))
+            else:
+                self._known[key] = Gate(certain, possible)
+        return self._known[key]
 
     def rows(self, gate: Gate | None) -> tuple[Row, ...]:
         """Every host in one row, with what the gate lets through. Rows without hosts are left out."""
@@ -205,6 +208,17 @@ def decide(stages: Sequence[Stage], matching: Iterable[_Match], everything: int)
 def _rules(isolation: Isolation) -> Iterator[Rule]:
     for stage in isolation.stages:
         yield from stage.rules
+
+
+def _same_rules(certain: Isolation, possible: Isolation) -> bool:
+    """Whether both have the same rules in the same order, for each claimant of the address (NP-166)."""
+    if certain is possible:
+        return True
+    shapes = [
+        [(stage.tier, stage.claimant, [rule.origins for rule in stage.rules]) for stage in each.stages]
+        for each in (certain, possible)
+    ]
+    return certain.policies == possible.policies and shapes[0] == shapes[1]
 
 
 def _paired(gate: Gate) -> Iterator[tuple[int, Rule, Rule]]:
