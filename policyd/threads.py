@@ -31,6 +31,10 @@ class Threads:
     def __init__(self, purpose: str, count: int = 1) -> None:
         self._executor = start_threads(purpose, count)
 
+    def wait(self, function: Callable[[], Result]) -> Result:
+        """Run a function there, and block until it is done."""
+        return self._executor.submit(function).result()
+
     async def run(
         self, function: Callable[Given, Result], *arguments: Given.args, **named: Given.kwargs
     ) -> Result:

@@ -87,9 +87,14 @@ class Cutter:
     """One ruleset of a node, cut for one of its pods after the other."""
 
     def __init__(self, ruleset: Ruleset, around: Surroundings, options: Options) -> None:
-        self._ruleset, self._around, self._options = ruleset, around, options
+        self._ruleset, self.around, self._options = ruleset, around, options
         self._leads = read_leads(ruleset)
         self._tunnels = tuple(_tunnels(ruleset))
+
+    @property
+    def table(self) -> Table:
+        """The node's table that is cut."""
+        return self._ruleset.table
 
     def cut(self, addresses: Collection[Address], interface: str) -> Table:
         """The table for the namespace of the pod that has these addresses, behind this interface.
@@ -108,14 +113,16 @@ class Cutter:
         reached = closure(named, self._ruleset.references)
         return _with_parts(own, (self._ruleset[known] for known in reached), self._options)
 
-    def verdicts(self, addresses: Collection[Address]) -> tuple[Verdict | None, ...]:
-        """Where packets of these addresses go: two pods with the same ones are judged by the same chains."""
-        return tuple(
-            self._leads.get((what, direction, family), {}).get(number)
-            for family, number in sorted(addresses)
-            for what in _WHAT
-            for direction in _DIRECTIONS
-        )
+    def since(self, before: Cutter) -> Since:
+        """What is other than in an earlier ruleset: parts that stayed are mostly the same objects."""
+        held = before._ruleset
+        changed = frozenset(known for known, part in self._ruleset.items() if held.get(known) is not part)
+        alike = self._settings == before._settings
+        return Since(before._leads, self._leads, changed, alike)
+
+    @property
+    def _settings(self) -> tuple[object, ...]:
+        return self.around, self._options, self._tunnels
 
     def _coming(self, view: _View) -> Chain:
         """What comes in by the pod's interface, for whatever address: NP-161 says who hears a group."""
@@ -162,15 +169,39 @@ class Cutter:
         return tuple(
             Rule(Accept(), (_in(family, side, view.objects.add_host_set(f"nodes{family}", family, own)),))
             for family in FAMILIES
-            if (own := self._around.nodes.get(family, ()))
+            if (own := self.around.nodes.get(family, ()))
         )
 
     def _to_services(self, view: _View) -> Iterator[Rule]:
         """What the node rewrites is judged there, by where it really goes."""
         for family in FAMILIES:
-            if ranges := self._around.services.get(family, ()):
+            if ranges := self.around.services.get(family, ()):
                 name = view.objects.add_range_set(f"services{family}", family, ranges)
                 yield Rule(Accept(), (_in(family, "daddr", name),))
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What differs between two rulesets of a node: for most pods nothing."""
+
+    before: Leads
+    after: Leads
+    changed: frozenset[PartId]
+    alike: bool
+
+    def concerns(self, addresses: Collection[Address], cut: Table) -> bool:
+        """Whether the cut for the pod with these addresses may be another now."""
+        keys = [(what, direction) for what in _WHAT for direction in _DIRECTIONS]
+        return (
+            not self.alike
+            or any(
+                self.before.get((*key, family), {}).get(number)
+                != self.after.get((*key, family), {}).get(number)
+                for family, number in addresses
+                for key in keys
+            )
+            or any(id_of(part) in self.changed for part in parts_of(cut))
+        )
 
 
 @dataclass(frozen=True, slots=True)

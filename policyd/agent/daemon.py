@@ -22,7 +22,7 @@ from policyd.agent.gate import Gate
 from policyd.agent.node_watch import NodeWatch
 from policyd.agent.plugin_keeper import keeper_of
 from policyd.agent.pod_rules import PodRules
-from policyd.agent.pod_table import NftOf
+from policyd.agent.pod_table import Way
 from policyd.agent.policy_check import PolicyCheck
 from policyd.agent.prover import Prover, prove_apart
 from policyd.agent.reconciler import LoopTiming, Reconciler
@@ -51,6 +51,7 @@ from policyd.errors import EnvironmentRefused, PolicydError
 from policyd.netlink.claim import claim_node
 from policyd.netlink.element_reader import ElementReader
 from policyd.netlink.elements import ElementWriter
+from policyd.netlink.inside import Inside
 from policyd.node.attach import Hint
 from policyd.node.bridge_guard import BridgeGuard
 from policyd.node.element_trial import elements_unsupported_reason
@@ -79,24 +80,23 @@ async def run_agent(settings: Settings, version: str) -> None:
         metrics = Metrics()
         metrics.build_info.info({"version": version, "backend": nft.describe()})
         store = ObjectStore(settings.node, wake, _missing_namespaces(settings))
-        applier = Applier(nft, settings.table, monitor, *await _by_hand(nft, settings.table, monitor))
+        by_hand = await _by_hand(nft, settings.table, monitor)
+        applier = Applier(nft, settings.table, monitor, *by_hand)
         saver = Saver(Path(settings.state_dir), settings.node, settings.table) if settings.state_dir else None
         guard = BridgeGuard(nft, settings.options())
         was_there = await _read_back(applier) or await _restore(applier, saver, guard)
         source = await _open_source(settings, store, was_there=was_there)
         target = Target(settings.node, settings.options(), compile_seconds=settings.compile_seconds)
-        every = settings.verify_interval
-        reconciler = Reconciler(store, applier, monitor, target, LoopTiming(verify_every=every), metrics)
-        rules = _pod_rules(settings, store, reconciler, nft, metrics)
+        timing = LoopTiming(verify_every=settings.verify_interval)
+        reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
+        rules = _pod_rules(settings, store, reconciler, nft, metrics, in_place=by_hand != (None, None))
         parts: list[Part] = [
-            TableWatch(monitor, every),
+            TableWatch(monitor, settings.verify_interval),
             NodeWatch(nft, settings, store.state, inside=rules.addresses if rules else frozenset),
             AttachmentWatch(store, guard),
             check := PolicyCheck(store.policy_changes, store.state, metrics),
             prover := _prover(store, reconciler, target, metrics),
         ]
-        if rules is not None:
-            parts.append(rules)
         parts += _of_starts(settings, store, reconciler, monitor, metrics, rules)
         if settings.live_connections == "cut":
             revoker = Revoker(metrics)
@@ -134,13 +134,20 @@ def _prover(store: ObjectStore, reconciler: Reconciler, target: Target, metrics:
 
 
 def _pod_rules(
-    settings: Settings, store: ObjectStore, reconciler: Reconciler, nft: Nft, metrics: Metrics
+    settings: Settings,
+    store: ObjectStore,
+    reconciler: Reconciler,
+    nft: Nft,
+    metrics: Metrics,
+    *,
+    in_place: bool,
 ) -> PodRules | None:
     """Who keeps rules in pods' own namespaces; nobody where they are judged by the node alone."""
     if settings.placement == "host":
         return None
     # A process of its own: what somebody's rules in a pod do to the library must not hold up the node's.
-    way: NftOf = NftWorker().inside if isinstance(nft, NftWorker) else NftProgram
+    nft_of = NftWorker().inside if isinstance(nft, NftWorker) else NftProgram
+    way = Way(nft_of, Inside(), in_place=in_place, atomic=replaces_are_atomic(platform.release()))
     rules = PodRules(settings, reconciler.status, store.known_pods, way, metrics)
     reconciler.on_enforced.append(rules.notice)
     return rules
@@ -156,6 +163,8 @@ def _of_starts(
 ) -> Iterator[Part]:
     """What notices pods that start: of libcni's results, and of policyd-cni, also one of another time."""
     sinks: list[Callable[[Mapping[str, Hint]], None]] = [store.hint]
+    if rules is not None:
+        yield rules
     if (keeper := keeper_of(settings)) is not None:
         yield keeper
     if settings.run_dir:

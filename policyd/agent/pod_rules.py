@@ -13,17 +13,18 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from policyd.agent.clock import CLOCK, Clock
-from policyd.agent.pod_table import NftOf, PodTable
+from policyd.agent.pod_table import PodTable, Way
 from policyd.agent.reporting.conditions import Condition
 from policyd.agent.reporting.status import AgentStatus
+from policyd.applier.grace import wait_for_packets
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
-from policyd.netlink.inside import Inside, NoNamespace
+from policyd.netlink.inside import NoNamespace
 from policyd.netlink.local_addresses import local_addresses
 from policyd.node.attach import KnownPod, KnownPods
 from policyd.obs.metrics import Metrics
 from policyd_compiler.addr import Interval, Ranges, print_address, union
-from policyd_compiler.for_pod import FAMILIES, Cutter, Surroundings
+from policyd_compiler.for_pod import FAMILIES, Cutter, Since, Surroundings
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.keys import Family
 from policyd_compiler.ruleset import Ruleset
@@ -46,17 +47,15 @@ class PodRules:
         settings: Settings,
         status: AgentStatus,
         known: Callable[[], KnownPods],
-        nft_of: NftOf,
+        way: Way,
         metrics: Metrics,
         clock: Clock = CLOCK,
     ) -> None:
         """`known`: the node's pods as they are known now, which may be more than the ruleset in force has."""
         self._settings, self._status, self._known = settings, status, known
-        self._nft_of, self._metrics, self._clock = nft_of, metrics, clock
-        self._inside = Inside()
+        self._way, self._metrics, self._clock = way, metrics, clock
         self._tables: dict[str, PodTable] = {}
         self._cutter: Cutter | None = None
-        self._cut: tuple[Table, Surroundings] | None = None
         self._around = Surroundings()
         self._looked = -LOOK_SECONDS
         self._changed = asyncio.Event()
@@ -102,31 +101,47 @@ class PodRules:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        while True:
-            self._changed.clear()
-            await self.look()
-            failing = any(held.trouble for held in self._tables.values())
-            await self._clock.wait(self._changed, RETRY_SECONDS if failing else LOOK_SECONDS)
+        try:
+            while True:
+                self._changed.clear()
+                await self.look()
+                failing = any(held.trouble for held in self._tables.values())
+                await self._clock.wait(self._changed, RETRY_SECONDS if failing else LOOK_SECONDS)
+        finally:
+            await self._way.inside.rest(0.0)
 
     async def look(self) -> None:
-        """Bring every pod's namespace up to date once."""
-        table = self._status.table
-        if table is None:
+        """Bring every pod's namespace up to date, and remove there what earlier rulesets left."""
+        if self._status.table is None:
             return
         due = self._clock.now() - self._looked >= LOOK_SECONDS
         if due:
             self._looked = self._clock.now()
             self._around = await asyncio.to_thread(read_surroundings, self._settings)
+        await self.bring_all(verify=due)
+        await self.sweep()
+        await self._way.inside.rest()
+
+    async def bring_all(self, *, verify: bool = False) -> None:
+        """Bring the cuts of the node's ruleset into force. `verify`: look whether somebody changed one."""
+        table = self._status.table
+        if table is None:
+            return
         self._follow_pods()
-        if self._cutter is None or self._cut != (table, self._around):
-            self._cutter = await asyncio.to_thread(
-                Cutter, Ruleset(table), self._around, self._settings.options()
-            )
-            self._cut = table, self._around
-        for key, held in list(self._tables.items()):
-            await self._bring(key, held, self._cutter, verify=due)
+        cutter, since = await asyncio.to_thread(self._next_cutter, table)
+        new_first = sorted(self._tables.items(), key=lambda item: item[1].in_force is not None)
+        for key, held in new_first:
+            await self._bring(key, held, cutter, since, verify=verify)
+        self._cutter = cutter  # now all are of this one
         self._report()
-        await self._sweep()
+
+    def _next_cutter(self, table: Table) -> tuple[Cutter, Since | None]:
+        """Who cuts this ruleset, and what differs from the one before."""
+        before = self._cutter
+        if before is not None and before.table is table and before.around == self._around:
+            return before, before.since(before)
+        cutter = Cutter(Ruleset(table), self._around, self._settings.options())
+        return cutter, None if before is None else cutter.since(before)
 
     def _follow_pods(self) -> None:
         """Pods that are new, or have another sandbox, and those that have gone with their namespaces."""
@@ -137,15 +152,17 @@ class PodRules:
         self._tables = {key: held for key, held in self._tables.items() if _is_same(held.pod, now.get(key))}
         for key, pod in now.items():
             if key not in self._tables:
-                self._tables[key] = PodTable(pod, self._settings.table, self._inside, self._nft_of)
+                self._tables[key] = PodTable(pod, self._settings.table, self._way)
 
-    async def _bring(self, key: str, held: PodTable, cutter: Cutter, *, verify: bool) -> None:
+    async def _bring(
+        self, key: str, held: PodTable, cutter: Cutter, since: Since | None, *, verify: bool
+    ) -> None:
         try:
             if verify and (found := await held.verify()):
                 fields = {"event": "pod.drift", "pod": key, "differences": found[:8]}
                 log.warning("somebody changed the rules in a pod's namespace: repairing them", extra=fields)
                 self._metrics.drift.inc()
-            if await held.bring(cutter):
+            if await held.bring(cutter, since):
                 log.debug("rules in force in a pod's namespace", extra={"event": "pod.applied", "pod": key})
         except EnvironmentRefused as error:
             # What was in force goes with its namespace: a pod that has ended has no packets.
@@ -168,16 +185,19 @@ class PodRules:
         for call in self.on_enforced:
             call()
 
-    async def _sweep(self) -> None:
-        """Remove what earlier rulesets left, until something else is to be done."""
-        for held in self._tables.values():
+    async def sweep(self) -> None:
+        """Remove what earlier rulesets left, until something else is to be done. One wait is for all."""
+        waiting = [(held, held.mark) for held in self._tables.values() if held.waits]
+        if not waiting:
+            return
+        await asyncio.to_thread(wait_for_packets)
+        for held, mark in waiting:
             if self._changed.is_set():
                 return
-            if held.holds_leftovers:
-                try:
-                    await held.sweep()
-                except EnvironmentRefused as error:  # it is in nobody's way, and the next change finds it
-                    log.debug("not swept", extra={"event": "pod.unswept", "reason": str(error)})
+            try:
+                await held.settle(mark)
+            except EnvironmentRefused as error:  # it is in nobody's way, and the next change finds it
+                log.debug("not swept", extra={"event": "pod.unswept", "reason": str(error)})
 
 
 def _with_netns(pod: KnownPod, known: KnownPod | None) -> KnownPod:

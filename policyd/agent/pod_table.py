@@ -2,27 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft
+from policyd.applier.in_place import InPlace
 from policyd.errors import EnvironmentRefused
-from policyd.netlink.inside import Inside, Look, NoNamespace, look
+from policyd.netlink.inside import Inside, NoNamespace
 from policyd.node.attach import KnownPod
-from policyd_compiler.for_pod import Address, Cutter
+from policyd_compiler.for_pod import Address, Cutter, Since
 from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.commands import Change
 
-#: The way into the nftables of the network namespace at a path.
-NftOf = Callable[[str], Nft]
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How pods' namespaces are reached: `nft_of` gives the nftables of the one at a path.
+
+    `in_place`: whether elements are changed where they are; `atomic`: see `probe.replaces_are_atomic`.
+    """
+
+    nft_of: Callable[[str], Nft]
+    inside: Inside
+    in_place: bool = True
+    atomic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes elements in one namespace."""
+
+    inside: Inside
+    netns: str
+
+    def write(self, table: str, inet: Iterable[Change]) -> None:
+        self.inside.write(self.netns, table, inet)
 
 
 class PodTable:
     """One pod's table. Its methods are called one after another."""
 
-    def __init__(self, pod: KnownPod, table: str, inside: Inside, nft_of: NftOf) -> None:
+    def __init__(self, pod: KnownPod, table: str, way: Way) -> None:
         self.pod = pod
-        self._inside, self._table, self._nft_of = inside, table, nft_of
+        self._table, self._way = table, way
         self._applier: Applier | None = None
+        self._elements: InPlace | None = None
+        self._forgotten = 0
         self._interface = ""
         self._generation = -1
         self.in_force: Table | None = None
@@ -40,73 +66,86 @@ class PodTable:
         """Whether its namespace has been entered."""
         return self._applier is not None
 
-    async def bring(self, cutter: Cutter) -> bool:
+    async def bring(self, cutter: Cutter, since: Since | None) -> bool:
         """Bring the cut for this pod into force; whether that changed anything. Raises EnvironmentRefused.
 
-        What is in force is what the kernel was told last, and nobody changed: until then it is not.
+        `since`: what differs from the cutter of last time, if there was one. What is in force is what the
+        kernel was told last, and nobody changed: until then it is not.
         """
+        if self.in_force is not None and since and not since.concerns(self.addresses, self.in_force):
+            return False
         applier = self._applier or await self._enter()
         wanted = cutter.cut(self.addresses, self._interface)
         if self.in_force is not None and self.in_force == wanted:
             return False
         self.in_force = None
         applied = await applier.apply(wanted)
+        self._generation = await self._way.inside.generation(self.pod.netns)
         self.in_force, self.trouble = wanted, ""
-        await self._note_generation()
         return bool(applied.steps)
 
     async def _enter(self) -> Applier:
         """Look whether this is the pod's namespace, and where its packets come and go."""
-        if not self.pod.netns:
+        netns, way = self.pod.netns, self._way
+        if not netns:
             raise EnvironmentRefused("libcni's results do not say where its network namespace is (cni_cache)")
-        found = await self._look()
-        names = {found.interfaces[a] for a in self.pod.addresses if a in found.interfaces}
-        if len(names) != 1 or not self.pod.addresses <= found.interfaces.keys():
+        found = await way.inside.interfaces(netns)
+        names = {found[address] for address in self.pod.addresses if address in found}
+        if len(names) != 1 or not self.pod.addresses <= found.keys():
             where = f"on {', '.join(sorted(names))}" if names else "nowhere"
-            raise EnvironmentRefused(f"its addresses are {where} in {self.pod.netns}, not on one interface")
+            raise EnvironmentRefused(f"its addresses are {where} in {netns}, not on one interface")
         [self._interface] = names
-        self._applier = Applier(self._nft_of(self.pod.netns), self._table)
+        if way.in_place:
+            writer = _Writer(way.inside, netns)
+            self._elements = InPlace(self._table, writer, atomic=way.atomic, alone=False)
+        self._applier = Applier(way.nft_of(netns), self._table, elements=self._elements)
         return self._applier
-
-    async def _look(self) -> Look:
-        try:
-            return await self._inside.run(self.pod.netns, look)
-        except OSError as error:
-            raise EnvironmentRefused(f"{self.pod.netns}: {error.strerror or error}") from error
-
-    async def _note_generation(self) -> None:
-        self._generation = (await self._look()).generation
 
     async def verify(self) -> tuple[str, ...]:
         """What somebody changed there, in sentences; `bring` repairs it then. Raises EnvironmentRefused.
 
         The kernel's count of transactions says whether there is anything to compare.
         """
-        if self._applier is None or (await self._look()).generation == self._generation:
+        if self._applier is None:
+            return ()
+        generation = await self._way.inside.generation(self.pod.netns)
+        if generation == self._generation:
             return ()
         found = await self._applier.verify()
+        self._generation = generation  # what comes while it is compared is seen the next time
         if found:
             self.in_force, self.repairs = None, self.repairs + 1
-        await self._note_generation()
         return found
 
     @property
-    def holds_leftovers(self) -> bool:
-        """Whether there is something to sweep."""
-        return self._applier is not None and self._applier.holds_leftovers
+    def waits(self) -> bool:
+        """Whether something is to be done once packets are gone that walk now."""
+        walking = self._elements is not None and self._elements.last != self._forgotten
+        return walking or (self._applier is not None and self._applier.holds_leftovers)
 
-    async def sweep(self) -> None:
-        """Remove what an earlier ruleset left. Raises EnvironmentRefused."""
-        if self._applier is not None:
-            await self._applier.sweep()
-            await self._note_generation()
+    @property
+    def mark(self) -> int:
+        """The last change in place: for `settle`."""
+        return 0 if self._elements is None else self._elements.last
+
+    async def settle(self, mark: int) -> None:
+        """Packets are gone that walked at `mark`: remove what an earlier ruleset left.
+
+        Raises EnvironmentRefused.
+        """
+        if self._elements is not None:
+            self._elements.forget_up_to(mark)
+            self._forgotten = mark
+        if self._applier is not None and self._applier.holds_leftovers and mark == self.mark:
+            await self._applier.sweep(waited=True)
+            self._generation = await self._way.inside.generation(self.pod.netns)
 
     async def remove(self) -> None:
         """Remove the table; nothing where the namespace has gone. Raises EnvironmentRefused."""
         self.in_force = None
         if self._applier is not None:
             try:
-                await self._look()
+                await self._way.inside.generation(self.pod.netns)
             except NoNamespace:
                 return
             await self._applier.remove()

@@ -251,11 +251,12 @@ class Applier:
         for script in scripts:
             await self._nft.check(script)
 
-    async def sweep(self) -> None:
-        """Remove what nothing refers to any more, once no packet can be in it."""
+    async def sweep(self, *, waited: bool = False) -> None:
+        """Remove what nothing refers to any more, once no packet can be in it: `waited` if that is so."""
         if not self._leftovers or self._wanted is None:
             return
-        await asyncio.to_thread(wait_for_packets)
+        if not waited:
+            await asyncio.to_thread(wait_for_packets)
         self._certain = self._leftovers = False
         for step in plan(self._held, self._wanted).steps:
             await self._run(step)

@@ -50,8 +50,13 @@ class InPlace:
         *,
         atomic: bool,
         wait: Callable[[], None] = wait_for_packets,
+        alone: bool = True,
     ) -> None:
-        """`atomic`: see `probe.replaces_are_atomic`. `wait` blocks until packets that walk now are gone."""
+        """`atomic`: see `probe.replaces_are_atomic`. `wait` blocks until packets that walk now are gone.
+
+        Not `alone`: somebody waits for many of these at once, and then calls `forget_up_to`.
+        """
+        self._alone = alone
         self._table, self._writer, self._atomic, self._wait = table, writer, atomic, wait
         #: What packets may still be walking: numbered deltas, and None for a swap.
         self._recent: list[tuple[int, Delta | None]] = []
@@ -116,7 +121,7 @@ class InPlace:
     def _note(self, delta: Delta | None) -> None:
         self._number += 1
         self._recent.append((self._number, delta))
-        if not self._forgetting:
+        if self._alone and not self._forgetting:
             self._forget_later()
 
     def _forget_later(self) -> None:
@@ -132,7 +137,7 @@ class InPlace:
         def end(last: int, done: asyncio.Future[None]) -> None:
             self._forgetting = False
             if not done.cancelled() and done.exception() is None:
-                self._forget_up_to(last)
+                self.forget_up_to(last)
             if self._recent:
                 self._forget_later()
 
@@ -142,9 +147,15 @@ class InPlace:
         """Wait until no packet walks what was written up to now."""
         last = self._number
         await asyncio.to_thread(self._wait)
-        self._forget_up_to(last)
+        self.forget_up_to(last)
 
-    def _forget_up_to(self, last: int) -> None:
+    @property
+    def last(self) -> int:
+        """The number of the last transaction."""
+        return self._number
+
+    def forget_up_to(self, last: int) -> None:
+        """Packets are gone that walked when this transaction was the last."""
         self._recent = [(number, delta) for number, delta in self._recent if number > last]
 
 

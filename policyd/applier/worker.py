@@ -156,7 +156,7 @@ class NftWorker(_Requests):
 class NftInside(_Requests):
     """libnftables in one more network namespace, by a worker process that goes there for each request.
 
-    Many namespaces share the process, and it holds none of them: one that its pod leaves is gone.
+    Many namespaces share the process, and it holds each for a second: one that its pod leaves is gone then.
     """
 
     def __init__(self, worker: NftWorker, netns: str) -> None:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +24,8 @@ VERSION = b"2"
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNET = 0x40000000
 _OWN = "/proc/self/ns/net"
+#: To close a context right behind a transaction waits for RCU, some 15 ms; a moment later it does not.
+_KEEP_SECONDS = 1.0
 
 
 class Unusable(Exception):
@@ -45,11 +49,12 @@ def serve(library: str, netns: str | None) -> None:
         send(replies, b"X", str(error).encode())
         return
     send(replies, b"H", VERSION)
-    while (frame := receive(sys.stdin.buffer)) is not None:
+    others = Others(library, home)
+    while (frame := _next(others)) is not None:
         kind, text = frame
         try:
             if kind.islower():
-                status, output, errors = _do_there(library, home, kind.upper(), text)
+                status, output, errors = others.do(kind.upper(), text)
             else:
                 status, output, errors = _do(nft, kind, text)
         except Unusable as error:
@@ -58,15 +63,41 @@ def serve(library: str, netns: str | None) -> None:
             send(replies, b"-" if status else b"+", errors if status else output)
 
 
-def _do_there(library: str, home: int, kind: bytes, content: bytes) -> tuple[int, bytes, bytes]:
-    """Do it in another namespace, and come back. The library's contexts stay where they are made."""
-    place, _, text = content.partition(b"\0")
-    try:
-        _enter(place.decode())
-        return _do(_open_library(library), kind, text)
-    finally:
-        if _libc().setns(home, _CLONE_NEWNET) != 0:
-            os._exit(1)  # whatever came next would be done in the wrong place
+def _next(others: Others) -> tuple[bytes, bytes] | None:
+    """The next frame; meanwhile what is kept of other namespaces is let go. Nobody sends two at a time."""
+    while others.held and not select.select([sys.stdin.fileno()], [], [], _KEEP_SECONDS)[0]:
+        others.let_go()
+    return receive(sys.stdin.buffer)
+
+
+class Others:
+    """Contexts of the library in other network namespaces, each kept for a moment after it was used.
+
+    A context stays in the namespace in which it was made, and keeps that from going.
+    """
+
+    def __init__(self, library: str, home: int) -> None:
+        self._library, self._home = library, home
+        self.held: dict[int, tuple[float, Any]] = {}
+
+    def do(self, kind: bytes, content: bytes) -> tuple[int, bytes, bytes]:
+        """Do it there, and come back. The path of the namespace stands before the text."""
+        self.let_go()
+        place, _, text = content.partition(b"\0")
+        try:
+            number = _enter(place.decode())
+            _, nft = self.held.pop(number, (0.0, None))
+            nft = nft or _open_library(self._library)
+            self.held[number] = time.monotonic(), nft
+            return _do(nft, kind, text)
+        finally:
+            if _libc().setns(self._home, _CLONE_NEWNET) != 0:
+                os._exit(1)  # whatever came next would be done in the wrong place
+
+    def let_go(self) -> None:
+        """Close what has not been used for a while."""
+        now = time.monotonic()
+        self.held = {n: kept for n, kept in self.held.items() if now - kept[0] < _KEEP_SECONDS}
 
 
 def send(stream: BinaryIO, kind: bytes, content: bytes) -> None:
@@ -125,11 +156,13 @@ def _die_with_parent() -> None:
         raise Unusable(f"prctl: {os.strerror(ctypes.get_errno())}")
 
 
-def _enter(netns: str) -> None:
+def _enter(netns: str) -> int:
+    """Enter a network namespace: its number, which is its own as long as it is there."""
     try:
         with Path(netns).open("rb") as place:
             if _libc().setns(place.fileno(), _CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), netns)
+            return os.fstat(place.fileno()).st_ino
     except OSError as error:
         raise Unusable(f"cannot enter the network namespace: {error}") from error
 

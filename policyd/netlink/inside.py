@@ -1,6 +1,6 @@
 """Work in other network namespaces: one thread goes there and comes back. Needs CAP_SYS_ADMIN.
 
-No namespace is held open longer than one piece of work takes, so that none outlives its pod by it.
+A socket keeps its namespace from going, so none is held longer than some seconds behind its last use.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ import ctypes
 import os
 import socket
 import struct
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from policyd.errors import EnvironmentRefused
+from policyd.netlink.elements import ElementWriter
 from policyd.netlink.links import read_links
 from policyd.netlink.messages import (
     DUMP,
-    NETFILTER,
     REQUEST,
     ask,
     attributes,
@@ -26,11 +28,14 @@ from policyd.netlink.messages import (
     open_socket,
     understood,
 )
-from policyd.netlink.netfilter import read_generation
 from policyd.threads import Threads
+from policyd_compiler.nft.commands import Change
 
-Given = ParamSpec("Given")
 Result = TypeVar("Result")
+#: An address: its family, and itself as a number.
+Address: TypeAlias = tuple[int, int]
+#: For so long a socket stays in a namespace that it was used in.
+KEEP_SECONDS = 1.0
 
 _CLONE_NEWNET = 0x40000000
 _OWN = "/proc/thread-self/ns/net"
@@ -43,13 +48,13 @@ class NoNamespace(EnvironmentRefused):
     """There is no such namespace any more, or not yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What is in a namespace: interfaces by address as (family, number), and how many transactions of nft
-    there have been."""
+@dataclass(slots=True)
+class _Kept:
+    """A socket in a namespace, by that namespace's number: another may have its path by now."""
 
-    interfaces: dict[tuple[int, int], str]
-    generation: int
+    number: int
+    writer: ElementWriter
+    used: float = 0.0
 
 
 class Inside:
@@ -57,20 +62,48 @@ class Inside:
 
     def __init__(self) -> None:
         self._threads = Threads("inside")
+        self._writers: dict[str, _Kept] = {}
 
-    async def run(
-        self,
-        netns: str,
-        function: Callable[Given, Result],
-        *arguments: Given.args,
-        **named: Given.kwargs,
-    ) -> Result:
-        """Run a function in the namespace at this path.
+    async def interfaces(self, netns: str) -> dict[Address, str]:
+        """The interface of each address in the namespace at this path.
 
-        Raises NoNamespace if there is none, EnvironmentRefused where there is no way in, and what the
-        function raises.
+        This and the next raise NoNamespace if there is none, EnvironmentRefused where there is no way in.
         """
-        return await self._threads.run(_there, netns, lambda: function(*arguments, **named))
+        return await self._threads.run(lambda: _there(netns, read_interfaces))
+
+    async def generation(self, netns: str) -> int:
+        """How many transactions of nftables there have been in it."""
+        return await self._threads.run(lambda: self._writer(netns).generation())
+
+    def write(self, netns: str, table: str, changes: Iterable[Change]) -> None:
+        """Change elements there, as `ElementWriter` does. Blocks."""
+        self._threads.wait(lambda: self._writer(netns).write(table, changes))
+
+    async def rest(self, seconds: float = KEEP_SECONDS) -> None:
+        """Let go of what has not been used for so long."""
+        await self._threads.run(self._close_old, seconds)
+
+    def _writer(self, netns: str) -> ElementWriter:
+        """A socket there, kept for a while: to close one right behind a transaction waits for RCU."""
+        try:
+            number = Path(netns).stat().st_ino
+        except OSError as error:
+            raise NoNamespace(f"{netns}: {error.strerror}") from error
+        kept = self._writers.get(netns)
+        if kept is None or kept.number != number:
+            if kept is not None:
+                kept.writer.close()
+            kept = _Kept(number, _there(netns, ElementWriter))
+            self._writers[netns] = kept
+        kept.used = time.monotonic()
+        return kept.writer
+
+    def _close_old(self, seconds: float) -> None:
+        now = time.monotonic()
+        for netns, kept in list(self._writers.items()):
+            if now - kept.used >= seconds:
+                kept.writer.close()
+                del self._writers[netns]
 
 
 def _there(netns: str, function: Callable[[], Result]) -> Result:
@@ -111,12 +144,16 @@ def _setns(namespace: int) -> None:
         )
 
 
-def look() -> Look:
-    """What is in the namespace of the calling thread. Raises OSError."""
-    with open_socket(NETFILTER) as opened:
-        generation = read_generation(opened)
+def read_interfaces() -> dict[Address, str]:
+    """The interface of each address of the namespace of the calling thread. Raises EnvironmentRefused."""
+    try:
+        return dict(_read_interfaces())
+    except OSError as error:
+        raise EnvironmentRefused(f"addresses cannot be read: {error.strerror or error}") from error
+
+
+def _read_interfaces() -> Iterator[tuple[Address, str]]:
     names = {link.index: link.name for link in read_links()}
-    found: dict[tuple[int, int], str] = {}
     with open_socket(_ROUTE) as opened:
         for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
             question = message(_GET_ADDRESS, REQUEST | DUMP, _ADDRESS.pack(family, 0, 0, 0, 0))
@@ -126,5 +163,4 @@ def look() -> Look:
                     fields = attributes(answer, _ADDRESS.size)
                 packed = fields.get(_LOCAL, fields.get(_IP, b""))
                 if packed and index in names:
-                    found[version, int.from_bytes(packed)] = names[index]
-    return Look(found, generation)
+                    yield (version, int.from_bytes(packed)), names[index]
