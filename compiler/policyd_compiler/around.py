@@ -1,5 +1,7 @@
 """Elements of peers that change together with chains: written before the swap, or after it.
 
+Before: when chains are staged, to some of which they may lead.
+
 Mostly one pod of the node came or went: it has chains of its own, and is a peer of others'. If elements only
 narrow, they can be changed before the swap, if they only widen, after it. In between each chain's verdict is
 the old one or the new one, and what lags is the stricter of its two: so a packet that passes would pass in

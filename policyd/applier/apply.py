@@ -132,14 +132,11 @@ class Applier:
             return ()
         if await self._change_elements(wanted, known):
             return ("elements",)
-        steps: tuple[StepKind, ...] = ()
         found = await self._find_around(wanted)
-        if found is not None and found.when == "before" and await self._write(found.delta):
-            self._held = self._held and with_elements(self._held, found.between)
-            steps = ("elements",)
-        target = found.between if found is not None and found.when == "after" else wanted
-        steps += await self._swap(target)
-        if target is not wanted:
+        if found is None or found.when == "before":
+            steps = await self._swap(wanted, found)
+        else:
+            steps = await self._swap(found.between)
             rest = stamp(desired, self.generation)
             steps += ("elements",) if await self._change_elements(rest) else await self._swap(rest)
         self._lags = self._wanted != stamp(desired, self.generation)
@@ -167,13 +164,23 @@ class Applier:
         self._is_of_other_size = self._is_of_other_size or differ
         return True
 
-    async def _swap(self, target: Table) -> tuple[StepKind, ...]:
-        """Bring a ruleset into force by a plan."""
-        transaction = plan(self._held, target, self.generation + 1)
+    async def _swap(self, target: Table, first: Around | None = None) -> tuple[StepKind, ...]:
+        """Bring a ruleset into force by a plan.
+
+        `first`: elements that change before the commit, when all chains are there that they lead to.
+        """
+        held = self._held if self._held is None or first is None else with_elements(self._held, first.between)
+        transaction = plan(held, target, self.generation + 1)
+        done: list[StepKind] = []
         if transaction.is_swap:
-            self._certain = False  # until all has gone well
             for step in _changes(transaction):
+                if step.kind == "commit" and first is not None:
+                    if not await self._write(first.delta):
+                        return (*done, *await self._swap(target))
+                    done.append("elements")
+                self._certain = False  # until all has gone well
                 await self._run(step)
+                done.append(step.kind)
             self._held = transaction.leaves
             self._certain = True
             self.generation += 1
@@ -181,7 +188,7 @@ class Applier:
                 self._elements.swapped()
         self._wanted = transaction.brings
         self._leftovers = any(step.kind == "sweep" for step in transaction.steps)
-        return tuple(step.kind for step in _changes(transaction))
+        return tuple(done)
 
     async def _find_around(self, wanted: Table) -> Around | None:
         """Elements that change together with chains, and can be changed next to the swap."""

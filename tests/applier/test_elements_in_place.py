@@ -120,11 +120,26 @@ async def test_a_pod_of_the_node_needs_a_swap_and_some_elements(kernel: Kernel, 
     first, second = (fewer, more) if come else (more, fewer)
     await kernel.applier.apply(first)
     applied = await kernel.applier.apply(second)
-    order = ("stage", "commit", "elements") if come else ("elements", "stage", "commit")
+    order = ("stage", "commit", "elements") if come else ("stage", "elements", "commit")
     assert applied.steps == order
     assert not kernel.applier.lags
     await kernel.applier.sweep()
     assert await kernel.holds(second)
+
+
+async def test_a_lesser_verdict_of_which_there_is_no_chain_yet_is_written_before_the_swap(
+    kernel: Kernel, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though it is less than what the peer may do now: chains are staged first."""
+    half = {"from": [pods(role="half")], "ports": [{"port": 81}]}
+    policy = ingress("x", "web", {"from": [pods(role="friend")]}, half)
+    await kernel.applier.apply(world(friend(1), friend(2), policy=policy))
+    wanted = world(friend(1), friend(2, role="half"), policy=policy)
+    applied = await kernel.applier.apply(wanted)
+    assert applied.steps == ("stage", "elements", "commit")
+    assert not caplog.records
+    await kernel.applier.sweep()
+    assert await kernel.holds(wanted)
 
 
 def isolated() -> Manifest:

@@ -25,6 +25,15 @@ IN_PLACE = (
         f"{ORDERS}::test_what_narrows_early_comes_before_what_widens_late",
     ),
     Fault(
+        "elements are written before the chains that they lead to",
+        "DESIGN: elements in place",
+        "policyd/applier/apply.py",
+        '                if step.kind == "commit" and first is not None:\n',
+        '                if step.kind in ("stage", "commit") and first is not None and not done:\n',
+        "tests/applier/test_elements_in_place.py"
+        "::test_a_lesser_verdict_of_which_there_is_no_chain_yet_is_written_before_the_swap",
+    ),
+    Fault(
         "only packets of which one end changes are thought of",
         "DESIGN: elements in place",
         SCHEDULE,
