@@ -8,8 +8,8 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policyd.cluster.state import ClusterState, MissingNamespaces
-from policyd.graph.changes import ObjectChange, Step
+from policyd.cluster.state import MissingNamespaces
+from policyd.graph.changes import Step
 from policyd.graph.graph import Graph
 from policyd.pipeline import Build, Ruleset, build
 from policyd_compiler.changes import changed_addresses
@@ -18,12 +18,11 @@ from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.printer import print_replace
 from policyd_compiler.options import Options
 from tests.strategies.clusters import Shape
-from tests.strategies.histories import NODE, Event, history
+from tests.strategies.histories import NODE, PLAIN, Event, changed, history
 
 SEEDS = st.integers(0, 2**32 - 1)
 #: Everything that makes an address hard to own; and clusters in which that is rare.
 ODD = Shape(pods=14)
-PLAIN = Shape(pods=40, least_pods=20, policies=10, least_policies=5, conflicts=False, open_rules=False)
 #: The same with ClusterNetworkPolicies before and behind.
 ODD_TIERS = Shape(pods=14, tiers=5, strange_tiers=True)
 PLAIN_TIERS = Shape(pods=40, least_pods=20, policies=6, conflicts=False, open_rules=False, tiers=4)
@@ -35,17 +34,6 @@ OPTIONS = (
     Options(pod_interfaces=("veth*",)),
     *(Options(namespace_budget=many, policy_budget=few) for few, many in ((600, 1500), (2000, 6000))),
 )
-
-
-def changed(old: ClusterState, new: ClusterState) -> list[ObjectChange]:
-    """How two clusters differ."""
-    found: list[ObjectChange] = []
-    for kind in new.kinds:
-        was, is_ = old.all(kind), new.all(kind)
-        keys = sorted(was.keys() | is_.keys())
-        pairs = (ObjectChange(key, was.get(key), is_.get(key)) for key in keys)
-        found.extend(each for each in pairs if each.before != each.after)
-    return found
 
 
 def expected(found: Ruleset) -> tuple[object, ...]:

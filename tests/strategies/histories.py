@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from policyd.cluster.attachments import UNKNOWN
 from policyd.cluster.state import ClusterState, MissingNamespaces
+from policyd.graph.changes import ObjectChange
 from policyd.kube.decode import decode_live
 from policyd.kube.objects import KubeObject
 from tests.oracle import Manifest
@@ -22,6 +23,8 @@ from tests.strategies.worlds import random_world
 
 Kind: TypeAlias = Literal["remote pod", "local pod", "namespace", "policy", "tier", "node"]
 NODE = "n1"
+#: Clusters without conflicts, in which most changes are elements.
+PLAIN = Shape(pods=40, least_pods=20, policies=10, least_policies=5, conflicts=False, open_rules=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,17 @@ class Event:
 
     kind: Kind
     state: ClusterState
+
+
+def changed(old: ClusterState, new: ClusterState) -> list[ObjectChange]:
+    """How two clusters differ."""
+    found: list[ObjectChange] = []
+    for kind in new.kinds:
+        was, is_ = old.all(kind), new.all(kind)
+        keys = sorted(was.keys() | is_.keys())
+        pairs = (ObjectChange(key, was.get(key), is_.get(key)) for key in keys)
+        found.extend(each for each in pairs if each.before != each.after)
+    return found
 
 
 def history(rng: random.Random, shape: Shape, missing: MissingNamespaces, events: int) -> Iterator[Event]:
