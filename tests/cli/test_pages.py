@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from policyd.cli.described import describe_one
 from policyd.cli.frame import COMMANDS
 from policyd.config import Settings
 from tests.cli.calls import ROOT, Call
@@ -87,6 +88,20 @@ def test_every_page_is_in_the_index() -> None:
     assert {path.name for path in DOCS.glob("*.md")} - {"README.md"} == {
         name for name in linked if "/" not in name
     }
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_flags_of_commands_that_pages_show_exist(page: str) -> None:
+    """In console blocks and in code: up to a pipe, another command or a comment."""
+    shown = re.findall(
+        r"(?:^\$ |`|\| |sudo )(?:kubectl )?policyd ([a-z-]+) ([^`|;#\n]*)",
+        PAGES[page].read_text(),
+        re.MULTILINE,
+    )
+    for command, rest in shown:
+        if command in COMMANDS:
+            known = {name for flag in describe_one(command).flags for name in flag.names}
+            assert set(re.findall(r"(?<!\S)-{1,2}[a-zA-Z][a-z-]*", rest)) - known == set(), (command, rest)
 
 
 @pytest.mark.parametrize("page", PAGES)
