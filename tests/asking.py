@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from policyd.kube.registry import ASKED
 from policyd.manifests.load import load_manifest
 from tests.oracle import Manifest
 from tests.strategies.clusters import Shape
-from tests.strategies.worlds import worlds
+from tests.strategies.worlds import policies, worlds
 
 #: With ClusterNetworkPolicies, or without.
 ANY_WORLD = st.one_of(worlds(), worlds(Shape(tiers=3)))
@@ -45,3 +46,17 @@ def verdict(judged: Judged | None, protocol: str, port: int | None) -> str:
     if judged.allowed.allows(name, number):
         return "allowed"
     return "unknown" if judged.possible.allows(name, number) else "denied"
+
+
+@st.composite
+def two_worlds(draw: Any) -> tuple[World, World]:
+    """A world, and the same with other policies, and perhaps without one of its pods."""
+    objects = draw(worlds())
+    kept = [each for each in objects if each["kind"] != "NetworkPolicy" or draw(st.booleans())]
+    pods = [each for each in kept if each["kind"] == "Pod"]
+    if pods and draw(st.booleans()):
+        gone = draw(st.sampled_from(pods))
+        kept = [each for each in kept if each is not gone]
+    names = {each["metadata"]["name"] for each in kept if each["kind"] == "NetworkPolicy"}
+    more = [each for each in draw(policies(objects)) if each["metadata"]["name"] not in names]
+    return world_of(objects), world_of([*kept, *more])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -14,12 +14,14 @@ from policyd.ask.ends import end_of
 from policyd.ask.fits import Packet, Reference
 from policyd.ask.gates import FAMILIES, Gate
 from policyd.ask.judged import CLOSED, Judged
+from policyd.ask.moved import Moved, moved
 from policyd.ask.open_to import blocks_by_ports, gates_outside, judged_outside
 from policyd.ask.pairs import Answer, pairs
 from policyd.ask.reach import Outside
 from policyd.ask.rectangles import ANY_FAMILY
-from policyd.ask.why import isolated_by, why
+from policyd.ask.why import isolated_by, kind_of_host, why
 from policyd.ask.world import World
+from policyd.kube.objects import IPBlock
 from policyd_compiler.addr import Family, intersect
 from policyd_compiler.ir import Direction
 from policyd_compiler.ports import PortSet
@@ -111,39 +113,86 @@ def _both(old: World, new: World) -> list[str]:
 
 def _connections(old: World, new: World) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
     """What opens and what closes between endpoints."""
-    before, after = _answers(old, new), _answers(new, old)
+    which = moved(old, new, _both(old, new))
+    before, after = _answers(old, which), _answers(new, which)
+    rules = {"old": _Rules(old), "new": _Rules(new)}
     opened: list[Change] = []
     closed: list[Change] = []
     for pair in sorted({*before, *after}):
         was, now = before.get(pair, _DENIED), after.get(pair, _DENIED)
         if was != now:
-            opened.extend(_changes(new, "new", pair, now, was))
-            closed.extend(_changes(old, "old", pair, was, now))
+            opened.extend(_changes(rules["new"], "new", pair, now, was))
+            closed.extend(_changes(rules["old"], "old", pair, was, now))
     return tuple(opened), tuple(closed)
 
 
 _DENIED: Answer = {ANY_FAMILY: CLOSED}
 
 
-def _answers(world: World, other: World) -> dict[tuple[str, str], Answer]:
+def _answers(world: World, which: Moved) -> dict[tuple[str, str], Answer]:
+    """The answers for all pairs of which an end behaves differently in the other world."""
     ids = [endpoint.id for endpoint in world.endpoints]
-    common = {at for at, name in enumerate(ids) if name in other.number}
-    return {(ids[pair.sender], ids[pair.receiver]): pair.answer for pair in pairs(world, common, common)}
+    common, senders, receivers = (
+        {world.number[name] for name in names} for names in (which.common, which.senders, which.receivers)
+    )
+    found: dict[tuple[str, str], Answer] = {}
+    for sending, receiving in ((senders, common), (common - senders, receivers)):
+        if sending and receiving:
+            for pair in pairs(world, sending, receiving):
+                found[ids[pair.sender], ids[pair.receiver]] = pair.answer
+    return found
 
 
 def _changes(
-    world: World, side: WorldName, pair: tuple[str, str], here: Answer, there: Answer
+    rules: _Rules, side: WorldName, pair: tuple[str, str], here: Answer, there: Answer
 ) -> Iterator[Change]:
     """What is allowed here and denied there."""
+    world = rules.world
     found = {family: _in(here, family).allowed - _in(there, family).possible for family in FAMILIES}
     sender, receiver = (world.endpoints[world.number[name]] for name in pair)
     alike = found[4] == found[6]
     choices: list[tuple[Family | None, PortSet]] = [(None, found[4])] if alike else [*found.items()]
     for family, ports in choices:
         if ports:
-            yield Change(
-                sender, receiver, family, ports, side, _rules(world, sender, receiver, ports, family)
+            yield Change(sender, receiver, family, ports, side, rules.of(sender, receiver, ports, family))
+
+
+class _Rules:
+    """The rules that allow ports between endpoints: the same for all that policies treat alike."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._kinds: dict[str, Hashable] = {}
+        self._known: dict[Hashable, tuple[Reference, ...]] = {}
+        self._blocks = tuple(dict.fromkeys(_blocks(world)))
+
+    def of(
+        self, sender: Endpoint, receiver: Endpoint, ports: PortSet, family: Family | None
+    ) -> tuple[Reference, ...]:
+        """The rules that allow any of these ports."""
+        key = self._kind(sender), self._kind(receiver), ports, family
+        if key not in self._known:
+            self._known[key] = _rules(self.world, sender, receiver, ports, family)
+        return self._known[key]
+
+    def _kind(self, endpoint: Endpoint) -> Hashable:
+        if endpoint.id not in self._kinds:
+            end = end_of(self.world, endpoint)
+            self._kinds[endpoint.id] = frozenset(
+                (kind_of_host(self.world, host, self._blocks, node=False), *self._gates(host))
+                for host in end.hosts
             )
+        return self._kinds[endpoint.id]
+
+    def _gates(self, host: int) -> tuple[Gate | None, Gate | None]:
+        return self.world.gates.egress[host], self.world.gates.ingress[host]
+
+
+def _blocks(world: World) -> Iterator[IPBlock]:
+    """All blocks of addresses that NetworkPolicies name."""
+    for policy in world.state.policies.values():
+        for rule in (*(policy.ingress or ()), *(policy.egress or ())):
+            yield from (peer for peer in rule.peers or () if isinstance(peer, IPBlock))
 
 
 def _in(answer: Answer, family: int) -> Judged:

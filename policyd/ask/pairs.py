@@ -35,11 +35,14 @@ def pairs(
 ) -> Iterator[Pair]:
     """Every ordered pair of endpoints of which anything is possible, in order; only of those given."""
     touching = _Touching(world)
+    sending, receiving = (_hosts(world, each) for each in (senders, receivers))
     by_sender: dict[int, list[tuple[int, Rectangle]]] = {}
     for rectangle in rectangles(world):
-        for endpoint, count in touching.of(rectangle.sources):
+        there = rectangle.destinations & receiving
+        for endpoint, count in touching.of(rectangle.sources & sending) if there else ():
             if senders is None or endpoint in senders:
-                by_sender.setdefault(endpoint, []).append((count, rectangle))
+                found = Rectangle(rectangle.sources, there, rectangle.answers)
+                by_sender.setdefault(endpoint, []).append((count, found))
     for sender in touching.sharing:
         if senders is None or sender in senders:
             by_sender.setdefault(sender, [])
@@ -50,6 +53,16 @@ def pairs(
                 answer = touching.together(sender, receiver, shares[receiver])
                 if any(judged.possible for judged in answer.values()):
                     yield Pair(sender, receiver, answer)
+
+
+def _hosts(world: World, endpoints: Collection[int] | None) -> int:
+    """The hosts of these endpoints; of all, if none are given."""
+    if endpoints is None:
+        return -1
+    found = 0
+    for number in endpoints:
+        found |= world.hosts[number]
+    return found
 
 
 class _Touching:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -169,7 +169,7 @@ def cases_of(world: World, sender: End, receiver: End) -> Iterator[Case]:
         for destination in receiver.hosts or (None,):
             if source is not None and source == destination and not stands_for_many(world, source):
                 continue
-            kind = (_kind(world, source, blocks), _kind(world, destination, blocks))
+            kind = (kind_of_host(world, source, blocks), kind_of_host(world, destination, blocks))
             if kind in seen:
                 continue
             seen.add(kind)
@@ -184,8 +184,8 @@ def stands_for_many(world: World, host: int) -> bool:
     return f"{pod.namespace}/{pod.name}" not in world.state.pods
 
 
-def _kind(world: World, host: int | None, blocks: Sequence[IPBlock]) -> object:
-    """What tells hosts apart, as far as the policies in question can."""
+def kind_of_host(world: World, host: int | None, blocks: Sequence[IPBlock], *, node: bool = True) -> Hashable:
+    """What tells hosts apart, as far as the policies in question can, and a node that sends (`node`)."""
     if host is None:
         return None
     addresses = world.claims.hosts[host]
@@ -195,7 +195,9 @@ def _kind(world: World, host: int | None, blocks: Sequence[IPBlock]) -> object:
         for cidr in ((block.cidr, *block.excepts) if block.cidr else ())
         if (value := addresses.address(cidr.family)) is not None
     )
-    pods = tuple((pod.namespace, pod.labels, pod.ports, pod.node) for pod in world.claimants(host))
+    pods = tuple(
+        (pod.namespace, pod.labels, pod.ports, pod.node if node else None) for pod in world.claimants(host)
+    )
     # A ClusterNetworkPolicy may name any address.
     named = addresses if world.state.cluster_policies else (addresses.v4 is None, addresses.v6 is None)
     return pods, named, inside

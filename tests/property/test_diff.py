@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
-from typing import Any
 
 from hypothesis import given
-from hypothesis import strategies as st
 
 from policyd.ask.diff import Change, difference
 from policyd.ask.ends import end_of
@@ -16,9 +14,9 @@ from policyd.ask.reach import Outside, Reachability, reach
 from policyd.ask.why import why
 from policyd.ask.world import World
 from policyd_compiler.ports import PortSet
-from tests.asking import world_of
+from tests.asking import two_worlds, world_of
 from tests.oracle import Manifest
-from tests.strategies.worlds import policies, worlds
+from tests.strategies.worlds import worlds
 
 PROBES: tuple[tuple[str, int], ...] = (
     ("tcp", 80),
@@ -31,20 +29,6 @@ PROBES: tuple[tuple[str, int], ...] = (
     ("icmp", 0),
 )
 OUTSIDE = ("203.0.113.9", "10.0.0.1", "192.168.7.7", "2001:db8:ffff::1", "fd00:ffff::7")
-
-
-@st.composite
-def two_worlds(draw: Any) -> tuple[World, World]:
-    """A world, and the same with other policies, and perhaps without one of its pods."""
-    objects = draw(worlds())
-    kept = [each for each in objects if each["kind"] != "NetworkPolicy" or draw(st.booleans())]
-    pods = [each for each in kept if each["kind"] == "Pod"]
-    if pods and draw(st.booleans()):
-        gone = draw(st.sampled_from(pods))
-        kept = [each for each in kept if each is not gone]
-    names = {each["metadata"]["name"] for each in kept if each["kind"] == "NetworkPolicy"}
-    more = [each for each in draw(policies(objects)) if each["metadata"]["name"] not in names]
-    return world_of(objects), world_of([*kept, *more])
 
 
 def verdict(found: Reachability, pair: tuple[str, str], family: int, protocol: str, port: int) -> str:
