@@ -123,6 +123,7 @@ def test_in_a_browser_it_says_why(tmp_path: Path) -> None:
     assert "denied: all ports" in told
     assert "isolated by default/deny-all, default/redis-cart" in told
     assert "the source has app=adservice; the rule wants app=cartservice" in told
+    assert "fix: app: cartservice → app: adservice, or label the pod app=cartservice" in told
     assert "◉ frontend" in found
 
 

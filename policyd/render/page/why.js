@@ -44,10 +44,21 @@ function missingText(missing, end, word) {
   return `the ${word}${is}; the rule wants ${missing.map((need) => need.text).join(" and ")}`;
 }
 
+// The one edit that would make it fit, as `policyd why` says it.
+function edit(missing, end) {
+  const [need] = missing;
+  if (missing.length !== 1 || need.of !== "pod" || !need.text.startsWith(`${need.key}=`) || !ENDS[end].labels) return "";
+  const wanted = need.text.slice(need.key.length + 1), label = `label the pod ${need.text}`;
+  if (!Object.hasOwn(ENDS[end].labels, need.key)) return `fix: ${label}`;
+  return `fix: ${need.key}: ${wanted} → ${need.key}: ${ENDS[end].labels[need.key]}, or ${label}`;
+}
+
 function ruleLine(policy, rule, found, end, word) {
   const line = make("li", found.fit, make("b", "", MARKS[found.fit]), make("code", "", where(policy, rule)),
     make("div", "", rule.ports + (found.fit === "yes" ? "" : `; ${missingText(found.missing, end, word)}`)));
   line.querySelector("b").setAttribute("aria-label", SAID[found.fit]);
+  const fix = found.fit === "no" ? edit(found.missing, end) : "";
+  if (fix) line.append(make("div", "", fix));
   return line;
 }
 
