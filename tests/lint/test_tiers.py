@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.cases.form import namespace, pod
 from tests.lint.linting import rules
 from tests.oracle import Manifest
-from tests.recipes import RECIPES, policies_of, world
 
 ALL: Manifest = {"namespaces": {}}
 OPS = {"namespaces": {"matchLabels": {"team": "ops"}}}
@@ -42,16 +39,6 @@ def found(*texts: str | Manifest) -> list[str]:
     """The rules for tiers that find something; the world is said to be complete."""
     written = [text if isinstance(text, str) else json.dumps(text) for text in texts]
     return [name for name, _ in rules(*written, world="complete") if name.startswith("NP5")]
-
-
-@pytest.mark.parametrize("number", RECIPES)
-def test_nothing_is_wrong_with_the_recipes(number: int) -> None:
-    assert found(*world(), *policies_of(number)) == []
-
-
-def test_nothing_is_wrong_with_all_recipes_together() -> None:
-    policies = [m for number in RECIPES for m in policies_of(number) if m["kind"] == "ClusterNetworkPolicy"]
-    assert found(*world(), *policies) == []
 
 
 def test_ties_are_found_where_they_make_a_difference() -> None:
