@@ -84,6 +84,13 @@ class GovernedPod(_Answer):
     egress: tuple[str, ...] | None = None
 
 
+class JudgedInside(_Answer):
+    """How many pods are judged in their own namespaces; addresses of those whose rules are in force."""
+
+    pods: int = 0
+    addresses: tuple[str, ...] = ()
+
+
 class PolicyFindings(_Answer):
     """What is certainly wrong with policies: how much, and the first sentences."""
 
@@ -115,6 +122,7 @@ class AgentState(_Answer):
     waiting_for: tuple[str, ...] = ()
     objects: tuple[KnownObjects, ...] = ()
     interfaces: InterfaceCount | None = None
+    inside: JudgedInside = JudgedInside()
     findings: PolicyFindings = PolicyFindings()
     pods: tuple[GovernedPod, ...] = ()
     proof: Proven = Proven()

@@ -127,10 +127,10 @@ class Settings(BaseModel):
     backend: Literal["auto", "library", "program"] = Field(
         "auto", description="how nft is reached: libnftables in a worker process, or the nft program"
     )
-    placement: Literal["host", "pod"] = Field(
+    placement: Literal["host", "pod", "auto"] = Field(
         "host",
         description="where pods are judged: host, by this node's tables; pod, in each pod's own network "
-        "namespace, too, for networks whose packets the node does not see",
+        "namespace, too, for networks whose packets the node does not see; auto, there where it may not",
     )
     service_ranges: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_ranges)] = (
         Field(

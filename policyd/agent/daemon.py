@@ -107,6 +107,7 @@ async def run_agent(settings: Settings, version: str) -> None:
             parts.append(saver)
         reporter = Reporter(settings, store, reconciler, source, parts, metrics)
         reporter.findings, reporter.proof = check.state, prover.state
+        reporter.inside = rules.state if rules else dict
         telling = (*_telling(settings.node, reporter, source), *_listeners(settings, reporter))
         supervised = [Supervised(part, source) for part in (source, *parts, *telling)]
         reporter.add((*telling, *supervised))

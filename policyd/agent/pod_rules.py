@@ -22,6 +22,7 @@ from policyd.errors import EnvironmentRefused
 from policyd.netlink.inside import NoNamespace
 from policyd.netlink.local_addresses import local_addresses
 from policyd.node.attach import KnownPod, KnownPods
+from policyd.node.unseen import Ways, read_unseen, unseen_reason
 from policyd.obs.metrics import Metrics
 from policyd_compiler.addr import Interval, Ranges, print_address, union
 from policyd_compiler.for_pod import FAMILIES, Cutter, Since, Surroundings
@@ -55,6 +56,8 @@ class PodRules:
         self._settings, self._status, self._known = settings, status, known
         self._way, self._metrics, self._clock = way, metrics, clock
         self._tables: dict[str, PodTable] = {}
+        #: With `auto`: by pod its sandbox, and why the node may not see its packets; empty: it does.
+        self._reasons: dict[str, tuple[KnownPod, str]] = {}
         self._cutter: Cutter | None = None
         self._around = Surroundings()
         self._looked = -LOOK_SECONDS
@@ -73,13 +76,21 @@ class PodRules:
     def addresses(self) -> frozenset[str]:
         """The addresses of the pods whose rules are in force in their own namespaces."""
         held = (pod for key, pod in self.in_force().items() if key in self._tables)
-        return frozenset(print_address(family, a) for pod in held for family, a in pod.addresses)
+        return frozenset(text for pod in held for text in _texts(pod))
+
+    def state(self) -> dict[str, object]:
+        """How many pods are judged in their own namespaces, and the addresses of those that are."""
+        return {"pods": len(self._tables), "addresses": tuple(sorted(self.addresses()))}
 
     def _holds(self, key: str, pod: KnownPod) -> bool:
         if not pod.addresses:
             return True
-        held = self._tables.get(key)
         now = _with_netns(pod, self._known().get(key))
+        if self._settings.placement == "auto":
+            looked, reason = self._reasons.get(key, (None, ""))
+            if looked is not None and _is_same(looked, now) and not reason:
+                return True
+        held = self._tables.get(key)
         return held is not None and not held.trouble and _is_same(held.pod, now)
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -127,7 +138,7 @@ class PodRules:
         table = self._status.table
         if table is None:
             return
-        self._follow_pods()
+        await self._follow_pods(again=verify)
         cutter, since = await asyncio.to_thread(self._next_cutter, table)
         new_first = sorted(self._tables.items(), key=lambda item: item[1].in_force is not None)
         for key, held in new_first:
@@ -143,16 +154,41 @@ class PodRules:
         cutter = Cutter(Ruleset(table), self._around, self._settings.options())
         return cutter, None if before is None else cutter.since(before)
 
-    def _follow_pods(self) -> None:
+    async def _follow_pods(self, *, again: bool) -> None:
         """Pods that are new, or have another sandbox, and those that have gone with their namespaces."""
         known = self._known()
         now = {
             key: _with_netns(pod, known.get(key)) for key, pod in self._status.pods.items() if pod.addresses
         }
+        if self._settings.placement == "auto":
+            now = await self._unseen(now, again=again)
         self._tables = {key: held for key, held in self._tables.items() if _is_same(held.pod, now.get(key))}
         for key, pod in now.items():
             if key not in self._tables:
                 self._tables[key] = PodTable(pod, self._settings.table, self._way)
+
+    async def _unseen(self, pods: dict[str, KnownPod], *, again: bool) -> dict[str, KnownPod]:
+        """Those of the pods whose packets this node may not see. Who is one stays one until its sandbox ends.
+
+        `again`: also those are looked at that were seen the last time.
+        """
+        reasons = {k: known for k, known in self._reasons.items() if _is_same(known[0], pods.get(k))}
+        asked = {k: pod for k, pod in pods.items() if k not in reasons or (again and not reasons[k][1])}
+        if asked:
+            texts = {key: _texts(pod) for key, pod in asked.items()}
+            found: Ways | str
+            try:
+                found = await asyncio.to_thread(read_unseen, [t for each in texts.values() for t in each])
+            except EnvironmentRefused as error:  # what is not known is not seen
+                found = str(error)
+            for key, pod in asked.items():
+                reason = found if isinstance(found, str) else _reason(texts[key], found, pod)
+                if reason:
+                    fields = {"event": "pod.unseen", "pod": key, "reason": reason}
+                    log.info("a pod is judged in its own network namespace", extra=fields)
+                reasons[key] = pod, reason
+        self._reasons = reasons
+        return {key: pod for key, pod in pods.items() if reasons[key][1]}
 
     async def _bring(
         self, key: str, held: PodTable, cutter: Cutter, since: Since | None, *, verify: bool
@@ -198,6 +234,16 @@ class PodRules:
                 await held.settle(mark)
             except EnvironmentRefused as error:  # it is in nobody's way, and the next change finds it
                 log.debug("not swept", extra={"event": "pod.unswept", "reason": str(error)})
+
+
+def _texts(pod: KnownPod) -> list[str]:
+    return [print_address(family, address) for family, address in sorted(pod.addresses)]
+
+
+def _reason(addresses: list[str], found: Ways, pod: KnownPod) -> str:
+    """Why the node may not see the packets of a pod; empty if it sees those of all its addresses."""
+    reasons = (unseen_reason(address, found, pod.interface) for address in addresses)
+    return next(filter(None, reasons), "")
 
 
 def _with_netns(pod: KnownPod, known: KnownPod | None) -> KnownPod:

@@ -49,14 +49,15 @@ async def examine(settings: Settings) -> tuple[Line, ...]:
     ]
     table = await _kernel(settings, found)
     addresses = table.addresses if isinstance(table, KernelTable) else ()
+    answer = await ask_state(settings.socket())
+    inside = answer.inside.addresses if isinstance(answer, AgentState) else ()
     try:
         facts = await asyncio.to_thread(read_facts, addresses)
-        found.extend(node_lines(facts, settings.pod_interfaces, settings.other_engines))
+        found.extend(node_lines(facts, settings.pod_interfaces, settings.other_engines, inside))
         if pod_bridges(facts, settings.pod_interfaces):
             found = [_with_pods_on_bridges(line) for line in found]
     except EnvironmentRefused as error:
         found.append(Line("node", "unseen", str(error)))
-    answer = await ask_state(settings.socket())
     found.extend(_bindings(answer))
     said = {line.text for line in found}
     found.extend(line for line in _agent(answer, settings, table) if line.text not in said)
@@ -143,6 +144,9 @@ def _bindings(answer: AgentState | NoAnswer) -> Iterator[Line]:
     if isinstance(answer, AgentState) and answer.interfaces is not None:
         state: State = "warn" if answer.interfaces.unbound else "ok"
         yield Line("bindings", state, f"of this node's pods {bindings(answer.interfaces)}")
+    if isinstance(answer, AgentState) and answer.inside.pods:
+        named = f"{answer.inside.pods} pods of networks that this node does not see, or may not"
+        yield Line("inside", "ok", f"{named}, are judged in their own network namespaces, too")
 
 
 def _agent(

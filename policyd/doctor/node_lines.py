@@ -57,10 +57,16 @@ def print_json(lines: tuple[Line, ...]) -> str:
 
 
 def node_lines(
-    facts: Facts, pod_interfaces: Collection[str], other_engines: Collection[str] = ()
+    facts: Facts,
+    pod_interfaces: Collection[str],
+    other_engines: Collection[str] = (),
+    inside: Collection[str] = (),
 ) -> Iterator[Line]:
-    """A line for each topic, or for each thing that is wrong in it."""
-    findings = judge([facts], pod_interfaces, other_engines)
+    """A line for each topic, or for each thing that is wrong in it.
+
+    `inside`: addresses of pods that are judged in their own network namespaces.
+    """
+    findings = judge([facts], pod_interfaces, other_engines, inside=inside)
     for topic in dict.fromkeys(_TOPICS.values()):
         wrong = [finding for finding in findings if _TOPICS[finding.name] == topic]
         for finding in wrong:

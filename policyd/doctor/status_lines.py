@@ -42,6 +42,8 @@ def lines(found: AgentState | Remains, now: float, *, wide: bool = False) -> Ite
         )
         if found.interfaces is not None:
             yield _line("interfaces", f"pods are bound: {bindings(found.interfaces)}")
+        if found.inside.pods:
+            yield _line("inside", f"{found.inside.pods} pods are judged in their own network namespaces, too")
         closed = f"; quarantined, so that their pods are closed: {_names(tuple(found.quarantined))}"
         idle = f"; {size.idle_peers} of their peers select no pod with an address" if size.idle_peers else ""
         closed = closed if found.quarantined else ""

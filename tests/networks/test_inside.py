@@ -32,8 +32,8 @@ def routed(tmp_path: Path) -> Iterator[Bed]:
         yield Bed(stack, tmp_path, "ptp")
 
 
-def flags(bed: Bed) -> tuple[str, ...]:
-    return "--placement", "pod", "--cni-cache", str(bed.runtime.results)
+def flags(bed: Bed, placement: str = "pod") -> tuple[str, ...]:
+    return "--placement", placement, "--cni-cache", str(bed.runtime.results)
 
 
 def test_pods_on_macvlan_are_judged_in_their_namespaces(bed: Bed) -> None:
@@ -129,3 +129,32 @@ def test_pods_that_ebpf_carries_past_the_node_are_judged_in_their_namespaces(rou
         assert answered(web.namespace, other.addresses) == [True] * 4
         routed.say("other", app="friend")
         until(lambda: answered(other.namespace, web.addresses, 0.3) == [True, False] * 2)
+
+
+def test_auto_finds_out_which_pods_the_node_does_not_see(bed: Bed) -> None:
+    """On macvlan all of them, without being told."""
+    web, other = (Pod(bed, name).start() for name in ("web", "other"))
+    with bed.agent(*flags(bed, "auto")):
+        settled(bed)
+        assert answered(other.namespace, web.addresses) == [False] * 4
+        until(lambda: not bed.conditions() & {"pods-unseen", "pods-open"})
+        told = "2 pods are judged in their own network namespaces"
+        assert told in run(bed.node, "status", "--run-dir", str(bed.run_dir)).stdout
+        examined = run(bed.node, "doctor", "--run-dir", str(bed.run_dir)).stdout
+        [line] = [line for line in examined.splitlines() if line.split()[1:2] == ["inside"]]
+        assert line.startswith("ok")
+        assert "past" not in examined
+
+
+def test_auto_follows_a_network_that_changes(routed: Bed) -> None:
+    """Routed pods are left to the node, until eBPF carries their packets past it."""
+    web, other = (Pod(routed, name).start() for name in ("web", "other"))
+    with routed.agent(*flags(routed, "auto")):
+        settled(routed)
+        assert answered(other.namespace, web.addresses) == [False] * 4
+        assert not table(web)
+        bypass(routed, web, other)
+        until(lambda: table(web))
+        settled(routed)
+        assert answered(other.namespace, web.addresses) == [False] * 4
+        assert answered(web.namespace, other.addresses) == [True] * 4

@@ -67,3 +67,12 @@ def send(sender: Namespace, address: str, count: int) -> None:
     with sender.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
         for _ in range(count):
             opened.sendto(b"x", (address, 9))
+
+
+def attach_tcx(program: int, interface: int) -> None:
+    """The same by TCX, which links do not list. It stays as long as this process does, or the link."""
+    asked = struct.pack("=IIII", interface, program, 46, 0)
+    attributes = ctypes.create_string_buffer(asked.ljust(128, b"\0"), 128)
+    if _LIBC.syscall(BPF, 8, attributes, len(attributes)) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

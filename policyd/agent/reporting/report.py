@@ -12,6 +12,7 @@ from policyd.agent.reporting.status import AgentStatus, Known
 from policyd.agent_api import (
     AgentState,
     InterfaceCount,
+    JudgedInside,
     KnownObjects,
     PolicyFindings,
     Proven,
@@ -82,6 +83,8 @@ class Reporter:
         self._parts: tuple[Part, ...] = (source, *parts)
         #: What is certainly wrong with policies, by whoever looks them over.
         self.findings: Callable[[], Mapping[str, object]] = dict
+        #: The pods that are judged in their own network namespaces.
+        self.inside: Callable[[], Mapping[str, object]] = dict
         #: What was proved of the ruleset in force, and when.
         self.proof: Callable[[], Mapping[str, object]] = dict
 
@@ -135,6 +138,7 @@ class Reporter:
             waiting_for=self._store.waiting_for,
             objects=tuple(map(KnownObjects.model_validate, self._source.known())),
             interfaces=self._count_interfaces(),
+            inside=JudgedInside.model_validate(self.inside()),
             findings=PolicyFindings.model_validate(self.findings()),
             pods=tuple(governed(status.pods, status.table, status.owners)),
             proof=Proven.model_validate(self.proof()),
