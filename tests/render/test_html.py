@@ -104,15 +104,9 @@ def test_text_of_manifests_cannot_end_its_block(text: str) -> None:
 def dump(path: Path, fragment: str) -> str:
     """The page as a browser has it once its script has run."""
     assert BROWSER is not None
-    command = [
-        BROWSER,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--dump-dom",
-        f"{path.as_uri()}#{fragment}",
-    ]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={path.parent / 'profile'}")
+    command = [BROWSER, *options, "--dump-dom", f"{path.as_uri()}#{fragment}"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=240).stdout
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no browser")
