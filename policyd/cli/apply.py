@@ -107,7 +107,7 @@ async def _build(nft: Nft, loaded: LoadedCluster, *, colored: bool) -> Build:
     guard = BridgeGuard(nft, loaded.options)
     attachments, unguarded = await guard.guardable(state.attachments)
     built = build(replace(state, attachments=attachments), node, loaded.options)
-    certain = certain_findings(state.objects())
+    certain = certain_findings(state.objects(), loaded.ignored)
     said = build_warnings(state, built, certain, one_node=True)
     diagnostics = (*loaded.warnings, *map(warning, certain), *said)
     terminal.print_diagnostics(tuple(dict.fromkeys(diagnostics)), colored=colored)

@@ -113,7 +113,7 @@ def main(args: Namespace) -> int:
     _check_usage(args)
     loaded = load_cluster(args)
     state = loaded.state
-    certain = certain_findings(state.objects())
+    certain = certain_findings(state.objects(), loaded.ignored)
     diagnostics = [*loaded.warnings, *map(warning, certain)]
     state = _as_asked(state, args)
     nodes = choose_nodes(loaded.node, state, all_nodes=args.all_nodes)

@@ -9,8 +9,9 @@ from typing import Any
 
 from policyd.cli import terminal
 from policyd.cli.flags import add_color_flag, add_namespace_flag
-from policyd.cli.lint_reading import fix_files, load_settings, read_files
+from policyd.cli.lint_reading import fix_files, load_settings, read_files, read_others
 from policyd.cli.parsing import Subparsers, add_command
+from policyd.cli.revisions import read_bundle, read_revision
 from policyd.errors import BadInput, Exit, WrongUsage
 from policyd.kube.reading import ReadingOptions
 from policyd.kube.registry import ASKED
@@ -52,6 +53,10 @@ def add_parser(subparsers: Subparsers) -> None:
     reading.add_argument("--live", action="store_true", help="read the cluster as it is, changing nothing")
     reading.add_argument("--kubeconfig", metavar="FILE", help="for --live, as --context: as for kubectl")
     reading.add_argument("--context", metavar="NAME", help="for --live: a context of the kubeconfig")
+    reading.add_argument(
+        "--git", metavar="REV[:PATH]", help="read a revision of the repository here, no file"
+    )
+    reading.add_argument("--bundle", metavar="FILE", help="read what `policyd support-bundle` wrote")
     reading.add_argument(
         "--world",
         choices=("complete", "partial"),
@@ -113,7 +118,7 @@ def main(args: Namespace) -> int:
         return Exit.OK
     settings = load_settings(args.config)
     run = _run(args, settings)
-    gathered = _live(args) if args.live else _gather(run, settings)
+    gathered = _live(args) if args.live else _gather(args, run, settings)
     if args.show_files:
         terminal.write("".join(f"read {name}\n" for name in gathered.read))
         terminal.write("".join(f"skipped {name}\n" for name in gathered.skipped))
@@ -124,7 +129,7 @@ def main(args: Namespace) -> int:
         if made or left:
             more = f"; {left} could not be made without changing more" if left else ""
             terminal.print_info(f"{made} {'edit' if made == 1 else 'edits'} made{more}")
-        gathered = _gather(run, settings)
+        gathered = _gather(args, run, settings)
         report = _judge(gathered, run)
     diagnostics = left_over(gathered.diagnostics, report)
     if any(each.severity == "error" for each in diagnostics):
@@ -138,8 +143,13 @@ def main(args: Namespace) -> int:
 
 def _run(args: Namespace, settings: Settings) -> _Run:
     paths = (*args.paths, *args.filename) or (".",)
-    if args.live and (args.paths or args.filename or args.fix or args.show_files):
-        raise WrongUsage("--live reads the cluster, and no file: it takes no PATH, --fix or --show-files")
+    others = [bool(args.paths or args.filename), args.live, args.git is not None, args.bundle is not None]
+    if sum(others) > 1:
+        raise WrongUsage("one of PATH, --live, --git and --bundle says what is read, not several")
+    if args.fix and any(others[1:]):
+        raise WrongUsage("--fix edits files, and these are none: name PATHs")
+    if args.live and args.show_files:
+        raise WrongUsage("--live reads the cluster, and no file: it takes no --show-files")
     if not args.live and (args.kubeconfig or args.context):
         raise WrongUsage("--kubeconfig and --context are for --live")
     if paths.count("-") > 1:
@@ -160,8 +170,14 @@ def _run(args: Namespace, settings: Settings) -> _Run:
     )
 
 
-def _gather(run: _Run, settings: Settings) -> Gathered:
-    return gather(read_files(run.paths, settings.exclude), ReadingOptions(run.namespace))
+def _gather(args: Namespace, run: _Run, settings: Settings) -> Gathered:
+    if args.git is not None:
+        found = read_others(read_revision(args.git))
+    elif args.bundle is not None:
+        found = read_others(read_bundle(args.bundle))
+    else:
+        found = read_files(run.paths, settings.exclude)
+    return gather(found, ReadingOptions(run.namespace))
 
 
 def _live(args: Namespace) -> Gathered:

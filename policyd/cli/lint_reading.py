@@ -70,6 +70,19 @@ def read_files(arguments: Iterable[str], exclude: tuple[str, ...]) -> Iterator[I
         raise BadInput(tuple(sorted(refused)))
 
 
+def read_others(inputs: Iterable[Text | Diagnostic]) -> Iterator[Input]:
+    """The same of texts that are no files, such as those of a revision."""
+    refused: list[Diagnostic] = []
+    for item in inputs:
+        match item:
+            case Diagnostic():
+                refused.append(item)
+            case Text(name, content):
+                yield Input(name, content, found=True)
+    if refused:
+        raise BadInput(tuple(sorted(refused)))
+
+
 def _is_excluded(name: str, directory: str, patterns: tuple[str, ...]) -> bool:
     inside = os.path.relpath(name, directory)
     return any(fnmatch(name, p) or fnmatch(inside, p) or fnmatch(Path(name).name, p) for p in patterns)

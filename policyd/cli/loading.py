@@ -15,6 +15,7 @@ from policyd.kube.kind import Kinds
 from policyd.kube.objects import KubeObject
 from policyd.kube.registry import KINDS
 from policyd.kube.syntax import printable
+from policyd.lint.suppress import IgnoredLines, ignored_lines
 from policyd.manifests.load import combine, load_manifest
 
 
@@ -46,8 +47,9 @@ def load_cluster(args: Namespace) -> LoadedCluster:
         raise WrongUsage("standard input can be read once: give `-f -` once")
     objects: list[KubeObject] = []
     diagnostics: list[Diagnostic] = []
+    ignored: dict[str, IgnoredLines] = {}
     for argument in args.filename:
-        found, said = _load_argument(argument, args)
+        found, said = _load_argument(argument, args, ignored)
         if not found and not _has_errors(said):
             name = STDIN if argument == "-" else printable(argument)
             said.append(Diagnostic(name, 0, 0, "warning", f"holds no {ONE_OF}"))
@@ -62,7 +64,9 @@ def load_cluster(args: Namespace) -> LoadedCluster:
     if _has_errors(diagnostics):
         raise BadInput(tuple(sorted(diagnostics)))
     state = ClusterState.of(objects, missing_namespaces(args))
-    return LoadedCluster(state, tuple(sorted(diagnostics)), compiler_options(args), args.node)
+    return LoadedCluster(
+        state, tuple(sorted(diagnostics)), compiler_options(args), args.node, ignored=ignored
+    )
 
 
 def _check_flags(args: Namespace) -> None:
@@ -75,7 +79,9 @@ def _check_flags(args: Namespace) -> None:
         raise WrongUsage("--kubeconfig, --context and --config are for --live")
 
 
-def _load_argument(argument: str, args: Namespace) -> tuple[list[KubeObject], list[Diagnostic]]:
+def _load_argument(
+    argument: str, args: Namespace, ignored: dict[str, IgnoredLines]
+) -> tuple[list[KubeObject], list[Diagnostic]]:
     options = reading_options(args)
     objects: list[KubeObject] = []
     diagnostics: list[Diagnostic] = []
@@ -87,6 +93,8 @@ def _load_argument(argument: str, args: Namespace) -> tuple[list[KubeObject], li
                 loaded, said = load_manifest(content, name, options)
                 objects.extend(loaded)
                 diagnostics.extend(said)
+                if lines := ignored_lines(content):
+                    ignored[printable(name)] = lines
             case _:
                 assert_never(item)
     return objects, diagnostics

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from policyd.kube.decode_peer import decode_peer, decode_selector
 from policyd.kube.metadata import Metadata
 from policyd.kube.objects import (
+    LINT_IGNORE,
     LabelSelector,
     NetworkPolicy,
     Peer,
@@ -56,7 +57,15 @@ def decode_policy(raw: Mapping[str, object], metadata: Metadata, reading: Readin
         rules["ingress"] if "ingress" in isolated else None,
         rules["egress"] if "egress" in isolated else None,
         source,
+        _decode_lint_ignore(raw),
     )
+
+
+def _decode_lint_ignore(raw: Mapping[str, object]) -> str:
+    metadata = raw.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    text = annotations.get(LINT_IGNORE) if isinstance(annotations, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def _decode_types(spec: Mapping[str, object], reading: Reading) -> frozenset[Direction] | None:

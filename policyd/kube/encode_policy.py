@@ -12,6 +12,7 @@ from policyd.kube.cidr import is_subset, print_cidr
 from policyd.kube.encode_place import Manifest, manifest
 from policyd.kube.legal import NOTHING, legal
 from policyd.kube.objects import (
+    LINT_IGNORE,
     IPBlock,
     LabelSelector,
     NetworkPolicy,
@@ -33,6 +34,8 @@ def encode_policy(policy: NetworkPolicy) -> Manifest:
             spec[direction.lower()] = [_encode_rule(rule, peers) for rule in rules]
     spec["policyTypes"] = types
     metadata: Manifest = {"name": policy.name, "namespace": policy.namespace}
+    if policy.lint_ignore:
+        metadata["annotations"] = {LINT_IGNORE: policy.lint_ignore}
     return manifest("networking.k8s.io/v1", "NetworkPolicy", metadata, spec=spec)
 
 

@@ -115,9 +115,16 @@ class PolicyRule:
     places: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
 
 
+#: The annotation of a policy that switches rules of lint off.
+LINT_IGNORE = "policyd.io/lint-ignore"
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
-    """`ingress`/`egress` None: the policy does not name that direction and does not isolate in it."""
+    """`ingress`/`egress` None: the policy does not name that direction and does not isolate in it.
+
+    `lint_ignore` is what its annotation of that name says.
+    """
 
     namespace: str
     name: str
@@ -125,6 +132,7 @@ class NetworkPolicy:
     ingress: tuple[PolicyRule, ...] | None
     egress: tuple[PolicyRule, ...] | None
     source: Source | None = None
+    lint_ignore: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from policyd.errors import Diagnostic
 from policyd.kube.objects import KubeObject, NetworkPolicy
@@ -18,24 +19,34 @@ from policyd.lint.places import Judged, placed
 from policyd.lint.pod_rules import peers_match_nobody, selects_nobody
 from policyd.lint.port_rules import names_nobody_has
 from policyd.lint.see import see
+from policyd.lint.suppress import IgnoredLines, ignored_by
 from policyd.lint.table import BY_ID
 
 #: The rules that can be certain without workloads and Services.
 RULES = ("NP101", "NP102", "NP103", "NP104", "NP106")
 
 
-def certain_findings(objects: Iterable[KubeObject]) -> tuple[Finding, ...]:
-    """What is certainly wrong with the policies among these objects, in order."""
+def certain_findings(
+    objects: Iterable[KubeObject], ignored: Mapping[str, IgnoredLines] = MappingProxyType({})
+) -> tuple[Finding, ...]:
+    """What is certainly wrong with the policies among these objects, in order.
+
+    Without what an annotation switches off, or a comment: `ignored` are the lines of files that have any.
+    """
     seen = see(objects)
     judged = [
-        Judged(subject, draft, draft.level or BY_ID[draft.rule].level, certain=True, off=False)
+        Judged(subject, draft, draft.level or BY_ID[draft.rule].level, certain=True, off=draft.rule in off)
         for policy in seen.policies
-        for subject in (_subject(policy),)
+        for subject, off in ((_subject(policy), ignored_by(policy.lint_ignore)),)
         for rule in (selects_nobody, peers_match_nobody, names_nobody_has)
         for draft in rule(subject, seen)
         if draft.near
     ]
-    return in_order(finding for finding, _ in placed(judged, {}))
+    return in_order(
+        finding
+        for finding, off in placed(judged, {})
+        if not off and finding.rule not in ignored.get(finding.file, {}).get(finding.line, ())
+    )
 
 
 def _subject(policy: NetworkPolicy) -> Subject:

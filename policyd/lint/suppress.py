@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
+from policyd.kube.objects import LINT_IGNORE
 from policyd.lint.drafts import mapping
 
-ANNOTATION = "policyd.io/lint-ignore"
+#: Line → the rules that are switched off there.
+IgnoredLines: TypeAlias = Mapping[int, frozenset[str]]
 _IDS = r"NP[0-9]{3}(?:[ \t]*,?[ \t]*NP[0-9]{3})*"
 _COMMENT = re.compile(rf"(?:^|[ \t])#[ \t]*policyd:[ \t]*ignore[ \t]+({_IDS})(?![0-9A-Za-z])")
 _BEGINNING = re.compile(rf"\s*({_IDS})(?![0-9A-Za-z])")
@@ -38,8 +41,13 @@ def ignored_lines(text: bytes) -> dict[int, frozenset[str]]:
 
 def ignored_in(raw: Mapping[str, object]) -> frozenset[str]:
     """The rules that the annotation of an object switches off: `NP102, NP104 reason`."""
-    text = mapping(mapping(raw.get("metadata")).get("annotations")).get(ANNOTATION)
-    match = _BEGINNING.match(text) if isinstance(text, str) else None
+    text = mapping(mapping(raw.get("metadata")).get("annotations")).get(LINT_IGNORE)
+    return ignored_by(text) if isinstance(text, str) else frozenset()
+
+
+def ignored_by(text: str) -> frozenset[str]:
+    """The rules that the text of the annotation switches off."""
+    match = _BEGINNING.match(text)
     return frozenset(_ID.findall(match[1])) if match else frozenset()
 
 

@@ -72,6 +72,17 @@ async def running(watched: Watched) -> AsyncIterator[None]:
             await task
 
 
+def test_what_an_annotation_switches_off_is_no_finding() -> None:
+    objects = [namespace("x"), pod("x/a", "10.0.0.1"), pod("x/web", "10.0.0.2")]
+    loud = slip("loud")
+    quiet = {**loud, "metadata": {**loud["metadata"], "annotations": {"policyd.io/lint-ignore": "NP102"}}}
+    found = [
+        certain_findings(item for each in (*objects, policy) if (item := decode_live(each).item))
+        for policy in (loud, quiet)
+    ]
+    assert [[finding.rule for finding in each] for each in found] == [["NP102"], []]
+
+
 async def test_it_looks_when_a_policy_has_changed_and_only_then(caplog: pytest.LogCaptureFixture) -> None:
     watched = Watched()
     assert watched.metric("NP102") == 0

@@ -332,6 +332,27 @@ def test_a_peer_that_selects_nobody_is_a_warning_where_its_rule_was_written(
     assert last == "policyd: 1 warning"
 
 
+@pytest.mark.parametrize("how", ["comment", "annotation", "another"])
+def test_what_is_switched_off_is_no_warning(shop: Path, call: Call, tmp_path: Path, how: str) -> None:
+    """As in lint: by a comment on the line, or by the policy's annotation; of that rule only."""
+    annotation = (
+        'annotations: {policyd.io/lint-ignore: "NP102 it comes later"}' if how == "annotation" else ""
+    )
+    comment = {"comment": "  # policyd: ignore NP102", "another": "  # policyd: ignore NP104"}.get(how, "")
+    (tmp_path / "slip.yaml").write_text(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+        f"metadata: {{name: slip, namespace: shop, {annotation}}}\n"
+        "spec:\n  podSelector: {matchLabels: {pod: web}}\n  ingress:\n  - from:\n"
+        f"    - podSelector: {{matchLabels: {{pod: dbb}}}}{comment}\n"
+    )
+    (tmp_path / "shop.json").write_text(as_list(*SHOP))
+    result = call(
+        "compile", "-f", tmp_path / "slip.yaml", "-f", tmp_path / "shop.json", "--node", "n1", "-o", "summary"
+    )
+    assert result.code == 0
+    assert ("did you mean db?" in result.err) == (how == "another")
+
+
 def test_a_word_that_is_one_slip_away_is_a_warning_with_what_was_meant(shop: Path, call: Call) -> None:
     """Each once, though its peer selects nobody, too."""
     text = as_list(

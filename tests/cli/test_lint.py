@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -210,9 +213,36 @@ async def test_the_cluster_as_it_is(tmp_path: Path) -> None:
     assert {(f["file"], f["line"]) for f in printed["findings"]} == {("", 0)}
 
 
-@pytest.mark.parametrize("flags", ["--live deploy", "--live --fix", "--context c"])
+@pytest.mark.parametrize(
+    "flags", ["--live deploy", "--live --fix", "--context c", "--git HEAD deploy", "--bundle b --fix"]
+)
 def test_flags_that_do_not_go_together(shop: Path, call: Call, flags: str) -> None:
     assert call("lint", *flags.split()).code == 2
+
+
+def test_a_revision_and_a_bundle_are_read(
+    shop: Path, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    (shop / ".git").rmdir()
+    who = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "a")):
+        subprocess.run(
+            ["git", *words], check=True, env={**os.environ, **who, "GIT_CONFIG_GLOBAL": os.devnull}
+        )
+    (shop / "deploy" / "policies" / "api.yaml").unlink()
+    found = call("lint", "--git", "HEAD:deploy")
+    assert found.code == 1
+    assert found.out.startswith("HEAD:deploy/policies/api.yaml:7:14: NP102 warn")
+    assert call("lint", "--git", "nothing").code == 4
+    objects = [*yaml.safe_load_all(SHOP), yaml.safe_load(POLICY)]
+    (shop / "objects.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    with tarfile.open(shop / "bundle.tar.gz", "w:gz") as bundle:
+        bundle.add("objects.json", "policyd-n1/objects.json")
+    found = call("lint", "--bundle", "bundle.tar.gz")
+    assert (found.code, found.out.count("NP102")) == (1, 1)
+    assert call("lint", "--bundle", "objects.json").code == 3
 
 
 def test_what_is_broken_is_not_skipped(shop: Path, call: Call) -> None:
