@@ -66,14 +66,14 @@ def place(reference: Reference) -> str:
 class Fit:
     """What one peer of a rule makes of a packet.
 
-    `peer` None: the objects do not decide it, for the reason `doubt`. `told` says what is missing, and
+    `peer` None: the objects do not decide it, for the reason `doubt`. `reason` says what is missing, and
     `distance` how much that is. `edit`: the one change to the policy that would make it fit, if there is one.
     """
 
     reference: Reference
     port: bool
     peer: bool | None
-    told: str
+    reason: str
     distance: int
     doubt: str = ""
     edit: str = ""
@@ -87,7 +87,7 @@ class Fit:
 @dataclass(frozen=True, slots=True)
 class _Match:
     value: bool | None
-    told: str = ""
+    reason: str = ""
     misses: int = 0
     doubt: str = ""
     edit: str = ""
@@ -104,11 +104,14 @@ def fits(
             fits_port = port
             match = _match(world, policy, peer, other, OTHER[direction])
             if not port and match.value is not False and _may_be_named(world, rule, direction, other, packet):
-                fits_port, match = True, _Match(value=None, told=match.told, doubt=stranger(world, other.end))
-            told, distance = _tell(rule, packet, port=fits_port, match=match, side=OTHER[direction])
+                fits_port, match = (
+                    True,
+                    _Match(value=None, reason=match.reason, doubt=stranger(world, other.end)),
+                )
+            reason, distance = _explain(rule, packet, port=fits_port, match=match, side=OTHER[direction])
             reference = reference_of(policy, direction, number, rule, place)
             edit = match.edit if fits_port else ""
-            yield Fit(reference, fits_port, match.value, told, distance, match.doubt, edit)
+            yield Fit(reference, fits_port, match.value, reason, distance, match.doubt, edit)
 
 
 def peers_of(rule: PolicyRule) -> Iterator[tuple[int | None, Peer | None]]:
@@ -174,18 +177,18 @@ def _match(world: World, policy: NetworkPolicy, peer: Peer | None, other: Party,
 
 def _match_block(block: IPBlock, other: Party, side: str) -> _Match:
     if block.cidr is None:
-        return _Match(value=False, told="the rule's ipBlock is not understood", misses=3)
+        return _Match(value=False, reason="the rule's ipBlock is not understood", misses=3)
     wants = f"the rule wants an address of {print_ip_block(block)}"
     if block.cidr.family != other.family:
-        return _Match(value=False, told=f"{wants}, and the {side} has IPv{other.family}", misses=3)
+        return _Match(value=False, reason=f"{wants}, and the {side} has IPv{other.family}", misses=3)
     if block.cidr.prefix == 0 and not block.excepts:
         return _Match(value=True)
     if other.address is None:
         if other.end.anywhere:
-            return _Match(value=None, told=wants, doubt="depends on which address outside it is")
+            return _Match(value=None, reason=wants, doubt="depends on which address outside it is")
         name = other.end.text
         return _Match(
-            value=None, told=f"{wants}, and {name} has none here", doubt=f"depends on the address of {name}"
+            value=None, reason=f"{wants}, and {name} has none here", doubt=f"depends on the address of {name}"
         )
     family = block.cidr.family
     inside = [
@@ -195,7 +198,7 @@ def _match_block(block: IPBlock, other: Party, side: str) -> _Match:
     ]
     if inside[0] and not any(inside[1:]):
         return _Match(value=True)
-    return _Match(value=False, told=f"{wants}, and the {side} is not one", misses=2 if inside[0] else 3)
+    return _Match(value=False, reason=f"{wants}, and the {side} is not one", misses=2 if inside[0] else 3)
 
 
 def print_ip_block(block: IPBlock) -> str:
@@ -211,8 +214,8 @@ def _match_pods(world: World, policy: NetworkPolicy, peer: PodPeer, other: Party
     if not other.pods:
         wants = _selector(peer.pods, policy.namespace if peer.namespaces is None else "")
         if peer.namespaces is not None and (doubt := stranger(world, other.end)):
-            return _Match(value=None, told=f"the rule wants {wants}", doubt=doubt)
-        return _Match(value=False, told=f"the rule wants {wants}, and the {side} is no pod", misses=3)
+            return _Match(value=None, reason=f"the rule wants {wants}", doubt=doubt)
+        return _Match(value=False, reason=f"the rule wants {wants}, and the {side} is no pod", misses=3)
     found = [_match_pod(world, policy, peer, pod, side) for pod in other.pods]
     worst = [match for match in found if match.value is False] or [m for m in found if m.value is None]
     return worst[0] if worst else found[0]
@@ -221,20 +224,22 @@ def _match_pods(world: World, policy: NetworkPolicy, peer: PodPeer, other: Party
 def _match_pod(world: World, policy: NetworkPolicy, peer: PodPeer, pod: Pod, side: str) -> _Match:
     labels = dict(pod.labels)
     missing = [each for each in peer.pods.requirements if not matches(LabelSelector((each,)), labels)]
-    where, told_where, misses = _match_namespace(world, policy, peer, pod)
+    where, in_namespace, misses = _match_namespace(world, policy, peer, pod)
     if where is True and not missing:
         return _Match(value=True)
     if where is None and not missing:
         doubt = f"depends on the labels of namespace {pod.namespace}, which is not among the objects"
         wants = f"the rule wants a namespace with {_requirements(peer.namespaces)}"
-        return _Match(value=None, told=f"{wants}, and {pod.namespace} is not among the objects", doubt=doubt)
+        return _Match(
+            value=None, reason=f"{wants}, and {pod.namespace} is not among the objects", doubt=doubt
+        )
     has = _has(labels, missing)
     here = f" in {pod.namespace}" if where is not True else ""
     wanted = " and ".join(map(print_requirement, missing)) or "pods"
-    told = f"the {side} {has}{here}, the rule wants {wanted}{told_where}"
+    reason = f"the {side} {has}{here}, the rule wants {wanted}{in_namespace}"
     return _Match(
         value=False,
-        told=told,
+        reason=reason,
         misses=len(missing) + misses,
         edit=_edit(missing[0], labels) if where is True and len(missing) == 1 else "",
     )
@@ -252,8 +257,8 @@ def _match_namespace(
         return found, "" if found else f" in a namespace with {_requirements(peer.namespaces)}", 1
     labels = dict(world.namespaces[pod.namespace].labels)
     missing = [r for r in peer.namespaces.requirements if not matches(LabelSelector((r,)), labels)]
-    told = f" in a namespace with {' and '.join(map(print_requirement, missing))}" if missing else ""
-    return not missing, told, len(missing)
+    reason = f" in a namespace with {' and '.join(map(print_requirement, missing))}" if missing else ""
+    return not missing, reason, len(missing)
 
 
 def _has(labels: dict[str, str], missing: list[Requirement]) -> str:
@@ -299,15 +304,15 @@ def _selector(selector: LabelSelector, namespace: str) -> str:
     return f"pods{f' with {what}' if what else ''}{f' of {namespace}' if namespace else ''}"
 
 
-def _tell(rule: PolicyRule, packet: Packet, *, port: bool, match: _Match, side: str) -> tuple[str, int]:
+def _explain(rule: PolicyRule, packet: Packet, *, port: bool, match: _Match, side: str) -> tuple[str, int]:
     """What is missing, and how much: what is not known is nearest, then what misses one thing."""
     fits_port = f"port {packet.port}" if packet.port is not None else packet.protocol
     opens = f"the rule opens {print_ports(rule)}, not {packet}"
     if match.value is True:
         return (f"the {side} fits; {opens}", 1) if not port else ("", 0)
     if port:
-        return f"{fits_port} fits; {match.told}", 0 if match.value is None else max(match.misses, 1)
-    return f"{match.told}; and {opens}", FAR + match.misses
+        return f"{fits_port} fits; {match.reason}", 0 if match.value is None else max(match.misses, 1)
+    return f"{match.reason}; and {opens}", FAR + match.misses
 
 
 def print_ports(rule: PolicyRule) -> str:

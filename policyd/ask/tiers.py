@@ -64,13 +64,13 @@ def decided(world: World, gate: Gate, other: Party, packet: Packet) -> Decided:
     asks = True
     for tier in (Tier.ADMIN, Tier.BASELINE):
         for rule, sure in _matching(world, gate, tier, other, packet):
-            told = f"{rule.action.value}s it, in tier {tier.value.capitalize()}"
+            reason = f"{rule.action.value}s it, in tier {tier.value.capitalize()}"
             origin = rule.origins[0]
             reference = Reference(origin.policy, origin.rule, "", origin.file, origin.line)
             if rule.action is Action.ACCEPT:
-                rules.append(Fit(reference, True, True if sure else None, told, 0, _DOUBT))  # noqa: FBT003
+                rules.append(Fit(reference, True, True if sure else None, reason, 0, _DOUBT))  # noqa: FBT003
             elif rule.action is Action.DENY:
-                near.append(Fit(reference, True, False if sure else None, told, -1, _DOUBT))  # noqa: FBT003
+                near.append(Fit(reference, True, False if sure else None, reason, -1, _DOUBT))  # noqa: FBT003
             if sure:
                 asks &= tier is Tier.BASELINE or rule.action is Action.PASS
                 break

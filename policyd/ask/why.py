@@ -216,8 +216,8 @@ def _side(
     every = [judgement for found in by_family.values() for judgement in found]
     if state in ("open", "allowed"):
         judged = [judgement for judgement in every if judgement.state != "open"]
-        told = tuple(dict.fromkeys(each.because for each in judged if each.because))
-        return Side(state, isolated_by, tuple(_allowing(judged)), because=told)
+        reasons = tuple(dict.fromkeys(each.because for each in judged if each.because))
+        return Side(state, isolated_by, tuple(_allowing(judged)), because=reasons)
     wrong = [each for each in every if each.state == state] or [
         each for each in every if each.state not in ("open", "allowed")
     ]
@@ -346,7 +346,7 @@ def _near(found: list[Fit]) -> Iterator[Near]:
     for fit in missing:
         if fit.reference not in seen and len(seen) < MOST_NEAR:
             seen.add(fit.reference)
-            yield Near(fit.reference, fit.told, fit.distance, fit.edit)
+            yield Near(fit.reference, fit.reason, fit.distance, fit.edit)
 
 
 def _place(reference: Reference) -> tuple[str, str, int, str]:

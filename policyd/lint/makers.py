@@ -51,13 +51,13 @@ def makes_pods(raw: Mapping[str, object]) -> str | None:
         return None
     group = version.rpartition("/")[0]
     name = mapping(raw.get("metadata")).get("name")
-    told = f"{quote(kind)[1:-1]}{f' {quote(name)[1:-1]}' if isinstance(name, str) else ''}"
+    named = f"{quote(kind)[1:-1]}{f' {quote(name)[1:-1]}' if isinstance(name, str) else ''}"
     if group == _KUSTOMIZE:
         changes = next((field for field in _CHANGING if raw.get(field)), None)
-        return f"{told} changes objects ({changes}): lint what `kustomize build` prints" if changes else None
+        return f"{named} changes objects ({changes}): lint what `kustomize build` prints" if changes else None
     foreign = "." in group and not group.endswith(".k8s.io")
     if (group, kind) in _OURS or (foreign and _is_maker(kind, raw)):
-        return f"{told} may make pods"
+        return f"{named} may make pods"
     return None
 
 

@@ -114,7 +114,7 @@ def _suggestion(draft: Draft, edit: Edit | None) -> Suggestion | None:
 def _edit(
     change: Change, places: tuple[Place, Place] | None, file: str, texts: Mapping[str, str]
 ) -> Edit | None:
-    """The change as text for text; None where it cannot be told what exactly stands there."""
+    """The change as text for text; None where it is not certain what stands there."""
     if places is None or file not in texts:
         return None
     place = places[0] if change.at == "key" else places[1]
