@@ -267,6 +267,13 @@ def test_pods_that_differ_make_the_workload_unknown(call: Call) -> None:
     stdin = as_list(*SHOP, other)
     found = answer(call, "why", "-f", "-", "shop/client", "deploy/web:8080", stdin=stdin, code=1)
     assert (found["verdict"], found["ingress"]["because"]) == ("unknown", ["differs between the pods"])
+    [into] = [
+        each
+        for each in answer(call, "reach", "-f", "-", stdin=stdin)["connections"]
+        if (each["from"], each["to"]) == ("shop/pod/client", "shop/deploy/web")
+    ]
+    assert into["allowed"] == {}
+    assert into["unknown"]["TCP"] == "1-65535"
     by_pod = answer(call, "reach", "-f", "-", "--by", "pod", stdin=stdin)
     assert [each["id"] for each in by_pod["endpoints"]] == [
         "shop/pod/client",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.faults.asking import ASKING
 from tests.faults.attachments import ATTACHMENTS
 from tests.faults.elements import ELEMENTS
 from tests.faults.enforcement import ENFORCEMENT
@@ -49,4 +50,5 @@ FAULTS: tuple[Fault, ...] = (
     *WATCHER,
     *LINT,
     *RENDER,
+    *ASKING,
 )

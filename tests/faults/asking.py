@@ -1,0 +1,120 @@
+"""Faults of questions: answers that are not what the policies say, and rules that do not decide."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+
+PAGE = "docs/questions.md"
+REACH = "tests/property/test_reach.py"
+WHY = "tests/property/test_why.py"
+DIFF = "tests/property/test_diff.py"
+MOVED = "tests/property/test_moved.py"
+PACKETS = "tests/property/test_packets.py"
+LIVE = "tests/cli/test_live_namespace.py"
+
+ASKING = (
+    Fault(
+        "what one of several pods may do all may do",
+        PAGE,
+        "policyd/ask/judged.py",
+        "allowed, possible = allowed & each.allowed, possible | each.possible",
+        "allowed, possible = allowed | each.allowed, possible | each.possible",
+        "tests/cli/test_questions.py::test_pods_that_differ_make_the_workload_unknown",
+    ),
+    Fault(
+        "a namespace that nobody gave has no labels",
+        "NP-168",
+        "policyd/ask/doubt.py",
+        "            if found or (found is None and self._generous):",
+        "            if found:",
+        f"{WHY}::test_it_says_what_reach_says",
+    ),
+    Fault(
+        "what a sender may not send is open if the receiver takes it",
+        "NP-001",
+        "policyd/ask/judged.py",
+        "        return Judged(self.allowed & them.allowed, self.possible & them.possible)",
+        "        return Judged(them.allowed, them.possible)",
+        f"{REACH}::test_pods_of_which_all_is_known_are_judged_as_the_oracle_does",
+    ),
+    Fault(
+        "what a block leaves out is open to addresses outside",
+        "NP-042",
+        "policyd/ask/blocks.py",
+        "        Block(_print(family, prefix), tuple(_print(family, each) for each in sorted(excepts)))",
+        "        Block(_print(family, prefix))",
+        "tests/cli/test_questions.py::test_reach_answers_the_example",
+    ),
+    Fault(
+        "a rule that allows some of it is named as one that allows it",
+        PAGE,
+        "policyd/ask/fits.py",
+        "        return self.port and self.peer is True",
+        "        return self.peer is True",
+        f"{WHY}::test_of_two_addresses_it_says_what_the_oracle_says",
+    ),
+    Fault(
+        "a rule without which it is allowed is left out",
+        PAGE,
+        "policyd/ask/why.py",
+        "            if fit.allows:\n                found.setdefault",
+        "            if fit.allows and not found:\n                found.setdefault",
+        f"{WHY}::test_its_rules_are_those_without_which_it_is_denied",
+    ),
+    Fault(
+        "what is not known in one world counts as opened",
+        PAGE,
+        "policyd/ask/diff.py",
+        "_in(here, family).allowed - _in(there, family).possible for family",
+        "_in(here, family).allowed - _in(there, family).allowed for family",
+        f"{DIFF}::test_what_opens_is_allowed_in_the_new_world_and_denied_in_the_old",
+    ),
+    Fault(
+        "who is isolated by a new policy is not asked about",
+        PAGE,
+        "policyd/ask/moved.py",
+        "            receivers.add(name)\n    return",
+        "            senders.add(name)\n    return",
+        f"{MOVED}::test_a_policy_that_goes_moves_whom_it_selects",
+    ),
+    Fault(
+        "the rules of one pair are told of another",
+        PAGE,
+        "policyd/ask/diff.py",
+        "        key = self._kind(sender), self._kind(receiver), ports, family",
+        "        key = self._kind(receiver), ports, family",
+        f"{DIFF}::test_the_rules_of_a_change_are_those_that_why_names",
+    ),
+    Fault(
+        "a packet to another node is judged where it begins alone",
+        PAGE,
+        "policyd/cli/why_packets.py",
+        '            yield Stop(destination, "forward", "ingress")\n    elif',
+        "            pass\n    elif",
+        "tests/cli/test_packets.py::test_a_packet_is_walked_on_each_node_that_judges_it",
+    ),
+    Fault(
+        "an answer that the ruleset does not keep passes for one that it does",
+        PAGE,
+        "policyd/cli/why_packets.py",
+        "    if expected is not None and expected != trace.verdict:",
+        '    if expected == "" and expected != trace.verdict:',
+        "tests/cli/test_packets.py::test_a_walk_that_differs_from_the_answer_is_a_bug",
+    ),
+    Fault(
+        "an address of a namespace that may not be read is one outside",
+        PAGE,
+        "policyd/ask/ends.py",
+        '    return f"only namespace {world.only_namespace} was read',
+        '    return "" and f"only namespace {world.only_namespace} was read',
+        f"{LIVE}::test_what_is_seen_is_answered_and_the_rest_is_unknown",
+    ),
+    Fault(
+        "a connection that was denied before is cut by the change",
+        PAGE,
+        "policyd/cli/diff_flows.py",
+        "flows[number]) for number in after - before)",
+        "flows[number]) for number in after)",
+        "tests/cli/test_diff_nodes.py::test_live_connections_that_a_change_cuts_are_counted",
+    ),
+)
