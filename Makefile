@@ -60,6 +60,11 @@ test-cluster: cluster-build ## run the tests on real clusters, or on the one tha
 test-cluster-smoke: cluster-build ## run only the first of them: install policyd, and try what policies do (3 minutes)
 	@$(BIN)/python -m pytest -m cluster $(PYTEST_ARGS) tests/cluster/policyd/test_smoke.py
 
+.PHONY: test-networks
+test-networks: setup ## run the tests on networks of every kind, with real plugins and packets (docs/networks.md; 15 minutes, root)
+	@$(NETWORK) $(BIN)/python -m pytest -m kernel $(PYTEST_ARGS) tests/networks tests/cni tests/node tests/kernel/test_traffic.py \
+		tests/kernel/test_services.py tests/kernel/test_guards.py
+
 .PHONY: golden
 golden: setup ## print the rulesets of tests/golden again, to be read before they are committed
 	@$(BIN)/python -m tests.golden

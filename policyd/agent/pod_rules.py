@@ -130,6 +130,7 @@ class PodRules:
             self._looked = self._clock.now()
             self._around = await asyncio.to_thread(read_surroundings, self._settings)
         await self.bring_all(verify=due)
+        await self._end_denied()
         await self.sweep()
         await self._way.inside.rest()
 
@@ -220,6 +221,26 @@ class PodRules:
         self._metrics.inside.labels("open").set(len(self._tables) - held)
         for call in self.on_enforced:
             call()
+
+    async def _end_denied(self) -> None:
+        """End live connections that new rules deny, until something else is to be done."""
+        if self._settings.live_connections == "keep":
+            return
+        for key, held in self._tables.items():
+            if self._changed.is_set():
+                return
+            if held.is_new and (ended := await self._end_of(held)):
+                self._metrics.revoked.inc(ended)
+                fields = {"event": "pod.ended", "pod": key, "connections": ended}
+                log.info("live connections of a pod are denied now: ended", extra=fields)
+
+    async def _end_of(self, held: PodTable) -> int:
+        try:
+            return await held.end_denied()
+        except (EnvironmentRefused, OSError) as error:  # the pod has gone, or the kernel lists none
+            fields = {"event": "connections.unlisted", "reason": str(error)}
+            log.warning("connections that are denied now cannot be ended", extra=fields)
+            return 0
 
     async def sweep(self) -> None:
         """Remove what earlier rulesets left, until something else is to be done. One wait is for all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from policyd.agent.connections.inside import Judged, end_denied
 from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft
 from policyd.applier.in_place import InPlace
@@ -52,6 +53,8 @@ class PodTable:
         self._interface = ""
         self._generation = -1
         self.in_force: Table | None = None
+        #: Whether connections may be open that the rules deny now.
+        self.is_new = False
         #: Why what should be in force is not; empty if all is well.
         self.trouble = "its rules have not been brought into force yet"
         self.repairs = 0
@@ -81,7 +84,7 @@ class PodTable:
         self.in_force = None
         applied = await applier.apply(wanted)
         self._generation = await self._way.inside.generation(self.pod.netns)
-        self.in_force, self.trouble = wanted, ""
+        self.in_force, self.trouble, self.is_new = wanted, "", True
         return bool(applied.steps)
 
     async def _enter(self) -> Applier:
@@ -139,6 +142,14 @@ class PodTable:
         if self._applier is not None and self._applier.holds_leftovers and mark == self.mark:
             await self._applier.sweep(waited=True)
             self._generation = await self._way.inside.generation(self.pod.netns)
+
+    async def end_denied(self) -> int:
+        """End the live connections that the rules in force deny: how many. Raises EnvironmentRefused."""
+        table, self.is_new = self.in_force, False
+        if table is None:
+            return 0
+        pod = Judged(table, self._interface, self.addresses)
+        return await self._way.inside.run(self.pod.netns, lambda: end_denied(pod))
 
     async def remove(self) -> None:
         """Remove the table; nothing where the namespace has gone. Raises EnvironmentRefused."""

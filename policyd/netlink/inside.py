@@ -69,11 +69,15 @@ class Inside:
 
         This and the next raise NoNamespace if there is none, EnvironmentRefused where there is no way in.
         """
-        return await self._threads.run(lambda: _there(netns, read_interfaces))
+        return await self.run(netns, read_interfaces)
 
     async def generation(self, netns: str) -> int:
         """How many transactions of nftables there have been in it."""
         return await self._threads.run(lambda: self._writer(netns).generation())
+
+    async def run(self, netns: str, function: Callable[[], Result]) -> Result:
+        """What a function gives that runs there."""
+        return await self._threads.run(lambda: _there(netns, function))
 
     def write(self, netns: str, table: str, changes: Iterable[Change]) -> None:
         """Change elements there, as `ElementWriter` does. Blocks."""

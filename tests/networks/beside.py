@@ -106,3 +106,22 @@ def mac_of(interface: str) -> str:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as opened:
         opened.bind((interface, 0))
         return bytes(opened.getsockname()[4]).hex(":")
+
+
+def connected(pod: Pod, address: str) -> socket.socket:
+    """A TCP connection of a pod that a server has greeted."""
+    with pod.namespace.entered():
+        opened = socket.create_connection((address, PORT), timeout=2.0)
+    while not opened.recv(64).endswith(b"\n"):
+        pass
+    return opened
+
+
+def asked(opened: socket.socket, seconds: float = 0.6) -> bool:
+    """Whether the other end still answers."""
+    opened.settimeout(seconds)
+    try:
+        opened.sendall(b"x")
+        return bool(opened.recv(64))
+    except OSError:
+        return False

@@ -10,7 +10,7 @@ import pytest
 
 from tests.agent.agents import nft, run
 from tests.cni.bed import Bed, needs_plugins
-from tests.networks.beside import Pod, answered, bypass, settled, wire
+from tests.networks.beside import Pod, answered, asked, bypass, connected, settled, wire
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.kernel, needs_plugins]
@@ -158,3 +158,19 @@ def test_auto_follows_a_network_that_changes(routed: Bed) -> None:
         settled(routed)
         assert answered(other.namespace, web.addresses) == [False] * 4
         assert answered(web.namespace, other.addresses) == [True] * 4
+
+
+def test_a_live_connection_that_a_change_denies_is_ended_in_the_namespace(bed: Bed) -> None:
+    """What policies still allow goes on."""
+    web, friend, other = (
+        Pod(bed, name, app).start() for name, app in (("web", ""), ("friend", ""), ("other", "friend"))
+    )
+    with bed.agent(*flags(bed)):
+        settled(bed)
+        ends = [connected(pod, web.addresses[0]) for pod in (friend, other)]
+        assert [asked(end) for end in ends] == [True, True]
+        bed.say("other", app="other")
+        until(lambda: not asked(ends[1]))
+        assert asked(ends[0])
+        for end in ends:
+            end.close()

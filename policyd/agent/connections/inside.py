@@ -1,0 +1,69 @@
+"""Ends live connections of one pod that a change denies, in the pod's own network namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from policyd.netlink.conntrack import Conntrack, Flow
+from policyd_compiler.for_pod import FAMILIES, Address
+from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.packet import HookName
+from policyd_compiler.sim import Packet, Simulator
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A pod as its namespace has it: the table there, and behind which interface it has which addresses."""
+
+    table: Table
+    interface: str
+    addresses: Collection[Address]
+
+
+def end_denied(pod: Judged) -> int:
+    """Forget what is denied now, in the namespace of the calling thread: how many connections.
+
+    Raises EnvironmentRefused.
+    """
+    own: dict[int, frozenset[int]] = {
+        family: frozenset(number for of, number in pod.addresses if of == family) for family in FAMILIES
+    }
+    conntrack = Conntrack()
+    try:
+        return sum(conntrack.forget(flow) for flow in denied(conntrack.list(own), pod))
+    finally:
+        conntrack.close()
+
+
+def denied(flows: Collection[Flow], pod: Judged) -> tuple[Flow, ...]:
+    """The connections whose first packet would be dropped if it came now.
+
+    Not those that were rewritten here, as a mesh does: which port was asked for is no longer known.
+    """
+    simulator = Simulator(pod.table) if flows else None
+    own = {address.number for address in pod.addresses}
+    return tuple(
+        flow
+        for flow in flows
+        if simulator is not None
+        and not flow.dnat
+        and (flow.source in own) != (flow.destination in own)
+        and simulator.evaluate(_first_packet(flow, pod.interface, goes=flow.source in own)).verdict == "drop"
+    )
+
+
+def _first_packet(flow: Flow, interface: str, *, goes: bool) -> Packet:
+    hook: HookName = "postrouting" if goes else "prerouting"
+    return Packet(
+        family=4 if flow.family == 4 else 6,
+        saddr=flow.source,
+        daddr=flow.destination,
+        protocol=flow.protocol,
+        dport=flow.port,
+        hook=hook,
+        iifname="" if goes else interface,
+        oifname=interface if goes else "",
+        fib_local=goes,
+        icmp_type=flow.icmp_type,
+    )
