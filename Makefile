@@ -61,7 +61,7 @@ test-cluster-smoke: cluster-build ## run only the first of them: install policyd
 	@$(BIN)/python -m pytest -m cluster $(PYTEST_ARGS) tests/cluster/policyd/test_smoke.py
 
 .PHONY: test-networks
-test-networks: setup ## run the tests on networks of every kind, with real plugins and packets (docs/networks.md; 15 minutes, root)
+test-networks: setup ## run the tests on networks of every kind, with real plugins and packets (docs/networks.md; minutes, root)
 	@$(NETWORK) $(BIN)/python -m pytest -m kernel $(PYTEST_ARGS) tests/networks tests/cni tests/node tests/kernel/test_traffic.py \
 		tests/kernel/test_services.py tests/kernel/test_guards.py
 
