@@ -196,7 +196,7 @@ class Judging:
                 each.key for key in wanted if key not in asked.parts.keys() | kept for each in wanted[key][1]
             )
             more = {pod.namespace for key in keys for pod in self._places.rows[key].pods}
-            if not more:
+            if more <= spaces:
                 return asked, wanted, kept
             spaces = spaces | more
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+from policyd.lint.gather import of_cluster
+from policyd.lint.judge import judge
 from tests.cases.form import namespace, pod
 from tests.lint.linting import rules
 from tests.oracle import Manifest
+from tests.reliability.states import decoded
 
 ALL: Manifest = {"namespaces": {}}
 OPS = {"namespaces": {"matchLabels": {"team": "ops"}}}
@@ -121,3 +124,10 @@ def test_policies_of_tiers_are_counted_and_switched_off() -> None:
     assert found(text) == ["NP504"]
     assert found(off) == []
     assert found(text, namespace("z"), pod("z/a", "10.9.9.9")) == ["NP504"]
+
+
+def test_policies_of_a_cluster_are_judged_without_a_file() -> None:
+    objects = decoded([json.loads(tier("a", rule("Pass", OPS))), namespace("z"), pod("z/a", "10.9.9.9")])
+    read = of_cluster(objects.objects())
+    [finding] = judge(read.subjects, read.seen(whole=True), read.texts).findings
+    assert (finding.rule, finding.file, finding.line, str(finding.object)) == ("NP504", "", 0, "a")

@@ -16,6 +16,7 @@ from policyd.version import VERSION
 from tests.cluster.cluster import Cluster
 from tests.cluster.conformance import (
     DEFINITION,
+    HOUSE,
     Conformance,
     Implementation,
     define_policies,
@@ -64,6 +65,7 @@ def tiers(installation: Installation) -> Iterator[Cluster]:
     define_policies(cluster, "experimental")
     installation.install()
     yield cluster
+    cluster.delete("namespaces", f"--selector={HOUSE}", seconds=180)
     cluster.delete("crd", DEFINITION)
 
 
