@@ -3,17 +3,20 @@ others. Every question of pairs stands on this. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from policyd.ask.gates import Gate
 from policyd.ask.judged import Judged, whichever
 from policyd.ask.world import World
+from policyd.cluster.index import bits_of
 from policyd_compiler.ir import Host
 
 #: What one direction lets through, by IPv4 and by IPv6, and the families in which its end has addresses.
 _Door: TypeAlias = tuple[Judged, Judged, tuple[int, ...]]
+#: So many hosts are looked up one by one.
+_FEW = 16
 #: The key of an answer of which the family is not known, as an address is not.
 ANY_FAMILY = 0
 
@@ -39,16 +42,39 @@ def rectangles(world: World) -> Iterator[Rectangle]:
         for into in world.gates.rows(ingress):
             if into.four.possible or into.six.possible:
                 doors.setdefault((into.four, into.six, receiving), []).append((receivers, into.hosts))
+    behind_doors = _Behind([(door, *each) for door, behind in doors.items() for each in behind])
     for (egress, sending), senders in _groups(world, world.gates.egress).items():
+        admitting = behind_doors.admitting(senders)
         for out in world.gates.rows(egress):
-            for door, behind in doors.items():
-                found = answers.of((out.four, out.six, sending), door)
-                if not found:
-                    continue
-                for receivers, admitted in behind:
-                    there = receivers & out.hosts
-                    if there and (here := senders & admitted):
-                        yield Rectangle(here, there, found)
+            way = (out.four, out.six, sending)
+            for door, receivers, here in admitting:
+                there = receivers & out.hosts
+                if there and (found := answers.of(way, door)):
+                    yield Rectangle(here, there, found)
+
+
+class _Behind:
+    """What receivers let in, and whom: found by who sends. Most senders are few, and most let few in."""
+
+    def __init__(self, entries: Sequence[tuple[_Door, int, int]]) -> None:
+        self._entries = entries
+        size = max((admitted.bit_length() for _, _, admitted in entries), default=0) // 8 + 1
+        #: A bit of bytes is looked up at once, where to combine masks takes as long as these are.
+        self._bytes = [admitted.to_bytes(size, "little") for _, _, admitted in entries]
+        self._size = size
+
+    def admitting(self, senders: int) -> list[tuple[_Door, int, int]]:
+        """The doors, the receivers behind them, and which of these senders they let in; in order."""
+        numbers: Iterable[int] = range(len(self._entries))
+        if senders.bit_count() <= _FEW:
+            found: set[int] = set()
+            for host in bits_of(senders):
+                place, bit = host >> 3, 1 << (host & 7)
+                if place < self._size:
+                    found.update([n for n, known in enumerate(self._bytes) if known[place] & bit])
+            numbers = sorted(found)
+        each = (self._entries[number] for number in numbers)
+        return [(door, behind, here) for door, behind, let_in in each if (here := senders & let_in)]
 
 
 def _groups(world: World, gates: Sequence[Gate | None]) -> dict[tuple[Gate | None, tuple[int, ...]], int]:
