@@ -6,7 +6,7 @@ Bit i of a mask stands for the pod number i. The law that holds this file: index
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import TypeAlias, TypeVar
 
 from policyd.kube.objects import LabelSelector, Namespace, Pod, Protocol, Requirement
@@ -206,6 +206,14 @@ class PodIndex:
         if mask is None:
             mask = self._masks[namespace] = mask_of(self._by_namespace.get(namespace, ()), self._size)
         return mask
+
+    def bits_in(self, namespace: str) -> Collection[int]:
+        """The same one by one."""
+        return self._by_namespace.get(namespace, ())
+
+    def pods_in(self, namespace: str) -> int:
+        """How many there are."""
+        return len(self._by_namespace.get(namespace, ()))
 
     def in_namespaces(self, selector: LabelSelector) -> int:
         """The pods of every known namespace that a selector matches (NP-048: an unknown one matches none)."""

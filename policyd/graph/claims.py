@@ -97,6 +97,12 @@ class Holding:
                 yield Row(self.hosts[bit], (pod,))
         yield from (row for bit in self._shared if any(map(is_of, (row := self._row(bit)).pods)))
 
+    def rows_in(self, namespace: str) -> Iterator[Row]:
+        """The hosts that pods of a namespace claim, also together with others."""
+        first = {bit: host for host, bits in self._shared.items() for bit in bits}
+        hosts = (first.get(bit, bit) for bit in self.index.bits_in(namespace))
+        return map(self._row, dict.fromkeys(hosts))
+
     def change(self, before: Pod | None, after: Pod | None) -> tuple[list[Row], list[Row]]:
         """A pod was, and is now: the rows that there are no longer, and those that there are now."""
         places = {*_places(before), *_places(after)}

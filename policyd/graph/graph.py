@@ -31,6 +31,8 @@ from policyd_compiler.delta import Changes
 from policyd_compiler.one_host import CannotTell
 from policyd_compiler.ruleset import with_parts
 
+#: So many pods at most are counted one by one where a namespace has other labels.
+_FEW = 256
 #: Kinds of which it is known here what they mean.
 _KNOWN = frozenset(kind.name for kind in (CLUSTER_NETWORK_POLICY, NAMESPACE, NETWORK_POLICY, NODE, POD))
 
@@ -98,11 +100,13 @@ class Graph:
         turned = Turned()
         gone, come, spaces, is_else = self._take(changes, attachments)
         judging = self._judging
-        for row in gone:
+        stay = self._renamed_hosts(come)
+        for row in (*gone, *(stay or ())):
             judging.hosts.count(row, before, turned, by=-1)
-        flipped, renamed = self._rename(come, turned)
-        for row in come:
+        flipped, renamed = self._rename(come, turned, counted=stay is not None)
+        for row in (*come, *(stay or ())):
             judging.hosts.count(row, after, turned, by=1)
+        new = len(come) + len(stay or ())
         judging.profiles.recount(flipped)
         turned.dirty |= judging.narrowed(turned.touched)
         elements = judging.hosts.changes(before, after, turned)
@@ -110,9 +114,9 @@ class Graph:
         spaces |= judging.move(gone, come)
         spaces |= self._tiers.rename(renamed) & judging.spaces()
         if is_else or spaces or turned.dirty or not complete:
-            judging.make(turned, spaces, len(come), self._ruleset.table)
+            judging.make(turned, spaces, new, self._ruleset.table)
             return self._step(judging.ruleset(), None)
-        judging.check(turned.touched, len(come))
+        judging.check(turned.touched, new)
         return self._step(self._with_elements(elements, turned), elements)
 
     def _take(
@@ -154,10 +158,25 @@ class Graph:
         if is_ is not None:
             self._spaces.count(is_, 1)
 
-    def _rename(self, come: list[Row], turned: Turned) -> tuple[set[int], set[str]]:
+    def _renamed_hosts(self, come: list[Row]) -> list[Row] | None:
+        """The hosts that were there before, of namespaces with other labels; None if they are many.
+
+        Few are counted as if they went and came. For many it costs less to make isolations again; and where
+        pods of this node on bridges are among them, more is asked of isolations than elements.
+        """
+        names = self._spaces.renamed()
+        if sum(map(self._holding.index.pods_in, names)) > _FEW:
+            return None
+        found = {row.key: row for name in names for row in self._holding.rows_in(name)}
+        for row in come:
+            found.pop(row.key, None)
+        is_here = any(pod.node == self._node for row in found.values() for pod in row.pods)
+        return None if is_here and self._judging.setting.is_bridged else list(found.values())
+
+    def _rename(self, come: list[Row], turned: Turned, *, counted: bool) -> tuple[set[int], set[str]]:
         """Namespaces have other labels: the selectors that may select others now, and which namespaces.
 
-        Who has just come has been selected by none yet.
+        Who has just come has been selected by none yet. `counted`: whether others are counted one by one.
         """
         flipped: set[int] = set()
         names: set[str] = set()
@@ -166,6 +185,9 @@ class Graph:
             name = (before or after or Namespace("", ())).name
             names.add(name)
             index.rename(before, after)
+            if counted:
+                profiles.forget()
+                continue
             numbers, places = profiles.rename(name, before, after)
             flipped |= numbers
             new = sum(pod.namespace == name for row in come for pod in row.pods)

@@ -88,7 +88,7 @@ class Profiles:
         self._by_block: dict[NamedPort, set[int]] = {}  # isolations of which rules with blocks ask for a port
         self._asked: dict[tuple[str, Protocol], dict[int, frozenset[int]]] = {}
         self._groups: dict[int, tuple[int, ...]] = {}
-        self._forget()
+        self.forget()
 
     def add(self, unit: Unit) -> None:
         """An isolation comes. `unit.peers` are given their selectors' numbers."""
@@ -103,7 +103,7 @@ class Profiles:
             self.rules[number].users.append((unit.place, at))
             if said.exposed is not None and said.ranges:
                 self._by_block.setdefault(said.exposed, set()).add(unit.place)
-        self._forget()
+        self.forget()
 
     def remove(self, unit: Unit) -> None:
         """An isolation goes."""
@@ -118,14 +118,14 @@ class Profiles:
                 self._remove(number)
             if said.exposed is not None:
                 self._by_block.get(said.exposed, set()).discard(unit.place)
-        self._forget()
+        self.forget()
 
     def rename(
         self, name: str, before: Namespace | None, after: Namespace | None
     ) -> tuple[set[int], set[int]]:
         """A namespace has other labels: the selectors that select its pods now and did not, or the other way
         round; and the isolations of which rules have these."""
-        self._forget()
+        self.forget()
         self._counts.selectors += len(self._selectors)
         flipped = {
             number
@@ -222,7 +222,8 @@ class Profiles:
             )
         return known
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """What was found out of pods holds no more."""
         self._scopes: dict[str, tuple[tuple[int, LabelSelector], ...]] = {}
         self._known: dict[tuple[str, Labels, tuple[NamedPort, ...]], Profile] = {}
 

@@ -62,6 +62,10 @@ class Spaces:
             self._named[item.namespace] += by
             self._note_absent(item.namespace)
 
+    def renamed(self) -> list[str]:
+        """The namespaces that `take_changed` will tell of."""
+        return [name for name, before in self._before.items() if before != self.known(name)]
+
     def take_changed(self) -> Iterator[tuple[Namespace | None, Namespace | None]]:
         """What became of namespaces since the last time."""
         touched, self._before = self._before, {}

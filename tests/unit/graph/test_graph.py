@@ -178,6 +178,19 @@ def test_what_nobody_knows_the_meaning_of_is_not_followed() -> None:
     assert graph_of(state).change([widget]) is None
 
 
+@pytest.mark.parametrize(("few", "made"), [(0, 1), (1, 0)])
+def test_a_namespace_with_other_labels_and_many_pods_makes_isolations_again(
+    few: int, made: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pods of one with few are counted one by one."""
+    monkeypatch.setattr("policyd.graph.graph._FEW", few)
+    state = decoded([*HERE, EXPOSING, ingress("x", "a", {"from": [namespaces(team="green")]})])
+    step, units = follow(state, ObjectChange("y", state.namespaces["y"], Namespace("y", ())))
+    assert step is not None
+    assert step.ruleset.table != step.since.table
+    assert units == made
+
+
 def test_isolations_that_a_change_does_not_concern_stay_as_they_are() -> None:
     """Only those are made again whose policies, pods or peers are others."""
     mine = ingress("x", "a", {"from": [namespaces(team="green")]}, name="mine")
@@ -209,7 +222,7 @@ def test_isolations_that_a_change_does_not_concern_stay_as_they_are() -> None:
         "pod like another": 0,
         "pod gone": 0,
         "other labels, other policies": 0,
-        "namespace with other labels": 1,
+        "namespace with other labels": 0,
         "policy elsewhere": 0,
     }
 
