@@ -172,20 +172,26 @@ class Applier:
         held = self._held if self._held is None or first is None else with_elements(self._held, first.between)
         transaction = plan(held, target, self.generation + 1)
         done: list[StepKind] = []
+        for step in _changes(transaction):
+            if step.kind == "commit" and first is not None:
+                if not await self._write(first.delta):
+                    return (*done, *await self._swap(target))
+                done.append("elements")
+                first = None
+            self._certain = False  # until all has gone well
+            await self._run(step)
+            done.append(step.kind)
+        if first is not None:  # what else differs is in force, by other names
+            if not await self._write(first.delta):
+                return (*done, *await self._swap(target))
+            done.append("elements")
         if transaction.is_swap:
-            for step in _changes(transaction):
-                if step.kind == "commit" and first is not None:
-                    if not await self._write(first.delta):
-                        return (*done, *await self._swap(target))
-                    done.append("elements")
-                self._certain = False  # until all has gone well
-                await self._run(step)
-                done.append(step.kind)
-            self._held = transaction.leaves
             self._certain = True
             self.generation += 1
             if self._elements is not None:
                 self._elements.swapped()
+        if done:
+            self._held = transaction.leaves
         self._wanted = transaction.brings
         self._leftovers = any(step.kind == "sweep" for step in transaction.steps)
         return tuple(done)

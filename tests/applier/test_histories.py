@@ -28,7 +28,9 @@ from tests.fakes.fake_nft import FakeNft
 from tests.property.holding import bare
 from tests.strategies.histories import NODE, PLAIN, Event, changed, history
 
-EVENTS = 25
+EVENTS = 30
+#: With one in which elements were believed to be written that were not.
+SEEDS = (0, 1, 2, 3, 4, 5, 8038)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def follow(graph: Graph, last: Event, event: Event) -> list[Step] | None:
     return steps
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_history_is_followed_in_the_kernel(
     kernel: Kernel, seed: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -87,6 +89,10 @@ async def test_a_history_is_followed_in_the_kernel(
         last = event
         if rng.random() < 0.3:
             await applier.sweep()
+        if rng.random() < 0.1:
+            await applier.apply(table, exact=True)
+        if rng.random() < 0.05:
+            assert await applier.verify() == ()
     assert table is not None
     await applier.apply(table, exact=True)
     await applier.sweep()

@@ -58,12 +58,12 @@ APPLIER = (
         "an apply goes on after a refused step",
         "DESIGN: one swap",
         APPLY,
-        "                await self._run(step)\n                done",
-        "                try:\n"
-        "                    await self._run(step)\n"
-        "                except Exception:\n"
-        "                    continue\n"
-        "                done",
+        "            await self._run(step)\n            done",
+        "            try:\n"
+        "                await self._run(step)\n"
+        "            except Exception:\n"
+        "                continue\n"
+        "            done",
         f"{APPLYING}::test_what_is_refused_ends_the_apply_and_the_next_one_arrives[fake-stage]",
     ),
     Fault(

@@ -28,10 +28,18 @@ IN_PLACE = (
         "elements are written before the chains that they lead to",
         "DESIGN: elements in place",
         "policyd/applier/apply.py",
-        '                if step.kind == "commit" and first is not None:\n',
-        '                if step.kind in ("stage", "commit") and first is not None and not done:\n',
+        '            if step.kind == "commit" and first is not None:\n',
+        '            if step.kind in ("stage", "commit") and first is not None:\n',
         "tests/applier/test_elements_in_place.py"
         "::test_a_lesser_verdict_of_which_there_is_no_chain_yet_is_written_before_the_swap",
+    ),
+    Fault(
+        "elements count as written where no commit comes for them",
+        "DESIGN: elements in place",
+        "policyd/applier/apply.py",
+        "        if first is not None:  # what else differs is in force, by other names\n",
+        "        if False:\n",
+        "tests/applier/test_histories.py::test_a_history_is_followed_in_the_kernel[fake-8038]",
     ),
     Fault(
         "only packets of which one end changes are thought of",
