@@ -57,9 +57,19 @@ def read_hint(value: object) -> Hint | None:
         found = {(ip := ip_interface(text).ip).version: int(ip) for text in reversed(texts)}
         interfaces, mac = _read_interfaces(result.get("interfaces"), device)
         place = netns if isinstance(netns, str) and netns.startswith("/") else ""
+        place = place or _read_sandbox(result.get("interfaces"), device)
         return Hint(uids[0], found.get(4), found.get(6), interfaces, mac, place)
     except ValueError:
         return None
+
+
+def _read_sandbox(value: object, device: str) -> str:
+    """The network namespace in which the pod's own end is: libcni before 1.2 does not say it besides."""
+    for item in value if isinstance(value, list) else []:
+        match item:
+            case {"name": name, "sandbox": str(path)} if name == device and path.startswith("/"):
+                return path
+    return ""
 
 
 def _read_interfaces(value: object, device: str) -> tuple[tuple[str, ...], int | None]:

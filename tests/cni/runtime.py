@@ -93,7 +93,6 @@ class Runtime:
             "kind": "cniCacheV1",
             "containerId": sandbox.container,
             "ifName": "eth0",
-            "netns": sandbox.namespace.path,
             "networkName": network["name"],
             "cniArgs": [part.split("=", 1) for part in sandbox.arguments.split(";")],
             "result": result,
