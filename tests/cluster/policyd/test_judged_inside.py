@@ -1,0 +1,81 @@
+"""On Cilium with eBPF routing, what passes no rule of the node is judged in the pods' own namespaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from policyd.lab.probes import Probe, probe_all
+from policyd.lab.servers import Servers, Transport
+from tests.cluster.failures import wait_until
+from tests.cluster.policyd.installation import Installation
+from tests.cluster.policyd.pods import Place, Pod, Pods, policy
+from tests.cluster.policyd.removal import remove
+from tests.deploy.rendering import BASE, template
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.parametrize("client", ["cilium"], indirect=True),
+]
+
+PORT = 8080
+TRANSPORTS: tuple[Transport, ...] = ("tcp", "udp")
+PLACES = {
+    "web": Place("n1", {"pod": "web"}),
+    "friend": Place("n1", {"pod": "friend"}),
+    "other": Place("n1", {"pod": "other"}),
+    "far": Place("n2", {"pod": "far"}),
+    "far-friend": Place("n2", {"pod": "friend"}),
+}
+#: Who may reach `web` with this policy.
+ALLOWED = {"friend": True, "other": False, "far": False, "far-friend": True}
+
+
+@pytest.fixture
+def inside(installation: Installation) -> Iterator[Installation]:
+    """Give policyd installed by its chart with `placement: auto`."""
+    rendered = template({"settings": {"placement": "auto"}, "maxUnavailable": "100%"})
+    assert rendered.returncode == 0, rendered.stderr
+    installation.cluster.apply((BASE / "namespace.yaml").read_text())
+    installation.cluster.apply(rendered.stdout)
+    try:
+        yield installation
+    finally:
+        remove(installation)
+
+
+def reached(source: Pod, target: Pod) -> list[bool]:
+    """Whether each address answers, by TCP and UDP."""
+    probes = [Probe(source.network, a, t, PORT) for a in target.addresses for t in TRANSPORTS]
+    return [outcome.result == "answered" for outcome in probe_all(probes, 1.5)]
+
+
+def test_pods_on_ebpf_routing_are_judged_in_their_own_namespaces(inside: Installation, pods: Pods) -> None:
+    """From the same node and from another one, by TCP and UDP, in both families; and the agents say so."""
+    namespace = pods.namespace("inside")
+    found = pods.start(namespace, PLACES)
+    web = found["web"]
+    count = len(web.addresses) * len(TRANSPORTS)
+    with Servers() as servers:
+        for address in web.addresses:
+            for transport in TRANSPORTS:
+                servers.listen(web.network, transport, address, PORT)
+        assert {name: all(reached(found[name], web)) for name in ALLOWED} == dict.fromkeys(ALLOWED, True)
+        peer = {"podSelector": {"matchLabels": {"pod": "friend"}}}
+        subject = {"matchLabels": {"pod": "web"}}
+        inside.cluster.apply(policy("web", namespace, podSelector=subject, ingress=[{"from": [peer]}]))
+        wait_until(
+            lambda: not any(reached(found["other"], web)),
+            "what is denied arrives",
+            seconds=60,
+            check=inside.cluster.check,
+        )
+        verdicts = {name: reached(found[name], web) for name in ALLOWED}
+        assert verdicts == {name: [allowed] * count for name, allowed in ALLOWED.items()}
+    wait_until(
+        lambda: "policyd_enforcing 1.0" in inside.ask("n1", "/metrics")[1],
+        "the agent does not say that it enforces",
+        seconds=60,
+        check=inside.cluster.check,
+    )
