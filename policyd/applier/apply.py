@@ -177,6 +177,7 @@ class Applier:
                 if not await self._write(first.delta):
                     return (*done, *await self._swap(target))
                 done.append("elements")
+            if step.kind != "stage":
                 first = None
             self._certain = False  # until all has gone well
             await self._run(step)

@@ -142,6 +142,22 @@ async def test_a_lesser_verdict_of_which_there_is_no_chain_yet_is_written_before
     assert await kernel.holds(wanted)
 
 
+async def test_elements_of_a_table_that_is_replaced_are_not_written_once_more(
+    kernel: Kernel, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after an upgrade, where base chains have other priorities."""
+    older = world(friend(1), friend(2))
+    hooks = (
+        chain if chain.hook is None else replace(chain, hook=replace(chain.hook, priority=7))
+        for chain in older.chains
+    )
+    await kernel.applier.apply(replace(older, chains=tuple(hooks)))
+    wanted = world(friend(1))
+    assert (await kernel.applier.apply(wanted)).steps == ("replace",)
+    assert await kernel.holds(wanted)
+    assert not caplog.records
+
+
 def isolated() -> Manifest:
     """A policy that selects friends, of which there may be none on the node."""
     spec = {"podSelector": {"matchLabels": {"role": "friend"}}, "policyTypes": ["Ingress"]}
