@@ -22,7 +22,7 @@ from tests.setting import chosen_count
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-SECOND_TABLE, SECOND_PORT = "second", 9472
+SECOND_TABLE, SECOND_PORT = "policyd-second", 9472
 SAMPLES = chosen_count("POLICYD_SAMPLES", 10)
 READY_SECONDS = 120.0
 #: An agent with all of it has some 150 MiB.
