@@ -18,7 +18,7 @@ from policyd_compiler.lower.decide import Decider, ports_of
 from policyd_compiler.lower.port_chains import choose_bases, difference, in_order
 from policyd_compiler.lower.port_masks import PortMasks, spread
 from policyd_compiler.lower.sharing import group_classes, own_classes
-from policyd_compiler.nft.keys import Family
+from policyd_compiler.nft.keys import FAMILIES, Family
 from policyd_compiler.ports import PortSet
 
 #: A policy is looked at, named and noted for each group of pods that it selects.
@@ -35,7 +35,6 @@ PIECE = 4
 STEPS = 8
 #: So many policies of a namespace are measured alone at most: all others count with their namespace.
 MOST_ALONE = 2
-FAMILIES: tuple[Family, ...] = (4, 6)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,20 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias, TypeVar
 
 from policyd_compiler.delta import Changes
+from policyd_compiler.leads import dispatch_maps
 from policyd_compiler.nft.ast import Action, Goto, Jump, Rule, Set, Table, Verdict, VerdictMap, Vmap
-from policyd_compiler.nft.expressions import Field, InSet, Match, address_field
+from policyd_compiler.nft.expressions import ADDRESS_FIELDS, Field, InSet, Match
 from policyd_compiler.nft.keys import KEY, Family, KeyType, SetName
 from policyd_compiler.ruleset import part_of
 
 Part = TypeVar("Part", Set, VerdictMap)
 _OF_KEY: Mapping[KeyType, Family] = {key: family for family, key in KEY.items()}
 _Dispatch: TypeAlias = dict[Field, VerdictMap]
-_FAMILIES: Mapping[Field, Family] = {
-    address_field(4, "saddr"): 4,
-    address_field(4, "daddr"): 4,
-    address_field(6, "saddr"): 6,
-    address_field(6, "daddr"): 6,
-}
 
 
 def changed_addresses(
@@ -45,7 +40,7 @@ def changed_addresses(
             continue
         known = {} if held is None else dict(held.elements)
         changed = (a for a, verdict in part.elements if not same.verdicts(known.get(a), verdict))
-        found[_FAMILIES[field]].update(a for a in changed if isinstance(a, int))
+        found[ADDRESS_FIELDS[field][0]].update(a for a in changed if isinstance(a, int))
     if old is not None:
         for family, addresses in (*_peers(old.sets, new.sets), *_peers(old.maps, new.maps)):
             found[family].update(addresses)
@@ -137,11 +132,5 @@ def _changed_by(changes: Changes, table: Table) -> dict[int, frozenset[int]]:
 def _dispatch(table: Table) -> _Dispatch:
     """The maps that the hook `forward` asks, by what it asks for."""
     maps = {part.name: part for part in table.maps}
-    found: _Dispatch = {}
-    for rule in (rule for chain in table.chains if chain.is_at("forward") for rule in chain.rules):
-        match rule.action:
-            case Vmap(field, name) if name in maps and field in _FAMILIES:
-                found[field] = maps[name]
-            case _:
-                pass
-    return found
+    rules = (rule for chain in table.chains if chain.is_at("forward") for rule in chain.rules)
+    return {field: maps[name] for field, name in dispatch_maps(rules) if name in maps}

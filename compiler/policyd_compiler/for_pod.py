@@ -9,58 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from policyd_compiler.addr import Ranges
-from policyd_compiler.errors import CompilerBug
 from policyd_compiler.ir import Direction
+from policyd_compiler.leads import Leads, What, read_leads, ways
 from policyd_compiler.lower.link import LINK_LOCAL6, link_rules
 from policyd_compiler.lower.objects import Objects
+from policyd_compiler.lower.states import ERRORS, ESTABLISHED, INVALID, MIDDLE
 from policyd_compiler.names import Names
 from policyd_compiler.nft.ast import (
     Accept,
     Chain,
     ChainName,
     Drop,
-    Goto,
     Hook,
-    Jump,
     Reject,
     Rule,
     Set,
     Table,
-    Verdict,
     VerdictMap,
     Vmap,
 )
-from policyd_compiler.nft.expressions import Field, InSet, Match, Prefix, Word, address_field, numbers
-from policyd_compiler.nft.keys import Family, SetName, Side
-from policyd_compiler.nft.packet import PROTOCOL_NUMBERS
+from policyd_compiler.nft.expressions import Field, InSet, Match, Prefix, Word, address_field
+from policyd_compiler.nft.keys import FAMILIES, Family, SetName, Side
 from policyd_compiler.options import Options
 from policyd_compiler.ruleset import Part, PartId, Ruleset, closure, id_of, in_order, parts_of, refers_to
 
-FAMILIES: tuple[Family, ...] = (4, 6)
 #: Behind conntrack, before a mesh or NAT rewrites what the peer asked for (-100); and as it is on the wire,
 #: behind source NAT (100): a pod may forward for others with its own address.
 COMING, GOING = -110, 110
 
-#: Whether packets ask for a connection, or answer without one (NP-165).
-What: TypeAlias = Literal["asking", "answering"]
 _WHAT: tuple[What, ...] = ("asking", "answering")
 _DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
-#: By what is judged, in which direction, in which family: the verdict for each address.
-Leads: TypeAlias = Mapping[tuple[What, Direction, Family], Mapping[int, Verdict]]
-
-_FIELDS: Mapping[Field, tuple[Family, Side]] = {
-    address_field(family, side): (family, side) for family in FAMILIES for side in ("saddr", "daddr")
-}
-_ESTABLISHED = Rule(Accept(), (Match(Field.CT_STATE, Word("established")),))
-_ICMP = Match(Field.META_L4PROTO, numbers(PROTOCOL_NUMBERS["icmp"], PROTOCOL_NUMBERS["ipv6-icmp"]))
-#: Only ICMP errors: data flows that a conntrack helper announces are judged like any other (NP-086).
-_ERRORS = Rule(Accept(), (Match(Field.CT_STATE, Word("related")), _ICMP))
-_INVALID = (Match(Field.CT_STATE, Word("invalid")),)
-#: A TCP packet that does not open a connection, and belongs to none that is known (NP-122).
-_MIDDLE = (Match(Field.TCP_FLAGS, Word("syn"), negated=True), Match(Field.CT_STATE, Word("new")))
 _TUNNEL_FIELDS = frozenset({Field.IP_DADDR, Field.IP6_DADDR, Field.UDP_DPORT, Field.META_L4PROTO})
 
 
@@ -132,9 +113,9 @@ class Cutter:
         judged = tuple(view.dispatch("asking", "ingress", "daddr"))
         rules = (
             Rule(Accept(), (Match(Field.IIFNAME, Word(view.interface), negated=True),)),
-            _ESTABLISHED,
+            ESTABLISHED,
             *link_rules(()),
-            _ERRORS,
+            ERRORS,
             *((*strays, *from_node) if self._is_strict else (*from_node, *strays)),
             *judged,
             *((Rule(Drop(), comment="not to the pod's own address"),) if judged else ()),
@@ -149,8 +130,8 @@ class Cutter:
             Rule(Accept(), (replace(going, negated=True),)),
             *link_rules((going,)),
             *view.forged(),
-            _ESTABLISHED,
-            _ERRORS,
+            ESTABLISHED,
+            ERRORS,
             *view.strays("ingress", "saddr"),
             *self._tunnels,
             *(() if self._is_strict else self._of_nodes(view, "daddr")),
@@ -227,7 +208,7 @@ class _View:
         """What belongs to no known connection is judged as an answer, too (NP-165)."""
         answers = tuple(self.dispatch("answering", direction, side))
         return tuple(
-            replace(rule, matches=opens_none) for opens_none in (_INVALID, _MIDDLE) for rule in answers
+            replace(rule, matches=opens_none) for opens_none in (INVALID, MIDDLE) for rule in answers
         )
 
     def forged(self) -> Iterator[Rule]:
@@ -240,46 +221,10 @@ class _View:
             yield Rule(Drop(), matches, comment="not the address of the pod that sends")
 
 
-def read_leads(ruleset: Ruleset) -> Leads:
-    """Whom a node's ruleset judges, and where: found by who asks for what, as everywhere (`roles`)."""
-    [forward] = [chain for chain in ruleset.hooks if chain.is_at("forward")]
-    onward = [rule for chain in _ways(ruleset, forward) for rule in chain.rules]
-    found: dict[tuple[What, Direction, Family], Mapping[int, Verdict]] = {}
-    of_each: tuple[tuple[What, Iterable[Rule]], ...] = (("asking", forward.rules), ("answering", onward))
-    for what, rules in of_each:
-        for rule in rules:
-            if not isinstance(rule.action, Vmap) or rule.action.field not in _FIELDS:
-                continue
-            family, side = _FIELDS[rule.action.field]
-            # Who answers is the source of an answer, and was asked: its ingress.
-            direction: Direction = "egress" if (side == "saddr") == (what == "asking") else "ingress"
-            found[what, direction, family] = _verdicts(ruleset[PartId("map", rule.action.map)])
-    return found
-
-
-def _verdicts(part: Part) -> Mapping[int, Verdict]:
-    if not isinstance(part, VerdictMap):
-        raise CompilerBug(f"{id_of(part)} leads nowhere")
-    return {key: verdict for key, verdict in part.elements if isinstance(key, int)}
-
-
-def _ways(ruleset: Ruleset, hook: Chain) -> Iterator[Chain]:
-    """The chains to which the rules of a base chain lead, without a look-up, and those to which they do."""
-    seen, ahead = set[str](), [hook]
-    while ahead:
-        for rule in ahead.pop().rules:
-            if isinstance(rule.action, Jump | Goto) and rule.action.chain not in seen:
-                seen.add(rule.action.chain)
-                chain = ruleset[PartId("chain", rule.action.chain)]
-                if isinstance(chain, Chain):
-                    ahead.append(chain)
-                    yield chain
-
-
 def _tunnels(ruleset: Ruleset) -> Iterator[Rule]:
     """What no pod may send to other nodes, whichever pod it is: their tunnels (NP-163)."""
     [forward] = [chain for chain in ruleset.hooks if chain.is_at("forward")]
-    for chain in _ways(ruleset, forward):
+    for chain in ways(ruleset, forward):
         for rule in chain.rules:
             fields = {match.field for match in rule.matches}
             named = any(isinstance(match.right, InSet) for match in rule.matches)

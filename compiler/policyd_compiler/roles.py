@@ -11,10 +11,9 @@ from enum import Enum
 
 from policyd_compiler.nft.ast import Chain, Goto, Jump, Rule, Set, Table, VerdictMap, Vmap
 from policyd_compiler.nft.expressions import InSet, address_field
-from policyd_compiler.nft.keys import FROM, KEY, Family, Interval, Key
+from policyd_compiler.nft.keys import FAMILIES, FROM, KEY, Family, Interval, Key
 from policyd_compiler.ruleset import Part, PartId, Ruleset, closure, id_of
 
-FAMILIES: tuple[Family, ...] = (4, 6)
 _SOURCES = {address_field(family, "saddr") for family in FAMILIES}
 
 

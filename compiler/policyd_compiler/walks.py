@@ -29,24 +29,18 @@ from policyd_compiler.nft.ast import (
     VerdictMap,
     Vmap,
 )
-from policyd_compiler.nft.expressions import Field, InSet, Match, address_field
-from policyd_compiler.nft.keys import KEY, Family, KeyType, SetName, Side
+from policyd_compiler.nft.expressions import ADDRESS_FIELDS, Field, InSet, Match, address_field
+from policyd_compiler.nft.keys import FAMILIES, KEY, KeyType, SetName, Side
 
 #: What a look-up finds: in a map the verdict, in a set HELD; None: nothing.
 Answer: TypeAlias = Verdict | None
 HELD = Continue()
 
-_FAMILIES: tuple[Family, ...] = (4, 6)
 _SIDES: tuple[Side, ...] = ("saddr", "daddr")
-_ADDRESSES: Mapping[Field, tuple[KeyType, Side]] = {
-    address_field(family, side): (KEY[family], side) for family in _FAMILIES for side in _SIDES
-}
-
-
 #: The same of the packet's other end.
 _OPPOSITE: Mapping[Field, Field] = {
     address_field(family, side): address_field(family, other)
-    for family in _FAMILIES
+    for family in FAMILIES
     for side, other in (_SIDES, _SIDES[::-1])
 }
 
@@ -137,9 +131,9 @@ class _Reader:
     def stages(self, way: tuple[Vmap, ...], key: KeyType) -> Iterator[Stage]:
         """The stages on the way of packets with addresses of a type."""
         for vmap in way:
-            if _is_dispatch(vmap, self.parts[vmap.map]) and _ADDRESSES[vmap.field][0] is key:
+            if _is_dispatch(vmap, self.parts[vmap.map]) and KEY[ADDRESS_FIELDS[vmap.field][0]] is key:
                 judges = self._targets(vmap.map)
-                yield Stage(_ADDRESSES[vmap.field][1], judges)
+                yield Stage(ADDRESS_FIELDS[vmap.field][1], judges)
 
     def askers(self) -> dict[SetName, tuple[Judge, ...]]:
         """The parts that may be changed in place, and who asks them."""
@@ -288,7 +282,7 @@ def is_final(verdict: Verdict) -> bool:
 
 
 def _is_dispatch(vmap: Vmap, part: Set | VerdictMap) -> bool:
-    return vmap.field in _ADDRESSES and not part.interval
+    return vmap.field in ADDRESS_FIELDS and not part.interval
 
 
 def _bare(part: Set | VerdictMap) -> Set | VerdictMap:

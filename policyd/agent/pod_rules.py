@@ -25,9 +25,9 @@ from policyd.node.attach import KnownPod, KnownPods
 from policyd.node.unseen import Ways, read_unseen, unseen_reason
 from policyd.obs.metrics import Metrics
 from policyd_compiler.addr import Interval, Ranges, print_address, union
-from policyd_compiler.for_pod import FAMILIES, Cutter, Since, Surroundings
+from policyd_compiler.for_pod import Cutter, Since, Surroundings
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.keys import Family
+from policyd_compiler.nft.keys import FAMILIES, Family
 from policyd_compiler.ruleset import Ruleset
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from policyd.applier.apply import Applier
 from policyd.applier.backend import Nft
 from policyd.applier.in_place import InPlace
 from policyd.errors import EnvironmentRefused
-from policyd.netlink.inside import Inside, NoNamespace
+from policyd.netlink.inside import Inside
 from policyd.node.attach import KnownPod
 from policyd_compiler.for_pod import Address, Cutter, Since
 from policyd_compiler.nft.ast import Table
@@ -57,7 +57,6 @@ class PodTable:
         self.is_new = False
         #: Why what should be in force is not; empty if all is well.
         self.trouble = "its rules have not been brought into force yet"
-        self.repairs = 0
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -117,7 +116,7 @@ class PodTable:
         found = await self._applier.verify()
         self._generation = generation  # what comes while it is compared is seen the next time
         if found:
-            self.in_force, self.repairs = None, self.repairs + 1
+            self.in_force = None
         return found
 
     @property
@@ -150,13 +149,3 @@ class PodTable:
             return 0
         pod = Judged(table, self._interface, self.addresses)
         return await self._way.inside.run(self.pod.netns, lambda: end_denied(pod))
-
-    async def remove(self) -> None:
-        """Remove the table; nothing where the namespace has gone. Raises EnvironmentRefused."""
-        self.in_force = None
-        if self._applier is not None:
-            try:
-                await self._way.inside.generation(self.pod.netns)
-            except NoNamespace:
-                return
-            await self._applier.remove()

@@ -13,7 +13,7 @@ INSIDE = (
     Fault(
         "in a pod's namespace its egress is judged as ingress",
         "NP-001",
-        FOR_POD,
+        "compiler/policyd_compiler/leads.py",
         'if (side == "saddr") == (what == "asking") else "ingress"',
         'if (side == "saddr") != (what == "asking") else "ingress"',
         ORACLE,

@@ -122,8 +122,8 @@ ADDRESSES = (
         "to its node a pod speaks with another's address in a known connection",
         "NP-162",
         DISPATCH,
-        "(*guard.forged_to_node, _ESTABLISHED, *opening.input",
-        "(_ESTABLISHED, *guard.forged_to_node, *opening.input",
+        "(*guard.forged_to_node, ESTABLISHED, *opening.input",
+        "(ESTABLISHED, *guard.forged_to_node, *opening.input",
         f"{GUARDS}::test_a_pods_address_comes_from_its_interface[6-input-established-open]",
     ),
     Fault(

@@ -37,8 +37,8 @@ TUNNELS = (
         "what is of no known state goes into tunnels",
         "NP-163",
         DISPATCH,
-        "(not_new((*link, *guard.sends, SPOOFED, errors, *invalid)), *middle)",
-        "(not_new((*link, SPOOFED, errors, *invalid, Rule(Accept()))), *middle)",
+        "(not_new((*link, *guard.sends, SPOOFED, ERRORS, *invalid)), *middle)",
+        "(not_new((*link, SPOOFED, ERRORS, *invalid, Rule(Accept()))), *middle)",
         f"{GUARDS}::test_a_pod_reaches_no_nodes_tunnels[UDP 4789-another node-closed]",
     ),
     Fault(

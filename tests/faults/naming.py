@@ -114,8 +114,8 @@ NAME_FAULTS = (
         "chains are made that no packet comes to",
         "DESIGN: roles",
         f"{COMPILER}/lower/dispatch.py",
-        "        (not_new((*link, errors, *invalid)), *middle) if from_node else (),\n",
-        "        (not_new((*link, errors, *invalid)), *middle),\n",
+        "        (not_new((*link, ERRORS, *invalid)), *middle) if from_node else (),\n",
+        "        (not_new((*link, ERRORS, *invalid)), *middle),\n",
         "tests/property/test_roles.py::test_the_structure_says_what_each_part_is_for",
     ),
     Fault(

@@ -18,8 +18,8 @@ WIRE = (
         "a packet of a known connection has any source",
         "NP-162",
         f"{LOWER}/dispatch.py",
-        "(*guard.forged, _ESTABLISHED, *forward)",
-        "(_ESTABLISHED, *guard.forged, *forward)",
+        "(*guard.forged, ESTABLISHED, *forward)",
+        "(ESTABLISHED, *guard.forged, *forward)",
         f"{SOURCES}[routed]",
     ),
     Fault(

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from policyd.pipeline import Build
 from policyd_compiler.addr import Ranges
 from policyd_compiler.delta import in_place
-from policyd_compiler.for_pod import FAMILIES, Address, Cutter, Surroundings
+from policyd_compiler.for_pod import Address, Cutter, Surroundings
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.keys import Family
+from policyd_compiler.nft.keys import FAMILIES, Family
 from policyd_compiler.nft.packet import CtStateName, HookName, Packet
 from policyd_compiler.nft.parser import parse_replace
 from policyd_compiler.nft.printer import print_replace

@@ -14,7 +14,6 @@ from policyd_compiler.ir import Attachment, Endpoint, Snapshot, addresses_of, re
 from policyd_compiler.lower.hearers import Judged, coming_back, common, group_map, hearing_map, speaking_map
 from policyd_compiler.lower.link import LINK_LOCAL6, MULTICAST6, NOWHERE4, NOWHERE6, ROUTERS, link_rules
 from policyd_compiler.lower.objects import Objects
-from policyd_compiler.lower.roots import FAMILIES
 from policyd_compiler.names import Names
 from policyd_compiler.nft.ast import (
     Accept,
@@ -39,7 +38,7 @@ from policyd_compiler.nft.expressions import (
     interface_field,
     numbers,
 )
-from policyd_compiler.nft.keys import FROM, KEY, Family, Interval, KeyType, SetName
+from policyd_compiler.nft.keys import FAMILIES, FROM, KEY, Family, Interval, KeyType, SetName
 from policyd_compiler.nft.packet import ARP, IP, IP6, PROTOCOL_NUMBERS, HookName
 from policyd_compiler.options import Options, covering
 from policyd_compiler.ports import EVERYTHING

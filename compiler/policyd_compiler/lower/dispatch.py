@@ -13,7 +13,8 @@ from policyd_compiler.lower.chains import FROM_NODE, SPOOFED
 from policyd_compiler.lower.guard import Guard
 from policyd_compiler.lower.link import link_rules
 from policyd_compiler.lower.objects import Objects
-from policyd_compiler.lower.roots import FAMILIES, Roots
+from policyd_compiler.lower.roots import Roots
+from policyd_compiler.lower.states import ERRORS, ESTABLISHED, INVALID, MIDDLE, NEW
 from policyd_compiler.nft.ast import (
     Accept,
     Chain,
@@ -29,19 +30,13 @@ from policyd_compiler.nft.expressions import (
     Match,
     Word,
     address_field,
-    numbers,
     pair_field,
 )
-from policyd_compiler.nft.keys import Family, SetName, Side
-from policyd_compiler.nft.packet import PROTOCOL_NUMBERS, HookName
+from policyd_compiler.nft.keys import FAMILIES, Family, SetName, Side
+from policyd_compiler.nft.packet import HookName
 from policyd_compiler.options import Options
 
-_NEW = Match(Field.CT_STATE, Word("new"))
-#: A TCP packet that does not open a connection.
-_NOT_SYN = Match(Field.TCP_FLAGS, Word("syn"), negated=True)
-_ICMP = Match(Field.META_L4PROTO, numbers(PROTOCOL_NUMBERS["icmp"], PROTOCOL_NUMBERS["ipv6-icmp"]))
 _DNAT = Match(Field.CT_STATUS, Word("dnat"))
-_ESTABLISHED = Rule(Accept(), (Match(Field.CT_STATE, Word("established")),))
 _OWN_NODE = Rule(Accept(), (FROM_NODE,), comment="this node reaches its own pods")
 
 
@@ -68,14 +63,14 @@ def base_chains(roots: Roots, guard: Guard, options: Options, objects: Objects) 
     strict = options.node_egress == "enforce"
     from_node = (*opening.strays, _OWN_NODE) if strict else (_OWN_NODE, *opening.strays)
     return (
-        _base("forward", -10, (*guard.forged, _ESTABLISHED, *forward)),
+        _base("forward", -10, (*guard.forged, ESTABLISHED, *forward)),
         # Behind IPVS, which takes its packets at 98 and 99.
         _base(
-            "input", 101, (*guard.forged_to_node, _ESTABLISHED, *opening.input, *to_node) if to_node else ()
+            "input", 101, (*guard.forged_to_node, ESTABLISHED, *opening.input, *to_node) if to_node else ()
         ),
         # Packets of pods pass `output` under IPVS only, which marks no connection as rewritten: a pod that
         # sends to itself from here came through its Service.
-        _base("output", 10, (_ESTABLISHED, *from_node, *hairpin, *judge) if judge else ()),
+        _base("output", 10, (ESTABLISHED, *from_node, *hairpin, *judge) if judge else ()),
     )
 
 
@@ -106,21 +101,18 @@ def _opening(roots: Roots, guard: Guard, objects: Objects, *, to_node: bool, fro
     if not roots.govern and not guard.of_pods:
         return _Opening()
     link = link_rules(guard.of_pods)
-    # Only ICMP errors: data flows that a conntrack helper announces are judged like any other (NP-086).
-    errors = Rule(Accept(), (Match(Field.CT_STATE, Word("related")), _ICMP))
     stray = _stray(roots, objects)
-    invalid = tuple(Rule(rule.action, (Match(Field.CT_STATE, Word("invalid")),)) for rule in stray)
-    # A connection whose entry was removed must not come back by a packet from its middle (NP-122).
-    middle = tuple(Rule(rule.action, (_NOT_SYN, _NEW)) for rule in stray)
+    invalid = tuple(Rule(rule.action, INVALID) for rule in stray)
+    middle = tuple(Rule(rule.action, MIDDLE) for rule in stray)
 
     def not_new(rules: tuple[Rule, ...]) -> Rule:
         chain = objects.add_chain("not-new", "", rules, ())
-        return Rule(Jump(chain), (replace(_NEW, negated=True),))
+        return Rule(Jump(chain), (replace(NEW, negated=True),))
 
     return _Opening(
-        (not_new((*link, *guard.sends, SPOOFED, errors, *invalid)), *middle),
-        (not_new((*link, *guard.sends_to_node, errors)),) if to_node else (),
-        (not_new((*link, errors, *invalid)), *middle) if from_node else (),
+        (not_new((*link, *guard.sends, SPOOFED, ERRORS, *invalid)), *middle),
+        (not_new((*link, *guard.sends_to_node, ERRORS)),) if to_node else (),
+        (not_new((*link, ERRORS, *invalid)), *middle) if from_node else (),
     )
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from policyd_compiler.ir import Attachment, Endpoint, Snapshot, addresses_of, restricts
 from policyd_compiler.lower.link import LINK_LOCAL6, MULTICAST4, MULTICAST6, NOWHERE4, NOWHERE6
 from policyd_compiler.lower.objects import Objects
-from policyd_compiler.lower.roots import FAMILIES
 from policyd_compiler.nft.ast import Drop, Jump, Return, Rule
 from policyd_compiler.nft.expressions import (
     Field,
@@ -24,7 +23,7 @@ from policyd_compiler.nft.expressions import (
     interface_field,
     numbers,
 )
-from policyd_compiler.nft.keys import FROM, Family, KeyType
+from policyd_compiler.nft.keys import FAMILIES, FROM, Family, KeyType
 from policyd_compiler.options import Options, covering
 
 #: UDP: VXLAN as registered and as Linux first had it, Geneve, Weave Net, WireGuard as Flannel and Calico

@@ -17,10 +17,10 @@ from policyd_compiler.lower.hearers import Judged
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.owners import Owners
 from policyd_compiler.lower.port_chains import choose_bases, depends_on_order
-from policyd_compiler.lower.roots import FAMILIES, lower_roots
+from policyd_compiler.lower.roots import lower_roots
 from policyd_compiler.names import Names
 from policyd_compiler.nft.ast import ChainName, Goto, Jump, Table, Verdict
-from policyd_compiler.nft.keys import Family, PortSide, SetName
+from policyd_compiler.nft.keys import FAMILIES, Family, PortSide, SetName
 from policyd_compiler.options import Options
 from policyd_compiler.ports import PortSet
 

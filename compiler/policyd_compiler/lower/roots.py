@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from policyd_compiler.ir import Direction, Snapshot
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.nft.ast import Verdict
-from policyd_compiler.nft.keys import Family, SetName
+from policyd_compiler.nft.keys import FAMILIES, Family, SetName
 from policyd_compiler.options import Options
-
-FAMILIES: tuple[Family, ...] = (4, 6)
 
 #: For each direction and family, the addresses of endpoints that are isolated, and the chain for each.
 Dispatch = Mapping[tuple[Direction, Family], list[tuple[int, Verdict]]]

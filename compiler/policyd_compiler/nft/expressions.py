@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from policyd_compiler.nft.keys import (
+    FAMILIES,
     L4,
     Family,
     Interval,
@@ -243,6 +244,12 @@ _IP: Mapping[Family, str] = {4: "ip", 6: "ip6"}
 def address_field(family: Family, side: Side) -> Field:
     """`ip saddr` and its like."""
     return FIELDS[f"{_IP[family]} {side}"]
+
+
+#: What is asked for the address of one end.
+ADDRESS_FIELDS: Mapping[Field, tuple[Family, Side]] = {
+    address_field(family, side): (family, side) for family in FAMILIES for side in get_args(Side)
+}
 
 
 def pair_field(family: Family) -> Field:

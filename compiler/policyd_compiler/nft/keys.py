@@ -25,6 +25,7 @@ from policyd_compiler.errors import CompilerBug
 SetName = NewType("SetName", str)
 
 Family: TypeAlias = Literal[4, 6]
+FAMILIES: tuple[Family, ...] = (4, 6)
 Side: TypeAlias = Literal["saddr", "daddr"]
 PortSide: TypeAlias = Literal["dport", "sport"]
 Direction: TypeAlias = Literal["iifname", "oifname"]

@@ -6,8 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from policyd.netlink.conntrack import Conntrack, Flow
-from policyd_compiler.for_pod import FAMILIES, Address
+from policyd_compiler.for_pod import Address
 from policyd_compiler.nft.ast import Table
+from policyd_compiler.nft.keys import FAMILIES
 from policyd_compiler.nft.packet import HookName
 from policyd_compiler.sim import Packet, Simulator
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from policyd.agent_api import GovernedPod
 from policyd.node.attach import Address, KnownPods
-from policyd_compiler.nft.ast import Goto, Jump, Table, Vmap
-from policyd_compiler.nft.expressions import address_field
-from policyd_compiler.nft.keys import Family
+from policyd_compiler.ir import Direction
+from policyd_compiler.leads import Leads, read_leads
+from policyd_compiler.nft.ast import Goto, Jump, Table
+from policyd_compiler.nft.keys import FAMILIES
+from policyd_compiler.ruleset import Ruleset
 
 _Judges: TypeAlias = dict[Address, str]
-_FAMILIES: tuple[Family, ...] = (4, 6)
 
 
 def governed(
     pods: KnownPods, table: Table | None, owners: Mapping[str, frozenset[str]]
 ) -> Iterator[GovernedPod]:
     """Each pod of the node, by name, with the policies that isolate it; None in a direction that is open."""
-    judges = {
-        direction: _judges(table, side) for direction, side in (("egress", "saddr"), ("ingress", "daddr"))
-    }
+    leads = {} if table is None else read_leads(Ruleset(table))
+    judges = {direction: _judges(leads, direction) for direction in get_args(Direction)}
     names: dict[str, tuple[str, ...]] = {}
     for name in sorted(pods):
         found: dict[str, tuple[str, ...] | None] = {}
@@ -34,20 +34,11 @@ def governed(
         yield GovernedPod(name=name, egress=found["egress"], ingress=found["ingress"])
 
 
-def _judges(table: Table | None, side: str) -> _Judges:
-    """By address, the chain to which `forward` leads for those who send (saddr) or receive (daddr)."""
-    found: _Judges = {}
-    if table is None:
-        return found
-    maps = {part.name: part for part in table.maps}
-    rules = [
-        rule for c in table.chains if c.hook is not None and c.hook.hook == "forward" for rule in c.rules
-    ]
-    for family in _FAMILIES:
-        field = address_field(family, "saddr" if side == "saddr" else "daddr")
-        for rule in rules:
-            if isinstance(rule.action, Vmap) and rule.action.field == field:
-                for key, verdict in maps[rule.action.map].elements:
-                    if isinstance(verdict, Goto | Jump) and isinstance(key, int):
-                        found[family, key] = verdict.chain
-    return found
+def _judges(leads: Leads, direction: Direction) -> _Judges:
+    """By address, the chain that judges what it sends (egress) or receives (ingress)."""
+    return {
+        (family, address): verdict.chain
+        for family in FAMILIES
+        for address, verdict in leads.get(("asking", direction, family), {}).items()
+        if isinstance(verdict, Goto | Jump)
+    }
