@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from policyd_compiler.nft.ast import Accept, Chain, ChainName, Goto, Jump, Verdict, VerdictMap
 from policyd_compiler.nft.keys import SetName
@@ -30,22 +30,46 @@ class Facts:
 
 
 _NONE = Facts()
+_Value = TypeVar("_Value")
+
+
+class _Kept(Generic[_Value]):
+    """By the identity of tuples: of this ruleset, and of the one before as far as still asked for."""
+
+    def __init__(self) -> None:
+        #: With the tuples themselves, so that nothing else can have their identity.
+        self._now: dict[int, tuple[object, _Value]] = {}
+        self._before: dict[int, tuple[object, _Value]] = {}
+
+    def turn(self) -> None:
+        self._before, self._now = self._now, {}
+
+    def get(self, content: object) -> _Value | None:
+        at = id(content)
+        found = self._now.get(at)
+        if found is None:
+            found = self._before.get(at)
+            if found is None:
+                return None
+            self._now[at] = found
+        return found[1]
+
+    def put(self, content: object, value: _Value) -> _Value:
+        self._now[id(content)] = (content, value)
+        return value
 
 
 class Known:
     """The facts of one ruleset, and of the one before it as far as they are still asked for."""
 
     def __init__(self) -> None:
-        #: By identity of rules or elements, with these, so that nothing else can have it.
-        self._found: dict[int, tuple[object, Facts]] = {}
-        self._before: dict[int, tuple[object, Facts]] = {}
-        self._made: dict[int, tuple[object, Hashable, Any]] = {}
-        self._made_before: dict[int, tuple[object, Hashable, Any]] = {}
+        self._facts = _Kept[Facts]()
+        self._made = _Kept[tuple[Hashable, Any]]()
 
     def turn(self) -> None:
         """The next ruleset: what was asked of neither this nor the one before is forgotten."""
-        self._before, self._found = self._found, {}
-        self._made_before, self._made = self._made, {}
+        self._facts.turn()
+        self._made.turn()
 
     def of(self, part: Part) -> Facts:
         """What is to be known of a part."""
@@ -55,24 +79,16 @@ class Known:
             content = part.elements
         else:
             return _NONE
-        found = self._found.get(id(content))
-        if found is None:
-            found = self._before.get(id(content)) or (content, _read(part))
-            self._found[id(content)] = found
-        return found[1]
+        return self._facts.get(content) or self._facts.put(content, _read(part))
 
     def made_of(self, chain: Chain, given: Hashable) -> Any | None:
         """What somebody made of a chain, of that name and with the same given; None if nobody did."""
-        at = id(chain.rules)
-        found = self._made.get(at) or self._made_before.get(at)
-        if found is None or found[1] != (chain.name, given):
-            return None
-        self._made[at] = found
-        return found[2]
+        found = self._made.get(chain.rules)
+        return found[1] if found is not None and found[0] == (chain.name, given) else None
 
     def keep(self, chain: Chain, given: Hashable, made: object) -> None:
         """Keep what was made of a chain."""
-        self._made[id(chain.rules)] = (chain.rules, (chain.name, given), made)
+        self._made.put(chain.rules, ((chain.name, given), made))
 
 
 def _read(part: Chain | VerdictMap) -> Facts:

@@ -36,14 +36,10 @@ def keeping_sizes(table: Table, held: Table) -> Table:
 
 
 def _kept(parts: tuple[Part, ...], sizes: Mapping[SetName, int]) -> tuple[Part, ...]:
-    found = tuple(_sized(part, sizes.get(part.name, part.size)) for part in parts)
+    found = tuple(as_large(part, sizes.get(part.name, part.size)) for part in parts)
     return parts if all(new is old for new, old in zip(found, parts, strict=True)) else found
 
 
-def as_large(part: Part, held: Set | VerdictMap) -> Part:
-    """A set or map declared as it is in another ruleset, where that is room enough."""
-    return _sized(part, held.size)
-
-
-def _sized(part: Part, size: int) -> Part:
+def as_large(part: Part, size: int) -> Part:
+    """A set or map declared for so many elements, where that is room enough; the part itself if it is so."""
     return replace(part, size=size) if part.size and len(part.elements) <= size != part.size else part

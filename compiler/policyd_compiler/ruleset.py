@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
@@ -228,9 +229,8 @@ def with_parts(table: Table, parts: Mapping[SetName, Set | VerdictMap]) -> Table
 def part_of(table: Table, name: SetName) -> Set | VerdictMap:
     """The set or map of a name in a table in canonical order. Raises KeyError if there is none."""
     for parts in (table.sets, table.maps):
-        at = bisect_left(parts, name, key=_BY_NAME)
-        if at < len(parts) and parts[at].name == name:
-            return parts[at]
+        with suppress(KeyError):
+            return parts[_place_of(name, parts)]
     raise KeyError(name)
 
 

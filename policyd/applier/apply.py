@@ -152,16 +152,17 @@ class Applier:
             return False
         if desired.chains is not since.chains or desired.bridge is not since.bridge:
             return False
-        parts = {name: as_large(part_of(desired, name), part_of(wanted, name)) for name in known.changes}
-        if any(part.size != part_of(wanted, name).size for name, part in parts.items()):
+        asked = {name: part_of(desired, name) for name in known.changes}
+        sizes = {name: part_of(wanted, name).size for name in known.changes}
+        parts = {name: as_large(part, sizes[name]) for name, part in asked.items()}
+        if any(part.size != sizes[name] for name, part in parts.items()):
             return False
         if known.changes:
             delta = self._elements.follow(held, wanted, known.changes)
             if delta is None or not await self._write(delta):
                 return False
         self._held, self._wanted = with_parts(held, parts), with_parts(wanted, parts)
-        differ = any(part_of(desired, name).size != part.size for name, part in parts.items())
-        self._is_of_other_size = self._is_of_other_size or differ
+        self._is_of_other_size |= any(part is not asked[name] for name, part in parts.items())
         return True
 
     async def _swap(self, target: Table, first: Around | None = None) -> tuple[StepKind, ...]:
@@ -210,10 +211,13 @@ class Applier:
 
     async def _change_elements(self, wanted: Table, known: Difference | None = None) -> bool:
         """Bring a ruleset into force that differs in elements only; False if that is not so, or failed."""
-        if self._elements is None or (held := self._held) is None or restricted(held, wanted) is None:
+        if self._elements is None or (held := self._held) is None:
+            return False
+        in_force = restricted(held, wanted)  # what is not swept yet may stay
+        if in_force is None:
             return False
         changes = None if known is None else known.changes
-        delta = await asyncio.to_thread(self._elements.delta, held, wanted, changes)
+        delta = await asyncio.to_thread(self._elements.delta, in_force, wanted, changes)
         if delta is None or not delta.steps or not await self._write(delta):
             return False
         self._held, self._wanted, self._lags = with_elements(held, wanted), wanted, False

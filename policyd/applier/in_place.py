@@ -17,7 +17,7 @@ from policyd_compiler.delta import Changes, Delta, Order, in_place
 from policyd_compiler.elements import HeldTable
 from policyd_compiler.nft.ast import Chain, Table
 from policyd_compiler.nft.commands import Change
-from policyd_compiler.ruleset import restricted, with_others
+from policyd_compiler.ruleset import with_others
 
 #: So long after a transaction nobody hurries to forget it: most are followed by none that must wait.
 FORGET_SECONDS = 0.1
@@ -66,12 +66,11 @@ class InPlace:
         self._forgetting = False
 
     def delta(self, held: Table, wanted: Table, changes: Changes | None = None) -> Delta | None:
-        """How elements alone lead to what is wanted; None where they do not. What is not swept may stay.
+        """How elements alone lead to what is wanted; None where they do not.
 
-        `changes`: all that differs, where that is known.
+        `held`: without what is not swept yet. `changes`: all that differs, where that is known.
         """
-        found = restricted(held, wanted)
-        delta = None if found is None else in_place(found, wanted, self._order_of, changes)
+        delta = in_place(held, wanted, self._order_of, changes)
         if delta is not None and delta.steps:
             self._chains = wanted.chains
         return delta
