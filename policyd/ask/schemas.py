@@ -66,7 +66,7 @@ def reachability_schema() -> Json:
         {"unknown": PORTS, "because": _TEXTS, "family": {"enum": [4, 6]}},
     )
     outside = record({**ends, "cidr": _TEXT, "except": _TEXTS, "allowed": PORTS})
-    return _answer(
+    return answer(
         "Reachability",
         "Who can talk to whom: policyd reach -o json",
         {
@@ -106,7 +106,7 @@ def verdict_schema() -> Json:
         {"because": {**_TEXTS, "description": "what it depends on, or what allows it beside rules"}},
     )
     end = {"anyOf": [ENDPOINT, ADDRESS]}
-    return _answer(
+    return answer(
         "Verdict",
         "Why a connection is allowed or denied: policyd why -o json",
         optional={
@@ -157,7 +157,8 @@ def _packet_schema() -> Json:
     )
 
 
-def _answer(kind: str, title: str, fields: Json, optional: Json | None = None) -> Json:
+def answer(kind: str, title: str, fields: Json, optional: Json | None = None) -> Json:
+    """Of the answer of a command: of which kind it is, and these fields."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
@@ -178,7 +179,7 @@ def difference_schema() -> Json:
         {"endpoint": _TEXT, "direction": {"enum": ["ingress", "egress"]}, "old": _TEXTS, "new": _TEXTS}
     )
     endpoint = record({**ENDPOINT["properties"], "side": sides})
-    return _answer(
+    return answer(
         "Difference",
         "What opens and what closes: policyd diff -o json",
         {
@@ -248,7 +249,7 @@ def test_report_schema() -> Json:
             "wrong": {"type": "array", "items": wrong, "description": "connections, as policyd why says"},
         }
     )
-    return _answer(
+    return answer(
         "TestReport",
         "Which assertions hold: policyd test -o json",
         {

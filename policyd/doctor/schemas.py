@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias, get_args
 
-from policyd.agent_api import API_VERSION, AgentState
-from policyd.ask.schemas import record
+from policyd.agent_api import AgentState
+from policyd.ask.schemas import answer, record
 from policyd.config import Settings
 from policyd.doctor.node_lines import State
 
 Json: TypeAlias = dict[str, Any]
-_DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT: Json = {"type": "string"}
 _COUNT: Json = {"type": "integer"}
 
@@ -44,13 +43,13 @@ def status_schema() -> Json:
         },
         "agent": {"anyOf": [agent, {"type": "null"}]},
     }
-    return {**_answer("NodeStatus", "policyd status -o json", fields, remains), "$defs": definitions}
+    return {**answer("NodeStatus", "policyd status -o json", fields, remains), "$defs": definitions}
 
 
 def examination_schema() -> Json:
     """Of `policyd doctor -o json`."""
     line = record({"name": _TEXT, "state": {"enum": list(get_args(State))}, "text": _TEXT})
-    return _answer("Examination", "policyd doctor -o json", {"lines": {"type": "array", "items": line}})
+    return answer("Examination", "policyd doctor -o json", {"lines": {"type": "array", "items": line}})
 
 
 def settings_schema() -> Json:
@@ -62,10 +61,5 @@ def settings_schema() -> Json:
         "additionalProperties": _TEXT,
         "description": "with --origin: where each value is from",
     }
-    found = _answer("Settings", "policyd config -o json", {"settings": settings}, {"origins": origins})
+    found = answer("Settings", "policyd config -o json", {"settings": settings}, {"origins": origins})
     return {**found, "$defs": definitions}
-
-
-def _answer(kind: str, title: str, fields: Json, optional: Json | None = None) -> Json:
-    required = {"apiVersion": {"const": API_VERSION}, "kind": {"const": kind}, **fields}
-    return {"$schema": _DRAFT, "title": title, **record(required, optional)}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from policyd.agent.connections.judge import first_packet
 from policyd.netlink.conntrack import Conntrack, Flow
 from policyd_compiler.for_pod import Address
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.keys import FAMILIES
-from policyd_compiler.nft.packet import HookName
 from policyd_compiler.sim import Packet, Simulator
 
 
@@ -55,16 +55,6 @@ def denied(flows: Collection[Flow], pod: Judged) -> tuple[Flow, ...]:
 
 
 def _first_packet(flow: Flow, interface: str, *, goes: bool) -> Packet:
-    hook: HookName = "postrouting" if goes else "prerouting"
-    return Packet(
-        family=4 if flow.family == 4 else 6,
-        saddr=flow.source,
-        daddr=flow.destination,
-        protocol=flow.protocol,
-        dport=flow.port,
-        hook=hook,
-        iifname="" if goes else interface,
-        oifname=interface if goes else "",
-        fib_local=goes,
-        icmp_type=flow.icmp_type,
-    )
+    if goes:
+        return first_packet(flow, "postrouting", oifname=interface, is_local=True)
+    return first_packet(flow, "prerouting", iifname=interface, is_local=False)

@@ -29,9 +29,11 @@ def denied(
     known: dict[Packet, bool] = {}
     found = []
     for flow in flows:
-        packet = _first_packet(
-            flow, interfaces.get((flow.family, flow.source), ""), local_addresses[flow.family]
-        )
+        own = local_addresses[flow.family]
+        local = flow.source in own
+        hook: HookName = "output" if local else "input" if flow.destination in own else "forward"
+        interface = interfaces.get((flow.family, flow.source), "")
+        packet = first_packet(flow, hook, iifname=interface, is_local=local)
         is_denied = known.get(packet)
         if is_denied is None:
             is_denied = known[packet] = simulator.evaluate(packet).verdict == "drop"
@@ -67,10 +69,13 @@ def mirrored(flows: Iterable[Flow], forgotten: Iterable[Flow]) -> tuple[Flow, ..
     )
 
 
-def _first_packet(flow: Flow, interface: str, own: frozenset[int]) -> Packet:
-    """What would open the connection now. Its source port is not known: only answers are judged by that."""
-    local = flow.source in own
-    hook: HookName = "output" if local else "input" if flow.destination in own else "forward"
+def first_packet(
+    flow: Flow, hook: HookName, *, iifname: str = "", oifname: str = "", is_local: bool
+) -> Packet:
+    """What would open the connection now, at a hook; `is_local`: sent from an address of this namespace.
+
+    Its source port is not known: only answers are judged by that.
+    """
     return Packet(
         family=4 if flow.family == 4 else 6,
         saddr=flow.source,
@@ -78,8 +83,9 @@ def _first_packet(flow: Flow, interface: str, own: frozenset[int]) -> Packet:
         protocol=flow.protocol,
         dport=flow.port,
         hook=hook,
-        iifname=interface,
+        iifname=iifname,
+        oifname=oifname,
         dnat=flow.dnat,
-        fib_local=local,
+        fib_local=is_local,
         icmp_type=flow.icmp_type,
     )
