@@ -89,8 +89,7 @@ async def compile_here(work: Callable[[], T], limits: Limits) -> T:
                     break
             if memory is None:
                 memory = _share()
-            reason = reason or _exceeded(worker, limits.seconds, resident() - before, memory)
-            if reason:
+            if not reason and (reason := _exceeded(worker, limits.seconds, resident() - before, memory)):
                 worker.abandon()
     except BaseException:
         worker.abandon()
@@ -169,6 +168,9 @@ class _Worker(Generic[T]):
         self._given_up = True
         if identity := self._identity:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(identity), ctypes.py_object(Abandoned))
+            # Python drops what comes in a finalizer, or in what the collector of garbage calls.
+            with suppress(RuntimeError):  # the loop is closed: nothing is worth the work any more
+                self._loop.call_later(LOOK_SECONDS, self.abandon)
 
     def result(self, reason: str) -> T:
         """What came of it. Raises CompileFailed, for `reason` if there is one.

@@ -130,7 +130,11 @@ class InPlace:
 
         def begin() -> None:
             last = self._number
-            waiting = loop.run_in_executor(None, self._wait)
+            try:
+                waiting = loop.run_in_executor(None, self._wait)
+            except RuntimeError:  # the agent ends, or there can be no further thread: who has to, waits
+                self._forgetting = False
+                return
             waiting.add_done_callback(lambda done: end(last, done))
 
         def end(last: int, done: asyncio.Future[None]) -> None:

@@ -6,6 +6,7 @@ import _thread
 import asyncio
 import gc
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from policyd.agent.memory import resident
 from policyd.errors import EnvironmentRefused
 from policyd_compiler.errors import CompilerBug
 from tests.lab.leftovers import leftovers
-from tests.support.waiting import until
+from tests.support.waiting import eventually, until
 
 MEBIBYTE = 1 << 20
 LIMITS = Limits(seconds=60.0, memory=200 * MEBIBYTE)
@@ -119,6 +120,44 @@ def test_a_cancelled_build_leaves_no_compilation(where: Callable[..., object]) -
     asyncio.run(steps())
     until(lambda: threads() <= others)
     assert leftovers() == before
+
+
+class Deaf:
+    """What is put into a thread that is in its finalizer, Python drops."""
+
+    def __init__(self, finalized: list[str]) -> None:
+        self._finalized = finalized
+
+    def __del__(self) -> None:
+        began = time.thread_time()
+        try:
+            while time.thread_time() - began < 10.0:
+                pass
+        finally:
+            self._finalized.append("")
+
+
+def test_a_cancelled_build_that_does_not_hear_it_is_given_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the first that was put into it came in a finalizer, or in a callback of the collector."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    finalized: list[str] = []
+
+    def work() -> tuple[str, ...]:
+        Deaf(finalized)
+        return spin()
+
+    async def steps() -> None:
+        task = asyncio.ensure_future(compile_here(work, LIMITS))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await eventually(lambda: threads() <= others)
+
+    others, before = threads(), time.process_time()
+    asyncio.run(steps())
+    assert finalized
+    assert time.process_time() - before < 5.0
 
 
 def test_a_thread_that_cannot_begin_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,18 @@ def friend(number: int, node: str = "n2", role: str = "friend", net: int = 1) ->
     labels = {"labels": {"role": role}}
     name, v6 = f"x/f{net}-{number}", f"fd00:1::{net}:{number}"
     return pod(name, f"10.0.{net}.{number}", v6, node=node, metadata=labels)
+
+
+async def test_nothing_is_forgotten_when_the_agent_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its threads are gone while the loop still runs: no error is logged."""
+    loop = asyncio.get_running_loop()
+    errors: list[object] = []
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    monkeypatch.setattr("policyd.applier.in_place.FORGET_SECONDS", 0.01)
+    InPlace(NAME, FakeNft(), atomic=True, wait=lambda: None).swapped()
+    await loop.shutdown_default_executor()
+    await asyncio.sleep(0.05)
+    assert errors == []
 
 
 @dataclass

@@ -247,6 +247,22 @@ AGENT = (
         "tests/agent/test_compiling.py::test_what_takes_too_long_is_given_up[compile_here]",
     ),
     Fault(
+        "a compilation that drops the exception put into it goes on",
+        "decisions 14",
+        "policyd/agent/compiling.py",
+        "                self._loop.call_later(LOOK_SECONDS, self.abandon)",
+        "                pass",
+        "tests/agent/test_compiling.py::test_a_cancelled_build_that_does_not_hear_it_is_given_up_again",
+    ),
+    Fault(
+        "an agent that ends logs that its elements cannot be forgotten",
+        "DESIGN: elements in place",
+        "policyd/applier/in_place.py",
+        "            except RuntimeError:  # the agent ends",
+        "            except OSError:  # the agent ends",
+        "tests/applier/test_elements_in_place.py::test_nothing_is_forgotten_when_the_agent_ends",
+    ),
+    Fault(
         "our own table that is too large to be listed is replaced again and again",
         "DESIGN: drift",
         APPLY,
