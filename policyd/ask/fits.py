@@ -12,7 +12,7 @@ from policyd.ask.blocks import Block, print_blocks
 from policyd.ask.doubt import matches_unknown
 from policyd.ask.ends import Party, stranger
 from policyd.ask.world import World
-from policyd.kube.cidr import print_cidr
+from policyd.kube.cidr import holds, print_cidr
 from policyd.kube.objects import (
     IPBlock,
     LabelSelector,
@@ -25,7 +25,6 @@ from policyd.kube.objects import (
     Requirement,
 )
 from policyd.kube.selectors import matches
-from policyd_compiler.addr import contains, prefix_interval
 from policyd_compiler.ir import Direction
 
 SIDES: dict[Direction, str] = {"ingress": "from", "egress": "to"}
@@ -190,12 +189,7 @@ def _match_block(block: IPBlock, other: Party, side: str) -> _Match:
         return _Match(
             value=None, reason=f"{wants}, and {name} has none here", doubt=f"depends on the address of {name}"
         )
-    family = block.cidr.family
-    inside = [
-        contains((prefix_interval(family, cidr.network, cidr.prefix),), other.address)
-        for cidr in (block.cidr, *block.excepts)
-        if cidr.family == family
-    ]
+    inside = [holds(cidr, other.family, other.address) for cidr in (block.cidr, *block.excepts)]
     if inside[0] and not any(inside[1:]):
         return _Match(value=True)
     return _Match(value=False, reason=f"{wants}, and the {side} is not one", misses=2 if inside[0] else 3)

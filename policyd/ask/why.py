@@ -11,8 +11,9 @@ from policyd.ask.fits import Fit, Packet, Reference, fits
 from policyd.ask.gates import Gate
 from policyd.ask.tiers import decided, has_tiers, through
 from policyd.ask.world import World
+from policyd.kube.cidr import holds
 from policyd.kube.objects import IPBlock, NetworkPolicy, Pod
-from policyd_compiler.addr import Family, contains, prefix_interval
+from policyd_compiler.addr import Family
 from policyd_compiler.ir import Direction
 from policyd_compiler.ports import PortSet
 
@@ -190,7 +191,7 @@ def kind_of_host(world: World, host: int | None, blocks: Sequence[IPBlock], *, n
         return None
     addresses = world.claims.hosts[host]
     inside = tuple(
-        contains((prefix_interval(cidr.family, cidr.network, cidr.prefix),), value)  # type: ignore[arg-type]
+        holds(cidr, cidr.family, value)
         for block in blocks
         for cidr in ((block.cidr, *block.excepts) if block.cidr else ())
         if (value := addresses.address(cidr.family)) is not None

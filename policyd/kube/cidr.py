@@ -78,12 +78,13 @@ def except_mistake(cidr: Written, exception: Written) -> str | None:
 
 def is_subset(inner: Cidr, outer: Cidr) -> bool:
     """Whether every address of `inner` is in `outer`."""
-    shift = BITS[outer.family] - outer.prefix
-    return (
-        inner.family == outer.family
-        and inner.prefix >= outer.prefix
-        and inner.network >> shift == outer.network >> shift
-    )
+    return inner.prefix >= outer.prefix and holds(outer, inner.family, inner.network)
+
+
+def holds(cidr: Cidr, family: int, address: int) -> bool:
+    """Whether an address, as a number, is in `cidr`."""
+    shift = BITS[cidr.family] - cidr.prefix
+    return cidr.family == family and address >> shift == cidr.network >> shift
 
 
 def is_legacy_cidr(text: str) -> bool:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from policyd.kube.cidr import is_subset, parse_ip
+from policyd.kube.cidr import holds, parse_ip
 from policyd.kube.objects import (
     NAME_LABEL,
-    Cidr,
     ClusterNetworkPolicy,
     IPBlock,
     LabelSelector,
@@ -35,11 +34,12 @@ from policyd.lint.text_rules import DNS
 _DNS_SPACE: Final = {NAME_LABEL: "kube-system"}
 _DNS_PODS: Final = {"k8s-app": "kube-dns"}
 _API_PORTS: Final = (443, 6443)
+_EVERYWHERE: Final = LabelSelector(())
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A rule, with its policy and its path. Policies are told apart by name: they are read twice."""
+    """A rule, with its policy and its path. By their names policies differ: they are read twice."""
 
     policy: ClusterNetworkPolicy
     path: Path
@@ -189,9 +189,8 @@ def _peer_in(wide: TierPeer, narrow: TierPeer) -> bool:
 
 
 def _pods_in(wide: PodPeer, narrow: PodPeer) -> bool:
-    everywhere = LabelSelector(())
     return implies(narrow.pods, wide.pods) and implies(
-        narrow.namespaces or everywhere, wide.namespaces or everywhere
+        narrow.namespaces or _EVERYWHERE, wide.namespaces or _EVERYWHERE
     )
 
 
@@ -215,9 +214,8 @@ def _may_share_pods(one: Placed, other: Placed) -> bool:
 
 def _are_apart(one: PodPeer, other: PodPeer) -> bool:
     """Whether no pod can be both."""
-    everywhere = LabelSelector(())
     return _excludes(one.pods, other.pods) or _excludes(
-        one.namespaces or everywhere, other.namespaces or everywhere
+        one.namespaces or _EVERYWHERE, other.namespaces or _EVERYWHERE
     )
 
 
@@ -281,7 +279,7 @@ def _may_be_dns(peer: TierPeer) -> bool:
     if not isinstance(peer, PodPeer):
         return True
     named = peer.namespaces and any(r.key == NAME_LABEL for r in peer.namespaces.requirements)
-    return not named or _matches_dns(PodPeer(peer.namespaces, LabelSelector(())), _DNS_SPACE)
+    return not named or _matches_dns(PodPeer(peer.namespaces, _EVERYWHERE), _DNS_SPACE)
 
 
 def _matches_dns(peer: PodPeer, space: dict[str, str]) -> bool:
@@ -290,4 +288,4 @@ def _matches_dns(peer: PodPeer, space: dict[str, str]) -> bool:
 
 def _holds(block: IPBlock, address: str) -> bool:
     family, value = parse_ip(address)
-    return block.cidr is not None and is_subset(Cidr(family, value, 32 if family == 4 else 128), block.cidr)
+    return block.cidr is not None and holds(block.cidr, family, value)

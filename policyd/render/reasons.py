@@ -22,9 +22,9 @@ from policyd.ask.ports import print_ports as print_numbers
 from policyd.ask.tiers import has_tiers
 from policyd.ask.why import isolated_by
 from policyd.ask.world import World
+from policyd.kube.cidr import holds
 from policyd.kube.objects import IPBlock, LabelSelector, NetworkPolicy, Peer, Pod, PodPeer, Requirement
 from policyd.kube.selectors import matches
-from policyd_compiler.addr import contains, prefix_interval
 from policyd_compiler.ir import Direction, Peers, Tier
 
 Json: TypeAlias = dict[str, Any]
@@ -150,10 +150,7 @@ class _Reasons:
                 elif whole or party.address is None:
                     yield True if whole else None
                 else:
-                    inside = [
-                        contains((prefix_interval(family, each.network, each.prefix),), party.address)
-                        for each in (block.cidr, *(e for e in block.excepts if e.family == family))
-                    ]
+                    inside = [holds(cidr, family, party.address) for cidr in (block.cidr, *block.excepts)]
                     yield inside[0] and not any(inside[1:])
 
     def _of_tiers(self, gate: Gate) -> int:

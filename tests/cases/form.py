@@ -32,6 +32,16 @@ def policy(namespace: str, pod: str | None = None, /, *, name: str = "p", **spec
     }
 
 
+def cluster_policy(name: str, **spec: Any) -> Manifest:
+    """Write a ClusterNetworkPolicy: the first of the tier Admin, for all pods, but for what is said."""
+    return {
+        "apiVersion": "policy.networking.k8s.io/v1beta1",
+        "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}, **spec},
+    }
+
+
 def ingress(namespace: str, pod: str | None, *rules: Any, name: str = "p") -> Manifest:
     return policy(namespace, pod, name=name, policyTypes=["Ingress"], ingress=list(rules))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.cases.form import case, egress, ingress, pod
+from tests.cases.form import case, cluster_policy, egress, ingress, pod
 from tests.oracle import Manifest
 
 PODS: Manifest = {"namespaces": {}}
@@ -16,12 +16,7 @@ SHARED = ("10.244.5.5", "fd00:10:244:5::5")
 
 def tier(name: str = "c", tier: str = "Admin", priority: int = 10, **spec: Any) -> Manifest:
     """Write a policy; its subject is the namespace x unless it is given."""
-    return {
-        "apiVersion": "policy.networking.k8s.io/v1beta1",
-        "kind": "ClusterNetworkPolicy",
-        "metadata": {"name": name},
-        "spec": {"tier": tier, "priority": priority, "subject": BLUE, **spec},
-    }
+    return cluster_policy(name, **{"tier": tier, "priority": priority, "subject": BLUE, **spec})
 
 
 def rule(action: str, *peers: Manifest, side: str = "from", **more: Any) -> Manifest:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases.form import ingress, namespace, pod, pods
+from tests.cases.form import cluster_policy, ingress, namespace, pod, pods
 from tests.cli.answers import answer
 from tests.cli.calls import ROOT, Call, as_list
 from tests.oracle import Manifest
@@ -284,17 +284,7 @@ def test_pods_that_differ_make_the_workload_unknown(call: Call) -> None:
 
 @pytest.mark.parametrize(("action", "code"), [("Deny", 1), ("Accept", 0), ("Pass", 1)])
 def test_rules_of_the_administrator_come_first(call: Call, action: str, code: int) -> None:
-    tier: Manifest = {
-        "apiVersion": "policy.networking.k8s.io/v1beta1",
-        "kind": "ClusterNetworkPolicy",
-        "metadata": {"name": "first"},
-        "spec": {
-            "tier": "Admin",
-            "priority": 1,
-            "subject": {"namespaces": {}},
-            "ingress": [{"action": action, "from": [{"namespaces": {}}]}],
-        },
-    }
+    tier = cluster_policy("first", ingress=[{"action": action, "from": [{"namespaces": {}}]}])
     asked = ("why", "-f", "-", "shop/client", "deploy/web:8080")
     found = answer(call, *asked, stdin=as_list(*SHOP, tier), code=code)["ingress"]
     named = {"Deny": found["near"], "Accept": found["rules"], "Pass": []}[action]

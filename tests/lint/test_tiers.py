@@ -6,7 +6,7 @@ import json
 
 from policyd.lint.gather import of_cluster
 from policyd.lint.judge import judge
-from tests.cases.form import namespace, pod
+from tests.cases.form import cluster_policy, namespace, pod
 from tests.lint.linting import rules
 from tests.oracle import Manifest
 from tests.reliability.states import decoded
@@ -26,8 +26,7 @@ NODE = {
 def tier(name: str, *rules: Manifest, priority: int = 10, of: str = "Admin", subject: Manifest = ALL) -> str:
     side = "egress" if any("to" in rule for rule in rules) else "ingress"
     spec = {"tier": of, "priority": priority, "subject": subject, side: list(rules)}
-    head = {"apiVersion": "policy.networking.k8s.io/v1beta1", "kind": "ClusterNetworkPolicy"}
-    return json.dumps({**head, "metadata": {"name": name}, "spec": spec})
+    return json.dumps(cluster_policy(name, **spec))
 
 
 def rule(action: str, *peers: Manifest, side: str = "from", ports: list[Manifest] | None = None) -> Manifest:

@@ -13,7 +13,7 @@ from policyd.ask.reach import Outside, Reachability, reach
 from policyd.ask.world import World
 from policyd_compiler.ports import PortSet
 from tests.asking import ANY_WORLD, PROBES, verdict, world_of
-from tests.cases.form import ingress, namespace, pod, pods
+from tests.cases.form import cluster_policy, ingress, namespace, pod, pods
 from tests.oracle import Connection, Manifest, Oracle
 from tests.strategies.clusters import NAMESPACE_LABELS, NAMESPACES
 
@@ -108,17 +108,11 @@ def is_in(ports: PortSet, protocol: str, port: int | None) -> bool:
 
 def test_of_two_claimants_one_may_be_selected_and_the_other_is() -> None:
     """Both have the policies that one has for sure, but not the same rules in the same order (NP-166)."""
-    tier: Manifest = {
-        "apiVersion": "policy.networking.k8s.io/v1beta1",
-        "kind": "ClusterNetworkPolicy",
-        "metadata": {"name": "first"},
-        "spec": {
-            "tier": "Admin",
-            "priority": 1,
-            "subject": {"namespaces": {"matchLabels": {"team": "blue"}}},
-            "ingress": [{"action": "Accept", "from": [{"namespaces": {}}]}],
-        },
-    }
+    tier = cluster_policy(
+        "first",
+        subject={"namespaces": {"matchLabels": {"team": "blue"}}},
+        ingress=[{"action": "Accept", "from": [{"namespaces": {}}]}],
+    )
     world = world_of(
         [
             namespace("known", team="blue"),

@@ -20,22 +20,11 @@ from policyd.render.cells import Cell
 from policyd.render.html import page
 from policyd.render.matrix import Line, Matrix, matrix_of
 from tests.asking import world_of
-from tests.cases.form import namespace, pod
-from tests.oracle import Manifest
+from tests.cases.form import cluster_policy, namespace, pod
 from tests.render.worlds import HOSTILE, boutique, chain_objects
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-TIER: Manifest = {
-    "apiVersion": "policy.networking.k8s.io/v1beta1",
-    "kind": "ClusterNetworkPolicy",
-    "metadata": {"name": "first"},
-    "spec": {
-        "tier": "Admin",
-        "priority": 1,
-        "subject": {"namespaces": {}},
-        "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}],
-    },
-}
+TIER = cluster_policy("first", ingress=[{"action": "Deny", "from": [{"namespaces": {}}]}])
 
 
 def page_of(world: World) -> str:

@@ -14,7 +14,7 @@ from policyd.kube.objects import ClusterNetworkPolicy, NamedPort, Namespace, Net
 from policyd.pipeline import build
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
-from tests.cases.form import block, egress, ingress, namespace, namespaces, pod, pods
+from tests.cases.form import block, cluster_policy, egress, ingress, namespace, namespaces, pod, pods
 from tests.oracle import Manifest
 from tests.reliability.states import decoded
 from tests.steps import NODE, after, follow, graph_of, remote
@@ -228,9 +228,7 @@ def test_isolations_that_a_change_does_not_concern_stay_as_they_are() -> None:
 
 
 def tier(name: str, priority: int, *rules: Manifest, of: str = "Admin", side: str = "ingress") -> Manifest:
-    spec = {"tier": of, "priority": priority, "subject": {"namespaces": {}}, side: list(rules)}
-    head = {"apiVersion": "policy.networking.k8s.io/v1beta1", "kind": "ClusterNetworkPolicy"}
-    return {**head, "metadata": {"name": name}, "spec": spec}
+    return cluster_policy(name, tier=of, priority=priority, **{side: list(rules)})
 
 
 def teams(action: str, team: str, side: str = "from", **more: object) -> Manifest:

@@ -15,7 +15,7 @@ from policyd.kube.objects import KubeObject, NamedPort, Namespace, Node
 from policyd.pipeline import build
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
-from tests.cases.form import ingress, namespace, namespaces, pod, pods
+from tests.cases.form import cluster_policy, ingress, namespace, namespaces, pod, pods
 from tests.oracle import Manifest
 from tests.reliability.states import decoded
 from tests.steps import NODE, after, follow, remote
@@ -35,13 +35,8 @@ WEB: Manifest = {"protocols": [{"destinationNamedPort": "web"}]}
 def tier(name: str, *rules: Manifest, subject: Manifest | None = None, **spec: object) -> Manifest:
     """A policy of the tier Admin for everybody, unless said otherwise."""
     side = "egress" if any("to" in rule for rule in rules) else "ingress"
-    whole = {"tier": "Admin", "priority": 10, "subject": subject or {"namespaces": {}}, side: list(rules)}
-    return {
-        "apiVersion": "policy.networking.k8s.io/v1beta1",
-        "kind": "ClusterNetworkPolicy",
-        "metadata": {"name": name},
-        "spec": {**whole, **spec},
-    }
+    whole = {"priority": 10, "subject": subject or {"namespaces": {}}, side: list(rules)}
+    return cluster_policy(name, **{**whole, **spec})
 
 
 DENY = tier("deny", {"action": "Deny", "from": [GREEN], **SSH})
