@@ -54,12 +54,12 @@ def may_be_a_policy(error: Exception, failures: int) -> bool:
 
 
 class Hunt:
-    """A hunt under way. `burst` are the changes that wait for its end."""
+    """A hunt under way. `good`: the policies that are in force; `burst`: changes that wait for its end."""
 
     def __init__(
         self,
         failure: Failure,
-        good: ClusterState | None,
+        good: Mapping[str, object] | None,
         node: str,
         limits: Limits,
         burst: Burst,
@@ -112,7 +112,7 @@ class Hunt:
             self._search.give_up()
 
 
-def _circles(failure: Failure, good: ClusterState | None, node: str) -> tuple[tuple[str, ...], ...]:
+def _circles(failure: Failure, good: Mapping[str, object] | None, node: str) -> tuple[tuple[str, ...], ...]:
     """The candidates, in turn: those that the refused statement serves, those that changed, those that
     may select pods here."""
     state = failure.state
@@ -121,7 +121,6 @@ def _circles(failure: Failure, good: ClusterState | None, node: str) -> tuple[tu
     elsewhere = {key for key, policy in state.policies.items() if policy.namespace not in spaces}
     here = [key for key in sorted(policies) if key not in elsewhere and key not in failure.closed]
     served = candidates(failure.statement, failure.built.owners) if failure.built is not None else ()
-    before: Mapping[str, object] = good.every_policy if good is not None else {}
-    changed = [key for key in here if policies[key] != before.get(key)]
+    changed = [key for key in here if policies[key] != good.get(key)] if good is not None else []
     named = [key for key in served if key in policies and key not in failure.closed]
-    return (tuple(named), tuple(changed) if good is not None else (), tuple(here))
+    return (tuple(named), tuple(changed), tuple(here))

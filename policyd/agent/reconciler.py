@@ -28,7 +28,8 @@ from policyd.applier.backend import NftRefused
 from policyd.applier.in_place import Difference
 from policyd.cluster.state import ClusterState
 from policyd.errors import EnvironmentRefused, PolicydError
-from policyd.graph.changes import Step
+from policyd.graph.changes import ObjectChange, Step, keep_policies
+from policyd.kube.objects import KubeObject
 from policyd.node.attach import KnownPods
 from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
@@ -74,7 +75,7 @@ class Reconciler:
         self._state = State(self._clock.now() + timing.verify_every)
         self._quarantine = Quarantine()
         self._hunt: Hunt | None = None
-        self._good: ClusterState | None = None  # what is in force
+        self._good: dict[str, KubeObject] | None = None  # the policies in force
         self._hopeless: ClusterState | None = None  # that closing policies does not help
         self._builder = Builder(target, self.status, self._metrics, self._clock)
         self._check = False  # whether the next ruleset is compiled, to compare what was followed with it
@@ -159,16 +160,19 @@ class Reconciler:
         self._state = self._state.converging(began, self._timing, leftovers=leftovers)
         self._policy_times = {**self._store.take_policy_times(), **self._policy_times}
         self._taken = self._store.known_pods()
-        step = await self._follow()
+        changes = self._store.take_changes()
+        step = await self._follow(changes)
         if step is None or self._check or not await self._bring_step(step, burst, began):
             await self._compile(step, burst, began)
+        elif self._good is not None and changes is not None:
+            keep_policies(self._good, changes)
 
-    async def _follow(self) -> Step | None:
+    async def _follow(self, changes: list[ObjectChange] | None) -> Step | None:
         """Follow what changed since the last time; None where it has to be compiled.
 
         What comes before the last group of changes is brought into force.
         """
-        groups, attachments = self._builder.groups(self._store.take_changes()), self._store.attachments
+        groups, attachments = self._builder.groups(changes), self._store.attachments
         for group in groups[:-1]:
             step = await self._builder.follow(group)
             if step is None or (applied := await self._apply_step(step)) is None:
@@ -215,7 +219,7 @@ class Reconciler:
             self._fall_short(error, Failure(state, closed, _say(error), statement, built), burst)
             self._state = self._state.attempted(self._clock.now(), self._timing.pacing)
         else:
-            self._good = state
+            self._good = dict(state.every_policy)
             if not closed | self._candidates():
                 self._builder.start(built, state)
             self._measure(burst)

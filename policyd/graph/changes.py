@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policyd.kube.objects import KubeObject, Pod
+from policyd.kube.registry import KINDS
 from policyd.pipeline import Ruleset
 from policyd_compiler.delta import Changes
 
@@ -17,6 +18,18 @@ class ObjectChange:
     key: str
     before: KubeObject | None
     after: KubeObject | None
+
+
+def keep_policies(policies: dict[str, KubeObject], changes: Iterable[ObjectChange]) -> None:
+    """Make of the policies of all kinds, by key, what they are once these changes are in force."""
+    for change in changes:
+        item = change.after or change.before
+        if item is None or not KINDS.of(item).policy:
+            continue
+        if change.after is None:
+            policies.pop(change.key, None)
+        else:
+            policies[change.key] = change.after
 
 
 def in_turn(changes: Iterable[ObjectChange], node: str) -> list[list[ObjectChange]]:

@@ -16,9 +16,11 @@ from policyd.agent.builder import BuildFunction, Target
 from policyd.agent.reconciler import LoopTiming
 from policyd.applier.backend import NftBroken, NftRefused, NftUnavailable
 from policyd.cluster.attachments import Attachments
+from policyd.cluster.events import Delete
 from policyd.cluster.state import ClusterState
 from policyd.graph.changes import ObjectChange
 from policyd.graph.graph import Graph
+from policyd.kube.registry import NETWORK_POLICY
 from policyd.pipeline import Build, build
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.options import Options
@@ -182,6 +184,28 @@ async def test_all_culprits_among_many_are_found_and_no_other() -> None:
         agent.say("---\n".join(policy(name, "web", bad.get(name, 80)) for name in names))
         await eventually(lambda: agent.status.quarantined and not agent.status.trouble)
         await eventually(lambda: agent.status.quarantined.keys() == {f"shop/{name}" for name in bad})
+
+
+async def test_policies_that_were_followed_are_no_candidates() -> None:
+    """They are in force: the first is the one that has changed since."""
+    asked = list[str]()
+
+    class Counting(Kernel):
+        async def check(self, script: str) -> None:
+            asked.append(script)
+            await super().check(script)
+
+    async with at_work(kernel=Counting(NftRefused("Could not process rule: Invalid argument"))) as agent:
+        for number in range(8):
+            agent.say(policy(f"p{number}", "db", 80 + number))
+            await eventually(lambda: agent.status.made.get("followed", 0) > number)  # noqa: B023
+        agent.store.apply([Delete(NETWORK_POLICY.name, "shop/p7")])
+        await eventually(lambda: agent.status.made["followed"] == 9)
+        assert agent.status.made["built"] == 1
+        agent.say(policy("bad", "web", 666))
+        await eventually(lambda: agent.status.quarantined.keys() == {"shop/bad"} and not agent.status.trouble)
+    # Whether it fails at all, and whether it does without the one.
+    assert len(asked) == 2
 
 
 async def test_a_culprit_that_was_there_before_is_found_when_something_else_makes_it_one() -> None:
