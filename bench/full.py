@@ -95,4 +95,5 @@ def _options() -> argparse.ArgumentParser:
 if __name__ == "__main__":
     # So that an end from outside ends what it started, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as `| head` expects
     sys.exit(main())

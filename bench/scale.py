@@ -13,9 +13,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from policyd.lab.namespace import Namespace
 
 DEADLINE = 600.0
 CHURN_SECONDS, CHURN_RATE = 40, 50
+LOOK_SECONDS = 0.05
 POLICY_CHANGES = 10
 SCALES = (Scale(1_000, 200, 100), Scale(10_000, 1_000, 100), Scale(100_000, 10_000, 100))
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -35,7 +37,10 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU seconds and resident MiB, of the agent and of its worker."""
+    """CPU seconds and resident MiB, of the agent and of its worker.
+
+    `copies_most`: MiB that copies of the agent had of their own; what they share with it is counted with it.
+    """
 
     agent_cpu: float
     worker_cpu: float
@@ -43,6 +48,7 @@ class Cost:
     agent_most: float
     worker: float
     worker_most: float
+    copies_most: float
 
     @property
     def cpu(self) -> float:
@@ -51,8 +57,8 @@ class Cost:
 
     @property
     def most(self) -> float:
-        """MB (10^6 bytes): the sum of both peaks, no less than both had at any time."""
-        return (self.agent_most + self.worker_most) * 1.048576
+        """MB (10^6 bytes): the sum of all peaks, no less than they had together at any time."""
+        return (self.agent_most + self.worker_most + self.copies_most) * 1.048576
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,17 @@ class Agent:
         with self._log.open("wb") as log:
             self.began = time.time()
             self.process = subprocess.Popen([*command, *flags], stderr=log)
+        self._copies_most = 0.0
+        threading.Thread(target=self._watch_copies, daemon=True).start()
+
+    def _watch_copies(self) -> None:
+        """See what copies of the agent take, which live for moments: they prove, and try who is to blame."""
+        agent = self.process.pid
+        while self.process.poll() is None:
+            with suppress(OSError):  # it may have ended
+                copies = [child for child in _children(agent) if _program(child) == _program(agent)]
+                self._copies_most = max(self._copies_most, sum(map(_private, copies)))
+            time.sleep(LOOK_SECONDS)
 
     def in_force(self) -> list[Line]:
         """The log lines that say that a ruleset is in force; `at` is when."""
@@ -136,14 +153,15 @@ class Agent:
     def cost(self) -> Cost:
         """What it has cost up to now."""
         agent = self.process.pid
-        children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
+        workers = [child for child in _children(agent) if _program(child) != _program(agent)]
         return Cost(
             _cpu(agent),
-            sum(_cpu(int(child)) for child in children),
+            sum(map(_cpu, workers)),
             _status(agent, "VmRSS"),
             _status(agent, "VmHWM"),
-            sum(_status(int(child), "VmRSS") for child in children),
-            sum(_status(int(child), "VmHWM") for child in children),
+            sum(_status(worker, "VmRSS") for worker in workers),
+            sum(_status(worker, "VmHWM") for worker in workers),
+            self._copies_most,
         )
 
 
@@ -228,8 +246,26 @@ def _quantiles(times: Sequence[float]) -> str:
 def _show(cost: Cost) -> str:
     return (
         f"CPU agent {cost.agent_cpu:6.2f} s, worker {cost.worker_cpu:5.2f} s; "
-        f"memory agent {cost.agent:4.0f} MiB (most {cost.agent_most:4.0f}), worker {cost.worker:4.0f} MiB"
+        f"memory agent {cost.agent:4.0f} MiB (most {cost.agent_most:4.0f}), worker {cost.worker:4.0f} MiB, "
+        f"copies at most {cost.copies_most:.0f}"
     )
+
+
+def _children(pid: int) -> list[int]:
+    """Those of all its threads."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
+def _program(pid: int) -> bytes:
+    """A copy's is that of what it is a copy of."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _private(pid: int) -> float:
+    """MiB that no other process has."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
 
 
 def _cpu(pid: int) -> float:

@@ -213,9 +213,11 @@ def _life(scale: Scale) -> Iterator[RunsRow]:
     until = "start of the agent to the first ruleset (JSON to kernel)"
     yield row("ready", until, "s", Aim(most=10) if aimed else NONE, lambda o: [o.ready])
     yield row("ready-cpu", "processor until then, agent + worker", "s", core, lambda o: [o.first.cpu])
-    most = "memory at most until then, agent + worker"
+    most = "memory at most until then, agent + worker + copies"
     yield row("ready-memory", most, "MB", memory, lambda o: [o.first.most])
-    yield row("memory", "memory at most at any time, agent + worker", "MB", memory, lambda o: [o.last.most])
+    yield row(
+        "memory", "memory at most at any time, agent + worker + copies", "MB", memory, lambda o: [o.last.most]
+    )
     share = f"processor, agent + worker, under {CHURN_RATE} pod events/s"
     yield row("churn", share, "%", Aim(most=6) if aimed else NONE, lambda o: [o.churn.share])
     probes = "a pod of the node added under these"

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from policyd.agent.clock import Clock
 from policyd.agent.compiling import CompileFailed, Limits, compile_here
+from policyd.agent.memory import give_back
 from policyd.agent.reporting.status import AgentStatus
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
@@ -85,7 +86,9 @@ class Builder:
         return built
 
     def _timed(self, state: ClusterState, closed: frozenset[str]) -> tuple[Build, float]:
-        return self.compile(state, closed), time.thread_time()
+        built, seconds = self.compile(state, closed), time.thread_time()
+        give_back()
+        return built, seconds
 
     def start(self, built: Build, state: ClusterState) -> None:
         """This is in force now, whole: what changes from now on may be followed."""

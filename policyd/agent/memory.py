@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _ROOT = Path("/")
@@ -26,6 +28,12 @@ def room(root: Path = _ROOT) -> int | None:
     """Bytes that may still be taken, by our cgroups and by what the machine has; None if that is unknown."""
     found = [*_of_groups(root), *_of_machine(root)]
     return max(min(found), 0) if found else None
+
+
+def give_back() -> None:
+    """Give the kernel what this process has freed: glibc keeps it else, between what it still holds."""
+    with suppress(AttributeError):  # another C library has nothing of the kind
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _pages(root: Path, field: int) -> int:

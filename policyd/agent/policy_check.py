@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from policyd.agent.clock import CLOCK, Clock
+from policyd.agent.memory import give_back
 from policyd.agent.reporting.conditions import Condition
 from policyd.cluster.state import ClusterState
 from policyd.kube.objects import KubeObject
@@ -69,6 +70,7 @@ class PolicyCheck:
         began = self._clock.now()
         objects = tuple(self._state().objects())
         found = await self._threads.run(self._look, objects)
+        await self._threads.run(give_back)
         for rule, count in counted(found).items():
             self._metrics.findings.labels(rule).set(count)
         new = set(found) - set(self.findings)

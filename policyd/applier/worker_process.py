@@ -16,6 +16,7 @@ import signal
 import struct
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +25,8 @@ VERSION = b"2"
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNET = 0x40000000
 _OWN = "/proc/self/ns/net"
+#: After so many bytes of a script or an answer, memory that the library has freed goes back to the kernel.
+_LARGE = 1 << 20
 #: To close a context right behind a transaction waits for RCU, some 15 ms; a moment later it does not.
 _KEEP_SECONDS = 1.0
 
@@ -61,6 +64,10 @@ def serve(library: str, netns: str | None) -> None:
             send(replies, b"X", str(error).encode())
         else:
             send(replies, b"-" if status else b"+", errors if status else output)
+            if max(len(text), len(output)) >= _LARGE:
+                del frame, text, output, errors, nft  # a context keeps what it has read
+                nft = _open_library(library)
+                _trim()
 
 
 def _next(others: Others) -> tuple[bytes, bytes] | None:
@@ -165,6 +172,12 @@ def _enter(netns: str) -> int:
             return os.fstat(place.fileno()).st_ino
     except OSError as error:
         raise Unusable(f"cannot enter the network namespace: {error}") from error
+
+
+def _trim() -> None:
+    """Only glibc has this, and only there is it needed."""
+    with suppress(AttributeError):
+        _libc().malloc_trim(0)
 
 
 def _libc() -> ctypes.CDLL:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from policyd.kube.objects import (
     NAME_LABEL,
@@ -21,6 +21,8 @@ from policyd.lint.seen import Seen, SeenPod
 
 #: Ports that containers declare, by kind, namespace and name of what was written.
 Numbers: TypeAlias = Mapping[tuple[str, str, str], frozenset[tuple[Protocol, int]]]
+#: One for all: each `frozenset()` is another, of 216 bytes.
+_NONE: Final = frozenset[tuple[Protocol, int]]()
 
 
 def see(
@@ -94,7 +96,7 @@ class _Found:
 
 
 def _pod(pod: Pod, numbers: Numbers) -> SeenPod:
-    declared = numbers.get(("Pod", pod.namespace, pod.name), frozenset())
+    declared = numbers.get(("Pod", pod.namespace, pod.name), _NONE)
     return SeenPod(
         "Pod",
         pod.namespace,
@@ -111,7 +113,7 @@ def _pod(pod: Pod, numbers: Numbers) -> SeenPod:
 
 def _workload(item: Workload, numbers: Numbers) -> SeenPod:
     kind = type(item).__name__
-    declared = numbers.get((kind, item.namespace, item.name), frozenset())
+    declared = numbers.get((kind, item.namespace, item.name), _NONE)
     return SeenPod(
         kind,
         item.namespace,

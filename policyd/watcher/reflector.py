@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, NoReturn, TypeAlias, assert_never
@@ -263,17 +263,23 @@ class Reflector:
                 raise WatchError("unsupported", (await _refusal(answer)).text)
             await self._admit(answer)
             async for chunk in answer.chunks:
-                events: list[Event] = []
-                try:
-                    for line in lines.feed(chunk):
-                        message = read_message(line, self.kind)
-                        if listing is None:
-                            events.extend(self._take(message))
-                        elif (completed := self._take_listed(message, listing)) is not None:
-                            listing = None
-                            events.extend(completed)
-                finally:
-                    self._emit(events)  # also what came before a bad line: the store has it
+                # What a list changes is as much as all objects: no name holds it while the watch goes on.
+                listing = self._hear(lines.feed(chunk), listing)
+
+    def _hear(self, lines: Iterable[bytes], listing: Store | None) -> Store | None:
+        """Do what the lines of a watch say; the listing, as long as it is not complete."""
+        events: list[Event] = []
+        try:
+            for line in lines:
+                message = read_message(line, self.kind)
+                if listing is None:
+                    events.extend(self._take(message))
+                elif (completed := self._take_listed(message, listing)) is not None:
+                    listing = None
+                    events.extend(completed)
+        finally:
+            self._emit(events)  # also what came before a bad line: the store has it
+        return listing
 
     def _take(self, message: Message) -> Sequence[Event]:
         """Do what a message of a watch says."""

@@ -24,6 +24,7 @@ from tests.support.waiting import eventually, until
 
 pytestmark = pytest.mark.kernel
 
+MEBIBYTE = 1 << 20
 ADD = "add table inet t\nadd chain inet t c\n"
 MANY = "add table inet t\nadd set inet t s {{ type ipv4_addr; elements = {{ {} }}; }}\n".format(
     ", ".join(f"10.0.{n >> 8}.{n & 255}" for n in range(20_000))
@@ -55,6 +56,10 @@ async def worker(netns: str) -> AsyncIterator[NftWorker]:
     await nft.run(ADD)
     yield nft
     await nft.close()
+
+
+def resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def pid_of(nft: NftWorker) -> int:
@@ -180,6 +185,16 @@ async def test_worker_that_grows_is_replaced_between_requests(netns: str) -> Non
     assert pid_of(nft) != first
     assert '"s"' in str(await nft.list_table("t"))
     await nft.close()
+
+
+async def test_what_a_large_request_took_is_given_back(worker: NftWorker) -> None:
+    """A first ruleset is larger than all that follow it."""
+    elements = ", ".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(150_000))
+    pid, before = pid_of(worker), resident(pid_of(worker))
+    await worker.run(f"add set inet t large {{ type ipv4_addr; elements = {{ {elements} }}; }}\n")
+    await eventually(lambda: resident(pid) < before + 8 * MEBIBYTE)
+    await worker.run("add chain inet t further\n")
+    assert pid_of(worker) == pid
 
 
 async def test_worker_that_answered_enough_is_replaced(netns: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from policyd.cluster.events import Delete, Synced, Upsert
@@ -53,6 +55,18 @@ async def test_synced_comes_once_and_after_the_whole_list(serve: Serve) -> None:
             assert [event for event in at_work.recorder.events if isinstance(event, Synced)] == [
                 Synced("Pod")
             ]
+
+
+async def test_what_a_list_said_is_held_by_nobody_while_the_watch_goes_on(serve: Serve) -> None:
+    """That is as much as all objects, for as long as nothing else is heard."""
+    async with serve() as server:
+        await server.put(PODS, pod("held-by-nobody"))
+        async with scene(server.access, "Pod") as at_work:
+            await at_work.synced()
+            at_work.recorder.batches.clear()
+            held = [each for each in gc.get_objects() if isinstance(each, Upsert)]
+            assert "shop/held-by-nobody" not in {event.key for event in held}
+            assert "shop/held-by-nobody" in at_work.reflector.objects
 
 
 async def test_changes_come_as_they_happen(serve: Serve) -> None:
