@@ -11,6 +11,7 @@ the kernel; where more differs, both rulesets are compared, and what has to be w
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -100,6 +101,8 @@ def measure(scale: Scale, events: int = EVENTS) -> Measured:
         measured.compiled.append(_timed(partial(_compile, other, built))[0])
     measured.first, graph = _timed(partial(Graph, built, state, NODE))
     order = _Orders(built.table)
+    gc.collect()
+    gc.freeze()  # as the agent does (`long_lived`)
     for kind, make in KINDS.items():
         row = measured.rows[kind] = Row()
         for change in make(state, events):
@@ -110,6 +113,7 @@ def measure(scale: Scale, events: int = EVENTS) -> Measured:
             row.ordered.append(_timed(partial(order.order, step))[0])
             row.elements.append(sum(map(len, (step.changes or {}).values())))
             row.units.append(graph.counts.units)
+    gc.unfreeze()
     return measured
 
 

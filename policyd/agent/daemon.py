@@ -19,6 +19,7 @@ from policyd.agent.attachment_watch import AttachmentWatch
 from policyd.agent.builder import Target
 from policyd.agent.connections.revoker import Revoker
 from policyd.agent.gate import Gate
+from policyd.agent.long_lived import LongLived
 from policyd.agent.node_watch import NodeWatch
 from policyd.agent.plugin_keeper import keeper_of
 from policyd.agent.pod_rules import PodRules
@@ -75,8 +76,7 @@ async def run_agent(settings: Settings, version: str) -> None:
     wake = asyncio.Event()
     asyncio.get_running_loop().set_default_executor(start_threads("agent", THREADS))
     async with _kernel(settings, wake) as (nft, monitor):
-        fields = {"event": "agent.started", "node": settings.node, "backend": nft.describe()}
-        log.info("agent started", extra=fields)
+        _say_started(settings.node, nft)
         metrics = Metrics()
         metrics.build_info.info({"version": version, "backend": nft.describe()})
         store = ObjectStore(settings.node, wake, _missing_namespaces(settings))
@@ -89,6 +89,7 @@ async def run_agent(settings: Settings, version: str) -> None:
         target = Target(settings.node, settings.options(), compile_seconds=settings.compile_seconds)
         timing = LoopTiming(verify_every=settings.verify_interval)
         reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
+        reconciler.on_enforced.append(LongLived(reconciler.status).notice)
         rules = _pod_rules(settings, store, reconciler, nft, metrics, in_place=by_hand != (None, None))
         parts: list[Part] = [
             TableWatch(monitor, settings.verify_interval),
@@ -117,6 +118,11 @@ async def run_agent(settings: Settings, version: str) -> None:
             if saver is not None:
                 await saver.flush()
     _say_stopped(settings.node, holds_ruleset=applier.holds_ruleset)
+
+
+def _say_started(node: str, nft: Nft) -> None:
+    fields = {"event": "agent.started", "node": node, "backend": nft.describe()}
+    log.info("agent started", extra=fields)
 
 
 def _say_stopped(node: str, *, holds_ruleset: bool) -> None:

@@ -247,6 +247,14 @@ AGENT = (
         "tests/agent/test_compiling.py::test_what_takes_too_long_is_given_up[compile_here]",
     ),
     Fault(
+        "cycles in what was frozen are never found",
+        "DESIGN: a ruleset that follows",
+        "policyd/agent/long_lived.py",
+        "            gc.unfreeze()\n",
+        "",
+        "tests/agent/test_long_lived.py::test_cycles_in_what_was_frozen_are_found_after_the_next_compilation",
+    ),
+    Fault(
         "policies that were followed are candidates",
         "decisions 8",
         "policyd/agent/reconciler.py",
