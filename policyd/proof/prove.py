@@ -252,12 +252,20 @@ class _OfFamily:
         box = common(mine.box, other.box)
         if box is None or other.verdict == "open":
             return
+        asked = {kinds[name] for name in mine.asks}
+        if INGRESS in other.asks and box[FROM_NODE] & 2:
+            # It is dropped, whatever policies say (NP-145). What maps do with it is compared apart.
+            if _verdict(mine) == "allow" and INGRESS not in asked:
+                forged = _from_node(box, 2)
+                self.whole.note(self._witnesses, Doubt(hook, forged, "allow", mine.chain, mine.rule, ""))
+            if not box[FROM_NODE] & 1:
+                return
+            box = _from_node(box, 1)
         does, should = _verdict(mine), _verdict(other)
         if does != should:
             doubt = Doubt(hook, box, does, mine.chain, mine.rule, "")
             self.whole.note(self._witnesses, doubt)
         elif does == "allow":
-            asked = {kinds[name] for name in mine.asks}
             for kind in sorted(asked ^ other.asks):
                 self._compare_asks(hook, box, mine, kind, asked=kind in asked)
 
@@ -332,7 +340,7 @@ class _OfFamily:
         if jumps and outcome.verdict == "accept":  # whoever else is to be asked is not
             yield self._doubt(outcome, kind, keys, (box[peer], box[ASKED]))
             return
-        # Whoever sends with an address of the node: nothing (NP-145); of a pod's address nobody says so.
+        # Whoever sends with an address of the node: nothing (NP-145); no pod does.
         forged = box[peer] & ~everybody if kind == INGRESS and box[FROM_NODE] & 2 else 0
         if forged and does == "allow":
             yield self._doubt(outcome, kind, keys, (forged, box[ASKED]), forged=True)
@@ -375,6 +383,11 @@ class _OfFamily:
 def _passing(box: Box) -> Outcome:
     """What becomes of packets at a hook without a chain."""
     return Outcome(box, "back", frozenset(), "", -1)
+
+
+def _from_node(box: Box, bits: int) -> Box:
+    """What of a box has an address of the node as its source (2), or has none (1)."""
+    return (*box[:FROM_NODE], box[FROM_NODE] & bits, *box[FROM_NODE + 1 :])
 
 
 def _verdict(outcome: Outcome) -> Says:

@@ -97,7 +97,10 @@ class Witnesses:
         """
         tried = False
         for hook, box, ends in islice(self._candidates(doubt), MOST_TRIED):
+            tried = True
             packet = self._packet(hook, box, ends)
+            if packet.fib_local and packet.saddr in self.meaning.cluster.claims[packet.family]:
+                continue  # a pod's address is never one of the node
             policies = self._ask(hook, box, packet)
             trace = self._simulator.evaluate(packet)
             ruleset: Says = "allow" if trace.verdict == "accept" else "drop"
@@ -108,7 +111,6 @@ class Witnesses:
                 who = self._holder(packet.saddr), self._holder(packet.daddr)
                 shown = replace(packet, iifname=_shown(packet.iifname), oifname=_shown(packet.oifname))
                 return Difference(shown, *policies, ruleset, chain, rule + 1, text, *who)
-            tried = True
         if not tried:
             return None
         text = self._text(doubt.chain, doubt.rule)
@@ -168,16 +170,17 @@ class Witnesses:
 
     def _ends_in_hook(self, box: Box) -> Iterator[tuple[int, int]]:
         """Pairs of addresses of a box: with peers of which policies speak, and others."""
-        space = self.ground.hooks
+        space, local = self.ground.hooks, self.meaning.cluster.local[self.meaning.family]
         named = [a for kind in space.pairs for pair in kind if isinstance(pair, tuple) for a in pair]
+        # No pod sends with an address of the node.
+        some = box[SENDER] if box[FROM_NODE] & 1 else box[SENDER] & ~space.single(local)
         senders, receivers = (
-            [space.end(bit)[1] for bit in _some(space.single(named) & box[side], 8)]
-            + [space.end(bit)[1] for bit in _some(box[side], 12)]
-            for side in (SENDER, RECEIVER)
+            [space.end(bit)[1] for bit in _some(space.single(named) & mask, 8)]
+            + [space.end(bit)[1] for bit in _some(mask, 12)]
+            for mask in (some, box[RECEIVER])
         )
         yield from ((a, a) for a in named)
         yield from product(dict.fromkeys(senders), dict.fromkeys(receivers))
-        local = self.meaning.cluster.local[space.family]
         for address in islice(local, 16):
             for peer in self._peers_of(address):
                 yield address, peer
@@ -321,7 +324,7 @@ class Witnesses:
         isolation = self.meaning.isolation(direction, pod)  # type: ignore[arg-type]
         if isolation is None:
             return _Says("allow", "no policy isolates")
-        if kind == INGRESS and packet.fib_local and peer not in self.meaning.cluster.claims[packet.family]:
+        if kind == INGRESS and packet.fib_local:
             return _Says("drop", "NP-145: it was forwarded, with an address of this node as its source")
         asked, bit = self.ground.policies.asked, self.meaning.line.find(peer)
         number = packet.dport if kind in (EGRESS, INGRESS) else packet.sport

@@ -7,6 +7,7 @@ from tests.faults.fault import Fault
 PROVER = "policyd/agent/prover.py"
 PROVERS = "tests/agent/test_prover.py"
 VERIFY = "tests/cli/test_verify.py"
+FORGED = "tests/unit/proof/test_forged.py"
 
 PROOF = (
     Fault(
@@ -56,5 +57,21 @@ PROOF = (
         'if scene.options.hairpin != "allow":',
         'if scene.options.hairpin == "":',
         f"{VERIFY}::test_other_settings_are_another_meaning",
+    ),
+    Fault(
+        "who is open and not asked for counts as proved, whoever forges the node's address",
+        "NP-145",
+        "policyd/proof/prove.py",
+        "if INGRESS in other.asks and box[FROM_NODE] & 2:",
+        "if False:",
+        f"{FORGED}::test_forged_senders_are_refused_to_whoever_is_under_a_policy",
+    ),
+    Fault(
+        "a packet that would have a pod's address and the node's is shown",
+        "docs/verify.md",
+        "policyd/proof/witness.py",
+        "if packet.fib_local and packet.saddr in self.meaning.cluster.claims[packet.family]:",
+        "if False:",
+        f"{FORGED}::test_no_packet_is_shown_that_has_a_pods_address_and_the_nodes",
     ),
 )
