@@ -56,6 +56,8 @@ _AT_LINKS: Mapping[Field, tuple[Family, int]] = {
     Field.OIFNAME_IP6_DADDR: (6, RECEIVER),
 }
 _PAIRS: Mapping[Field, Family] = {Field.IP_PAIR: 4, Field.IP6_PAIR: 6}
+#: What is told apart for hooks only.
+_OF_HOOKS = (Field.IIFNAME, Field.OIFNAME, *_AT_LINKS, *_PAIRS)
 _HOPS: Mapping[Field, Family] = {Field.IP_TTL: 4, Field.IP6_HOPLIMIT: 6}
 
 
@@ -103,7 +105,8 @@ class Space:
     """The packets of a family, told apart by these addresses, interfaces, ports and pairs of addresses.
 
     `links` are interfaces that stand for all that no rule tells from them. `sets` are the contents of the
-    named sets, by name; `pairs` the kinds of pairs that sets of pairs tell apart, first those in none.
+    named sets, by name; `pairs` the kinds of pairs that sets of pairs tell apart, first those in none. With
+    one link neither interfaces nor pairs are told apart, and no rule may ask for them.
     """
 
     family: Family
@@ -192,7 +195,9 @@ class Space:
         return (*having, (side, full & ~mask if match.negated else mask))
 
     def having(self, field: Field) -> tuple[tuple[Condition, ...], int] | None:
-        """What a packet with the field is, and the side that the field is on."""
+        """What a packet with the field is, and the side that the field is on. Raises Unprovable."""
+        if len(self.links) == 1 and field in _OF_HOOKS:
+            raise Unprovable(f"a rule asks for {field.row.text} where policies are asked")
         simple = {
             Field.CT_STATE: STATE,
             Field.CT_STATUS: STATUS,

@@ -74,4 +74,12 @@ PROOF = (
         "if False:",
         f"{FORGED}::test_no_packet_is_shown_that_has_a_pods_address_and_the_nodes",
     ),
+    Fault(
+        "rules for interfaces match nothing where policies are asked",
+        "docs/verify.md",
+        "policyd/proof/space.py",
+        "if len(self.links) == 1 and field in _OF_HOOKS:",
+        "if False:",
+        "tests/unit/proof/test_unsaid.py::test_nothing_is_proved_of_it",
+    ),
 )
