@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from policyd.proof.line import Line, block, lowest
+from policyd.proof.points import Addresses
 from policyd_compiler.nft.expressions import Field, InSet, Match, Numbers, Prefix, Right, Word
 from policyd_compiler.nft.keys import Family
 
@@ -43,7 +44,7 @@ _PORT_FIELDS: Mapping[Field, tuple[int, int]] = {
     Field.UDP_SPORT: (17, ASKING),
     Field.SCTP_SPORT: (132, ASKING),
 }
-_ADDRESSES: Mapping[Field, tuple[Family, int]] = {
+ADDRESSES: Mapping[Field, tuple[Family, int]] = {
     Field.IP_SADDR: (4, SENDER),
     Field.IP_DADDR: (4, RECEIVER),
     Field.IP6_SADDR: (6, SENDER),
@@ -110,7 +111,7 @@ class Space:
     """
 
     family: Family
-    addresses: Line
+    addresses: Addresses
     links: tuple[str, ...]
     asked: Asked
     sets: Mapping[str, Sequence[object]]
@@ -209,7 +210,7 @@ class Space:
         }
         if field in simple:
             return (), simple[field]
-        for table in (_ADDRESSES, _AT_LINKS):
+        for table in (ADDRESSES, _AT_LINKS):
             if field in table:
                 family, side = table[field]
                 return ((), side) if family == self.family else None
@@ -235,7 +236,7 @@ class Space:
                 return self._word(field, word)
             case Numbers(intervals):
                 return self._numbers(field, intervals)
-            case Prefix(network, length) if field in _ADDRESSES:
+            case Prefix(network, length) if field in ADDRESSES:
                 return self.prefix(network, length)
             case InSet(name):
                 return self.keys(field, self._contents(name))
@@ -252,7 +253,7 @@ class Space:
         found = tuple(keys)
         if field in (Field.IIFNAME, Field.OIFNAME):
             return self.named(str(key) for key in found)
-        if field in _ADDRESSES:
+        if field in ADDRESSES:
             try:
                 return self.at(self.addresses.mask(map(_stretch, found)))
             except KeyError:  # not one of those by which addresses were told apart: of the other family

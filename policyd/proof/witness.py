@@ -16,6 +16,7 @@ from policyd.proof.cluster import DIRECTIONS, Direction
 from policyd.proof.ground import OTHER, Ground
 from policyd.proof.hooks import EGRESS, EGRESS_ANSWERS, INGRESS, INGRESS_ANSWERS, Expected
 from policyd.proof.line import bits_of, lowest
+from policyd.proof.mapped import Doubt
 from policyd.proof.meaning import Meaning
 from policyd.proof.result import Difference, Says
 from policyd.proof.space import (
@@ -47,21 +48,6 @@ MOST_TRIED = 4000
 _HOOKS: tuple[HookName, ...] = ("forward", "output", "input")
 _ECHO = {4: 8, 6: 128}
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
-
-
-class Doubt(NamedTuple):
-    """A box of which the ruleset says something else than the policies.
-
-    `hook` is empty where it is about what a map says of pods, by `kind`; then the box is in the space of the
-    policies, and says nothing of interfaces and of conntrack.
-    """
-
-    hook: HookName | str
-    box: Box
-    ruleset: Says
-    chain: str
-    rule: int
-    kind: str
 
 
 #: The hook, one packet's box in the space of the hooks, and source and target where those tell too few apart.
