@@ -195,6 +195,11 @@ GOOD = AgentState(
             "  proved     for every packet: generation 3, 1970-01-01 00:01:00 UTC",
         ),
         (
+            GOOD.model_copy(update={"proof": Proven(proved=True, at=60.0, whole_at=1.0, generation=3)}),
+            "  proved     for every packet: generation 3, 1970-01-01 00:01:00 UTC; all of it compared at "
+            "1970-01-01 00:00:01 UTC",
+        ),
+        (
             GOOD.model_copy(update={"proof": Proven(proved=False, told=("a > b TCP 80",))}),
             "  proved     NOT: generation 0, 1970-01-01 00:00:00 UTC: a > b TCP 80",
         ),

@@ -131,4 +131,20 @@ PROOF = (
         "(False and",
         f"{SINCE}::test_an_address_that_is_no_pods_any_more_may_be_forged",
     ),
+    Fault(
+        "a proof relies on a ruleset that was not proved",
+        "docs/verify.md",
+        PROVER,
+        "self._proved = claim if answer.proved and answer.plain else None",
+        "self._proved = claim",
+        f"{PROVERS}::test_what_is_wrong_is_found_by_comparing_all_and_no_proof_relies_on_it",
+    ),
+    Fault(
+        "all of a ruleset is compared once, and never again",
+        "docs/verify.md",
+        PROVER,
+        "self._clock.now() + RELIED_ON_SECONDS",
+        "1e12",
+        f"{PROVERS}::test_after_the_first_only_what_differs_is_compared_and_once_an_hour_all",
+    ),
 )
