@@ -98,8 +98,8 @@ def measure(scale: Scale, events: int = EVENTS) -> Measured:
         if change.after is not None:
             pods[change.key] = change.after
         other = replace(state, by_kind={**state.by_kind, POD.name: pods})
-        measured.compiled.append(_timed(partial(_compile, other, built))[0])
-    measured.first, graph = _timed(partial(Graph, built, state, NODE))
+        measured.compiled.append(timed(partial(_compile, other, built))[0])
+    measured.first, graph = timed(partial(Graph, built, state, NODE))
     order = _Orders(built.table)
     gc.collect()
     gc.freeze()  # as the agent does (`long_lived`)
@@ -107,10 +107,10 @@ def measure(scale: Scale, events: int = EVENTS) -> Measured:
         row = measured.rows[kind] = Row()
         for change in make(state, events):
             graph.counts.units = 0
-            seconds, step = _timed(partial(graph.change, [change]))
+            seconds, step = timed(partial(graph.change, [change]))
             assert step is not None, graph.reason
             row.followed.append(seconds)
-            row.ordered.append(_timed(partial(order.order, step))[0])
+            row.ordered.append(timed(partial(order.order, step))[0])
             row.elements.append(sum(map(len, (step.changes or {}).values())))
             row.units.append(graph.counts.units)
     gc.unfreeze()
@@ -230,7 +230,7 @@ KINDS: dict[str, Callable[[ClusterState, int], Events]] = {
 }
 
 
-def _timed(work: Callable[[], T]) -> tuple[float, T]:
+def timed(work: Callable[[], T]) -> tuple[float, T]:
     """Milliseconds of this thread, and what came of it."""
     began = time.thread_time()
     result = work()

@@ -99,10 +99,14 @@ class PolicyFindings(_Answer):
 
 
 class Proven(_Answer):
-    """What was proved when: that the ruleset of a generation is what the policies mean. `at`: wall clock."""
+    """What was proved when: that the ruleset of a generation is what the policies mean. `at`: wall clock.
+
+    `whole_at`: when all of a ruleset was last compared, and not only what had changed.
+    """
 
     proved: bool | None = None
     at: float = 0.0
+    whole_at: float = 0.0
     generation: int = 0
     told: tuple[str, ...] = ()
 

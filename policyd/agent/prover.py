@@ -1,7 +1,8 @@
 """Proves that rulesets in force are what the policies mean (`policyd/proof`), next to the loop.
 
 In a copy of the process, so that enforcement waits for nothing, and at a hundredth of a processor at most: of
-rulesets that follow each other quickly the last is proved.
+rulesets that follow each other quickly the last is proved. After the first only what differs from the last
+one that was proved is compared, and once an hour all.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
 from policyd.proof.prove import prove
 from policyd.proof.result import Proof
+from policyd.proof.since import Given, is_still_proved
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
 
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 #: Between two proofs, in seconds; and so many times as long as the last one took of a processor.
 REST_SECONDS = 10.0
 SHARE = 99.0
+#: What was proved is relied on for so many seconds, and then all of it is compared again.
+RELIED_ON_SECONDS = 3600.0
 #: More than this, in seconds of a processor, is no proof but a ruleset that it cannot follow.
 MOST_SECONDS = 60.0
 #: The least of all: whoever else has something to do goes first.
@@ -53,18 +57,24 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a proof: packets that show a difference, what could not be followed, and its cost."""
+    """What came of a proof: packets that show a difference, what could not be followed, and its cost.
+
+    `whole`: all was compared, and not only what differs from what was proved before. `plain`: see `Proof`.
+    """
 
     differences: tuple[str, ...]
     unprovable: tuple[str, ...]
     seconds: float
+    whole: bool = True
+    plain: bool = False
 
     @property
     def proved(self) -> bool:
         return not self.differences and not self.unprovable
 
 
-Proving: TypeAlias = Callable[[Claim], Awaitable[Answer]]
+#: Proves a claim; with another that is proved, as far as both differ.
+Proving: TypeAlias = Callable[[Claim, Claim | None], Awaitable[Answer]]
 
 
 class Prover:
@@ -85,6 +95,9 @@ class Prover:
         self._told = asyncio.Event()
         self._answer: Answer | None = None
         self._generation, self._at = 0, 0.0
+        #: The last that was proved, if the next may be compared with it; and when all of one was.
+        self._proved: Claim | None = None
+        self._whole_at = self._relied_on_until = 0.0
 
     def notice(self) -> None:
         """A ruleset has been brought into force. One of a cluster that has changed since is not looked at."""
@@ -110,6 +123,7 @@ class Prover:
         return {
             "proved": self._answer.proved,
             "at": self._at,
+            "whole_at": self._whole_at,
             "generation": self._generation,
             "told": list(told[:_TOLD]),
         }
@@ -137,14 +151,20 @@ class Prover:
         return Claim(self._store.state(), status.table, closed, status.enforced.generation)
 
     async def _prove(self, claim: Claim) -> Answer:
+        proved = self._proved if self._clock.now() < self._relied_on_until else None
         try:
-            answer = await self._proving(claim)
+            answer = await self._proving(claim, proved)
         except (PolicydError, OSError) as error:
             answer = Answer((), (f"the proof failed: {error}",), 0.0)
         first = self._answer is None or self._answer.proved
         self._answer, self._generation, self._at = answer, claim.generation, self._clock.wall()
+        self._proved = claim if answer.proved and answer.plain else None
+        if answer.whole:
+            self._whole_at, self._relied_on_until = self._at, self._clock.now() + RELIED_ON_SECONDS
         self._metrics.proved.set(answer.proved)
         self._metrics.proof_time.set(self._at)
+        self._metrics.proofs.labels("all" if answer.whole else "changes").inc()
+        self._metrics.proof_seconds.inc(answer.seconds)
         if first and not answer.proved:
             fields = {
                 "event": "ruleset.unproved",
@@ -155,19 +175,34 @@ class Prover:
         return answer
 
 
-async def prove_apart(node: str, options: Options, claim: Claim) -> Answer:
-    """Prove in a copy of this process. Raises CompileFailed, and OSError if it cannot begin."""
+async def prove_apart(node: str, options: Options, claim: Claim, proved: Claim | None = None) -> Answer:
+    """Prove in a copy of this process, which has what was proved before as it is.
+
+    Raises CompileFailed, and OSError if it cannot begin.
+    """
 
     def work() -> tuple[str, ...]:
         os.nice(_NICE)
         began = time.process_time()
-        found: Proof = prove(claim.state, node, options, claim.table, claim.closed)
-        told = (list(map(str, found.differences)), list(found.unprovable))
-        return (json.dumps([*told, time.process_time() - began]),)
+        found = _found(node, options, claim, proved)
+        return (json.dumps([*found, time.process_time() - began]),)
 
     answered = await compile_apart(work, Limits(MOST_SECONDS))
     try:
-        differences, unprovable, seconds = json.loads(answered[0])
+        differences, unprovable, whole, plain, seconds = json.loads(answered[0])
     except (ValueError, IndexError):
         raise CompileFailed("the proof gave no answer") from None
-    return Answer(tuple(differences), tuple(unprovable), seconds)
+    return Answer(tuple(differences), tuple(unprovable), seconds, whole, plain)
+
+
+def _found(
+    node: str, options: Options, claim: Claim, proved: Claim | None
+) -> tuple[list[str], list[str], bool, bool]:
+    """Differences, what could not be followed, whether all was compared, and whether it is plain."""
+    now = Given(claim.state, claim.table, claim.closed)
+    if proved is not None:
+        before = Given(proved.state, proved.table, proved.closed)
+        if is_still_proved(before, now, node, options):
+            return [], [], False, True
+    proof: Proof = prove(claim.state, node, options, claim.table, claim.closed)
+    return list(map(str, proof.differences)), list(proof.unprovable), True, proof.plain

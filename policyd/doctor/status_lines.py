@@ -93,7 +93,8 @@ def _proved(found: Proven) -> str:
     """Whether the last ruleset that was looked at is what the policies mean, for every packet."""
     when = f"generation {found.generation}, {_moment(found.at)}"
     if found.proved:
-        return f"for every packet: {when}"
+        whole = f"; all of it compared at {_moment(found.whole_at)}" if 0 < found.whole_at < found.at else ""
+        return f"for every packet: {when}{whole}"
     return f"NOT: {when}: {printable(found.told[0]) if found.told else ''}"
 
 

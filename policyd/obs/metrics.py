@@ -64,6 +64,10 @@ class Metrics:
         self.proof_time = self._gauge(
             "last_proof_timestamp_seconds", "When a ruleset in force was last compared with its policies."
         )
+        self.proofs = self._counter(
+            "proofs", "Rulesets compared with their policies: all of one, or what had changed.", "extent"
+        )
+        self.proof_seconds = self._counter("proof_cpu_seconds", "What proofs took of a processor.")
         self.pods = self._gauge("local_pods", "Pods of this node that hold an address.")
         self.isolated = self._gauge("isolated_pods", "Those of them that a policy selects.")
         self.inside = self._gauge(

@@ -5,7 +5,7 @@ Nothing of this is shared with `policyd/cluster`, which reads the same objects f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import ip_address
@@ -60,11 +60,15 @@ def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster, seen from a node. Policies in `closed` isolate and allow nothing (decisions 8)."""
+    """A cluster, seen from a node. Policies in `closed` isolate and allow nothing (decisions 8).
+
+    With `only`, other addresses of its pods do not count.
+    """
 
     state: ClusterState
     node: str
     closed: frozenset[str] = frozenset()
+    only: Mapping[Family, Container[int]] | None = None
     _matched: dict[LabelSelector, tuple[str, ...]] = field(default_factory=dict)
     _governing: dict[object, Governing] = field(default_factory=dict)
 
@@ -84,6 +88,8 @@ class Cluster:
                 address = pod.v4 if family == 4 else pod.v6
                 if address is None or is_nobodys(family, address) or address in self.nodes[family]:
                     continue
+                if self.only is not None and address not in self.only[family]:
+                    continue
                 found[family][address] = (*found[family].get(address, ()), pod)
         return found
 
@@ -93,6 +99,19 @@ class Cluster:
         return {
             family: tuple(sorted(a for a, pods in of.items() if any(pod.node == self.node for pod in pods)))
             for family, of in self.claims.items()
+        }
+
+    @cached_property
+    def isolated(self) -> Mapping[tuple[Direction, Family], tuple[int, ...]]:
+        """By direction and family, the local addresses that are under a policy."""
+        return {
+            (direction, family): tuple(
+                address
+                for address in self.local[family]
+                if any(self.governing(pod, direction) for pod in self.claims[family][address])
+            )
+            for direction in DIRECTIONS
+            for family in FAMILIES
         }
 
     @cached_property

@@ -16,6 +16,7 @@ from policyd.proof.hooks import (
     itself,
 )
 from policyd.proof.line import Line, Stretch, block
+from policyd.proof.points import Points
 from policyd.proof.space import Asked, Space, Unprovable
 from policyd_compiler.nft.ast import Chain, Goto, Jump, Table, Vmap
 from policyd_compiler.nft.expressions import Field, Match, Numbers, Prefix, Word, port_field
@@ -36,7 +37,7 @@ class Ground:
     policies: Space
 
 
-def ports_line(cluster: Cluster, scene: Scene, table: Table) -> Line:
+def ports_line(cluster: Cluster, tunnels: Iterable[int], table: Table) -> Line:
     """All ports, cut where a rule, a policy, a named port or a tunnel says."""
     named = (
         interval
@@ -44,26 +45,34 @@ def ports_line(cluster: Cluster, scene: Scene, table: Table) -> Line:
         if match.field in _PORTS and isinstance(match.right, Numbers)
         for interval in match.right.intervals
     )
-    known = (*scene.tunnel_ports, DHCP_SERVER)
+    known = (*tunnels, DHCP_SERVER)
     return Line(16, (*cluster.ports(), *named, *((port, port) for port in known)))
 
 
 def lay(cluster: Cluster, scene: Scene, table: Table, family: Family, ports: Line) -> Ground:
     """The spaces of a family."""
-    asked = Asked(ports)
-    sets: Mapping[str, Sequence[object]] = {str(part.name): part.elements for part in table.sets}
-    around = [block(*prefix, family) for prefix in _prefixes(family)]
-    around += [(a, a) for a in (*cluster.local[family], *cluster.nodes[family])]
+    return Ground(
+        lay_hooks(cluster, scene, table, family, ports), lay_policies(cluster, table, family, ports)
+    )
+
+
+def lay_hooks(cluster: Cluster, scene: Scene, table: Table, family: Family, ports: Line) -> Space:
+    """What tells packets apart at hooks."""
     near = _base_chains(table)
     near_keys = (key for part in _asked_by(table, near) for key in part)
-    hooks = Space(
+    around = _around(cluster, family)
+    return Space(
         family,
         Line(_BITS[family], (*around, *_stretches(near_keys, family), *_in_prefixes(near, family))),
         links(table, scene),
-        asked,
-        sets,
+        Asked(ports),
+        _contents(table),
         _pairs(table, scene, family),
     )
+
+
+def lay_policies(cluster: Cluster, table: Table, family: Family, ports: Line) -> Space:
+    """What tells packets apart where policies are asked."""
     every_key = (
         key
         for part in table.parts
@@ -72,17 +81,24 @@ def lay(cluster: Cluster, scene: Scene, table: Table, family: Family, ports: Lin
     )
     named = (stretch for of, stretch in cluster.blocks() if of == family)
     held = ((a, a) for a in cluster.claims[family])
-    policies = Space(
-        family,
-        Line(
-            _BITS[family],
-            (*around, *named, *held, *_stretches(every_key, family), *_in_prefixes(table.chains, family)),
-        ),
-        (NONE,),
-        asked,
-        sets,
-    )
-    return Ground(hooks, policies)
+    stretches = (*_stretches(every_key, family), *_in_prefixes(table.chains, family))
+    line = Line(_BITS[family], (*_around(cluster, family), *named, *held, *stretches))
+    return Space(family, line, (NONE,), Asked(ports), _contents(table))
+
+
+def lay_points(points: Iterable[int], table: Table, family: Family, ports: Line) -> Space:
+    """The same for some addresses, and nobody else."""
+    return Space(family, Points(points), (NONE,), Asked(ports), _contents(table))
+
+
+def _contents(table: Table) -> Mapping[str, Sequence[object]]:
+    return {str(part.name): part.elements for part in table.sets}
+
+
+def _around(cluster: Cluster, family: Family) -> Iterator[Stretch]:
+    """What is told apart of whatever ruleset."""
+    yield from (block(*prefix, family) for prefix in _prefixes(family))
+    yield from ((a, a) for a in (*cluster.local[family], *cluster.nodes[family]))
 
 
 def _prefixes(family: Family) -> Iterator[tuple[int, int]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from policyd.proof.cluster import FAMILIES, Cluster
+from policyd.proof.cluster import FAMILIES, Cluster, Direction
 from policyd.proof.space import (
     ASKED,
     DESTINATIONS,
@@ -70,7 +70,7 @@ _UNHEARD = _drop("NP-161: nobody knows which pods hear it")
 
 @dataclass
 class Scene:
-    """What hooks depend on beside addresses. `isolated` by direction and family: addresses under a policy.
+    """What hooks depend on beside addresses.
 
     `restricts`: some pod of the node is closed to somebody for ingress; `plainly_open`: none is, and for each
     a rule alone says so. Both are found out when addresses are cut.
@@ -78,7 +78,6 @@ class Scene:
 
     cluster: Cluster
     options: Options
-    isolated: Mapping[tuple[str, Family], tuple[int, ...]]
     restricts: bool = False
     plainly_open: bool = False
 
@@ -117,12 +116,12 @@ class Scene:
     @property
     def isolated_for_ingress(self) -> bool:
         """Whether any pod of the node is under a policy for ingress."""
-        return any(of for (direction, _), of in self.isolated.items() if direction == "ingress")
+        return any(of for (direction, _), of in self.cluster.isolated.items() if direction == "ingress")
 
     @property
     def governs(self) -> bool:
         """Whether any pod of the node is under any policy."""
-        return any(self.isolated.values())
+        return any(self.cluster.isolated.values())
 
 
 @dataclass(frozen=True)
@@ -322,8 +321,8 @@ class Expected:
 
     def _ask(self, side: int, kind: str, *, last: bool = False) -> _Rule:
         """Who is isolated is asked what policies say."""
-        direction = "egress" if kind in (EGRESS, EGRESS_ANSWERS) else "ingress"
-        addresses = self.scene.isolated[direction, self.space.family]
+        direction: Direction = "egress" if kind in (EGRESS, EGRESS_ANSWERS) else "ingress"
+        addresses = self.scene.cluster.isolated[direction, self.space.family]
         return ((side, self.space.single(addresses)),), Step("ask", kind, last=last)
 
 
@@ -331,5 +330,5 @@ def itself(scene: Scene, family: Family) -> frozenset[object]:
     """The pairs of equal addresses that hairpins are known by."""
     if scene.options.hairpin != "allow":
         return frozenset()
-    isolated = {a for (_, of), addresses in scene.isolated.items() if of == family for a in addresses}
+    isolated = {a for (_, of), addresses in scene.cluster.isolated.items() if of == family for a in addresses}
     return frozenset((address, address) for address in isolated)

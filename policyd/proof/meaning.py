@@ -21,8 +21,8 @@ from policyd.kube.objects import (
     TierRule,
 )
 from policyd.proof.cluster import TIERS, Cluster, Direction, Governing, policy_key
-from policyd.proof.line import Line
 from policyd.proof.peers import Peers, Whom
+from policyd.proof.points import Addresses
 from policyd.proof.space import Asked
 from policyd.proof.stages import Action, Allowed, Rule, Stage, both, decide, decided_by
 from policyd_compiler.nft.keys import Family
@@ -67,7 +67,7 @@ class Meaning:
 
     cluster: Cluster
     family: Family
-    line: Line
+    line: Addresses
     asked: Asked
     _isolations: dict[object, Isolation] = field(default_factory=dict)
     _whom: dict[tuple[str, int], Whom] = field(default_factory=dict)

@@ -13,7 +13,8 @@ from typing import NamedTuple, assert_never
 
 from policyd.kube.objects import IPBlock, LabelSelector, NodePeer, Pod, PodPeer, Protocol
 from policyd.proof.cluster import Cluster, means_every_namespace
-from policyd.proof.line import Line, block, mask_of
+from policyd.proof.line import block, mask_of
+from policyd.proof.points import Addresses
 from policyd_compiler.nft.keys import Family
 
 
@@ -34,7 +35,7 @@ class Peers:
 
     cluster: Cluster
     family: Family
-    line: Line
+    line: Addresses
     _labelled: dict[LabelSelector, int] = field(default_factory=dict)
 
     def of(self, peers: Iterable[PodPeer | IPBlock | NodePeer] | None, namespace: str | None) -> Whom:

@@ -52,7 +52,8 @@ class Proof:
     """Whether a node's ruleset does with every packet what the policies say.
 
     `unprovable`: what of the ruleset could not be followed; then nothing is proved. `apart`: how many kinds
-    of packets were told apart. `not_covered`: what else there is that a proof says nothing of.
+    of packets were told apart. `not_covered`: what else there is that a proof says nothing of. `plain`: maps
+    say what their names say, and ask for whoever is under a policy, whether it closes anything or not.
     """
 
     node: str
@@ -63,6 +64,7 @@ class Proof:
     differences: tuple[Difference, ...] = ()
     unprovable: tuple[str, ...] = ()
     not_covered: tuple[str, ...] = field(default=())
+    plain: bool = True
 
     @property
     def proved(self) -> bool:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from policyd.proof.line import Line, block, lowest
+from policyd.proof.points import Addresses
 from policyd_compiler.nft.expressions import Field, InSet, Match, Numbers, Prefix, Right, Word
 from policyd_compiler.nft.keys import Family
 
@@ -43,7 +44,7 @@ _PORT_FIELDS: Mapping[Field, tuple[int, int]] = {
     Field.UDP_SPORT: (17, ASKING),
     Field.SCTP_SPORT: (132, ASKING),
 }
-_ADDRESSES: Mapping[Field, tuple[Family, int]] = {
+ADDRESSES: Mapping[Field, tuple[Family, int]] = {
     Field.IP_SADDR: (4, SENDER),
     Field.IP_DADDR: (4, RECEIVER),
     Field.IP6_SADDR: (6, SENDER),
@@ -56,6 +57,8 @@ _AT_LINKS: Mapping[Field, tuple[Family, int]] = {
     Field.OIFNAME_IP6_DADDR: (6, RECEIVER),
 }
 _PAIRS: Mapping[Field, Family] = {Field.IP_PAIR: 4, Field.IP6_PAIR: 6}
+#: What is told apart for hooks only.
+_OF_HOOKS = (Field.IIFNAME, Field.OIFNAME, *_AT_LINKS, *_PAIRS)
 _HOPS: Mapping[Field, Family] = {Field.IP_TTL: 4, Field.IP6_HOPLIMIT: 6}
 
 
@@ -103,11 +106,12 @@ class Space:
     """The packets of a family, told apart by these addresses, interfaces, ports and pairs of addresses.
 
     `links` are interfaces that stand for all that no rule tells from them. `sets` are the contents of the
-    named sets, by name; `pairs` the kinds of pairs that sets of pairs tell apart, first those in none.
+    named sets, by name; `pairs` the kinds of pairs that sets of pairs tell apart, first those in none. With
+    one link neither interfaces nor pairs are told apart, and no rule may ask for them.
     """
 
     family: Family
-    addresses: Line
+    addresses: Addresses
     links: tuple[str, ...]
     asked: Asked
     sets: Mapping[str, Sequence[object]]
@@ -192,7 +196,9 @@ class Space:
         return (*having, (side, full & ~mask if match.negated else mask))
 
     def having(self, field: Field) -> tuple[tuple[Condition, ...], int] | None:
-        """What a packet with the field is, and the side that the field is on."""
+        """What a packet with the field is, and the side that the field is on. Raises Unprovable."""
+        if len(self.links) == 1 and field in _OF_HOOKS:
+            raise Unprovable(f"a rule asks for {field.row.text} where policies are asked")
         simple = {
             Field.CT_STATE: STATE,
             Field.CT_STATUS: STATUS,
@@ -204,7 +210,7 @@ class Space:
         }
         if field in simple:
             return (), simple[field]
-        for table in (_ADDRESSES, _AT_LINKS):
+        for table in (ADDRESSES, _AT_LINKS):
             if field in table:
                 family, side = table[field]
                 return ((), side) if family == self.family else None
@@ -230,7 +236,7 @@ class Space:
                 return self._word(field, word)
             case Numbers(intervals):
                 return self._numbers(field, intervals)
-            case Prefix(network, length) if field in _ADDRESSES:
+            case Prefix(network, length) if field in ADDRESSES:
                 return self.prefix(network, length)
             case InSet(name):
                 return self.keys(field, self._contents(name))
@@ -247,7 +253,7 @@ class Space:
         found = tuple(keys)
         if field in (Field.IIFNAME, Field.OIFNAME):
             return self.named(str(key) for key in found)
-        if field in _ADDRESSES:
+        if field in ADDRESSES:
             try:
                 return self.at(self.addresses.mask(map(_stretch, found)))
             except KeyError:  # not one of those by which addresses were told apart: of the other family

@@ -232,7 +232,8 @@ class Chains:
             step = step_of(verdict)
             if asking and step.kind in ("jump", "goto", "drop"):
                 step = Step("ask", str(part.name), last=is_last(part))
-                self.asked[str(part.name)] = side
+                if self.asked.setdefault(str(part.name), side) != side:
+                    raise Unprovable(f"map {part.name} is asked for senders and for receivers")
             by_verdict.setdefault(step, []).append(key)
         return tuple(((side, self.space.keys(action.field, keys)), step) for step, keys in by_verdict.items())
 

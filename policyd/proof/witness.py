@@ -16,6 +16,7 @@ from policyd.proof.cluster import DIRECTIONS, Direction
 from policyd.proof.ground import OTHER, Ground
 from policyd.proof.hooks import EGRESS, EGRESS_ANSWERS, INGRESS, INGRESS_ANSWERS, Expected
 from policyd.proof.line import bits_of, lowest
+from policyd.proof.mapped import Doubt
 from policyd.proof.meaning import Meaning
 from policyd.proof.result import Difference, Says
 from policyd.proof.space import (
@@ -47,21 +48,6 @@ MOST_TRIED = 4000
 _HOOKS: tuple[HookName, ...] = ("forward", "output", "input")
 _ECHO = {4: 8, 6: 128}
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
-
-
-class Doubt(NamedTuple):
-    """A box of which the ruleset says something else than the policies.
-
-    `hook` is empty where it is about what a map says of pods, by `kind`; then the box is in the space of the
-    policies, and says nothing of interfaces and of conntrack.
-    """
-
-    hook: HookName | str
-    box: Box
-    ruleset: Says
-    chain: str
-    rule: int
-    kind: str
 
 
 #: The hook, one packet's box in the space of the hooks, and source and target where those tell too few apart.
@@ -97,7 +83,10 @@ class Witnesses:
         """
         tried = False
         for hook, box, ends in islice(self._candidates(doubt), MOST_TRIED):
+            tried = True
             packet = self._packet(hook, box, ends)
+            if packet.fib_local and packet.saddr in self.meaning.cluster.claims[packet.family]:
+                continue  # a pod's address is never one of the node
             policies = self._ask(hook, box, packet)
             trace = self._simulator.evaluate(packet)
             ruleset: Says = "allow" if trace.verdict == "accept" else "drop"
@@ -108,7 +97,6 @@ class Witnesses:
                 who = self._holder(packet.saddr), self._holder(packet.daddr)
                 shown = replace(packet, iifname=_shown(packet.iifname), oifname=_shown(packet.oifname))
                 return Difference(shown, *policies, ruleset, chain, rule + 1, text, *who)
-            tried = True
         if not tried:
             return None
         text = self._text(doubt.chain, doubt.rule)
@@ -168,16 +156,17 @@ class Witnesses:
 
     def _ends_in_hook(self, box: Box) -> Iterator[tuple[int, int]]:
         """Pairs of addresses of a box: with peers of which policies speak, and others."""
-        space = self.ground.hooks
+        space, local = self.ground.hooks, self.meaning.cluster.local[self.meaning.family]
         named = [a for kind in space.pairs for pair in kind if isinstance(pair, tuple) for a in pair]
+        # No pod sends with an address of the node.
+        some = box[SENDER] if box[FROM_NODE] & 1 else box[SENDER] & ~space.single(local)
         senders, receivers = (
-            [space.end(bit)[1] for bit in _some(space.single(named) & box[side], 8)]
-            + [space.end(bit)[1] for bit in _some(box[side], 12)]
-            for side in (SENDER, RECEIVER)
+            [space.end(bit)[1] for bit in _some(space.single(named) & mask, 8)]
+            + [space.end(bit)[1] for bit in _some(mask, 12)]
+            for mask in (some, box[RECEIVER])
         )
         yield from ((a, a) for a in named)
         yield from product(dict.fromkeys(senders), dict.fromkeys(receivers))
-        local = self.meaning.cluster.local[space.family]
         for address in islice(local, 16):
             for peer in self._peers_of(address):
                 yield address, peer
@@ -321,7 +310,7 @@ class Witnesses:
         isolation = self.meaning.isolation(direction, pod)  # type: ignore[arg-type]
         if isolation is None:
             return _Says("allow", "no policy isolates")
-        if kind == INGRESS and packet.fib_local and peer not in self.meaning.cluster.claims[packet.family]:
+        if kind == INGRESS and packet.fib_local:
             return _Says("drop", "NP-145: it was forwarded, with an address of this node as its source")
         asked, bit = self.ground.policies.asked, self.meaning.line.find(peer)
         number = packet.dport if kind in (EGRESS, INGRESS) else packet.sport

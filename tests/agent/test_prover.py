@@ -11,7 +11,16 @@ from functools import partial
 import pytest
 
 from policyd.agent.compiling import CompileFailed
-from policyd.agent.prover import REST_SECONDS, SHARE, Answer, Claim, Prover, Proving, prove_apart
+from policyd.agent.prover import (
+    RELIED_ON_SECONDS,
+    REST_SECONDS,
+    SHARE,
+    Answer,
+    Claim,
+    Prover,
+    Proving,
+    prove_apart,
+)
 from policyd.agent.reporting.status import AgentStatus, Enforced
 from policyd.cluster.events import Synced, Upsert
 from policyd.kube.decode import decode_live
@@ -26,6 +35,8 @@ from tests.strategies.damage import without_rules
 from tests.support.clock import TurnedClock
 
 PROVED = Answer((), (), 0.0)
+#: When a clock that is turned begins.
+AT = 1.7e9 + 1000.0
 
 
 def upsert(manifest: Manifest) -> Upsert:
@@ -41,11 +52,13 @@ class Enforcing:
         self.store = ObjectStore("n1", asyncio.Event())
         self.status, self.metrics, self.turned = AgentStatus(), Metrics(), TurnedClock()
         self.claims: list[Claim] = []
+        self.answers: list[Answer] = []
         real = partial(prove_apart, "n1", Options())
 
-        async def noting(claim: Claim) -> Answer:
+        async def noting(claim: Claim, proved: Claim | None) -> Answer:
             self.claims.append(claim)
-            return await (proving or real)(claim)
+            self.answers.append(answer := await (proving or real)(claim, proved))
+            return answer
 
         self.prover = Prover(self.store, self.status, noting, self.metrics, self.turned.clock)
         self.say(namespace("x"), pod("x/a", "10.0.0.1"), pod("x/web", "10.0.0.2"))
@@ -70,6 +83,18 @@ class Enforcing:
 
     def metric(self) -> float | None:
         return self.metrics.registry.get_sample_value("policyd_proof")
+
+    def proofs(self, extent: str) -> float | None:
+        return self.metrics.registry.get_sample_value("policyd_proofs_total", {"extent": extent})
+
+    async def prove(self, seconds: float, *manifests: Manifest, damaged: bool = False) -> Answer:
+        """What comes of the next ruleset, after so many seconds of rest."""
+        before = len(self.answers)
+        self.say(*manifests)
+        self.enforce(damaged=damaged)
+        await self.rest(seconds)
+        await until(lambda: len(self.answers) > before)
+        return self.answers[-1]
 
 
 @asynccontextmanager
@@ -100,7 +125,7 @@ async def test_what_is_in_force_is_proved_and_what_is_not_is_a_condition(
         enforcing.enforce()
         await until(enforcing.prover.state)
         state = dict(enforcing.prover.state())
-        assert state == {"proved": True, "at": 1.7e9 + 1000.0, "generation": 7, "told": []}
+        assert state == {"proved": True, "at": AT, "whole_at": AT, "generation": 7, "told": []}
         assert (enforcing.metric(), enforcing.prover.conditions()) == (1, ())
         enforcing.say(pod("x/b", "10.0.0.3"))
         with caplog.at_level(logging.ERROR):
@@ -144,7 +169,7 @@ async def test_quarantined_policies_allow_nothing() -> None:
 
 
 async def test_it_takes_a_hundredth_of_a_processor_at_most_and_proves_the_last() -> None:
-    async def proving(claim: Claim) -> Answer:
+    async def proving(claim: Claim, proved: Claim | None) -> Answer:
         return Answer((), (), 2.0)
 
     enforcing = Enforcing(proving)
@@ -168,7 +193,7 @@ async def test_it_takes_a_hundredth_of_a_processor_at_most_and_proves_the_last()
 
 
 async def test_a_proof_that_fails_degrades_nothing() -> None:
-    async def failing(claim: Claim) -> Answer:
+    async def failing(claim: Claim, proved: Claim | None) -> Answer:
         raise CompileFailed("it took more than 60 s of a processor")
 
     enforcing = Enforcing(failing)
@@ -191,3 +216,35 @@ async def test_what_was_proved_stays_so_until_something_else_is_in_force() -> No
         assert len(enforcing.claims) == 1
     assert enforcing.prover.conditions() == ()
     assert PROVED.proved
+
+
+async def test_after_the_first_only_what_differs_is_compared_and_once_an_hour_all() -> None:
+    enforcing = Enforcing()
+    async with running(enforcing):
+        enforcing.enforce()
+        await until(enforcing.prover.state)
+        assert enforcing.answers[0].whole
+        changed = await enforcing.prove(
+            600, pod("x/b", "10.0.0.3", node="n2", metadata={"labels": {"pod": "web"}})
+        )
+        assert (changed.proved, changed.whole) == (True, False)
+        state = dict(enforcing.prover.state())
+        assert (state["proved"], state["at"], state["whole_at"]) == (True, AT + 600, AT)
+        assert (enforcing.proofs("all"), enforcing.proofs("changes")) == (1, 1)
+        again = await enforcing.prove(RELIED_ON_SECONDS, pod("x/c", "10.0.0.4", node="n2"))
+        assert (again.proved, again.whole) == (True, True)
+        assert enforcing.prover.state()["whole_at"] == AT + 600 + RELIED_ON_SECONDS
+        spent = enforcing.metrics.registry.get_sample_value("policyd_proof_cpu_seconds_total")
+        assert spent == sum(answer.seconds for answer in enforcing.answers) > 0
+
+
+async def test_what_is_wrong_is_found_by_comparing_all_and_no_proof_relies_on_it() -> None:
+    enforcing = Enforcing()
+    async with running(enforcing):
+        enforcing.enforce()
+        await until(enforcing.prover.state)
+        wrong = await enforcing.prove(600, pod("x/b", "10.0.0.3"), damaged=True)
+        assert (wrong.proved, wrong.whole) == (False, True)
+        assert wrong.differences
+        right = await enforcing.prove(600, pod("x/c", "10.0.0.4"))
+        assert (right.proved, right.whole) == (True, True)

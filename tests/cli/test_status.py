@@ -50,6 +50,7 @@ __all__ = ["manifests", "node"]
 
 kernel = pytest.mark.kernel
 HOLDS = "generation 1, which isolates 2 addresses of pods and binds 4 to interfaces"
+WHOLE = "all of it compared at 1970-01-01 00:00:01 UTC"
 ALONE = "no agent is at work, so changes of policies do not arrive"
 
 
@@ -193,6 +194,10 @@ GOOD = AgentState(
         (
             GOOD.model_copy(update={"proof": Proven(proved=True, at=60.0, generation=3)}),
             "  proved     for every packet: generation 3, 1970-01-01 00:01:00 UTC",
+        ),
+        (
+            GOOD.model_copy(update={"proof": Proven(proved=True, at=60.0, whole_at=1.0, generation=3)}),
+            f"  proved     for every packet: generation 3, 1970-01-01 00:01:00 UTC; {WHOLE}",
         ),
         (
             GOOD.model_copy(update={"proof": Proven(proved=False, told=("a > b TCP 80",))}),

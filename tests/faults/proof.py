@@ -7,6 +7,8 @@ from tests.faults.fault import Fault
 PROVER = "policyd/agent/prover.py"
 PROVERS = "tests/agent/test_prover.py"
 VERIFY = "tests/cli/test_verify.py"
+SINCE = "tests/unit/proof/test_since.py"
+FORGED = "tests/unit/proof/test_forged.py"
 
 PROOF = (
     Fault(
@@ -44,7 +46,7 @@ PROOF = (
     Fault(
         "a packet that a ruleset drops counts as proved",
         "docs/verify.md",
-        "policyd/proof/prove.py",
+        "policyd/proof/mapped.py",
         '        wrong = asked.full & ~ports if does == "allow" else ports\n',
         '        wrong = asked.full & ~ports if does == "allow" else 0\n',
         f"{VERIFY}::test_a_ruleset_that_differs_is_shown_by_a_packet",
@@ -56,5 +58,93 @@ PROOF = (
         'if scene.options.hairpin != "allow":',
         'if scene.options.hairpin == "":',
         f"{VERIFY}::test_other_settings_are_another_meaning",
+    ),
+    Fault(
+        "who is open and not asked for counts as proved, whoever forges the node's address",
+        "NP-145",
+        "policyd/proof/at_hooks.py",
+        "if INGRESS in other.asks and box[FROM_NODE] & 2:",
+        "if False:",
+        f"{FORGED}::test_forged_senders_are_refused_to_whoever_is_under_a_policy",
+    ),
+    Fault(
+        "a packet that would have a pod's address and the node's is shown",
+        "docs/verify.md",
+        "policyd/proof/witness.py",
+        "if packet.fib_local and packet.saddr in self.meaning.cluster.claims[packet.family]:",
+        "if False:",
+        f"{FORGED}::test_no_packet_is_shown_that_has_a_pods_address_and_the_nodes",
+    ),
+    Fault(
+        "rules for interfaces match nothing where policies are asked",
+        "docs/verify.md",
+        "policyd/proof/space.py",
+        "if len(self.links) == 1 and field in _OF_HOOKS:",
+        "if False:",
+        "tests/unit/proof/test_unsaid.py::test_nothing_is_proved_of_it",
+    ),
+    Fault(
+        "elements that differ are passed over after a change",
+        "docs/verify.md",
+        "policyd/proof/differing.py",
+        "self.addresses[family].update(keys)",
+        "self.addresses[family].update(())",
+        f"{SINCE}::test_a_ruleset_that_somebody_changed_is_not",
+    ),
+    Fault(
+        "a chain counts as proved before whatever rules it has now",
+        "docs/verify.md",
+        "policyd/proof/differing.py",
+        "was is None or is_ is None or was.rules != is_.rules",
+        "was is None or is_ is None",
+        f"{SINCE}::test_a_ruleset_that_somebody_changed_is_not",
+    ),
+    Fault(
+        "a policy that differs counts as proved before",
+        "docs/verify.md",
+        "policyd/proof/said.py",
+        "or not self.unlike_policies.isdisjoint(pair.policies)",
+        "or False",
+        f"{SINCE}::test_a_ruleset_that_does_not_follow_is_not",
+    ),
+    Fault(
+        "whom rules mean is not asked again after a change",
+        "docs/verify.md",
+        "policyd/proof/about.py",
+        "if not selects(peer.pods, dict(pod.labels)):",
+        "if True:",
+        f"{SINCE}::test_a_ruleset_that_does_not_follow_is_not",
+    ),
+    Fault(
+        "hooks that differ count as proved before",
+        "docs/verify.md",
+        "policyd/proof/since.py",
+        "        if self._hooks_differ():\n",
+        "        if False:\n",
+        f"{SINCE}::test_a_ruleset_that_somebody_changed_is_not",
+    ),
+    Fault(
+        "who was a pod may send with an address of the node",
+        "NP-145",
+        "policyd/proof/said.py",
+        "(pods_differ and pair.kind == INGRESS and",
+        "(False and",
+        f"{SINCE}::test_an_address_that_is_no_pods_any_more_may_be_forged",
+    ),
+    Fault(
+        "a proof relies on a ruleset that was not proved",
+        "docs/verify.md",
+        PROVER,
+        "self._proved = claim if answer.proved and answer.plain else None",
+        "self._proved = claim",
+        f"{PROVERS}::test_what_is_wrong_is_found_by_comparing_all_and_no_proof_relies_on_it",
+    ),
+    Fault(
+        "all of a ruleset is compared once, and never again",
+        "docs/verify.md",
+        PROVER,
+        "self._clock.now() + RELIED_ON_SECONDS",
+        "1e12",
+        f"{PROVERS}::test_after_the_first_only_what_differs_is_compared_and_once_an_hour_all",
     ),
 )

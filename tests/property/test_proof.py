@@ -9,6 +9,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policyd.cluster.state import ClusterState
 from policyd.pipeline import build
 from policyd.proof.prove import prove
 from policyd.proof.result import Proof
@@ -53,7 +54,7 @@ def test_a_damaged_ruleset_is_refused_with_a_packet_that_shows_it(seed: int) -> 
         assert verdicts[right.evaluate(difference.packet).verdict] == difference.policies
         assert difference.ruleset != difference.policies
     if proof.proved:
-        for packet in some_packets(rng, table):
+        for packet in some_packets(rng, table, pods_of(state)):
             assert broken.evaluate(packet).verdict == right.evaluate(packet).verdict, packet
 
 
@@ -70,7 +71,12 @@ def test_most_of_what_changes_a_packets_fate_is_shown() -> None:
     assert sum(proof.proved for proof in proofs) > 5
 
 
-def some_packets(rng: random.Random, table: Table) -> Iterator[Packet]:
+def pods_of(state: ClusterState) -> frozenset[int | None]:
+    """The addresses of pods: none of them is also one of the node."""
+    return frozenset(address for pod in state.pods.values() for address in (pod.v4, pod.v6))
+
+
+def some_packets(rng: random.Random, table: Table, pods: frozenset[int | None]) -> Iterator[Packet]:
     """Packets at the edges of what a ruleset tells apart."""
     addresses, ports = _edges(table)
     for _ in range(PACKETS):
@@ -91,6 +97,7 @@ def some_packets(rng: random.Random, table: Table) -> Iterator[Packet]:
             oifname="" if hook == "input" else rng.choice(links[1:]),
             ct_state=rng.choice(("new", "new", "new", "invalid", "related", "untracked")),
             dnat=rng.random() < 0.2,
+            fib_local=source not in pods and rng.random() < 0.1,
             tcp_syn=rng.random() < 0.6,
             icmp_type=rng.choice((8, 128, 130, 133, 134, 135, 143)) if "icmp" in str(protocol) else None,
             sport=rng.choice(ports) if has_ports else None,
