@@ -127,6 +127,14 @@ ASKING = (
         f"{LIVE}::test_what_is_seen_is_answered_and_the_rest_is_unknown",
     ),
     Fault(
+        "of a node's connections only those of one family are read",
+        PAGE,
+        "policyd/cli/diff_nodes.py",
+        "        addresses[family].add(address)",
+        "        addresses[4].add(address) if family == 4 else None",
+        "tests/cli/test_diff_nodes.py::test_live_connections_are_read_from_the_kernel_of_the_node",
+    ),
+    Fault(
         "a connection that was denied before is cut by the change",
         PAGE,
         "policyd/cli/diff_flows.py",
