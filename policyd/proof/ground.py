@@ -22,6 +22,7 @@ from policyd_compiler.nft.expressions import Field, Match, Numbers, Prefix, Word
 from policyd_compiler.nft.keys import FROM, KEY, PAIR, Family, KeyType
 
 _BITS = {4: 32, 6: 128}
+_AT_INTERFACES = (*FROM.values(), KeyType.IFNAME_ETHER, KeyType.IFNAME_TARGET)
 _PORTS = {port_field(protocol, side) for protocol in ("tcp", "udp", "sctp") for side in ("dport", "sport")}
 #: An interface that is no pod's, and none at all.
 OTHER, NONE = "uplink", ""
@@ -38,9 +39,10 @@ class Ground:
 
 def ports_line(cluster: Cluster, scene: Scene, table: Table) -> Line:
     """All ports, cut where a rule, a policy, a named port or a tunnel says."""
+    beside = () if table.bridge is None else table.bridge.chains
     named = (
         interval
-        for match in _matches(table.chains)
+        for match in _matches((*table.chains, *beside))
         if match.field in _PORTS and isinstance(match.right, Numbers)
         for interval in match.right.intervals
     )
@@ -58,8 +60,8 @@ def lay(cluster: Cluster, scene: Scene, table: Table, family: Family, ports: Lin
     near_keys = (key for part in _asked_by(table, near) for key in part)
     hooks = Space(
         family,
-        Line(_BITS[family], (*around, *_stretches(near_keys, family), *_in_prefixes(near, family))),
-        links(table, scene),
+        Line(_BITS[family], (*around, *stretches_of(near_keys, family), *prefixes_in(near, family))),
+        interfaces(table, scene.of_pods),
         asked,
         sets,
         _pairs(table, scene, family),
@@ -76,7 +78,7 @@ def lay(cluster: Cluster, scene: Scene, table: Table, family: Family, ports: Lin
         family,
         Line(
             _BITS[family],
-            (*around, *named, *held, *_stretches(every_key, family), *_in_prefixes(table.chains, family)),
+            (*around, *named, *held, *stretches_of(every_key, family), *prefixes_in(table.chains, family)),
         ),
         (NONE,),
         asked,
@@ -89,6 +91,8 @@ def _prefixes(family: Family) -> Iterator[tuple[int, int]]:
     yield GROUPS[family]
     yield NOWHERE[family]
     yield LOOPBACK if family == 4 else LINK_LOCAL
+    if family == 4:
+        yield 0xFFFF_FFFF, 32
 
 
 def _base_chains(table: Table) -> tuple[Chain, ...]:
@@ -124,7 +128,7 @@ def _keys(elements: Iterable[tuple[object, object]]) -> Iterator[object]:
     return (key for key, _ in elements)
 
 
-def _stretches(keys: Iterable[object], family: Family) -> Iterator[Stretch]:
+def stretches_of(keys: Iterable[object], family: Family) -> Iterator[Stretch]:
     """What addresses of a family keys name; of another family's they may be as well."""
     end = 1 << _BITS[family]
     for key in keys:
@@ -139,8 +143,9 @@ def _stretches(keys: Iterable[object], family: Family) -> Iterator[Stretch]:
                 pass
 
 
-def _in_prefixes(chains: Iterable[Chain], family: Family) -> Iterator[Stretch]:
-    fields = {4: (Field.IP_SADDR, Field.IP_DADDR), 6: (Field.IP6_SADDR, Field.IP6_DADDR)}[family]
+def prefixes_in(chains: Iterable[Chain], family: Family, more: tuple[Field, ...] = ()) -> Iterator[Stretch]:
+    """The prefixes that rules name, also of further fields."""
+    fields = {4: (Field.IP_SADDR, Field.IP_DADDR), 6: (Field.IP6_SADDR, Field.IP6_DADDR)}[family] + more
     for match in _matches(chains):
         if match.field in fields and isinstance(match.right, Prefix):
             yield block(match.right.network, match.right.length, family)
@@ -150,14 +155,14 @@ def _matches(chains: Iterable[Chain]) -> Iterator[Match]:
     return (match for chain in chains for rule in chain.rules for match in rule.matches)
 
 
-def links(table: Table, scene: Scene) -> tuple[str, ...]:
+def interfaces(table: Table, of_pods: Iterable[str]) -> tuple[str, ...]:
     """Interfaces of which each stands for all that nothing tells from it; the last is none at all."""
-    named = set(scene.of_pods)
+    named = set(of_pods)
     for part in table.parts:
         keys = _keys(part.elements) if part in table.maps else part.elements
         if part.key is KeyType.IFNAME:
             named.update(str(key) for key in keys)
-        elif part.key in FROM.values():
+        elif part.key in _AT_INTERFACES:
             named.update(str(key[0]) for key in keys if isinstance(key, tuple))
     for match in _matches(table.chains):
         if match.field in (Field.IIFNAME, Field.OIFNAME) and isinstance(match.right, Word):

@@ -20,6 +20,8 @@ from policyd.proof.hooks import (
 )
 from policyd.proof.line import mask_of
 from policyd.proof.meaning import Isolation, Meaning
+from policyd.proof.ports import Ports
+from policyd.proof.prove_bridge import OfBridge, check_form, check_rules
 from policyd.proof.result import Difference, Proof
 from policyd.proof.space import (
     ASKED,
@@ -36,7 +38,6 @@ from policyd.proof.stages import Allowed
 from policyd.proof.walk import Chains, Outcome, Walker, is_last, of_table
 from policyd.proof.witness import Doubt, Witnesses
 from policyd_compiler.nft.ast import Drop, Goto, Jump, Table, VerdictMap
-from policyd_compiler.nft.json_parser import FOREIGN_RULE
 from policyd_compiler.nft.keys import Family
 from policyd_compiler.nft.packet import HookName
 from policyd_compiler.options import Options
@@ -61,7 +62,6 @@ _NOT_COVERED = (
     "connections that conntrack knows are judged when they begin, and their packets pass",
     "what conntrack, routes and interfaces say of a packet is taken as the kernel has it",
 )
-_BRIDGE = "table bridge {}: what ports of a bridge send each other"
 
 Says: TypeAlias = Literal["allow", "drop"]
 
@@ -80,8 +80,16 @@ def prove(
     cluster = Cluster(state, node, frozenset(closed))
     held = table if table is not None else Table(options.table)
     endpoints = {pod for of in FAMILIES for a in cluster.local[of] for pod in cluster.claims[of][a]}
-    covered = _NOT_COVERED if held.bridge is None else (*_NOT_COVERED, _BRIDGE.format(held.name))
-    base = Proof(node, held.name, len(endpoints), len(held.chains), 0, not_covered=covered)
+    chains = (*held.chains, *(() if held.bridge is None else held.bridge.chains))
+    base = Proof(
+        node,
+        held.name,
+        len(endpoints),
+        len(chains),
+        0,
+        not_covered=_NOT_COVERED,
+        bridged=held.bridge is not None,
+    )
     try:
         _check_form(held)
         comparison = _Comparison(cluster, options, held)
@@ -96,10 +104,10 @@ def prove(
 
 def _check_form(table: Table) -> None:
     """What no walk can follow. Raises Unprovable."""
+    check_rules(table)
+    if table.bridge is not None:
+        check_form(table.bridge)
     for chain in table.chains:
-        for number, rule in enumerate(chain.rules, start=1):
-            if rule.comment.startswith(FOREIGN_RULE):
-                raise Unprovable(f"chain {chain.name}, rule {number}: {rule.comment}")
         if chain.hook is None:
             continue
         hook = chain.hook.hook
@@ -151,7 +159,21 @@ class _Comparison:
         self.scene.plainly_open = not self.scene.restricts and all(each.is_plainly_open() for each in ofs)
         for each in ofs:
             each.compare()
-        return tuple(self.found.values())
+        for each in ofs:
+            self._compare_bridge(each)
+        return tuple(self.found.values())[:MOST_DIFFERENCES]
+
+    def _compare_bridge(self, of: _OfFamily) -> None:
+        """Compare the table in family bridge, too; without one all frames pass."""
+        table = self.table.bridge or Table(self.table.name, family="bridge")
+        ports = Ports(self.cluster, self.options)
+        if self.table.bridge is None and not ports.guarded:
+            return
+        frames = OfBridge(ports, table, of.ground, of.meaning)
+        frames.compare()
+        self.apart += frames.apart
+        self.found.update(frames.found)
+        self.unclear.update(frames.unclear)
 
     def note(self, witnesses: Witnesses, doubt: Doubt) -> None:
         """Look for a packet that shows a difference, unless one of the same place is known."""
@@ -198,11 +220,8 @@ class _OfFamily:
 
     def _is_open(self, isolation: Isolation) -> bool:
         """Whether it closes nothing to anybody."""
-        everything = self.ground.policies.asked.full
-        peers = 0
-        for some, ports in isolation.allowed:
-            peers |= some if ports == everything else 0
-        return peers == self.ground.policies.addresses.full
+        space = self.ground.policies
+        return isolation.is_open(space.addresses.full, space.asked.full)
 
     def is_plainly_open(self) -> bool:
         """Whether each pod under a policy for ingress has a rule that accepts all of everybody."""
