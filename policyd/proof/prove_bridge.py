@@ -105,7 +105,8 @@ class OfBridge:
             does = _verdict(outcome)
             key = "bridge", hook, outcome.chain, outcome.rule, does
             for other in Walker(rules).run(hook, outcome.box):
-                if other.verdict == "open" or _verdict(other) == does or key in self.found:
+                known = self.found.get(key)
+                if other.verdict == "open" or _verdict(other) == does or (known and _is_plain(known.packet)):
                     continue
                 shown = self._shown(hook, space, other, rules, outcome)
                 if isinstance(shown, Difference):
@@ -198,7 +199,7 @@ class OfBridge:
         self, hook: HookName, space: Frames, other: Outcome, rules: Rules, mine: Outcome
     ) -> Difference | str:
         """One frame of a box on which both sides disagree; a sentence if the simulator says it does not."""
-        frame = _frame(hook, space, other.box)
+        frame = self._frame(hook, space, other.box)
         trace = self._simulator.evaluate(frame)
         ruleset: Says = "allow" if trace.verdict == "accept" else "drop"
         policies: Says = "drop" if other.verdict == "drop" else "allow"
@@ -206,18 +207,29 @@ class OfBridge:
             where = f"chain {mine.chain}, rule {mine.rule + 1}" if mine.chain else f"the hook {hook}"
             return f"table bridge, {where}: no frame was found that shows what boxes say"
         step = rules.rules(other.chain)[other.rule].step if other.verdict != "back" else None
-        text = "" if mine.rule < 0 else self._text(mine)
+        chain, _, text = (trace.steps[-1] if trace.steps else "").partition(": ")
+        number = self._number(chain, text)
         ends = (self._holder(frame.saddr), self._holder(frame.daddr)) if frame.network is None else ("", "")
         why = step.name if step is not None and step.name else "no policy isolates"
-        return Difference(
-            frame, policies, why, "", 0, ruleset, mine.chain, mine.rule + 1, text, *ends, family="bridge"
-        )
+        return Difference(frame, policies, why, "", 0, ruleset, chain, number, text, *ends, family="bridge")
 
-    def _text(self, mine: Outcome) -> str:
+    def _number(self, name: str, text: str) -> int:
+        """Which rule of a chain is written so, from 1; 0 for none."""
         for chain in self.table.chains:
-            if chain.name == mine.chain and mine.rule < len(chain.rules):
-                return print_rule(chain.rules[mine.rule])
-        return ""
+            if chain.name == name:
+                texts = map(print_rule, chain.rules)
+                return next((n for n, rule in enumerate(texts, start=1) if text.startswith(rule)), 0)
+        return 0
+
+    def _frame(self, hook: HookName, space: Frames, box: Box) -> Packet:
+        """A frame of a box: if there is one, of a pod, from one port to another, to a group or a pod."""
+        bound = space.bound(self.ports.bound[self.family])
+        sender = lowest(box[SENDER] & bound or box[SENDER])
+        port = space.end(sender)[0]
+        away = box[RECEIVER] & ~space.named((port,)) or box[RECEIVER]
+        groups = space.prefix(*GROUPS[self.family])
+        receiver = lowest(away & groups or away & bound or away)
+        return _frame(hook, space, (1 << sender, 1 << receiver, *box[2:]))
 
     def _holder(self, address: int) -> str:
         pods = self.ports.cluster.claims[self.family].get(address, ())
@@ -254,6 +266,11 @@ def _frame(hook: HookName, space: Frames, box: Box) -> Packet:
         pkttype=WHOM[lowest(box[TO_WHOM])],  # type: ignore[arg-type]
         arp=Arp(source, target, 1, space.macs.first(lowest(box[ARP_MAC]))) if space.kind == "arp" else None,
     )
+
+
+def _is_plain(frame: Packet) -> bool:
+    """Whether a frame goes from one port to another: most bridges send none back by the port it came by."""
+    return frame.hook != "forward" or frame.iifname != frame.oifname
 
 
 def _verdict(outcome: Outcome) -> Says:

@@ -115,7 +115,7 @@ def test_the_table_of_a_bridge_is_proved_and_shown(call: Call, shop: Path, tmp_p
     found = call("verify", *flags, "--ruleset", file)
     assert found.code == 1
     assert "policies drop: NP-161: policies do not allow the receiver to hear it from that port" in found.out
-    assert "ruleset allows: table bridge, chain to4-" in found.out
+    assert "ruleset allows: table bridge, chain forward, rule 1: ether type" in found.out
     answer = json.loads(call("verify", *flags, "--ruleset", file, "-o", "json").out)
     Draft202012Validator(schema()).validate(answer)
     assert {each["ruleset"]["table"] for each in answer["differences"]} == {"bridge"}
