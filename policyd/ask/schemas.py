@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from policyd.ask.answers import API_VERSION
 from policyd.ask.endpoints import SHORT
+from policyd.ask.exposure import TO
 
 Json: TypeAlias = dict[str, Any]
 
@@ -81,6 +82,69 @@ def reachability_schema() -> Json:
                 "items": outside,
                 "description": "addresses that no pod and no node has; one end is called outside",
             },
+        },
+    )
+
+
+def exposure_schema() -> Json:
+    """Of `policyd reach --open -o json`."""
+    exposed = record(
+        {
+            "endpoint": _TEXT,
+            "to": {"enum": list(TO), "description": "; ".join(f"{to}: {what}" for to, what in TO.items())},
+            "allowed": PORTS,
+            "rules": {
+                "type": "array",
+                "items": record(REFERENCE),
+                "description": "that open it; none where no policy isolates the endpoint",
+            },
+        }
+    )
+    published = record(
+        {
+            "by": {**_TEXT, "description": "as Ingress shop/front"},
+            "hosts": _TEXTS,
+            "service": {**_TEXT, "description": "as svc/shop/web:80"},
+            "endpoint": _TEXT,
+            "ports": {**PORTS, "description": "of the pods, to which the Service leads"},
+            "senders": {**_TEXTS, "description": "endpoints of other namespaces that may use it"},
+            "outside": {"type": "boolean", "description": "some address outside may use it"},
+        }
+    )
+    missing = record({"by": _TEXT, "service": {**_TEXT, "description": "that is not among the objects"}})
+    return answer(
+        "Exposure",
+        "What is open to whoever comes: policyd reach --open -o json",
+        {
+            "endpoints": {"type": "array", "items": ENDPOINT},
+            "exposed": {"type": "array", "items": exposed},
+            "isolated": {**_TEXTS, "description": "endpoints that are isolated in both directions"},
+            "unselected": {**_TEXTS, "description": "endpoints that no policy selects"},
+            "published": {"type": "array", "items": published},
+            "missing": {"type": "array", "items": missing},
+        },
+    )
+
+
+def hops_schema() -> Json:
+    """Of `policyd reach --hops N -o json`."""
+    connection = record({"from": _TEXT, "to": _TEXT, "allowed": PORTS})
+    reached = record(
+        {
+            "to": _TEXT,
+            "hops": {"type": "integer", "minimum": 1},
+            "connections": {"type": "array", "items": connection, "description": "a shortest way, in order"},
+        }
+    )
+    return answer(
+        "Hops",
+        "Who is reached over several connections: policyd reach --hops N -o json",
+        {
+            "endpoints": {"type": "array", "items": ENDPOINT},
+            "from": _TEXTS,
+            "most": {"type": "integer", "minimum": 1},
+            "reached": {"type": "array", "items": reached, "description": "the nearest first"},
+            "unreached": {**_TEXTS, "description": "all other endpoints"},
         },
     )
 

@@ -36,6 +36,7 @@ EXAMPLES = """\
 policyd diff git:main:deploy deploy
 policyd diff git:main . -o md
 policyd diff live --with new.yaml --fail-on opened
+policyd diff live --with new.yaml --cost --flows kernel
 policyd diff old/ new/ -o json"""
 
 _FORMATS: dict[str, Callable[[Difference], str]] = {

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from policyd.ask.world import World
 from policyd.cli import terminal
 from policyd.cli.compiled import Rulesets
 from policyd.cli.inputs import Text, read_inputs
 from policyd.cli.nodes import choose_node
-from policyd.errors import BadInput, Diagnostic, WrongUsage
+from policyd.errors import BadInput, Diagnostic, EnvironmentRefused, WrongUsage
 from policyd.kube.syntax import printable
 
+if TYPE_CHECKING:
+    from policyd.netlink.conntrack import Flow
+
+#: In place of a file: the connections that the kernel of this machine tracks.
+KERNEL = "kernel"
 #: Of more nodes than this, only those that are named are compiled for.
 MOST_NODES = 20
 #: Forms of the answer that have room for it.
@@ -37,9 +43,9 @@ def add_node_flags(parser: ArgumentParser) -> None:
     )
     group.add_argument(
         "--flows",
-        metavar="FILE",
-        help="which of these live connections it would cut: what `conntrack -L` prints, or "
-        "/proc/net/nf_conntrack; - for stdin",
+        metavar="FILE|kernel",
+        help="which live connections it would cut: of a file with what `conntrack -L` prints, or "
+        "/proc/net/nf_conntrack, - for stdin; or of the kernel of this node, which needs root",
     )
     group.add_argument(
         "--node",
@@ -85,8 +91,38 @@ def _add_costs(found: ForNodes, old: Rulesets, new: Rulesets, named: list[str]) 
 
 
 def _add_flows(found: ForNodes, old: Rulesets, new: Rulesets, argument: str) -> None:
-    from policyd.cli.conntrack_text import read_listing  # noqa: PLC0415 netlink: for --flows alone
-    from policyd.cli.diff_flows import cut, cut_json, cut_lines  # noqa: PLC0415 the same
+    from policyd.cli.diff_flows import cut, cut_json, cut_lines  # noqa: PLC0415 netlink: for --flows alone
+
+    flows = _of_kernel(new.world) if argument == KERNEL else _of_file(argument)
+    answer = cut(old, new, flows)
+    found.fields["flows"] = cut_json(answer)
+    found.lines.extend(cut_lines(answer))
+
+
+def _of_kernel(world: World) -> tuple[Flow, ...]:
+    """The connections of the pods of a world that this kernel tracks. Raises EnvironmentRefused."""
+    from policyd.netlink.conntrack import Conntrack  # noqa: PLC0415 as above
+
+    if sys.platform != "linux":
+        raise EnvironmentRefused("only the kernel of a node lists its connections, and this is no Linux")
+    addresses: dict[int, set[int]] = {4: set(), 6: set()}
+    for family, address in world.by_address:
+        addresses[family].add(address)
+    conntrack = Conntrack()
+    try:
+        flows = tuple(conntrack.list(addresses))
+    finally:
+        conntrack.close()
+    if not flows:
+        terminal.print_info(
+            "the kernel of this machine tracks no connection of these pods: is it their node?"
+        )
+    return flows
+
+
+def _of_file(argument: str) -> tuple[Flow, ...]:
+    """The connections of a listing. Raises BadInput."""
+    from policyd.cli.conntrack_text import read_listing  # noqa: PLC0415 as above
 
     [item] = read_inputs(argument, recursive=False)
     if not isinstance(item, Text):
@@ -95,9 +131,7 @@ def _add_flows(found: ForNodes, old: Rulesets, new: Rulesets, argument: str) -> 
     terminal.print_diagnostics(
         tuple(_odd(printable(argument), listing.odd, any_read=bool(listing.flows))), colored=False
     )
-    answer = cut(old, new, listing.flows)
-    found.fields["flows"] = cut_json(answer)
-    found.lines.extend(cut_lines(answer))
+    return listing.flows
 
 
 def _odd(file: str, lines: tuple[int, ...], *, any_read: bool) -> Iterator[Diagnostic]:

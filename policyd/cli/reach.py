@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from policyd.ask.ends import End
-from policyd.ask.exposure import letting_all_in
+from policyd.ask.exposure import exposure, letting_all_in
 from policyd.ask.fits import Packet
+from policyd.ask.hops import hops
 from policyd.ask.naming import INTERNET, find
 from policyd.ask.ports import only, read_port
 from policyd.ask.reach import Connection, Outside, Reachability, connections, outside
@@ -19,8 +20,15 @@ from policyd.cli import terminal
 from policyd.cli.flags import add_color_flag
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.questions import add_question_flags, load_world, print_warnings
-from policyd.cli.reach_formats import FORMATS, OF_WORKLOADS, Answered
-from policyd.cli.reach_text import exposure, hops, list_text, table_text
+from policyd.cli.reach_formats import (
+    FORMATS,
+    HOPS_FORMATS,
+    OF_WORKLOADS,
+    OPEN_FORMATS,
+    Answered,
+    Opened,
+)
+from policyd.cli.reach_text import exposure_text, hops_text, list_text, table_text
 from policyd.errors import Exit, WrongUsage
 from policyd.kube.syntax import quote
 from policyd.render.groups import Group, by_label, by_namespace, grouped
@@ -41,7 +49,8 @@ policyd reach -f manifests/ -o json
 policyd reach -f manifests/ --by namespace -o md
 policyd reach -f manifests/ -o html > reach.html
 policyd reach -f manifests/ -o tests > tests.yaml
-policyd reach --git main:deploy --open"""
+policyd reach --git main:deploy --open -o md
+policyd reach -f manifests/ --from internet --hops 3"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -88,16 +97,13 @@ def main(args: Namespace) -> int:
     asked = load_world(args, by_pod=args.by == "pod")
     print_warnings(asked, colored=terminal.uses_color(args.color, sys.stderr))
     world = asked.world
-    if args.open:
-        if world.state.cluster_policies:
-            terminal.print_info(
-                "ClusterNetworkPolicies are not counted in what is open: reach without --open has them"
-            )
-        terminal.write(exposure(world))
-        return Exit.OK
     senders, receivers = _names(world, args.senders, args), _names(world, args.receivers, args)
+    if args.open:
+        terminal.write(_open(world, receivers, ports or EVERYTHING, args.output))
+        return Exit.OK
     if args.hops is not None:
-        terminal.write(hops(world, sorted(senders or ()), args.hops, ports))
+        reached = hops(world, senders or (), args.hops, ports)
+        terminal.write(HOPS_FORMATS.get(args.output, hops_text)(reached))
         return Exit.OK
     found = Reachability(
         world.endpoints,
@@ -107,6 +113,18 @@ def main(args: Namespace) -> int:
     answered = Answered(world, found, senders, receivers, ports, letting_all_in(world, ports or EVERYTHING))
     _print(answered if group is None else _in_groups(answered, group), args)
     return Exit.OK
+
+
+def _open(world: World, receivers: Collection[str] | None, ports: PortSet, output: str | None) -> str:
+    """What is open to whoever comes, in one of its forms."""
+    if world.state.cluster_policies:
+        terminal.print_info(
+            "ClusterNetworkPolicies are not counted in what is open: reach without --open has them"
+        )
+    found = exposure(world, receivers, ports)
+    if output in OPEN_FORMATS:
+        return OPEN_FORMATS[output](Opened(world, found, letting_all_in(world, ports)))
+    return exposure_text(found)
 
 
 def _print(answered: Answered, args: Namespace) -> None:
@@ -167,15 +185,25 @@ def _port(text: str) -> PortSet:
 def _check(args: Namespace, group: Group | None) -> None:
     if args.hops is not None and (not args.senders or args.hops < 1 or args.receivers):
         raise WrongUsage("--hops N goes with --from, and N is 1 or more")
-    if args.open or args.hops is not None:
-        if args.output in FORMATS:
-            raise WrongUsage(f"--open and --hops print text: leave out -o {args.output}")
-        if group is not None:
-            raise WrongUsage(f"--open and --hops are about workloads and pods: leave out --by {args.by}")
+    if args.open:
+        if args.senders or args.hops is not None:
+            other = "--from" if args.senders else "--hops"
+            raise WrongUsage(f"--open is about whoever comes: leave out {other}")
+        _check_output("--open", args.output, OPEN_FORMATS)
+    if args.hops is not None:
+        _check_output("--hops", args.output, HOPS_FORMATS)
+    if (args.open or args.hops is not None) and group is not None:
+        raise WrongUsage(f"--open and --hops are about workloads and pods: leave out --by {args.by}")
     if args.output in OF_WORKLOADS and group is not None:
         raise WrongUsage(f"-o {args.output} names workloads one by one: leave out --by {args.by}")
     if args.output == "tests" and args.by == "pod":
         raise WrongUsage("-o tests is about workloads, as `policyd test` is: leave out --by pod")
+
+
+def _check_output(flag: str, output: str | None, formats: Collection[str]) -> None:
+    forms = ("list", *formats)
+    if output is not None and output not in forms:
+        raise WrongUsage(f"{flag} has no -o {output}: it has {', '.join(forms)}")
 
 
 def _names(world: World, names: Iterable[str], args: Namespace) -> frozenset[str] | None:

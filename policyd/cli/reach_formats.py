@@ -7,15 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from policyd.ask.answers import reachability_json
+from policyd.ask.answers import Json, reachability_json
+from policyd.ask.exposure import Exposure
+from policyd.ask.hops import Hops
 from policyd.ask.reach import Reachability
+from policyd.ask.reach_json import exposure_json, hops_json
 from policyd.ask.world import World
 from policyd.errors import WrongUsage
+from policyd.render import exposed, ways
 from policyd.render.assertions_file import assertions
 from policyd.render.graphs import dot, mermaid
-from policyd.render.html import page
-from policyd.render.matrix import Line, Matrix, lines, matrix_of, summary
-from policyd.render.svg import svg
+from policyd.render.html import exposure_page, page
+from policyd.render.matrix import Line, Matrix, counted, lines, matrix_of, summary
+from policyd.render.svg import EXPOSURE, svg
 from policyd.render.tables import csv_text, markdown
 from policyd_compiler.ports import PortSet
 
@@ -60,8 +64,31 @@ class Answered:
         return summary(self.world)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """The answer of --open."""
+
+    world: World
+    found: Exposure
+    wide_open: frozenset[str]
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        """The answer as rows and columns."""
+        return exposed.matrix_of(self.found, self.wide_open)
+
+    @property
+    def said(self) -> str:
+        """What it is about, in a line."""
+        return f"{counted(self.world)}: rows are whoever comes, columns are who lets them in"
+
+
 def _json(answered: Answered) -> str:
-    return json.dumps(reachability_json(answered.world, answered.found), indent=2) + "\n"
+    return _text(reachability_json(answered.world, answered.found))
+
+
+def _text(answer: Json) -> str:
+    return json.dumps(answer, indent=2) + "\n"
 
 
 def _tests(answered: Answered) -> str:
@@ -81,6 +108,23 @@ FORMATS: dict[str, Callable[[Answered], str]] = {
     "html": lambda answered: page(answered.matrix, answered.said, answered.world, grouped=answered.grouped),
     "svg": lambda answered: svg(answered.matrix, answered.said),
     "tests": _tests,
+}
+#: The same of --open, and of --hops.
+OPEN_FORMATS: dict[str, Callable[[Opened], str]] = {
+    "json": lambda opened: _text(exposure_json(opened.found)),
+    "md": lambda opened: exposed.markdown(opened.found),
+    "csv": lambda opened: exposed.csv_text(opened.found),
+    "dot": lambda opened: dot(opened.matrix, f"{EXPOSURE}: {counted(opened.world)}"),
+    "mermaid": lambda opened: mermaid(opened.matrix, f"{EXPOSURE}: {counted(opened.world)}"),
+    "html": lambda opened: exposure_page(opened.matrix, opened.said, exposed.rules(opened.found)),
+    "svg": lambda opened: svg(opened.matrix, opened.said, title=EXPOSURE),
+}
+HOPS_FORMATS: dict[str, Callable[[Hops], str]] = {
+    "json": lambda found: _text(hops_json(found)),
+    "md": ways.markdown,
+    "csv": ways.csv_text,
+    "dot": lambda found: dot(ways.matrix_of(found), ways.said(found)),
+    "mermaid": lambda found: mermaid(ways.matrix_of(found), ways.said(found)),
 }
 #: What names workloads one by one, and not groups of them.
 OF_WORKLOADS = frozenset({"json", "tests"})

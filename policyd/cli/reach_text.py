@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from policyd.ask.answers import OUTSIDE
-from policyd.ask.exposure import Exposed, exposures
+from policyd.ask.exposure import TO, Exposed, Exposure
+from policyd.ask.hops import Hops
 from policyd.ask.ports import print_ports
-from policyd.ask.published import Missing, published
-from policyd.ask.reach import Reachability, connections, outside
-from policyd.ask.world import World
+from policyd.ask.published import Missing, Published
+from policyd.ask.reach import Reachability
 from policyd.kube.syntax import printable
 from policyd.render.cells import cells_of, short_names
+from policyd.render.exposed import rules_of
 from policyd.render.matrix import Matrix, is_itself
-from policyd_compiler.ports import PortSet
+from policyd.render.ways import names_of, unreached_text, way_text
 
 ITSELF = "·"
 NOTHING = "-"
@@ -71,36 +72,35 @@ def list_text(found: Reachability, *, colored: bool) -> str:
     return "\n".join(lines or ["nothing is allowed"]) + "\n"
 
 
-def exposure(world: World) -> str:
+def exposure_text(found: Exposure) -> str:
     """What is open to whoever comes: to every pod, also of namespaces to come, or to every address."""
     lines: list[str] = []
-    names = short_names(world.endpoints)
+    names = short_names(found.endpoints)
     groups: dict[str, list[Exposed]] = {}
-    for each in exposures(world):
+    for each in found.exposed:
         groups.setdefault(each.to, []).append(each)
-    for to, found in groups.items():
-        lines.append(f"open to {to}:")
-        for each in found:
-            by = "; ".join(map(printable, each.by)) or "no policy isolates it"
+    for to, exposed in groups.items():
+        lines.append(f"open to {TO[to]}:")
+        for each in exposed:
+            by = "; ".join(map(printable, rules_of(each)))
             lines.append(f"  {names[each.endpoint.id]}  {print_ports(each.ports)}  {by}")
-    isolated = sum(all(gate is not None for gate in _gates(world, n)) for n in range(len(world.endpoints)))
-    free = [e.id for n, e in enumerate(world.endpoints) if not any(_gates(world, n))]
-    lines.append(f"isolated in both directions: {isolated} of {len(world.endpoints)} endpoints")
-    lines.append(f"selected by no policy: {', '.join(names[each] for each in free) or 'none'}")
-    lines.extend(map(printable, _published(world, names)))
+    if not lines:
+        lines.append("nothing is open to every pod or to every address")
+    lines.append(f"isolated in both directions: {len(found.isolated)} of {len(found.endpoints)} endpoints")
+    lines.append(f"selected by no policy: {', '.join(names[each] for each in found.unselected) or 'none'}")
+    lines.extend(map(printable, _published(found.published, names)))
     return "\n".join(lines) + "\n"
 
 
-def _published(world: World, names: dict[str, str]) -> Iterator[str]:
+def _published(found: Sequence[Published | Missing], names: dict[str, str]) -> Iterator[str]:
     """What Services, Ingress and routes publish, and who may come by that way."""
-    found = published(world)
     if found:
         yield "published to the outside, and who may use it beside its own namespace:"
     for each in found:
         if isinstance(each, Missing):
             yield f"  {each.by} leads to {each.service}, which is not among the objects"
             continue
-        senders = [names[name] for name in each.senders[:_NAMED]]
+        senders = [names.get(name, name) for name in each.senders[:_NAMED]]
         senders += [f"{len(each.senders) - _NAMED} more"] if len(each.senders) > _NAMED else []
         senders += ["addresses outside"] if each.outside else []
         hosts = f" ({', '.join(each.hosts)})" if each.hosts else ""
@@ -110,39 +110,8 @@ def _published(world: World, names: dict[str, str]) -> Iterator[str]:
         yield f"  {names[each.endpoint.id]} {each.packet}  by {each.by}{hosts} as {each.service}  ← {who}"
 
 
-def _gates(world: World, number: int) -> Iterator[object]:
-    mask = world.hosts[number]
-    for bit in range(mask.bit_length()):
-        if mask >> bit & 1:
-            yield world.gates.ingress[bit]
-            yield world.gates.egress[bit]
-
-
-def hops(world: World, senders: Sequence[str], most: int, ports: PortSet | None) -> str:
-    """Whom somebody reaches over several connections, and by which way; breadth first."""
-    onward: dict[str, list[tuple[str, PortSet]]] = {}
-    every = [
-        *((each.sender.id, each.receiver.id, each.judged.allowed) for each in connections(world)),
-        *((OUTSIDE, each.endpoint.id, each.allowed) for each in outside(world) if each.inbound),
-    ]
-    for sender, receiver, found in every:
-        allowed = found if ports is None else found & ports
-        if allowed:
-            onward.setdefault(sender, []).append((receiver, allowed))
-    names = {**short_names(world.endpoints), OUTSIDE: OUTSIDE}
-    ways: dict[str, tuple[str, ...]] = {sender: (names[sender],) for sender in senders}
-    lines: list[str] = []
-    here = list(senders)
-    for hop in range(1, most + 1):
-        there: list[str] = []
-        for sender in here:
-            for receiver, allowed in onward.get(sender, ()):
-                if receiver in ways:
-                    continue
-                ways[receiver] = (*ways[sender], f"{names[receiver]} ({print_ports(allowed)})")
-                there.append(receiver)
-                lines.append(f"{hop}  {' → '.join(ways[receiver])}")
-        here = there
-    rest = len(world.endpoints) - len(ways.keys() - {OUTSIDE})
-    lines.append(f"not reached within {most}: {rest} of {len(world.endpoints)} endpoints")
-    return "\n".join(map(printable, lines)) + "\n"
+def hops_text(found: Hops) -> str:
+    """Whom somebody reaches over several connections, and by which way."""
+    names = names_of(found)
+    lines = [f"{len(way)}  {way_text(way, names)}" for way in found.ways]
+    return "\n".join(map(printable, (*lines, unreached_text(found)))) + "\n"

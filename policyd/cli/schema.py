@@ -38,6 +38,8 @@ SCHEMAS: dict[str, tuple[str, Callable[[], object]]] = {
     "config": ("the settings file of `policyd run`", _config),
     "Findings": ("what `policyd lint -o json` prints", as_json.schema),
     "Reachability": ("what `policyd reach -o json` prints", schemas.reachability_schema),
+    "Exposure": ("what `policyd reach --open -o json` prints", schemas.exposure_schema),
+    "Hops": ("what `policyd reach --hops N -o json` prints", schemas.hops_schema),
     "Verdict": ("what `policyd why -o json` prints", schemas.verdict_schema),
     "Difference": ("what `policyd diff -o json` prints", schemas.difference_schema),
     "TestReport": ("what `policyd test -o json` prints", schemas.test_report_schema),
@@ -55,7 +57,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "schema",
         "Print the JSON schema (2020-12) of what policyd prints or reads.",
         "policyd schema ir > ir.schema.json",
-        usage=f"{{{','.join(SCHEMAS)}}}",
+        usage="SCHEMA",
     )
     parser.add_argument(
         "of",

@@ -145,7 +145,8 @@ _SOURCES = {
 def lines(proof: Proof, source: str) -> tuple[str, ...]:
     """The proof for people."""
     counted = f"{proof.endpoints} pods, {proof.chains} chains, {proof.apart} kinds of packets told apart"
-    what = f"{_SOURCES[source]} (table inet {proof.table} of {proof.node})"
+    beside = f" and table bridge {proof.table}" if proof.bridged else ""
+    what = f"{_SOURCES[source]} (table inet {proof.table}{beside} of {proof.node})"
     covered = tuple(f"not covered: {text}" for text in proof.not_covered)
     if proof.proved:
         return f"PROVED: {what} does with every packet what the policies say", f"  {counted}", *covered

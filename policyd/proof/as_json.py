@@ -13,7 +13,7 @@ API_VERSION: Final = "policyd/v1"
 KIND: Final = "Proof"
 #: Where a ruleset is read.
 SOURCES: Final = ("compiled", "file", "kernel", "bundle")
-HOOKS: Final = ("forward", "input", "output")
+HOOKS: Final = ("forward", "input", "output", "prerouting")
 
 
 def proof_json(proof: Proof, source: str) -> dict[str, object]:
@@ -47,6 +47,7 @@ def _difference(found: Difference) -> dict[str, object]:
         },
         "ruleset": {
             "verdict": found.ruleset,
+            "table": found.family,
             "chain": found.chain or None,
             "rule": found.rule or None,
             "text": found.text or None,
@@ -72,11 +73,39 @@ def _packet(packet: Packet) -> dict[str, object]:
         "opensConnection": packet.tcp_syn,
         "icmpType": packet.icmp_type,
         "hopLimit": packet.hop_limit,
+        "etherType": packet.network_type,
+        "tagged": packet.vlan is not None,
     }
 
 
 def schema() -> dict[str, object]:
     """The JSON schema (2020-12) of what `policyd verify -o json` prints."""
+    text, count, flag = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
+    differences = {"type": "array", "items": _difference_schema()}
+    sentences = {"type": "array", "items": text}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "What policyd verify proves of a node's ruleset",
+        **_object(
+            {
+                "apiVersion": {"const": API_VERSION},
+                "kind": {"const": KIND},
+                "node": text,
+                "table": text,
+                "ruleset": {"enum": list(SOURCES)},
+                "proved": flag,
+                "pods": count,
+                "chains": count,
+                "toldApart": count,
+                "differences": differences,
+                "unprovable": sentences,
+                "notCovered": sentences,
+            }
+        ),
+    }
+
+
+def _difference_schema() -> dict[str, object]:
     text, count, flag = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
     number, words = {"type": ["integer", "null"]}, {"type": ["string", "null"]}
     verdict = {"enum": ["allow", "drop"]}
@@ -97,34 +126,21 @@ def schema() -> dict[str, object]:
             "opensConnection": flag,
             "icmpType": number,
             "hopLimit": count,
+            "etherType": count,
+            "tagged": flag,
         }
     )
     policies = _object({"verdict": verdict, "why": text, "file": words, "line": number})
-    ruleset = _object({"verdict": verdict, "chain": words, "rule": number, "text": words})
-    difference = _object(
-        {"packet": packet, "from": text, "to": text, "policies": policies, "ruleset": ruleset}
+    ruleset = _object(
+        {
+            "verdict": verdict,
+            "table": {"enum": ["inet", "bridge"]},
+            "chain": words,
+            "rule": number,
+            "text": words,
+        }
     )
-    sentences = {"type": "array", "items": text}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "What policyd verify proves of a node's ruleset",
-        **_object(
-            {
-                "apiVersion": {"const": API_VERSION},
-                "kind": {"const": KIND},
-                "node": text,
-                "table": text,
-                "ruleset": {"enum": list(SOURCES)},
-                "proved": flag,
-                "pods": count,
-                "chains": count,
-                "toldApart": count,
-                "differences": {"type": "array", "items": difference},
-                "unprovable": sentences,
-                "notCovered": sentences,
-            }
-        ),
-    }
+    return _object({"packet": packet, "from": text, "to": text, "policies": policies, "ruleset": ruleset})
 
 
 def _object(properties: Mapping[str, object]) -> dict[str, object]:

@@ -23,6 +23,7 @@ from policyd_compiler.nft.expressions import Field, Match, Numbers, Prefix, Word
 from policyd_compiler.nft.keys import FROM, KEY, PAIR, Family, KeyType
 
 _BITS = {4: 32, 6: 128}
+_AT_INTERFACES = (*FROM.values(), KeyType.IFNAME_ETHER, KeyType.IFNAME_TARGET)
 _PORTS = {port_field(protocol, side) for protocol in ("tcp", "udp", "sctp") for side in ("dport", "sport")}
 #: An interface that is no pod's, and none at all.
 OTHER, NONE = "uplink", ""
@@ -39,9 +40,10 @@ class Ground:
 
 def ports_line(cluster: Cluster, tunnels: Iterable[int], table: Table) -> Line:
     """All ports, cut where a rule, a policy, a named port or a tunnel says."""
+    beside = () if table.bridge is None else table.bridge.chains
     named = (
         interval
-        for match in _matches(table.chains)
+        for match in _matches((*table.chains, *beside))
         if match.field in _PORTS and isinstance(match.right, Numbers)
         for interval in match.right.intervals
     )
@@ -63,8 +65,8 @@ def lay_hooks(cluster: Cluster, scene: Scene, table: Table, family: Family, port
     around = _around(cluster, family)
     return Space(
         family,
-        Line(_BITS[family], (*around, *_stretches(near_keys, family), *_in_prefixes(near, family))),
-        links(table, scene),
+        Line(_BITS[family], (*around, *stretches_of(near_keys, family), *prefixes_in(near, family))),
+        interfaces(table, scene.of_pods),
         Asked(ports),
         _contents(table),
         _pairs(table, scene, family),
@@ -81,7 +83,7 @@ def lay_policies(cluster: Cluster, table: Table, family: Family, ports: Line) ->
     )
     named = (stretch for of, stretch in cluster.blocks() if of == family)
     held = ((a, a) for a in cluster.claims[family])
-    stretches = (*_stretches(every_key, family), *_in_prefixes(table.chains, family))
+    stretches = (*stretches_of(every_key, family), *prefixes_in(table.chains, family))
     line = Line(_BITS[family], (*_around(cluster, family), *named, *held, *stretches))
     return Space(family, line, (NONE,), Asked(ports), _contents(table))
 
@@ -105,6 +107,8 @@ def _prefixes(family: Family) -> Iterator[tuple[int, int]]:
     yield GROUPS[family]
     yield NOWHERE[family]
     yield LOOPBACK if family == 4 else LINK_LOCAL
+    if family == 4:
+        yield 0xFFFF_FFFF, 32
 
 
 def _base_chains(table: Table) -> tuple[Chain, ...]:
@@ -140,7 +144,7 @@ def _keys(elements: Iterable[tuple[object, object]]) -> Iterator[object]:
     return (key for key, _ in elements)
 
 
-def _stretches(keys: Iterable[object], family: Family) -> Iterator[Stretch]:
+def stretches_of(keys: Iterable[object], family: Family) -> Iterator[Stretch]:
     """What addresses of a family keys name; of another family's they may be as well."""
     end = 1 << _BITS[family]
     for key in keys:
@@ -155,8 +159,9 @@ def _stretches(keys: Iterable[object], family: Family) -> Iterator[Stretch]:
                 pass
 
 
-def _in_prefixes(chains: Iterable[Chain], family: Family) -> Iterator[Stretch]:
-    fields = {4: (Field.IP_SADDR, Field.IP_DADDR), 6: (Field.IP6_SADDR, Field.IP6_DADDR)}[family]
+def prefixes_in(chains: Iterable[Chain], family: Family, more: tuple[Field, ...] = ()) -> Iterator[Stretch]:
+    """The prefixes that rules name, also of further fields."""
+    fields = {4: (Field.IP_SADDR, Field.IP_DADDR), 6: (Field.IP6_SADDR, Field.IP6_DADDR)}[family] + more
     for match in _matches(chains):
         if match.field in fields and isinstance(match.right, Prefix):
             yield block(match.right.network, match.right.length, family)
@@ -166,14 +171,14 @@ def _matches(chains: Iterable[Chain]) -> Iterator[Match]:
     return (match for chain in chains for rule in chain.rules for match in rule.matches)
 
 
-def links(table: Table, scene: Scene) -> tuple[str, ...]:
+def interfaces(table: Table, of_pods: Iterable[str]) -> tuple[str, ...]:
     """Interfaces of which each stands for all that nothing tells from it; the last is none at all."""
-    named = set(scene.of_pods)
+    named = set(of_pods)
     for part in table.parts:
         keys = _keys(part.elements) if part in table.maps else part.elements
         if part.key is KeyType.IFNAME:
             named.update(str(key) for key in keys)
-        elif part.key in FROM.values():
+        elif part.key in _AT_INTERFACES:
             named.update(str(key[0]) for key in keys if isinstance(key, tuple))
     for match in _matches(table.chains):
         if match.field in (Field.IIFNAME, Field.OIFNAME) and isinstance(match.right, Word):

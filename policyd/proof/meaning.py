@@ -51,7 +51,23 @@ class Isolation:
 
     def allows(self, peer: int, port: int) -> bool:
         """Whether a peer may use a port, by their bits."""
-        return any(peers >> peer & 1 and ports >> port & 1 for peers, ports in self.allowed)
+        return bool(self.ports_of(peer) >> port & 1)
+
+    def ports_of(self, peer: int) -> int:
+        """The ports that a peer may use, by its bit."""
+        return next((ports for peers, ports in self.allowed if peers >> peer & 1), 0)
+
+    def ports_throughout(self, peers: int, everything: int) -> int:
+        """The ports that all of these peers may use."""
+        found, rest = everything, peers
+        for some, ports in self.allowed:
+            if some & rest:
+                found, rest = found & ports, rest & ~some
+        return 0 if rest else found
+
+    def is_open(self, everybody: int, everything: int) -> bool:
+        """Whether it closes nothing to anybody."""
+        return self.ports_throughout(everybody, everything) == everything
 
     def because(self, peer: int, port: int) -> Place | None:
         """Where the rule is written that decides; None if none matches. Of several claimants who denies."""
@@ -63,19 +79,23 @@ class Isolation:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What policies mean for one family. Everything is worked out when it is asked for, once."""
+    """What policies mean for one family. Everything is worked out when it is asked for, once.
+
+    `among`: how peers are found.
+    """
 
     cluster: Cluster
     family: Family
     line: Addresses
     asked: Asked
+    among: type[Peers] = Peers
     _isolations: dict[object, Isolation] = field(default_factory=dict)
     _whom: dict[tuple[str, int], Whom] = field(default_factory=dict)
 
     @cached_property
     def peers(self) -> Peers:
         """Whom rules mean."""
-        return Peers(self.cluster, self.family, self.line)
+        return self.among(self.cluster, self.family, self.line)
 
     @property
     def pods(self) -> int:
@@ -84,10 +104,12 @@ class Meaning:
 
     def isolation(self, direction: Direction, address: int) -> Isolation | None:
         """What governs an address of a pod of the node; None where no policy says anything of a claimant."""
+        return self.isolation_of(direction, self.cluster.claims[self.family][address])
+
+    def isolation_of(self, direction: Direction, claimants: Iterable[Pod]) -> Isolation | None:
+        """What governs all of these, which claim one address; None where no policy says anything of them."""
         subjects = [
-            (pod, governing)
-            for pod in self.cluster.claims[self.family][address]
-            if (governing := self.cluster.governing(pod, direction))
+            (pod, governing) for pod in claimants if (governing := self.cluster.governing(pod, direction))
         ]
         if not subjects:
             return None

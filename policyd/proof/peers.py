@@ -80,11 +80,11 @@ class Peers:
             return pods & self._in((namespace or "",))
         return pods & self._in(self.cluster.namespaces(peer.namespaces))
 
-    def _block(self, peer: IPBlock) -> int:
-        if peer.cidr is None or peer.cidr.family != self.family:
+    def _block(self, of: IPBlock) -> int:
+        if of.cidr is None or of.cidr.family != self.family:
             return 0
-        found = self.line.mask((block(peer.cidr.network, peer.cidr.prefix, self.family),))
-        for cidr in peer.excepts:
+        found = self.line.mask((block(of.cidr.network, of.cidr.prefix, self.family),))
+        for cidr in of.excepts:
             if cidr.family == self.family:
                 found &= ~self.line.mask((block(cidr.network, cidr.prefix, self.family),))
         return found
@@ -173,3 +173,22 @@ class Peers:
                 found.setdefault((port.name, port.protocol), {}).setdefault(port.number, []).append(bit)
         for name, numbers in found.items():
             yield name, {number: self._addresses(self._mask(bits)) for number, bits in numbers.items()}
+
+
+class Strangers(Peers):
+    """The peers of rules among addresses that are nobody's, whoever may claim them: no selector means one."""
+
+    @cached_property
+    def _claims(self) -> tuple[tuple[int, Pod], ...]:
+        return ()
+
+    @cached_property
+    def _disputed(self) -> tuple[tuple[int, int], ...]:
+        return ()
+
+
+class Anybody(Strangers):
+    """The peers of rules for a sender without any address: those that mean everybody."""
+
+    def _block(self, of: IPBlock) -> int:  # noqa: ARG002 none holds it
+        return 0

@@ -13,12 +13,14 @@ from policyd.proof.ground import Ground, lay, ports_line
 from policyd.proof.hooks import Expected, Scene
 from policyd.proof.mapped import KINDS, Doubt, Mapped, likely
 from policyd.proof.meaning import Isolation, Meaning
+from policyd.proof.ports import Ports
+from policyd.proof.prove_bridge import OfBridge, check_rules
+from policyd.proof.prove_bridge import check_form as check_bridge
 from policyd.proof.result import Difference, Proof, Says
 from policyd.proof.space import Unprovable
 from policyd.proof.walk import of_table
 from policyd.proof.witness import Witnesses
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.json_parser import FOREIGN_RULE
 from policyd_compiler.nft.packet import HookName
 from policyd_compiler.options import Options
 
@@ -34,7 +36,6 @@ _NOT_COVERED = (
     "connections that conntrack knows are judged when they begin, and their packets pass",
     "what conntrack, routes and interfaces say of a packet is taken as the kernel has it",
 )
-_BRIDGE = "table bridge {}: what ports of a bridge send each other"
 
 
 def prove(
@@ -51,8 +52,16 @@ def prove(
     cluster = Cluster(state, node, frozenset(closed))
     held = table if table is not None else Table(options.table)
     endpoints = {pod for of in FAMILIES for a in cluster.local[of] for pod in cluster.claims[of][a]}
-    covered = _NOT_COVERED if held.bridge is None else (*_NOT_COVERED, _BRIDGE.format(held.name))
-    base = Proof(node, held.name, len(endpoints), len(held.chains), 0, not_covered=covered)
+    chains = (*held.chains, *(() if held.bridge is None else held.bridge.chains))
+    base = Proof(
+        node,
+        held.name,
+        len(endpoints),
+        len(chains),
+        0,
+        not_covered=_NOT_COVERED,
+        bridged=held.bridge is not None,
+    )
     try:
         check_form(held)
         comparison = _Comparison(cluster, options, held)
@@ -66,10 +75,10 @@ def prove(
 
 def check_form(table: Table) -> None:
     """What no walk can follow. Raises Unprovable."""
+    check_rules(table)
+    if table.bridge is not None:
+        check_bridge(table.bridge)
     for chain in table.chains:
-        for number, rule in enumerate(chain.rules, start=1):
-            if rule.comment.startswith(FOREIGN_RULE):
-                raise Unprovable(f"chain {chain.name}, rule {number}: {rule.comment}")
         if chain.hook is None:
             continue
         hook = chain.hook.hook
@@ -114,7 +123,21 @@ class _Comparison:
         self.scene.plainly_open = not self.scene.restricts and all(each.is_plainly_open() for each in ofs)
         for each in ofs:
             each.compare()
-        return tuple(self.found.values())
+        for each in ofs:
+            self._compare_bridge(each)
+        return tuple(self.found.values())[:MOST_DIFFERENCES]
+
+    def _compare_bridge(self, of: _OfFamily) -> None:
+        """Compare the table in family bridge, too; without one all frames pass."""
+        table = self.table.bridge or Table(self.table.name, family="bridge")
+        ports = Ports(self.cluster, self.options)
+        if self.table.bridge is None and not ports.guarded:
+            return
+        frames = OfBridge(ports, table, of.ground, of.meaning)
+        frames.compare()
+        self.apart += frames.apart
+        self.found.update(frames.found)
+        self.unclear.update(frames.unclear)
 
     def note(self, witnesses: Witnesses, doubt: Doubt) -> None:
         """Look for a packet that shows a difference, unless one of the same place is known."""
@@ -157,11 +180,8 @@ class _OfFamily:
 
     def _is_open(self, isolation: Isolation) -> bool:
         """Whether it closes nothing to anybody."""
-        everything = self.ground.policies.asked.full
-        peers = 0
-        for some, ports in isolation.allowed:
-            peers |= some if ports == everything else 0
-        return peers == self.ground.policies.addresses.full
+        space = self.ground.policies
+        return isolation.is_open(space.addresses.full, space.asked.full)
 
     def is_plainly_open(self) -> bool:
         """Whether each pod under a policy for ingress has a rule that accepts all of everybody."""

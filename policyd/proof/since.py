@@ -68,6 +68,8 @@ class _Since:
             raise Unprovable("nodes differ")
         if sum(map(len, self._differing.values())) > MOST_ADDRESSES:
             raise Unprovable("too many addresses differ")
+        if self.now.table.bridge is not None or is_.attachments.bridges:
+            raise Unprovable("what becomes of frames is proved from nothing")
         some = any(self._differing.values())
         for family in FAMILIES:
             said = Said(family, self._rulesets, self._clusters, self._near, self._unlike_policies)

@@ -120,6 +120,10 @@ class Space:
     @cached_property
     def full(self) -> Box:
         """Every packet."""
+        return self.every_packet()
+
+    def every_packet(self) -> Box:
+        """All that a packet can be."""
         end = (1 << self.addresses.count * len(self.links)) - 1
         byte = (1 << 256) - 1
         return (
@@ -330,7 +334,8 @@ def common(one: Box, other: Box) -> Box | None:
     for side in _CHEAP:
         if not one[side] & other[side]:
             return None
-    return tuple(a & b for a, b in zip(one, other, strict=True))
+    found = tuple(a & b for a, b in zip(one, other, strict=True))
+    return None if 0 in found else found
 
 
 #: Sides by the size of their masks: boxes that have nothing in common mostly differ in a small one.

@@ -47,7 +47,7 @@ from policyd_compiler.sim import Simulator
 MOST_TRIED = 4000
 _HOOKS: tuple[HookName, ...] = ("forward", "output", "input")
 _ECHO = {4: 8, 6: 128}
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
+PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 
 
 #: The hook, one packet's box in the space of the hooks, and source and target where those tell too few apart.
@@ -267,7 +267,7 @@ class Witnesses:
             space.family,
             source,
             target,
-            _PROTOCOLS.get(protocol, protocol),
+            PROTOCOLS.get(protocol, protocol),
             port,
             hook=hook,
             iifname=iifname,

@@ -22,12 +22,12 @@ from policyd.ask.endpoints import Endpoint
 from policyd.ask.fits import place
 from policyd.ask.world import World
 from policyd.kube.syntax import printable
-from policyd.render.cells import Cell
+from policyd.render.cells import Cell, Ends
 from policyd.render.colors import DARK, LIGHT
 from policyd.render.compared import causes
 from policyd.render.matrix import Line, Matrix, column_names, lines
 from policyd.render.reasons import reasons
-from policyd.render.svg import DIFFERENCE, LEGEND, MOST_WITH_TEXT, TITLE
+from policyd.render.svg import DIFFERENCE, EXPOSURE, LEGEND, MOST_WITH_TEXT, TITLE
 
 Json: TypeAlias = dict[str, Any]
 #: Rules named at one change; the rest is counted.
@@ -38,6 +38,17 @@ GROUPED = "What at least one of the first may send at least one of the second. W
 def page(matrix: Matrix, said: str, world: World, *, grouped: bool = False) -> str:
     """The page; its cells say why unless rows and columns are groups."""
     return document(TITLE, said, _data(matrix, world, grouped=grouped))
+
+
+def exposure_page(matrix: Matrix, said: str, rules: Mapping[Ends, Sequence[str]]) -> str:
+    """The page of what is open to whoever comes; its cells name the rules that open them."""
+    data = _data_of_groups(matrix)
+    numbers = {each["id"]: number for number, each in enumerate(data["ends"])}
+    named = {
+        f"{numbers[sender]},{numbers[receiver]}": [printable(each) for each in by]
+        for (sender, receiver), by in rules.items()
+    }
+    return document(EXPOSURE, said, data | {"rules": named})
 
 
 def difference_page(matrix: Matrix, said: str, world: World, found: Difference, notes: Sequence[str]) -> str:
@@ -54,12 +65,23 @@ def difference_page(matrix: Matrix, said: str, world: World, found: Difference, 
 
 
 def _data(matrix: Matrix, world: World, *, grouped: bool) -> Json:
+    if grouped:
+        return _data_of_groups(matrix)
+    return _data_of(matrix, _ends(world)) | {"why": reasons(world)}
+
+
+def _data_of_groups(matrix: Matrix) -> Json:
+    """Of rows and columns that say nothing of why."""
     groups = dict.fromkeys((*matrix.senders, *matrix.receivers))
-    ends = [_group(line) for line in groups] if grouped else _ends(world)
+    return _data_of(matrix, [_group(line) for line in groups]) | {"grouped": GROUPED, "why": None}
+
+
+def _data_of(matrix: Matrix, ends: list[Json]) -> Json:
     outside = next((number for number, each in enumerate(ends) if each["id"] == OUTSIDE), -1)
-    data = _matrix(matrix, {each["id"]: number for number, each in enumerate(ends)})
-    data |= {"ends": ends, "grouped": GROUPED, "outside": outside, "why": None if grouped else reasons(world)}
-    return data
+    return _matrix(matrix, {each["id"]: number for number, each in enumerate(ends)}) | {
+        "ends": ends,
+        "outside": outside,
+    }
 
 
 def _ends(world: World) -> list[Json]:

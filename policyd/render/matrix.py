@@ -94,7 +94,11 @@ def lines(endpoints: Sequence[Endpoint], ids: Collection[str] | None) -> tuple[L
 
 def summary(world: World) -> str:
     """What a picture is of, in a line."""
+    return f"{counted(world)}: rows send, columns receive"
+
+
+def counted(world: World) -> str:
+    """How much there is in a world."""
     policies, ends = len(world.policies), len(world.endpoints)
-    counted = "1 pod or workload" if ends == 1 else f"{ends} pods and workloads"
-    written = f"{policies} polic{'y' if policies == 1 else 'ies'}"
-    return f"{counted}, {written}: rows send, columns receive"
+    many = "1 pod or workload" if ends == 1 else f"{ends} pods and workloads"
+    return f"{many}, {policies} polic{'y' if policies == 1 else 'ies'}"

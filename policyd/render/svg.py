@@ -21,6 +21,7 @@ from policyd.render.matrix import Line, Matrix, column_names
 MOST_WITH_TEXT = 32
 TITLE = "Who may open a connection to whom"
 DIFFERENCE = "What the change opens and closes"
+EXPOSURE = "What is open to whoever comes"
 #: About how wide a character is, at 12 pixels.
 _CHARACTER = 6.9
 #: Between namespaces, and before addresses outside.
@@ -74,9 +75,9 @@ class _Places:
         return self.width < 20
 
 
-def svg(matrix: Matrix, said: str = "", notes: Sequence[str] = ()) -> str:
+def svg(matrix: Matrix, said: str = "", notes: Sequence[str] = (), *, title: str = "") -> str:
     """The picture. `said` stands below its title, `notes` at its end."""
-    title = TITLE if matrix.now is None else DIFFERENCE
+    title = title or (TITLE if matrix.now is None else DIFFERENCE)
     if matrix.now is not None and len(matrix.receivers) > MOST_WITH_TEXT:
         matrix = only_changed(matrix)
     places = _places(matrix)

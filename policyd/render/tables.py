@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from policyd.ask.answers import OUTSIDE, print_numbers
 from policyd.ask.blocks import print_blocks
@@ -74,27 +74,33 @@ def csv_text(found: Reachability) -> str:
 
     What is in no line is denied.
     """
+    return csv_of(CSV_HEAD, _rows(found))
+
+
+def csv_of(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows under their names; a spreadsheet takes every cell for nothing but text."""
     text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(CSV_HEAD)
-    for row in _rows(found):
-        rows.writerow(tuple(map(_plain, row)))
+    written = csv.writer(text)
+    written.writerow(head)
+    for row in rows:
+        written.writerow(tuple(map(_plain, row)))
     return text.getvalue()
 
 
 def _rows(found: Reachability) -> Iterator[tuple[str, ...]]:
     for each in found.connections:
         for verdict, ports in (("allowed", each.judged.allowed), ("unknown", each.judged.unknown)):
-            for protocol, numbers in _protocols(ports):
+            for protocol, numbers in by_protocol(ports):
                 ends = each.sender.id, each.receiver.id
                 yield *ends, verdict, protocol, numbers, str(each.family or ""), ""
     for entry in found.outside:
         ends = (OUTSIDE, entry.endpoint.id) if entry.inbound else (entry.endpoint.id, OUTSIDE)
-        for protocol, numbers in _protocols(entry.allowed):
+        for protocol, numbers in by_protocol(entry.allowed):
             yield *ends, "allowed", protocol, numbers, str(entry.family), print_blocks([entry.block])
 
 
-def _protocols(ports: PortSet) -> Iterator[tuple[str, str]]:
+def by_protocol(ports: PortSet) -> Iterator[tuple[str, str]]:
+    """Each protocol with its ports; `other`, which has none, stands for all other protocols."""
     for name, ranges in (("TCP", ports.tcp), ("UDP", ports.udp), ("SCTP", ports.sctp)):
         if numbers := print_numbers(ranges):
             yield name, numbers

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import socket
+import sys
+from contextlib import ExitStack, closing
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from policyd.cli.conntrack_text import read_listing
+from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
+from policyd.lab.plan import NodePlan, PodPlan
 from policyd.netlink.conntrack import Conntrack, Flow
-from tests.cases.form import ingress, pod, pods
+from tests.agent.talk import Echo, Talk
+from tests.cases.form import ingress, namespace, pod, pods
 from tests.cli.answers import answer
-from tests.cli.calls import SHOP, Call, as_list
+from tests.cli.calls import POLICYD, SHOP, Call, as_list, finish, node, start
 from tests.oracle import Manifest
+from tests.support.waiting import until
 
 #: shop/db lets shop/api in at 5432; then nobody.
 OPEN = ingress("shop", "db", {"from": [pods(pod="api")], "ports": [{"port": 5432}]}, name="open")
@@ -82,10 +89,69 @@ def test_what_is_no_connection_is_told(call: Call, old: Path, new: Path) -> None
     assert call("diff", old, new, "--flows", "-", "-o", "github", stdin=FLOWS).code == 2
 
 
+#: Nothing of a namespace is tracked until a rule asks for its connections.
+TRACKED = "table inet tracked { chain seen { type filter hook forward priority 0; ct state new accept; }; }"
+
+
+@pytest.mark.kernel
+def test_live_connections_are_read_from_the_kernel_of_the_node(call: Call, tmp_path: Path) -> None:
+    """Real ones, of both families: those of a pod that is let in no more, and of one that still is."""
+    plans = (
+        PodPlan("shop/db", (DB, "fd00::1:11")),
+        PodPlan("shop/api", ("10.244.1.12", "fd00::1:12")),
+        PodPlan("shop/web", (WEB, "fd00::1:10")),
+    )
+    objects = [node("n1"), namespace("shop"), *(pod(plan.name, *plan.addresses) for plan in plans)]
+
+    def db(*names: str) -> Manifest:
+        return ingress("shop", "db", {"from": [pods(pod=name) for name in names]}, name="db")
+
+    old = written(tmp_path / "old.json", *objects, db("api", "web"))
+    new = written(tmp_path / "new.json", *objects, db("web"))
+    with Lab([NodePlan("n1", ("192.0.2.1", "2001:db8:1::1"), plans)]) as lab, ExitStack() as stack:
+        assert lab.nodes["n1"].run(["nft", "-f", "-"], TRACKED).returncode == 0
+        for address in plans[0].addresses:
+            stack.enter_context(closing(Echo(lab.pods["shop/db"].namespace, address, 5432)))
+            for source in ("shop/api", "shop/web"):
+                talk = Talk(lab.pods[source].namespace, socket.SOCK_STREAM, address, 5432)
+                stack.enter_context(closing(talk))
+                until(lambda talk=talk: len(talk.answered) > 3)  # type: ignore[misc]
+        with lab.nodes["n1"].entered():
+            found = answer(call, "diff", old, new, "--flows", "kernel", code=1)["flows"]
+    kinds = [{"from": "shop/pod/api", "to": "shop/pod/db", "protocol": "TCP", "port": 5432, "connections": 2}]
+    assert (found["judged"] >= 4, found["deniedBefore"], found["cut"]) == (True, 0, kinds)
+
+
+@pytest.mark.kernel
+def test_a_machine_that_tracks_nothing_of_these_pods_is_told(call: Call, old: Path, new: Path) -> None:
+    with closing(Namespace("elsewhere")) as elsewhere, elsewhere.entered():
+        done = call("diff", old, new, "--flows", "kernel")
+    assert (done.code, "is it their node?" in done.err) == (1, True)
+    assert "0 of 0 live connections" in done.out
+
+
+@pytest.mark.kernel
+def test_without_privilege_a_kernel_lists_no_connections(
+    old: Path, new: Path, unprivileged: list[str]
+) -> None:
+    done = finish(start("diff", old, new, "--flows", "kernel", program=[*unprivileged, *POLICYD]))
+    assert (done.code, done.out) == (4, "")
+    assert "the kernel does not list its connections (Operation not permitted)" in done.err
+    assert "CAP_NET_ADMIN" in done.err
+
+
+def test_what_is_no_linux_lists_no_connections(
+    call: Call, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    done = call("diff", old, new, "--flows", "kernel")
+    assert (done.code, done.out, "this is no Linux" in done.err) == (4, "", True)
+
+
 @pytest.mark.kernel
 @pytest.mark.parametrize("form", [(), ("-o", "extended")])
 def test_the_listing_of_a_kernel_is_read_as_the_kernel_says_it(form: tuple[str, ...]) -> None:
-    node = Namespace("node")
+    made = Namespace("node")
     try:
         lines = (
             f"-A -p udp -s 10.7.7.1 -d {DB} --sport 20000 --dport 53 --timeout 600",
@@ -96,15 +162,15 @@ def test_the_listing_of_a_kernel_is_read_as_the_kernel_says_it(form: tuple[str, 
             ),
             "-A -p udp -s fd00::9 -d fd00::b --sport 20000 --dport 53 --timeout 600",
         )
-        done = node.run(["conntrack", "--load-file", "-"], "\n".join(lines) + "\n")
+        done = made.run(["conntrack", "--load-file", "-"], "\n".join(lines) + "\n")
         assert done.returncode == 0, done.stderr
         printed = "".join(
-            node.run(["conntrack", "-L", "-f", family, *form]).stdout for family in ("ipv4", "ipv6")
+            made.run(["conntrack", "-L", "-f", family, *form]).stdout for family in ("ipv4", "ipv6")
         )
-        with node.entered():
+        with made.entered():
             kernel = listed()
     finally:
-        node.close()
+        made.close()
     found = read_listing(printed)
     assert (found.odd, len(found.flows)) == ((), len(lines))
     assert sorted(map(seen, found.flows)) == sorted(map(seen, kernel))

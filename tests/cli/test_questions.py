@@ -246,22 +246,6 @@ def test_a_table_has_rows_that_send(call: Call, example: Path) -> None:
     assert narrow[:2] == ["guest/shell", "  ← outside   all (v4 only)"]
 
 
-def test_exposure_and_hops(call: Call, example: Path) -> None:
-    lines = call("reach", "-f", "old", "--open").out.splitlines()
-    assert lines[:4] == [
-        "open to every pod, and any address:",
-        "  guest/shell  all  no policy isolates it",
-        "open to every pod of the cluster:",
-        "  shop/web  8080  shop/web ingress[0] old/policies.yaml:12",
-    ]
-    lines = call("reach", "-f", "old", "--from", "guest/shell", "--hops", "2").out.splitlines()
-    assert lines == [
-        "1  guest/shell → shop/web (8080)",
-        "2  guest/shell → shop/web (8080) → shop/db (5432)",
-        "not reached within 2: 0 of 3 endpoints",
-    ]
-
-
 def test_pods_that_differ_make_the_workload_unknown(call: Call) -> None:
     other = owned("web-1", "10.244.1.12")
     stdin = as_list(*SHOP, other)

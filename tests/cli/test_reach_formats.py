@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from policyd.cli.reach_formats import FORMATS, OF_WORKLOADS
+from policyd.cli.reach_formats import FORMATS, HOPS_FORMATS, OF_WORKLOADS, OPEN_FORMATS
 from tests.cli.calls import ROOT, Call
 
 EXAMPLE = ROOT / "tests" / "fixtures" / "questions"
@@ -21,6 +21,19 @@ BEGINS = {
     "html": "<!DOCTYPE html>\n",
     "tests": "# What these policies allow",
 }
+OPEN_BEGINS = {
+    **BEGINS,
+    "md": "### What is open to whoever comes\n",
+    "csv": "endpoint,to,protocol,ports,rules\r\n",
+    "mermaid": "%% What is open to whoever comes: 3 pods",
+}
+HOPS_BEGINS = {
+    **BEGINS,
+    "md": "### Whom guest/shell reaches over at most 2 connections\n",
+    "csv": "hop,from,to,protocol,ports\r\n",
+    "mermaid": "%% Whom guest/shell reaches over at most 2 connections\n",
+}
+HOPS = ("--from", "guest/shell", "--hops", "2")
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +49,40 @@ def test_every_format_is_alone_on_standard_output(call: Call, output: str) -> No
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith(BEGINS[output])
     assert result.out == call("reach", "-f", "old", "-o", output).out
+
+
+@pytest.mark.parametrize(
+    ("asked", "output", "begins"),
+    [
+        *((("--open",), output, OPEN_BEGINS) for output in OPEN_FORMATS),
+        *((HOPS, output, HOPS_BEGINS) for output in HOPS_FORMATS),
+    ],
+)
+def test_exposure_and_hops_have_formats_of_their_own(
+    call: Call, asked: tuple[str, ...], output: str, begins: dict[str, str]
+) -> None:
+    result = call("reach", "-f", "old", *asked, "-o", output)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(begins[output])
+    assert "shop/" in result.out
+    assert result.out == call("reach", "-f", "old", *asked, "-o", output).out
+
+
+@pytest.mark.parametrize(
+    ("asked", "output", "formats"),
+    [
+        (("--open",), "tests", OPEN_FORMATS),
+        (("--open",), "table", OPEN_FORMATS),
+        (HOPS, "svg", HOPS_FORMATS),
+        (HOPS, "html", HOPS_FORMATS),
+    ],
+)
+def test_a_format_that_does_not_fit_is_refused_with_those_that_do(
+    call: Call, asked: tuple[str, ...], output: str, formats: dict[str, object]
+) -> None:
+    result = call("reach", "-f", "old", *asked, "-o", output)
+    assert (result.code, result.out) == (2, "")
+    assert f"has no -o {output}: it has list, {', '.join(formats)}\n" in result.err
 
 
 @pytest.mark.parametrize("output", FORMATS)
@@ -84,9 +131,10 @@ def test_namespaces_and_labels_stand_for_what_is_in_them(call: Call) -> None:
         *(("--by", "namespace", "-o", output) for output in sorted(OF_WORKLOADS)),
         ("--by", "pod", "-o", "tests"),
         ("--from", "shop/db", "--to", "shop/db", "-o", "tests"),
-        ("--open", "-o", "svg"),
         ("--open", "--by", "namespace"),
-        ("--from", "internet", "--hops", "2", "-o", "md"),
+        ("--open", "--from", "shop/db"),
+        ("--open", "--hops", "2"),
+        ("--from", "internet", "--hops", "2", "--by", "namespace"),
     ],
 )
 def test_what_cannot_be_together_is_refused(call: Call, arguments: tuple[str, ...]) -> None:

@@ -82,17 +82,43 @@ def test_json_follows_its_schema(call: Call, shop: Path, tmp_path: Path) -> None
     proved = json.loads(call("verify", "-f", shop, *FLAGS, "-o", "json").out)
     validator.validate(proved)
     assert (proved["apiVersion"], proved["kind"], proved["proved"]) == ("policyd/v1", "Proof", True)
-    ruleset = tmp_path / "n1.nft"
-    ruleset.write_text(printed(call, shop).replace("tcp dport 8080 ", "tcp dport 8081 "))
-    result = call("verify", "-f", shop, *FLAGS, "--ruleset", ruleset, "-o", "json")
+    file = tmp_path / "n1.nft"
+    file.write_text(printed(call, shop).replace("tcp dport 8080 ", "tcp dport 8081 "))
+    result = call("verify", "-f", shop, *FLAGS, "--ruleset", file, "-o", "json")
     differs = json.loads(result.out)
     validator.validate(differs)
     assert (result.code, differs["proved"], differs["ruleset"]) == (1, False, "file")
     [found] = [each for each in differs["differences"] if each["packet"]["port"] == 8080]
     assert found["policies"]["verdict"] == "allow"
     assert found["policies"]["file"] == str(shop)
-    assert found["ruleset"] == {"verdict": "drop", "chain": "ports-tcp.8080", "rule": 2, "text": "drop"}
+    ruleset = {"verdict": "drop", "table": "inet", "chain": "ports-tcp.8080", "rule": 2, "text": "drop"}
+    assert found["ruleset"] == ruleset
     assert json.loads(call("schema", "Proof").out) == schema()
+
+
+def test_the_table_of_a_bridge_is_proved_and_shown(call: Call, shop: Path, tmp_path: Path) -> None:
+    """With the ports of its pods; and what differs in it is told by the frame and the rule."""
+    pods = {
+        "shop/web": {"interface": "veth1", "bridge": "cni0"},
+        "shop/db": {"interface": "veth2", "bridge": "cni0"},
+    }
+    attached = tmp_path / "n1.json"
+    attached.write_text(json.dumps({"pods": pods, "bridges": ["cni0"], "ports": ["veth1", "veth2"]}))
+    flags = ("-f", shop, *FLAGS, "--attachments", attached)
+    proved = call("verify", *flags)
+    assert proved.code == 0
+    assert "(table inet policyd and table bridge policyd of n1)" in proved.out
+    file = tmp_path / "n1.nft"
+    beside = call("compile", *flags).out.partition("table bridge policyd {")
+    file.write_text("".join((*beside[:2], re.sub(r"(?m)^\t\toifname vmap .*$", "", beside[2]))))
+    assert "hears4" in beside[2]
+    found = call("verify", *flags, "--ruleset", file)
+    assert found.code == 1
+    assert "policies drop: NP-161: policies do not allow the receiver to hear it from that port" in found.out
+    assert "ruleset allows: table bridge, chain forward, rule 1: ether type" in found.out
+    answer = json.loads(call("verify", *flags, "--ruleset", file, "-o", "json").out)
+    Draft202012Validator(schema()).validate(answer)
+    assert {each["ruleset"]["table"] for each in answer["differences"]} == {"bridge"}
 
 
 def test_other_settings_are_another_meaning(call: Call, shop: Path, tmp_path: Path) -> None:

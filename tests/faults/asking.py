@@ -7,12 +7,29 @@ from tests.faults.fault import Fault
 PAGE = "docs/questions.md"
 REACH = "tests/property/test_reach.py"
 WHY = "tests/property/test_why.py"
+EXPOSURE = "tests/property/test_exposure.py"
 DIFF = "tests/property/test_diff.py"
 MOVED = "tests/property/test_moved.py"
 PACKETS = "tests/property/test_packets.py"
 LIVE = "tests/cli/test_live_namespace.py"
 
 ASKING = (
+    Fault(
+        "what is open to a namespace's pods is open to all",
+        PAGE,
+        "policyd/ask/exposure.py",
+        'return to == "pods" and everywhere and not peer.pods.requirements',
+        'return to == "pods" and not peer.pods.requirements',
+        f"{EXPOSURE}::test_what_is_open_to_all_is_open_to_a_stranger",
+    ),
+    Fault(
+        "over several connections counts what is not decided",
+        PAGE,
+        "policyd/ask/hops.py",
+        "(each.sender.id, each.receiver.id, each.judged.allowed)",
+        "(each.sender.id, each.receiver.id, each.judged.possible)",
+        f"{EXPOSURE}::test_hops_reach_whom_a_search_of_all_pairs_reaches",
+    ),
     Fault(
         "what one of several pods may do all may do",
         PAGE,
@@ -108,6 +125,14 @@ ASKING = (
         '    return f"only namespace {world.only_namespace} was read',
         '    return "" and f"only namespace {world.only_namespace} was read',
         f"{LIVE}::test_what_is_seen_is_answered_and_the_rest_is_unknown",
+    ),
+    Fault(
+        "of a node's connections only those of one family are read",
+        PAGE,
+        "policyd/cli/diff_nodes.py",
+        "        addresses[family].add(address)",
+        "        addresses[4].add(address) if family == 4 else None",
+        "tests/cli/test_diff_nodes.py::test_live_connections_are_read_from_the_kernel_of_the_node",
     ),
     Fault(
         "a connection that was denied before is cut by the change",

@@ -6,11 +6,44 @@ from tests.faults.fault import Fault
 
 PROVER = "policyd/agent/prover.py"
 PROVERS = "tests/agent/test_prover.py"
+BRIDGE = "tests/property/test_proof_bridge.py"
 VERIFY = "tests/cli/test_verify.py"
 SINCE = "tests/unit/proof/test_since.py"
 FORGED = "tests/unit/proof/test_forged.py"
 
 PROOF = (
+    Fault(
+        "the frames of a bridge that come in are not looked at",
+        "docs/verify.md",
+        "policyd/proof/prove_bridge.py",
+        'self._compare("prerouting", space, self._entering(space))',
+        "self._entering(space)",
+        f"{BRIDGE}::test_each_mistake_in_a_table_of_a_bridge_is_shown[forged]",
+    ),
+    Fault(
+        "of tagged frames it is proved what holds of others",
+        "docs/verify.md",
+        "policyd/proof/frames.py",
+        '"tagged": self.type_of(*TAGS),',
+        '"tagged": self.type_of(ETHER[self.family]),',
+        f"{BRIDGE}::test_each_mistake_in_a_table_of_a_bridge_is_shown[tagged]",
+    ),
+    Fault(
+        "who hears a group is proved of those alone whose port is known",
+        "docs/verify.md",
+        "policyd/proof/bridge.py",
+        'parts.append(((RECEIVER, self.space.named(ports)), Step("goto", chain)))',
+        'parts.append(((RECEIVER, 0), Step("goto", chain)))',
+        f"{BRIDGE}::test_each_mistake_in_a_table_of_a_bridge_is_shown[heard]",
+    ),
+    Fault(
+        "without a table in family bridge nothing is asked of it",
+        "docs/verify.md",
+        "policyd/proof/prove.py",
+        "if self.table.bridge is None and not ports.guarded:",
+        "if self.table.bridge is None:",
+        f"{BRIDGE}::test_a_table_that_is_not_there_is_refused",
+    ),
     Fault(
         "a ruleset is held to policies of which it was not made",
         "docs/verify.md",

@@ -21,7 +21,7 @@ from tests.faults.fault import Fault, Misfit
 from tests.faults.hunt import SOURCES
 
 ROOT = Path(__file__).resolve().parents[2]
-#: What gives a ruleset its meaning: not table bridge, of which nothing is proved, nor how rulesets change.
+#: What gives a ruleset its meaning: not how rulesets change.
 COMPILING = (
     *(
         f"policyd/cluster/{name}.py"
@@ -31,8 +31,8 @@ COMPILING = (
     *(
         f"compiler/policyd_compiler/lower/{name}.py"
         for name in (
-            *("chains", "classes", "decide", "dispatch", "guard", "link", "objects", "port_chains", "roots"),
-            "sharing",
+            *("bridge", "chains", "classes", "decide", "dispatch", "guard", "hearers", "link", "objects"),
+            *("port_chains", "roots", "sharing"),
         )
     ),
 )

@@ -7,20 +7,46 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 
 import pytest
 
+from policyd.ask.endpoints import Endpoint
+from policyd.ask.exposure import Exposed, Exposure
+from policyd.ask.fits import Packet, Reference
+from policyd.ask.hops import Hops, Step
+from policyd.ask.published import Missing, Published
 from policyd.render.cells import Cell
+from policyd.render.exposed import markdown as exposed_markdown
 from policyd.render.graphs import dot, mermaid
 from policyd.render.matrix import Line, Matrix
 from policyd.render.svg import MOST_WITH_TEXT, svg
 from policyd.render.tables import markdown
+from policyd.render.ways import markdown as ways_markdown
+from policyd_compiler.ports import EVERYTHING
 from tests.render.worlds import HOSTILE
 
 
 def matrix(text: str, size: int) -> Matrix:
     names = tuple(Line(f"{text}{number}", f"{text}{number}", text) for number in range(size))
     return Matrix(names, names, {(names[0].id, names[1].id): Cell(text, "some")})
+
+
+def opened(text: str) -> str:
+    end = endpoint(text)
+    rule = Reference(text, text, text, text, 1)
+    found = Published(text, (text,), text, end, Packet("TCP", 80), (text,), outside=True)
+    exposed = Exposed(end, "everybody", EVERYTHING, (rule,))
+    return exposed_markdown(Exposure((end,), (exposed,), (), (text,), (found, Missing(text, text))))
+
+
+def reached(text: str) -> str:
+    end = endpoint(text)
+    return ways_markdown(Hops((end,), (text,), 1, ((Step(text, text, EVERYTHING),),), (text,)))
+
+
+def endpoint(text: str) -> Endpoint:
+    return Endpoint(text, text, "Pod", text, (), (), ())
 
 
 def lines_of(text: str) -> list[str]:
@@ -34,6 +60,15 @@ def test_tables_and_graphs_have_no_more_lines_than_for_a_harmless_name(text: str
         found = lines_of(printed(matrix(text, 2), text))
         assert len(found) == len(lines_of(printed(matrix("a", 2), "a")))
         assert all(line.isprintable() for line in found)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("printed", [opened, reached])
+def test_exposure_and_hops_are_as_harmless(text: str, printed: Callable[[str], str]) -> None:
+    found = lines_of(printed(text))
+    assert len(found) == len(lines_of(printed("a")))
+    assert all(line.isprintable() for line in found)
+    assert not set("<>") & set(re.sub(r"\\[<>]|<br>", "", printed(text)))
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from policyd.ask.exposure import letting_all_in
+from policyd.ask.exposure import exposure, letting_all_in
 from policyd.ask.reach import reach
 from policyd.ask.world import World
+from policyd.render import exposed
 from policyd.render.cells import Cell
-from policyd.render.html import page
+from policyd.render.html import exposure_page, page
 from policyd.render.matrix import Line, Matrix, matrix_of
 from tests.asking import world_of
 from tests.cases.form import cluster_policy, namespace, pod
@@ -108,6 +109,18 @@ def test_in_a_browser_it_says_why(tmp_path: Path) -> None:
     assert "the source has app=adservice; the rule wants app=cartservice" in told
     assert "fix: app: cartservice → app: adservice, or label the pod app=cartservice" in told
     assert "◉ frontend" in found
+
+
+@pytest.mark.skipif(BROWSER is None, reason="there is no browser")
+def test_in_a_browser_exposure_names_the_rules(tmp_path: Path) -> None:
+    world = boutique()
+    found = exposure(world)
+    matrix = exposed.matrix_of(found, letting_all_in(world))
+    (tmp_path / "open.html").write_text(exposure_page(matrix, "said", exposed.rules(found)))
+    seen = dump(tmp_path / "open.html", "from=everybody&to=default/deploy/frontend")
+    told = re.sub(r"<[^>]*>", " ", seen.split('id="why"')[1].split("</aside>")[0])
+    assert "open to all of these: all" in told
+    assert "default/frontend ingress[0]" in told
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no browser")

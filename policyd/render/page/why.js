@@ -110,12 +110,19 @@ function changeLines(from, to) {
     `${each.side === "new" ? "opens" : "closes"} ${each.text}`, make("div", "", each.by.join(", "))));
 }
 
+// Of what is open to whoever comes: the rules that open it.
+function opening(found, rules) {
+  const text = found.text ? `open to all of these: ${found.text}` : "not open to all of these";
+  return [make("div", "", make("span", `chip ${found.kind}`, text)), make("ul", "", ...rules.map((each) => make("li", "", each)))];
+}
+
 function explain(from, to) {
   const found = answer(from, to);
   const parts = [make("h2", "", `${ENDS[from].name} → ${ENDS[to].name}`)];
   if (isItself(from, to)) return [...parts, make("p", "quiet", "The same: a pod always reaches itself.")];
   const changed = changeLines(from, to);
   if (changed.length) parts.push(make("ul", "", ...changed));
+  if (DATA.rules) return [...parts, ...opening(found, DATA.rules[`${from},${to}`] || [])];
   const now = found.now || found;
   const kind = now.text ? now.kind : "none";
   parts.push(make("div", "", make("span", `chip ${kind}`, now.text ? `${DATA.changes ? "allowed now" : "allowed"}: ${now.text}` : "denied: all ports")));

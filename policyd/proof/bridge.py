@@ -1,0 +1,310 @@
+"""What family bridge must do with each frame: docs/semantics.md (NP-160 to NP-166) as rules over boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
+
+from policyd.proof.frames import ARP_MAC, MAC, TARGET, TO_WHOM, WHOM, Frames
+from policyd.proof.hooks import DHCP_SERVER, GROUPS, ICMP6, IGMP, LINK_LOCAL, NOWHERE
+from policyd.proof.line import block
+from policyd.proof.meaning import Isolation, Meaning
+from policyd.proof.ports import Ports
+from policyd.proof.space import ASKED, HOPS, ICMP, RECEIVER, SENDER, Condition
+from policyd.proof.walk import Step, Walked
+from policyd_compiler.nft.keys import Family
+
+_Rule: TypeAlias = tuple[tuple[Condition, ...], Step]
+OPEN = Step("open")
+UNADDRESSED = (131, 133, 135, 143)
+ROUTERS, ADVERTISEMENT = (134, 137), 136
+#: Where what a pod sends to all goes; where what it sends from a link-local address may.
+TO_ALL: Mapping[Family, tuple[int, int]] = {
+    4: (0xFFFF_FFFF, 0xFFFF_FFFF),
+    6: (block(*LINK_LOCAL, 6)[0], (1 << 128) - 1),
+}
+#: Of IPv4 groups and all that lies above them.
+TO_GROUPS: Mapping[Family, tuple[int, int]] = {4: (0xE000_0000, 3), 6: GROUPS[6]}
+#: The first byte of a target that is link-local: no pod's address begins so.
+LINK_TARGETS = (0xFE << 120, (0xFF << 120) - 1)
+
+
+def _accept(why: str) -> Step:
+    return Step("accept", why)
+
+
+def _drop(why: str) -> Step:
+    return Step("drop", why)
+
+
+_UNJUDGED = _drop("NP-160: no policy could judge it")
+_FORGED = _drop("NP-162: not what the pod behind the port is")
+_ROUTER = _drop("NP-164: a pod is no router")
+_SAYS = _drop("NP-128: policies do not allow the sender to send it to whoever may have that address")
+_HEARS = _drop("NP-161: policies do not allow the receiver to hear it from that port")
+_LINK = _accept("NP-083: it belongs to the link")
+_OWN = _accept("it goes to the receiver's own address, and is judged next by table inet")
+
+
+@dataclass
+class Rules:
+    """Rules by the name of a hook; more of them by names of their own."""
+
+    chains: dict[str, tuple[Walked, ...]] = field(default_factory=dict)
+
+    def rules(self, name: str) -> tuple[Walked, ...]:
+        """The rules of a chain."""
+        return self.chains[name]
+
+    def add(self, name: str, rules: Iterator[_Rule]) -> str:
+        """Add a chain."""
+        self.chains[name] = tuple(Walked(number, *rule) for number, rule in enumerate(rules))
+        return name
+
+
+@dataclass(frozen=True)
+class Entering:
+    """What comes in by one port: the one link of the space."""
+
+    ports: Ports
+    space: Frames
+
+    def rules(self) -> Iterator[_Rule]:
+        """What is taken from a pod's port, and nothing else is."""
+        port = self.space.links[0]
+        if not self.ports.is_of_pods(port):
+            yield (), _accept("the port leads to no pod")
+            return
+        yield ((MAC, self._foreign_macs),), _drop("NP-162: another pod's hardware address")
+        if self.space.kind == "ip" and self.space.family == 4:
+            yield from self._addresses(4)
+            asked = self.space.asked
+            server = asked.of(17, asked.ports.mask(((DHCP_SERVER, DHCP_SERVER),)))
+            to_all = RECEIVER, self.space.single((0xFFFF_FFFF,))
+            yield (self._from(NOWHERE[4]), to_all, (ASKED, server)), _accept("a pod asks for an address")
+            yield (), _FORGED
+        elif self.space.kind == "ip":
+            yield from self._from6()
+        elif self.space.kind == "arp":
+            yield ((ARP_MAC, self._foreign_macs),), _drop("NP-162: another pod's hardware address")
+            yield from self._addresses(4)
+            yield (self._from(NOWHERE[4]),), _accept("an ARP probe (RFC 5227)")
+            yield (), _FORGED
+        yield (), _UNJUDGED
+
+    def _from6(self) -> Iterator[_Rule]:
+        space = self.space
+        icmp = ASKED, space.asked.of(ICMP6)
+        yield (icmp, (ICMP, _types(*ROUTERS))), _ROUTER
+        own = space.targets.mask((a, a) for a in self._own(6)) | space.targets.mask((LINK_TARGETS,))
+        if not (self._is_unknown and (not self._is_closed or self.ports.loose(4) | self.ports.loose(6))):
+            yield (icmp, (ICMP, _types(ADVERTISEMENT)), (TARGET, space.targets.full & ~own)), _FORGED
+        yield from self._addresses(6)
+        yield (self._from(LINK_LOCAL),), _accept("a link-local address binds nobody")
+        yield (self._from(NOWHERE[6]), icmp, (ICMP, _types(*UNADDRESSED))), _accept("it has no address yet")
+        yield (), _FORGED
+
+    def _addresses(self, family: Family) -> Iterator[_Rule]:
+        """The addresses of a port's pod; of an unknown one those that nobody is known to have."""
+        space, why = self.space, _accept("an address of the pod behind the port")
+        yield ((SENDER, space.single(self._own(family))),), why
+        if self._is_unknown and self._is_closed:
+            yield ((SENDER, space.single(self.ports.loose(family))),), why
+        elif self._is_unknown:
+            held = space.single(address for _, address in self.ports.bound[family])
+            yield ((SENDER, space.full[SENDER] & ~held),), why
+
+    def _own(self, family: Family) -> frozenset[int]:
+        port = self.space.links[0]
+        return frozenset(address for name, address in self.ports.bound[family] if name == port)
+
+    def _from(self, prefix: tuple[int, int]) -> Condition:
+        return SENDER, self.space.prefix(*prefix)
+
+    @property
+    def _is_unknown(self) -> bool:
+        return self.space.links[0] not in self.ports.names
+
+    @property
+    def _is_closed(self) -> bool:
+        """Whether unknown pods neither send nor receive (NP-107)."""
+        return bool(self.ports.options.pod_interfaces)
+
+    @cached_property
+    def _foreign_macs(self) -> int:
+        """Hardware addresses of other ports' pods."""
+        own = {mac for port, mac in self.ports.macs if port == self.space.links[0]}
+        return self.space.macs.mask((mac, mac) for _, mac in self.ports.macs if mac not in own)
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """What has come in by one port and goes out by another.
+
+    `meaning` is of addresses as pods have them, `strangers` of addresses that are nobody's, `anybody` of
+    senders without any address.
+    """
+
+    ports: Ports
+    space: Frames
+    meaning: Meaning
+    strangers: Meaning
+    anybody: Meaning
+    made: Rules
+
+    def rules(self) -> Iterator[_Rule]:
+        """What passes, and what does not."""
+        if not self.ports.guarded:
+            yield (), _accept("no pod is known to hang on a bridge")
+        elif self.space.kind == "ip":
+            yield from self._of_ip(self.space.family)
+        elif self.space.kind != "arp":
+            yield from self._closed_ports()
+            yield (), _accept("it goes to no pod that is isolated")
+
+    def _of_ip(self, family: Family) -> Iterator[_Rule]:
+        space = self.space
+        everybody, group = self.meaning.line.full, space.prefix(*GROUPS[6]) if family == 6 else 0
+        if family == 6:
+            off_link = RECEIVER, space.full[RECEIVER] & ~space.prefix(*LINK_LOCAL) & ~group
+            yield from self._said(LINK_LOCAL, everybody, off_link)
+        yield ((RECEIVER, space.bound(self.ports.bound[family])),), _OWN
+        if family == 4:
+            yield ((ASKED, space.asked.of(IGMP)),), _accept("IGMP")
+        else:
+            yield from self._link(group)
+        unbound = NOWHERE[4] if family == 4 else LINK_LOCAL
+        yield from self._said(unbound, self.meaning.line.mask((TO_ALL[family],)), None)
+        yield self._to_groups((RECEIVER, space.prefix(*TO_GROUPS[family])), "group")
+        if family == 4:
+            yield self._to_groups((TO_WHOM, 1 << WHOM.index("broadcast")), "all")
+        yield from self._to_hidden(family)
+        yield self._heard(family)
+
+    def _link(self, group: int) -> Iterator[_Rule]:
+        """Neighbour discovery and MLD, as they are on a link (NP-083)."""
+        icmp, unrouted = (ASKED, self.space.asked.of(ICMP6)), (HOPS, 1 << 255)
+        yield (icmp, (ICMP, _types(133, 135, 136, *ROUTERS)), unrouted), _LINK
+        sources = self.space.prefix(*LINK_LOCAL) | self.space.prefix(*NOWHERE[6])
+        yield (icmp, (ICMP, _types(130, 131, 132, 143)), (SENDER, sources), (RECEIVER, group)), _LINK
+
+    def _said(self, source: tuple[int, int], peers: int, to: Condition | None) -> Iterator[_Rule]:
+        """What isolated pods send from addresses that bind nobody: what they may send to all these peers."""
+        everything, sender = self.space.asked.full, self.space.prefix(*source)
+        more = () if to is None else (to,)
+        by_ports: dict[int, list[str]] = {}
+        for port, isolations in self.ports.isolations(self.meaning, "egress").items():
+            ports = _common((each.ports_throughout(peers, everything) for each in isolations), everything)
+            by_ports.setdefault(ports, []).append(port)
+        for ports, names in by_ports.items():
+            ends = self.space.named(names) & sender
+            yield ((SENDER, ends), (ASKED, everything & ~ports), *more), _SAYS
+        hidden = self.ports.of_hidden(self.meaning, "egress")
+        ports = _common((each.ports_throughout(peers, everything) for each in hidden), everything)
+        yield ((SENDER, self._unknown & sender), (ASKED, everything & ~ports), *more), _SAYS
+
+    def _to_groups(self, to: Condition, name: str) -> _Rule:
+        """What isolated pods send to groups, or to all: as to an address that is nobody's (NP-128)."""
+        family, parts = self.space.family, []
+        by_isolation: dict[int, tuple[Isolation, list[int]]] = {}
+        for of, address, pods in self.ports.claims:
+            isolation = self.strangers.isolation_of("egress", pods) if of == family else None
+            if isolation is not None and (any(self.ports.of(pods)) or self._is_hidden(of, address)):
+                by_isolation.setdefault(id(isolation), (isolation, []))[1].append(address)
+        for number, (isolation, addresses) in enumerate(by_isolation.values()):
+            chain = self.made.add(f"{name} {number}", self._denied(isolation))
+            parts.append(((SENDER, self.space.single(addresses)), Step("jump", chain)))
+        return (to,), Step("map", parts=tuple(parts))
+
+    def _denied(self, isolation: Isolation) -> Iterator[_Rule]:
+        """What an isolation does not allow to receivers; both are told apart as in the space."""
+        rest = self.space.addresses.full
+        for peers, ports in isolation.allowed:
+            rest &= ~peers
+            yield ((RECEIVER, self.space.at(peers)), (ASKED, self.space.asked.full & ~ports)), _SAYS
+        yield ((RECEIVER, self.space.at(rest)),), _SAYS
+
+    def _to_hidden(self, family: Family) -> Iterator[_Rule]:
+        """Behind a port that is not known an isolated pod may be, which hears what is for others."""
+        hidden = self.ports.of_hidden(self.meaning, "ingress")
+        own = self.space.single(a for of, a, _ in self.ports.hidden if of == family)
+        ends = self.space.named(self._unknown_names) & ~own
+        if hidden:
+            yield ((RECEIVER, ends),), _HEARS if any(map(self._closes, hidden)) else OPEN
+
+    def _heard(self, family: Family) -> _Rule:
+        """What goes to an isolated pod's port, and not to its own address: by who sends (NP-161)."""
+        by_isolations: dict[frozenset[int], tuple[tuple[Isolation, ...], list[str]]] = {}
+        for port, isolations in self.ports.isolations(self.meaning, "ingress").items():
+            by_isolations.setdefault(frozenset(map(id, isolations)), (isolations, []))[1].append(port)
+        parts, to_anybody = [], self.ports.isolations(self.anybody, "ingress")
+        for number, (isolations, ports) in enumerate(by_isolations.values()):
+            of_port = to_anybody.get(ports[0], ())
+            chain = self.made.add(f"hears {number}", self._heard_by(isolations, of_port, family))
+            parts.append(((RECEIVER, self.space.named(ports)), Step("goto", chain)))
+        return (), Step("map", parts=tuple(parts))
+
+    def _heard_by(
+        self, isolations: Sequence[Isolation], to_anybody: Sequence[Isolation], family: Family
+    ) -> Iterator[_Rule]:
+        """By who sends; `to_anybody` are the same isolations with no rules but those for everybody."""
+        everything, line = self.space.asked.full, self.meaning.line
+        addresses: dict[str, list[int]] = {}
+        for port, address in self.ports.bound[family]:
+            addresses.setdefault(port, []).append(address)
+        by_ports: dict[int, list[str]] = {}
+        for port, own in addresses.items():
+            allowed = (each.ports_of(line.bit(address)) for each in isolations for address in own)
+            by_ports.setdefault(_common(allowed, everything), []).append(port)
+        for ports, names in by_ports.items():
+            yield ((SENDER, self.space.named(names)), (ASKED, everything & ~ports)), _HEARS
+        rest = self.space.full[SENDER] & ~self.space.named(addresses)
+        unknown = (each.ports_throughout(line.full, everything) for each in isolations)
+        yield ((SENDER, rest), (ASKED, everything & ~_common(unknown, everything))), _HEARS
+        # An unknown sender may be whom a rule denies, and no block is known to hold it: either is right.
+        certain = (each.ports_throughout(line.full, everything) for each in to_anybody)
+        plain = all(map(_only_accepts, isolations))
+        yield ((SENDER, rest), (ASKED, everything & ~(_common(certain, everything) if plain else 0))), OPEN
+
+    def _closed_ports(self) -> Iterator[_Rule]:
+        """What goes to the ports of pods that are closed to somebody. Where policies close nothing, and only
+        all their rules together say so, either is right."""
+        isolated = self.ports.isolations(self.meaning, "ingress")
+        closed = [port for port, isolations in isolated.items() if any(map(self._closes, isolations))]
+        yield ((RECEIVER, self.space.named(closed)),), _UNJUDGED
+        yield ((RECEIVER, self.space.named(isolated)),), OPEN
+
+    def _closes(self, isolation: Isolation) -> bool:
+        return not isolation.is_open(self.meaning.line.full, self.space.asked.full)
+
+    def _is_hidden(self, family: Family, address: int) -> bool:
+        return any((of, a) == (family, address) for of, a, _ in self.ports.hidden)
+
+    @cached_property
+    def _unknown_names(self) -> tuple[str, ...]:
+        known = {*self.ports.others, *self.ports.names}
+        return tuple(name for name in self.space.links if name not in known)
+
+    @property
+    def _unknown(self) -> int:
+        """Ends at ports that are no known pod's, and may be one's."""
+        return self.space.named(self._unknown_names)
+
+
+def _only_accepts(isolation: Isolation) -> bool:
+    return all(
+        rule.action == "accept" for stages in isolation.claimants for stage in stages for rule in stage.rules
+    )
+
+
+def _types(*types: int) -> int:
+    return sum(1 << number for number in types)
+
+
+def _common(ports: Iterator[int], everything: int) -> int:
+    found = everything
+    for each in ports:
+        found &= each
+    return found
