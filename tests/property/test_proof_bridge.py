@@ -15,6 +15,7 @@ from policyd.cluster.state import ClusterState
 from policyd.pipeline import Build, build
 from policyd.proof.prove import prove
 from policyd.proof.result import Proof
+from policyd.proof.since import Given, is_still_proved
 from policyd_compiler.ir import Attachment
 from policyd_compiler.nft.ast import Accept, Rule, Table
 from policyd_compiler.nft.packet import Arp, Packet
@@ -151,6 +152,14 @@ def test_a_table_that_is_not_there_is_refused() -> None:
     assert {difference.ruleset for difference in proof.differences} == {"allow"}
     other = Table(built.table.name, chains=(), family="bridge")
     assert not prove(state, NODE, options, replace(built.table, bridge=other)).proved
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_after_a_change_a_table_of_a_bridge_is_not_taken_for_proved(there: bool) -> None:
+    """What differs since the last proof says nothing of frames: all of it is proved again."""
+    state, options, built = bridged(random.Random(5))
+    given = Given(state, built.table if there else replace(built.table, bridge=None))
+    assert not is_still_proved(given, given, NODE, options)
 
 
 def some_frames(rng: random.Random, state: ClusterState, built: Build) -> Iterator[Packet]:
