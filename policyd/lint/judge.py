@@ -19,7 +19,7 @@ from policyd.lint.open_rules import no_baseline, open_to_all
 from policyd.lint.places import Judged, placed
 from policyd.lint.pod_rules import and_meant, peers_match_nobody, selects_nobody
 from policyd.lint.port_rules import names_nobody_has, service_ports
-from policyd.lint.redundant import Placed, covered_rules, needless
+from policyd.lint.redundant import Cover, covered_rules, needless
 from policyd.lint.seen import Seen
 from policyd.lint.suppress import ignored_in, ignored_lines
 from policyd.lint.table import BY_ID
@@ -92,7 +92,7 @@ def judge(
     )
 
 
-def _drafts(subject: Subject, seen: Seen, covered: Mapping[tuple[str, str, Path], Placed]) -> Iterator[Draft]:
+def _drafts(subject: Subject, seen: Seen, covered: Mapping[tuple[str, str, Path], Cover]) -> Iterator[Draft]:
     for alone in _ALONE:
         yield from alone(subject)
     for among in _AMONG:

@@ -151,10 +151,12 @@ spec:
     Rule(
         "NP301",
         "note",
-        "a rule of which another one allows all",
+        "a rule of which others allow all",
         """\
-Taking it away changes nothing, whatever pods come. It is judged by what is written, not by which pods
-there are now. Of two equal rules the first one stays, and all that are found can go together.""",
+Taking it away changes nothing, whatever pods come. It is judged by what the rules mean and not by how
+they are written: one rule may cover it or several together, in its own policy or in others of the
+namespace. Which pods there are now does not count. Of two equal rules the first one stays, and all that
+are found can go together.""",
         """\
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy

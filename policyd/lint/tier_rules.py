@@ -26,9 +26,10 @@ from policyd.kube.objects import (
 from policyd.kube.reading import Path
 from policyd.kube.selectors import matches
 from policyd.lint.drafts import Draft, Subject
-from policyd.lint.redundant import MOST, block_in, implies, port_in
+from policyd.lint.redundant import MOST
 from policyd.lint.seen import Seen
 from policyd.lint.text_rules import DNS
+from policyd.lint.within import block_in, implies, port_in
 
 #: Labels of the cluster's DNS where it mostly is, and what an API server listens on.
 _DNS_SPACE: Final = {NAME_LABEL: "kube-system"}
