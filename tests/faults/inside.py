@@ -5,9 +5,11 @@ from __future__ import annotations
 from tests.faults.fault import Fault
 
 FOR_POD = "compiler/policyd_compiler/for_pod.py"
+ENDING = "policyd/agent/connections/inside.py"
 LAWS = "tests/property/test_for_pod.py"
 ORACLE = f"{LAWS}::test_the_namespaces_of_both_ends_do_what_the_oracle_says"
 STRAYS = f"{LAWS}::test_what_opens_no_connection_is_judged_as_the_node_judges_it"
+IN_A_MESH = "tests/agent/test_revoke.py::test_in_a_mesh_a_connection_is_judged_by_the_port_that_was_asked_for"
 
 INSIDE = (
     Fault(
@@ -41,5 +43,29 @@ INSIDE = (
         "            *view.forged(),\n",
         "",
         f"{LAWS}::test_what_a_node_rewrites_is_judged_by_the_node",
+    ),
+    Fault(
+        "in a pod's namespace packets are judged when a mesh has redirected them",
+        "NP-061",
+        FOR_POD,
+        "COMING, GOING = -110, 110",
+        "COMING, GOING = -90, 110",
+        "tests/networks/test_mesh.py::test_sidecars_on_a_network_that_the_node_does_not_see",
+    ),
+    Fault(
+        "what a mesh redirects in a pod is never ended",
+        "NP-122",
+        ENDING,
+        "    if goes:\n",
+        "    if goes or flow.dnat:\n",
+        IN_A_MESH,
+    ),
+    Fault(
+        "what a mesh redirects in a pod is ended by its proxy's port",
+        "NP-122",
+        ENDING,
+        "address, port = asked_for(flow)",
+        "address, port = asked_for(flow)[0], flow.port",
+        IN_A_MESH,
     ),
 )

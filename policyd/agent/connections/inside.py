@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policyd.agent.connections.judge import first_packet
-from policyd.netlink.conntrack import Conntrack, Flow
+from policyd.netlink.conntrack import Conntrack, Flow, asked_for
 from policyd_compiler.for_pod import Address
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.keys import FAMILIES
@@ -40,7 +40,8 @@ def end_denied(pod: Judged) -> int:
 def denied(flows: Collection[Flow], pod: Judged) -> tuple[Flow, ...]:
     """The connections whose first packet would be dropped if it came now.
 
-    Not those that were rewritten here, as a mesh does: which port was asked for is no longer known.
+    What comes is judged before a mesh redirects it to its proxy, so by the port that was asked for. What goes
+    and was redirected here never left: the proxy's own connection did, and is judged.
     """
     simulator = Simulator(pod.table) if flows else None
     own = {address.number for address in pod.addresses}
@@ -48,13 +49,17 @@ def denied(flows: Collection[Flow], pod: Judged) -> tuple[Flow, ...]:
         flow
         for flow in flows
         if simulator is not None
-        and not flow.dnat
         and (flow.source in own) != (flow.destination in own)
-        and simulator.evaluate(_first_packet(flow, pod.interface, goes=flow.source in own)).verdict == "drop"
+        and (packet := _first_packet(flow, pod.interface, goes=flow.source in own)) is not None
+        and simulator.evaluate(packet).verdict == "drop"
     )
 
 
-def _first_packet(flow: Flow, interface: str, *, goes: bool) -> Packet:
+def _first_packet(flow: Flow, interface: str, *, goes: bool) -> Packet | None:
+    """The packet that opened a connection, at the hook that judges it; None if none does."""
     if goes:
-        return first_packet(flow, "postrouting", oifname=interface, is_local=True)
+        return None if flow.dnat else first_packet(flow, "postrouting", oifname=interface, is_local=True)
+    if flow.dnat:
+        address, port = asked_for(flow)
+        flow = replace(flow, destination=address, port=port)
     return first_packet(flow, "prerouting", iifname=interface, is_local=False)

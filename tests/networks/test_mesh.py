@@ -1,0 +1,92 @@
+"""Istio on top of a network: where its proxies stand between applications and the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.agent.agents import write
+from tests.cni.bed import PORT, Bed, needs_plugins
+from tests.networks.beside import Pod, answered, asked, bypass, connected, settled, wire
+from tests.networks.mesh import proxied
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.kernel, needs_plugins]
+
+#: What is open by TCP alone, over both families.
+TCP_ONLY = [True, False] * 2
+CLOSED = [False] * 4
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[Bed]:
+    """A node with a link for each pod."""
+    with ExitStack() as stack:
+        yield Bed(stack, tmp_path, "ptp")
+
+
+def flags(bed: Bed, placement: str) -> tuple[str, ...]:
+    return "--placement", placement, "--cni-cache", str(bed.runtime.results)
+
+
+def send_only_to(bed: Bed, app: str, to: str) -> None:
+    """Isolate an application for egress, but for one port of another."""
+    write(
+        bed.manifests,
+        f"out-{app}.yaml",
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+        f"metadata: {{name: out-{app}, namespace: shop}}\n"
+        f"spec: {{podSelector: {{matchLabels: {{app: {app}}}}}, policyTypes: [Egress], egress: "
+        f"[{{to: [{{podSelector: {{matchLabels: {{app: {to}}}}}}}], ports: [{{port: {PORT}}}]}}]}}\n",
+    )
+
+
+@pytest.mark.parametrize("placement", ["host", "pod"])
+def test_sidecars_change_nothing_for_policies(bed: Bed, placement: str) -> None:
+    """Ports are the applications' own, both ways; between a proxy and its application nothing is judged."""
+    web, friend, other = pods = [Pod(bed, name).start() for name in ("web", "friend", "other")]
+    send_only_to(bed, "other", "friend")
+    with proxied(pods, "sidecar"):
+        assert answered(other.namespace, web.addresses) == [True] * 4  # nobody judges yet
+        with bed.agent(*flags(bed, placement)):
+            settled(bed)
+            assert answered(friend.namespace, web.addresses) == TCP_ONLY
+            assert answered(other.namespace, web.addresses) == CLOSED
+            assert answered(web.namespace, friend.addresses) == [True] * 4
+            assert answered(other.namespace, friend.addresses) == TCP_ONLY
+            assert answered(bed.node, web.addresses) == [True] * 4  # as the kubelet probes
+            bed.say("friend", app="other")
+            until(lambda: answered(friend.namespace, web.addresses, 0.3) == CLOSED)
+
+
+def test_sidecars_on_a_network_that_the_node_does_not_see(bed: Bed) -> None:
+    """The same where eBPF carries packets past the node."""
+    web, friend = pods = [Pod(bed, name).start() for name in ("web", "friend")]
+    bypass(bed, web, friend)
+    with proxied(pods, "sidecar"), bed.agent(*flags(bed, "auto")):
+        settled(bed)
+        assert answered(friend.namespace, web.addresses) == TCP_ONLY
+        bed.say("friend", app="foe")
+        until(lambda: answered(friend.namespace, web.addresses, 0.3) == CLOSED)
+
+
+def test_a_live_connection_through_sidecars_ends_when_it_is_denied(tmp_path: Path) -> None:
+    """It is judged by the port that was asked for, not by the proxy's: what is still allowed goes on."""
+    with ExitStack() as stack:
+        bed = Bed(stack, tmp_path, "macvlan")
+        wire(bed)
+        web, friend, other = pods = [
+            Pod(bed, name, app).start() for name, app in (("web", ""), ("friend", ""), ("other", "friend"))
+        ]
+        stack.enter_context(proxied(pods, "sidecar"))
+        stack.enter_context(bed.agent(*flags(bed, "auto")))
+        settled(bed)
+        live = [connected(pod, address) for pod in (friend, other) for address in web.addresses]
+        assert [asked(end) for end in live] == [True] * 4
+        bed.say("other", app="foe")
+        until(lambda: [asked(end) for end in live] == [True, True, False, False])
+        for end in live:
+            end.close()
