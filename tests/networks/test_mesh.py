@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.kernel, needs_plugins]
 #: What is open by TCP alone, over both families.
 TCP_ONLY = [True, False] * 2
 CLOSED = [False] * 4
+#: A connection is three by way of two proxies, and a lost SYN comes again after a second.
+SECONDS = 2.5
 
 
 @pytest.fixture
@@ -50,14 +52,14 @@ def test_sidecars_change_nothing_for_policies(bed: Bed, placement: str) -> None:
     web, friend, other = pods = [Pod(bed, name).start() for name in ("web", "friend", "other")]
     send_only_to(bed, "other", "friend")
     with proxied(pods, "sidecar"):
-        assert answered(other.namespace, web.addresses) == [True] * 4  # nobody judges yet
+        assert answered(other.namespace, web.addresses, SECONDS) == [True] * 4  # nobody judges yet
         with bed.agent(*flags(bed, placement)):
             settled(bed)
-            assert answered(friend.namespace, web.addresses) == TCP_ONLY
-            assert answered(other.namespace, web.addresses) == CLOSED
-            assert answered(web.namespace, friend.addresses) == [True] * 4
-            assert answered(other.namespace, friend.addresses) == TCP_ONLY
-            assert answered(bed.node, web.addresses) == [True] * 4  # as the kubelet probes
+            assert answered(friend.namespace, web.addresses, SECONDS) == TCP_ONLY
+            assert answered(other.namespace, web.addresses, SECONDS) == CLOSED
+            assert answered(web.namespace, friend.addresses, SECONDS) == [True] * 4
+            assert answered(other.namespace, friend.addresses, SECONDS) == TCP_ONLY
+            assert answered(bed.node, web.addresses, SECONDS) == [True] * 4  # as the kubelet probes
             bed.say("friend", app="other")
             until(lambda: answered(friend.namespace, web.addresses, 0.3) == CLOSED)
 
@@ -68,7 +70,7 @@ def test_sidecars_on_a_network_that_the_node_does_not_see(bed: Bed) -> None:
     bypass(bed, web, friend)
     with proxied(pods, "sidecar"), bed.agent(*flags(bed, "auto")):
         settled(bed)
-        assert answered(friend.namespace, web.addresses) == TCP_ONLY
+        assert answered(friend.namespace, web.addresses, SECONDS) == TCP_ONLY
         bed.say("friend", app="foe")
         until(lambda: answered(friend.namespace, web.addresses, 0.3) == CLOSED)
 
