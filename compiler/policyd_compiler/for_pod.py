@@ -40,6 +40,9 @@ from policyd_compiler.ruleset import Part, PartId, Ruleset, closure, id_of, in_o
 #: behind source NAT (100): a pod may forward for others with its own address.
 COMING, GOING = -110, 110
 
+#: No address of any family.
+NO_PROBES: Mapping[int, tuple[int, ...]] = {}
+
 _WHAT: tuple[What, ...] = ("asking", "answering")
 _DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
 _TUNNEL_FIELDS = frozenset({Field.IP_DADDR, Field.IP6_DADDR, Field.UDP_DPORT, Field.META_L4PROTO})
@@ -77,12 +80,19 @@ class Cutter:
         """The node's table that is cut."""
         return self._ruleset.table
 
-    def cut(self, addresses: Collection[Address], interface: str) -> Table:
+    def cut(
+        self,
+        addresses: Collection[Address],
+        interface: str,
+        probes: Mapping[int, tuple[int, ...]] = NO_PROBES,
+    ) -> Table:
         """The table for the namespace of the pod that has these addresses, behind this interface.
 
-        Equal parts, surroundings, addresses and options give equal tables.
+        `probes`: addresses with which the node's probes come to this pod, besides those that the node has.
+        Equal parts, surroundings, arguments and options give equal tables.
         """
-        view = _View(tuple(sorted(addresses)), interface, self._leads, Objects(self._options.deny, Names()))
+        objects = Objects(self._options.deny, Names())
+        view = _View(tuple(sorted(addresses)), interface, probes, self._leads, objects)
         hooks = self._coming(view), self._going(view)
         own = Table(
             self._options.table,
@@ -147,10 +157,11 @@ class Cutter:
 
     def _of_nodes(self, view: _View, side: Side) -> tuple[Rule, ...]:
         """The node reaches its own pods; and they reach it, where that is not judged (decisions 2)."""
+        comes = side == "saddr"
         return tuple(
             Rule(Accept(), (_in(family, side, view.objects.add_host_set(f"nodes{family}", family, own)),))
             for family in FAMILIES
-            if (own := self.around.nodes.get(family, ()))
+            if (own := (*self.around.nodes.get(family, ()), *(view.probes.get(family, ()) if comes else ())))
         )
 
     def _to_services(self, view: _View) -> Iterator[Rule]:
@@ -191,6 +202,7 @@ class _View:
 
     addresses: tuple[Address, ...]
     interface: str
+    probes: Mapping[int, tuple[int, ...]]
     leads: Leads
     objects: Objects
 

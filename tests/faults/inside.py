@@ -9,6 +9,7 @@ ENDING = "policyd/agent/connections/inside.py"
 LAWS = "tests/property/test_for_pod.py"
 ORACLE = f"{LAWS}::test_the_namespaces_of_both_ends_do_what_the_oracle_says"
 STRAYS = f"{LAWS}::test_what_opens_no_connection_is_judged_as_the_node_judges_it"
+IN_MESH = "tests/networks/test_mesh.py"
 IN_A_MESH = "tests/agent/test_revoke.py::test_in_a_mesh_a_connection_is_judged_by_the_port_that_was_asked_for"
 
 INSIDE = (
@@ -50,7 +51,23 @@ INSIDE = (
         FOR_POD,
         "COMING, GOING = -110, 110",
         "COMING, GOING = -90, 110",
-        "tests/networks/test_mesh.py::test_sidecars_on_a_network_that_the_node_does_not_see",
+        f"{IN_MESH}::test_sidecars_on_a_network_that_the_node_does_not_see",
+    ),
+    Fault(
+        "probes of a pod in Istio's ambient mesh are judged",
+        "NP-090",
+        FOR_POD,
+        "if comes else ())",
+        "if not comes else ())",
+        f"{IN_MESH}::test_probes_of_ambient_pods_pass_with_the_source_that_istio_gives_them",
+    ),
+    Fault(
+        "whether a pod is in a mesh is asked once",
+        "NP-090",
+        "policyd/agent/pod_table.py",
+        "            self._probes, self.in_force = probes, None\n",
+        "            pass\n",
+        f"{IN_MESH}::test_a_pod_that_enters_the_mesh_later_is_probed_as_well",
     ),
     Fault(
         "what a mesh redirects in a pod is never ended",

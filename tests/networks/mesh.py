@@ -69,6 +69,16 @@ table inet istio-ambient-mangle {
 	}
 }
 """
+_PROBES = """\
+table inet istio-probes {
+	chain postrouting {
+		type nat hook postrouting priority 100;
+		meta nfproto ipv4 fib saddr type local oifname "veth*" meta l4proto tcp snat ip to 169.254.7.127
+		meta nfproto ipv6 fib saddr type local oifname "veth*" meta l4proto tcp \
+			snat ip6 to fd16:9254:7127:1337:ffff:ffff:ffff:ffff
+	}
+}
+"""
 _RULES: dict[Kind, str] = {"sidecar": _SIDECAR, "ztunnel": _ZTUNNEL}
 #: What makes answers to ztunnel's transparent connections its own.
 ROUTING = (
@@ -114,3 +124,9 @@ def proxied(pods: Sequence[Pod], kind: Kind) -> Iterator[None]:
         for proxy in running:
             proxy.kill()
             proxy.communicate()
+
+
+def probed_from(node: Namespace) -> None:
+    """Give what this node's processes send to pods the sources that istio-cni gives the kubelet's probes."""
+    done = node.run(["nft", "-f", "-"], _PROBES)
+    assert done.returncode == 0, done.stderr

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
+from policyd.lab.probes import Probe, probe_all
+from policyd.netlink.mesh import PROBES
 from tests.agent.agents import write
 from tests.cni.bed import PORT, Bed, needs_plugins
+from tests.cni.crowd import Mailbox
 from tests.networks.beside import Pod, answered, asked, bypass, connected, settled, wire
-from tests.networks.mesh import proxied
+from tests.networks.mesh import probed_from, proxied
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.kernel, needs_plugins]
@@ -92,3 +96,57 @@ def test_a_live_connection_through_sidecars_ends_when_it_is_denied(tmp_path: Pat
         until(lambda: [asked(end) for end in live] == [True, True, False, False])
         for end in live:
             end.close()
+
+
+@pytest.mark.parametrize("placement", ["host", "pod"])
+def test_probes_of_ambient_pods_pass_with_the_source_that_istio_gives_them(bed: Bed, placement: str) -> None:
+    """They are the kubelet's, as on the node they still have its address; that source is nobody else's."""
+    web, other = pods = [Pod(bed, name).start() for name in ("web", "other")]
+    probed_from(bed.node)
+    source = str(ip_address(*PROBES[4]))
+    other.namespace.ip([f"addr add {source}/32 dev lo"])
+    with proxied(pods, "ztunnel"), Mailbox(web.namespace) as box, Mailbox(other.namespace, source) as forger:
+        forger.send(web.addresses[0])
+        until(lambda: box.heard() == {source})  # nobody judges yet
+        with bed.agent(*flags(bed, placement)):
+            settled(bed)
+            assert answered(bed.node, web.addresses, SECONDS) == [True] * 4
+            seen = probe_all([Probe(bed.node, address, "tcp", PORT) for address in web.addresses], SECONDS)
+            assert [outcome.seen_as for outcome in seen] == [str(ip_address(n)) for [n] in PROBES.values()]
+            with suppress(PermissionError):  # of the rules in its own namespace
+                forger.send(web.addresses[0])
+            assert answered(bed.node, web.addresses, SECONDS) == [True] * 4
+            assert not box.heard()
+
+
+def test_a_pod_that_enters_the_mesh_later_is_probed_as_well(bed: Bed) -> None:
+    """Its namespace is looked at again: Istio redirects pods that run, too."""
+    web, other = pods = [Pod(bed, name).start() for name in ("web", "other")]
+    with bed.agent(*flags(bed, "pod")):
+        settled(bed)
+        assert answered(bed.node, web.addresses, SECONDS) == [True] * 4
+        probed_from(bed.node)
+        with proxied(pods, "ztunnel"):
+            assert any(answered(bed.node, web.addresses, SECONDS) == [True] * 4 for _ in range(20))
+            assert answered(other.namespace, web.addresses) == CLOSED
+
+
+def test_an_ambient_mesh_is_seen_by_its_own_port(bed: Bed) -> None:
+    """Policies must let port 15008 in, and then all ports are open; without the mesh, ports are as ever."""
+    web, friend = pods = [Pod(bed, name).start() for name in ("web", "friend")]
+    plain = Pod(bed, "plain", "friend").start()
+    with proxied(pods, "ztunnel"):
+        assert answered(friend.namespace, web.addresses, SECONDS) == [True] * 4
+        with bed.agent(*flags(bed, "pod")):
+            settled(bed)
+            assert answered(friend.namespace, web.addresses) == CLOSED
+            assert answered(plain.namespace, web.addresses, SECONDS) == TCP_ONLY
+            open_to_friends(bed, 15008)
+            until(lambda: answered(friend.namespace, web.addresses, SECONDS) == TCP_ONLY)
+            assert answered(plain.namespace, web.addresses) == CLOSED
+
+
+def open_to_friends(bed: Bed, port: int) -> None:
+    """Let friends reach this port of `web`, and no other."""
+    text = (bed.manifests / "world.yaml").read_text()
+    write(bed.manifests, "world.yaml", text.replace(f"port: {PORT}", f"port: {port}"))
