@@ -16,7 +16,7 @@ from policyd_compiler.ir import Direction
 from policyd_compiler.leads import Leads, What, read_leads, ways
 from policyd_compiler.lower.link import LINK_LOCAL6, link_rules
 from policyd_compiler.lower.objects import Objects
-from policyd_compiler.lower.states import ERRORS, ESTABLISHED, INVALID, MIDDLE
+from policyd_compiler.lower.states import ERRORS, ESTABLISHED, INVALID, MIDDLE, NEW
 from policyd_compiler.names import Names
 from policyd_compiler.nft.ast import (
     Accept,
@@ -39,6 +39,10 @@ from policyd_compiler.ruleset import Part, PartId, Ruleset, closure, id_of, in_o
 #: Behind conntrack, before a mesh or NAT rewrites what the peer asked for (-100); and as it is on the wire,
 #: behind source NAT (100): a pod may forward for others with its own address.
 COMING, GOING = -110, 110
+#: Where a proxy in the pod hands over what came: nothing rewrites that any more.
+HANDED = 10
+#: By family: addresses that are on no network.
+LOOPBACK: Mapping[Family, tuple[int, int]] = {4: (127 << 24, 8), 6: (1, 128)}
 
 #: No address of any family.
 NO_PROBES: Mapping[int, tuple[int, ...]] = {}
@@ -93,7 +97,7 @@ class Cutter:
         """
         objects = Objects(self._options.deny, Names())
         view = _View(tuple(sorted(addresses)), interface, probes, self._leads, objects)
-        hooks = self._coming(view), self._going(view)
+        hooks = self._coming(view), self._going(view), *self._in_mesh(view)
         own = Table(
             self._options.table,
             sets=tuple(view.objects.sets.values()),
@@ -150,6 +154,41 @@ class Cutter:
             *((Rule(Drop(), (Match(Field.IP6_SADDR, Prefix(*LINK_LOCAL6)),)),) if judged else ()),
         )
         return Chain(ChainName("postrouting"), rules, Hook("postrouting", GOING))
+
+    def _in_mesh(self, view: _View) -> Iterator[Chain]:
+        """What Istio's ztunnel takes from the application, and what it hands to it: with the ports they mean.
+
+        On the network it is its own port, so this is the only place where those are seen.
+        """
+        if self._options.istio_ambient != "translate":
+            return
+        judged = tuple(view.dispatch("asking", "ingress", "daddr"))
+        if judged:
+            rules = (
+                Rule(Accept(), (Match(Field.IIFNAME, Word("lo"), negated=True),)),
+                ESTABLISHED,
+                ERRORS,
+                *(Rule(Accept(), (replace(forged.matches[0], negated=False),)) for forged in view.forged()),
+                *(
+                    Rule(Accept(), (Match(address_field(f, "saddr"), Prefix(*LOOPBACK[f])),))
+                    for f in FAMILIES
+                ),
+                *self._of_nodes(view, "saddr"),
+                *view.strays("egress", "daddr"),
+                *judged,
+            )
+            yield Chain(ChainName("input"), rules, Hook("input", HANDED))
+        judged = tuple(view.dispatch("asking", "egress", "saddr"))
+        if judged:
+            rules = (
+                Rule(Accept(), (Match(Field.OIFNAME, Word(view.interface), negated=True),)),
+                Rule(Accept(), (replace(NEW, negated=True),)),
+                *link_rules(()),
+                *(() if self._is_strict else self._of_nodes(view, "daddr")),
+                *self._to_services(view),
+                *judged,
+            )
+            yield Chain(ChainName("output"), rules, Hook("output", COMING))
 
     @property
     def _is_strict(self) -> bool:

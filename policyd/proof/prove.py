@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from policyd.cluster.ambient import for_mesh
 from policyd.cluster.state import ClusterState
 from policyd.proof.cluster import DIRECTIONS, FAMILIES, Cluster, Direction
 from policyd.proof.ground import Ground, lay, ports_line
@@ -77,7 +78,7 @@ def prove(
 
     Policies in `closed` are quarantined: they isolate and allow nothing. A table that is None lets all pass.
     """
-    cluster = Cluster(state, node, frozenset(closed))
+    cluster = Cluster(for_mesh(state, options), node, frozenset(closed))
     held = table if table is not None else Table(options.table)
     endpoints = {pod for of in FAMILIES for a in cluster.local[of] for pod in cluster.claims[of][a]}
     covered = _NOT_COVERED if held.bridge is None else (*_NOT_COVERED, _BRIDGE.format(held.name))

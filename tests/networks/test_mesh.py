@@ -38,7 +38,7 @@ def flags(bed: Bed, placement: str) -> tuple[str, ...]:
     return "--placement", placement, "--cni-cache", str(bed.runtime.results)
 
 
-def send_only_to(bed: Bed, app: str, to: str) -> None:
+def send_only_to(bed: Bed, app: str, to: str, port: int = PORT) -> None:
     """Isolate an application for egress, but for one port of another."""
     write(
         bed.manifests,
@@ -46,7 +46,7 @@ def send_only_to(bed: Bed, app: str, to: str) -> None:
         "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
         f"metadata: {{name: out-{app}, namespace: shop}}\n"
         f"spec: {{podSelector: {{matchLabels: {{app: {app}}}}}, policyTypes: [Egress], egress: "
-        f"[{{to: [{{podSelector: {{matchLabels: {{app: {to}}}}}}}], ports: [{{port: {PORT}}}]}}]}}\n",
+        f"[{{to: [{{podSelector: {{matchLabels: {{app: {to}}}}}}}], ports: [{{port: {port}}}]}}]}}\n",
     )
 
 
@@ -149,4 +149,59 @@ def test_an_ambient_mesh_is_seen_by_its_own_port(bed: Bed) -> None:
 def open_to_friends(bed: Bed, port: int) -> None:
     """Let friends reach this port of `web`, and no other."""
     text = (bed.manifests / "world.yaml").read_text()
-    write(bed.manifests, "world.yaml", text.replace(f"port: {PORT}", f"port: {port}"))
+    write(bed.manifests, "world.yaml", text.replace(f"{{port: {PORT}}}", f"{{port: {port}}}"))
+
+
+def test_ports_count_in_an_ambient_mesh_that_is_translated(bed: Bed) -> None:
+    """Those that policies name, for both ends, as if there were no mesh; without a mesh likewise."""
+    web, friend, other = pods = [Pod(bed, name).start() for name in ("web", "friend", "other")]
+    plain = Pod(bed, "plain", "friend").start()
+    send_only_to(bed, "other", "friend")
+    probed_from(bed.node)
+    for pod in (web, friend):
+        for address in pod.addresses:
+            bed.servers.listen(pod.namespace, "tcp", address, PORT + 1)
+    with proxied(pods, "ztunnel"), bed.agent(*flags(bed, "host"), "--istio-ambient", "translate"):
+        settled(bed)
+        assert answered(friend.namespace, web.addresses, SECONDS) == TCP_ONLY
+        assert answered(plain.namespace, web.addresses, SECONDS) == TCP_ONLY
+        assert answered(other.namespace, web.addresses) == CLOSED
+        assert answered(bed.node, web.addresses, SECONDS) == [True] * 4
+        assert answered(web.namespace, other.addresses, SECONDS) == [True] * 4
+        assert answered(other.namespace, friend.addresses, SECONDS) == TCP_ONLY
+        # Another port of the same pods: ingress of one, egress of the other.
+        assert reached(plain, web, PORT + 1) == reached(friend, web, PORT + 1) == [False, False]
+        assert reached(other, friend, PORT + 1) == [False, False]
+        assert reached(web, friend, PORT + 1) == [True, True]
+        live = [connected(friend, address) for address in web.addresses]
+        live += [connected(other, address) for address in friend.addresses]
+        assert [asked(end) for end in live] == [True] * 4
+        open_to_friends(bed, PORT + 1)
+        until(lambda: reached(friend, web, PORT + 1) == [True, True])
+        until(lambda: [asked(end) for end in live] == [False, False, True, True])
+        send_only_to(bed, "other", "friend", PORT + 1)
+        until(lambda: reached(other, friend, PORT + 1) == [True, True])
+        until(lambda: [asked(end) for end in live] == [False] * 4)
+        assert answered(friend.namespace, web.addresses) == CLOSED
+        for end in live:
+            end.close()
+
+
+def reached(source: Pod, other: Pod, port: int) -> list[bool]:
+    """Whether a port of another pod answers by TCP, in both families."""
+    outcomes = probe_all([Probe(source.namespace, a, "tcp", port) for a in other.addresses], SECONDS)
+    return [outcome.result == "answered" for outcome in outcomes]
+
+
+def test_the_meshs_port_is_no_way_out_where_it_is_translated(bed: Bed) -> None:
+    """A pod that may reach a port of another may reach 15008 of that one, and of nobody else."""
+    web, friend, other = (Pod(bed, name).start() for name in ("web", "friend", "other"))
+    send_only_to(bed, "other", "friend")
+    for pod in (web, friend):
+        for address in pod.addresses:
+            bed.servers.listen(pod.namespace, "tcp", address, 15008)
+    with bed.agent(*flags(bed, "host"), "--istio-ambient", "translate"):
+        settled(bed)
+        assert reached(other, friend, 15008) == [True, True]
+        assert reached(other, web, 15008) == [False, False]
+        assert reached(friend, web, 15008) == [True, True]
