@@ -1,22 +1,30 @@
-"""docs/networks.md: the tests that it names exist, and so do the names that it gives."""
+"""docs/networks.md and the list of networks that are tried: the tests and names that they give exist."""
 
 from __future__ import annotations
 
 import re
+
+import pytest
 
 from policyd.agent.reporting.conditions import NAMES
 from policyd.node.placement import patterns
 from tests.deploy.rendering import ROOT
 
 PAGE = (ROOT / "docs" / "networks.md").read_text()
+TRIED = (ROOT / "tests" / "networks" / "README.md").read_text()
 
 
-def test_every_test_that_it_names_exists() -> None:
-    named = re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", PAGE)
+@pytest.mark.parametrize("text", [PAGE, TRIED], ids=["the page", "the list"])
+def test_every_test_that_it_names_exists(text: str) -> None:
+    named = re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", text)
     assert len(named) > 10
     for path, function in named:
         assert (ROOT / path).exists(), path
         assert not function or f"def {function}(" in (ROOT / path).read_text(), function
+
+
+def test_no_network_of_the_list_is_left_out() -> None:
+    assert re.findall(r"^\| (T\d+) \|", TRIED, re.MULTILINE) == [f"T{number}" for number in range(1, 18)]
 
 
 def test_the_conditions_that_it_names_exist() -> None:
