@@ -7,6 +7,7 @@ import re
 import pytest
 
 from policyd.agent.reporting.conditions import NAMES
+from policyd.node.networks import AMBIENT, ISTIO, NETWORKS, Network
 from policyd.node.placement import patterns
 from tests.deploy.rendering import ROOT
 
@@ -38,3 +39,13 @@ def test_policyd_suggests_the_names_of_the_table() -> None:
     listed = {name for cell in column for name in re.findall(r"`([a-z]+)\*`", cell)}
     assert {"veth", "cali", "lxc", "eni", "azv", "gke"} <= listed
     assert set(patterns(f"{name}0a1b2c3d" for name in listed)) == {f"{name}*" for name in listed}
+
+
+@pytest.mark.parametrize("network", [*NETWORKS, ISTIO, AMBIENT], ids=lambda network: network.name)
+def test_doctor_prints_the_rows_of_the_table(network: Network) -> None:
+    """Each row that doctor knows stands there, cell by cell."""
+    rows = [row for row in PAGE.splitlines() if row.startswith("| ") and row.count("|") == 7]
+    plain = [re.sub(r" \(\[\w+\]\([\w/.#]+\)\)|`", "", row) for row in rows]
+    cells = [[cell.strip() for cell in row.split("|")] for row in plain]
+    [found] = [row for row in cells if row[1] == network.name]
+    assert found[2:6] == [network.placement, network.pod_interfaces, network.in_network, network.on_node]

@@ -10,10 +10,10 @@ import pytest
 
 from policyd.lab.namespace import Namespace
 from policyd.lab.probes import Probe, probe_all
-from tests.agent.agents import write
+from tests.agent.agents import run, write
 from tests.cni.bed import PORT, needs_plugins
 from tests.networks.beside import answered, settled
-from tests.networks.nodes import OUTSIDE, Nodes, flannel, weave
+from tests.networks.nodes import OUTSIDE, Node, Nodes, flannel, weave
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.kernel, needs_plugins]
@@ -82,6 +82,14 @@ def test_pods_of_two_nodes_on_flannel_are_judged_by_who_they_are(stack: ExitStac
         assert reached(pods.web.namespace, OUTSIDE) == [True, True]
         assert reached(pods.web.namespace, ("192.0.2.1", "2001:db8::1")) == [True, True]
         assert answered(nodes.outside, pods.far.addresses, SECONDS) == OPEN * 2
+        assert network_of(nodes.one) == "Flannel, VXLAN"
+
+
+def network_of(node: Node) -> str:
+    """Which network doctor says the node has."""
+    examined = run(node.node, "doctor", "--run-dir", str(node.run_dir)).stdout
+    [line] = [line for line in examined.splitlines() if line.split()[1:2] == ["network"]]
+    return line[len("ok      network      ") :].partition(" (")[0]
 
 
 def reached(place: Namespace, addresses: tuple[str, ...]) -> list[bool]:
@@ -114,3 +122,4 @@ def test_pods_of_two_nodes_on_one_link_are_judged_by_who_they_are(stack: ExitSta
         write(nodes.one.manifests, "out.yaml", ONLY_FRIENDS)
         until(lambda: answered(pods.other.namespace, far, SECONDS) == CLOSED)
         assert answered(pods.other.namespace, pods.far_friend.addresses, SECONDS) == TCP_ONLY
+        assert network_of(nodes.one) == "Weave Net"
