@@ -25,6 +25,7 @@ from policyd_compiler.options import (
     TABLE,
     Deny,
     Hairpin,
+    IstioAmbient,
     NodeEgress,
     Options,
     PodTunnels,
@@ -42,6 +43,9 @@ _OTHERS = frozenset({PREFIX + "CONFIG", PREFIX + "DEBUG"})
 
 #: Other engines of NetworkPolicy that policyd knows by what they leave on a node (policyd/node/facts.py).
 Engine: TypeAlias = Literal["Calico", "kube-router", "kube-network-policies", "kindnet", "weave-npc"]
+
+#: Where the pods of a node are judged.
+Placement: TypeAlias = Literal["host", "pod", "auto"]
 
 #: Prints a wrong value in part: a few lines of YAML can mean more than memory holds.
 _BRIEF = reprlib.Repr()
@@ -113,6 +117,7 @@ class Settings(BaseModel):
     hairpin: Hairpin = _compiled("hairpin")
     pod_tunnels: PodTunnels = _compiled("pod_tunnels")
     deny: Deny = _compiled("deny")
+    istio_ambient: IstioAmbient = _compiled("istio_ambient")
     policy_budget: int = _compiled("policy_budget", ge=1)
     namespace_budget: int = _compiled("namespace_budget", ge=1)
     compile_seconds: float = Field(
@@ -127,7 +132,7 @@ class Settings(BaseModel):
     backend: Literal["auto", "library", "program"] = Field(
         "auto", description="how nft is reached: libnftables in a worker process, or the nft program"
     )
-    placement: Literal["host", "pod", "auto"] = Field(
+    placement: Placement = Field(
         "host",
         description="where pods are judged: host, by this node's tables; pod, in each pod's own network "
         "namespace, too, for networks whose packets the node does not see; auto, there where it may not",
@@ -183,6 +188,10 @@ class Settings(BaseModel):
     def socket(self) -> Path | None:
         """Where root asks the agent; None for nowhere."""
         return Path(self.run_dir, f"{self.table}.sock") if self.run_dir else None
+
+    def places(self) -> Placement:
+        """Where pods are judged: in their namespaces, too, if a mesh carries their ports by its own."""
+        return "pod" if self.istio_ambient == "translate" else self.placement
 
     def options(self) -> Options:
         """The part of the settings that decides what is compiled."""

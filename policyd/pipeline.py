@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from policyd.cluster.ambient import for_mesh
 from policyd.cluster.attachments import attached, with_nodes
 from policyd.cluster.findings import Finding
 from policyd.cluster.idle import IdlePeer
@@ -87,6 +88,7 @@ def build(
     cost more than the budgets of `options`.
     """
     budget = Budget(options.policy_budget, options.namespace_budget)
+    state = for_mesh(state, options)
     resolved = resolve(state, node, quarantined, budget)
     over = resolved.over
     if too_dear := over_budget(resolved.snapshot, budget):

@@ -16,7 +16,7 @@ from policyd_compiler.ir import Direction
 from policyd_compiler.leads import Leads, What, read_leads, ways
 from policyd_compiler.lower.link import LINK_LOCAL6, link_rules
 from policyd_compiler.lower.objects import Objects
-from policyd_compiler.lower.states import ERRORS, ESTABLISHED, INVALID, MIDDLE
+from policyd_compiler.lower.states import ERRORS, ESTABLISHED, INVALID, MIDDLE, NEW
 from policyd_compiler.names import Names
 from policyd_compiler.nft.ast import (
     Accept,
@@ -39,6 +39,13 @@ from policyd_compiler.ruleset import Part, PartId, Ruleset, closure, id_of, in_o
 #: Behind conntrack, before a mesh or NAT rewrites what the peer asked for (-100); and as it is on the wire,
 #: behind source NAT (100): a pod may forward for others with its own address.
 COMING, GOING = -110, 110
+#: Where a proxy in the pod hands over what came: nothing rewrites that any more.
+HANDED = 10
+#: By family: addresses that are on no network.
+LOOPBACK: Mapping[Family, tuple[int, int]] = {4: (127 << 24, 8), 6: (1, 128)}
+
+#: No address of any family.
+NO_PROBES: Mapping[int, tuple[int, ...]] = {}
 
 _WHAT: tuple[What, ...] = ("asking", "answering")
 _DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
@@ -77,13 +84,20 @@ class Cutter:
         """The node's table that is cut."""
         return self._ruleset.table
 
-    def cut(self, addresses: Collection[Address], interface: str) -> Table:
+    def cut(
+        self,
+        addresses: Collection[Address],
+        interface: str,
+        probes: Mapping[int, tuple[int, ...]] = NO_PROBES,
+    ) -> Table:
         """The table for the namespace of the pod that has these addresses, behind this interface.
 
-        Equal parts, surroundings, addresses and options give equal tables.
+        `probes`: addresses with which the node's probes come to this pod, besides those that the node has.
+        Equal parts, surroundings, arguments and options give equal tables.
         """
-        view = _View(tuple(sorted(addresses)), interface, self._leads, Objects(self._options.deny, Names()))
-        hooks = self._coming(view), self._going(view)
+        objects = Objects(self._options.deny, Names())
+        view = _View(tuple(sorted(addresses)), interface, probes, self._leads, objects)
+        hooks = self._coming(view), self._going(view), *self._in_mesh(view)
         own = Table(
             self._options.table,
             sets=tuple(view.objects.sets.values()),
@@ -141,16 +155,52 @@ class Cutter:
         )
         return Chain(ChainName("postrouting"), rules, Hook("postrouting", GOING))
 
+    def _in_mesh(self, view: _View) -> Iterator[Chain]:
+        """What Istio's ztunnel takes from the application, and what it hands to it: with the ports they mean.
+
+        On the network it is its own port, so this is the only place where those are seen.
+        """
+        if self._options.istio_ambient != "translate":
+            return
+        judged = tuple(view.dispatch("asking", "ingress", "daddr"))
+        if judged:
+            rules = (
+                Rule(Accept(), (Match(Field.IIFNAME, Word("lo"), negated=True),)),
+                ESTABLISHED,
+                ERRORS,
+                *(Rule(Accept(), (replace(forged.matches[0], negated=False),)) for forged in view.forged()),
+                *(
+                    Rule(Accept(), (Match(address_field(f, "saddr"), Prefix(*LOOPBACK[f])),))
+                    for f in FAMILIES
+                ),
+                *self._of_nodes(view, "saddr"),
+                *view.strays("egress", "daddr"),
+                *judged,
+            )
+            yield Chain(ChainName("input"), rules, Hook("input", HANDED))
+        judged = tuple(view.dispatch("asking", "egress", "saddr"))
+        if judged:
+            rules = (
+                Rule(Accept(), (Match(Field.OIFNAME, Word(view.interface), negated=True),)),
+                Rule(Accept(), (replace(NEW, negated=True),)),
+                *link_rules(()),
+                *(() if self._is_strict else self._of_nodes(view, "daddr")),
+                *self._to_services(view),
+                *judged,
+            )
+            yield Chain(ChainName("output"), rules, Hook("output", COMING))
+
     @property
     def _is_strict(self) -> bool:
         return self._options.node_egress == "enforce"
 
     def _of_nodes(self, view: _View, side: Side) -> tuple[Rule, ...]:
         """The node reaches its own pods; and they reach it, where that is not judged (decisions 2)."""
+        comes = side == "saddr"
         return tuple(
             Rule(Accept(), (_in(family, side, view.objects.add_host_set(f"nodes{family}", family, own)),))
             for family in FAMILIES
-            if (own := self.around.nodes.get(family, ()))
+            if (own := (*self.around.nodes.get(family, ()), *(view.probes.get(family, ()) if comes else ())))
         )
 
     def _to_services(self, view: _View) -> Iterator[Rule]:
@@ -191,6 +241,7 @@ class _View:
 
     addresses: tuple[Address, ...]
     interface: str
+    probes: Mapping[int, tuple[int, ...]]
     leads: Leads
     objects: Objects
 

@@ -197,7 +197,7 @@ class Network:
 
     `bridges` lead to pods. `pod_ports` are the ports of these bridges that do, or may do, and `other_ports`
     the ports of any bridge that lead to no pod. `nodes4`, `nodes6` are addresses of nodes, `tunnel_ports`
-    the UDP ports of this node's tunnels (NP-163).
+    the UDP ports of this node's tunnels (NP-163). By `shared` bridges pods of other nodes are reached, too.
     """
 
     bridges: tuple[str, ...] = ()
@@ -206,6 +206,7 @@ class Network:
     nodes4: tuple[int, ...] = ()
     nodes6: tuple[int, ...] = ()
     tunnel_ports: tuple[int, ...] = ()
+    shared: tuple[str, ...] = ()
 
     def nodes(self, family: int) -> tuple[int, ...]:
         """The nodes' addresses of a family."""

@@ -18,6 +18,10 @@ NodeEgress: TypeAlias = Literal["enforce", "exempt"]
 Hairpin: TypeAlias = Literal["allow", "evaluate"]
 PodTunnels: TypeAlias = Literal["drop", "allow"]
 Deny: TypeAlias = Literal["drop", "reject"]
+IstioAmbient: TypeAlias = Literal["strict", "translate"]
+
+#: The port by which pods of Istio's ambient mesh reach each other, whatever port is meant.
+HBONE = 15008
 
 #: What nft takes as a table's name, without what is awkward in a shell.
 TABLE = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
@@ -64,8 +68,10 @@ class Options:
     is judged (decisions 2). `hairpin`: whether a pod that reaches itself through its own Service is judged
     (decisions 1). `pod_tunnels`: whether pods reach nodes' tunnels (NP-163). `deny`: drop silently, or
     reject for debugging (decisions 5). `policy_budget` and `namespace_budget`: what more than that would
-    cost is quarantined (`budget.py` says what an element is). Raises CompilerBug for names that nft would
-    not take: the reader of settings asks `table_mistake` and `interface_mistake` first.
+    cost is quarantined (`budget.py` says what an element is). `istio_ambient`: whether policies mean the
+    ports of applications where Istio's ambient mesh carries them by its own (decisions 39). Raises
+    CompilerBug for names that nft would not take: the reader of settings asks `table_mistake` and
+    `interface_mistake` first.
     """
 
     table: str = field(default="policyd", metadata={"help": "name of the nft table, of family inet"})
@@ -86,6 +92,13 @@ class Options:
         default="drop",
         metadata={
             "help": "whether pods may send into the tunnels of nodes (VXLAN, Geneve, IPIP, GRE, WireGuard)"
+        },
+    )
+    istio_ambient: IstioAmbient = field(
+        default="strict",
+        metadata={
+            "help": "in Istio's ambient mesh: strict, policies must allow port 15008; translate, the ports "
+            "that they name count, in each pod's own network namespace"
         },
     )
     policy_budget: int = field(

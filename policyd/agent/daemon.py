@@ -150,7 +150,7 @@ def _pod_rules(
     in_place: bool,
 ) -> PodRules | None:
     """Who keeps rules in pods' own namespaces; nobody where they are judged by the node alone."""
-    if settings.placement == "host":
+    if settings.places() == "host":
         return None
     # A process of its own: what somebody's rules in a pod do to the library must not hold up the node's.
     nft_of = NftWorker().inside if isinstance(nft, NftWorker) else NftProgram

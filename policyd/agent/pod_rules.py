@@ -86,7 +86,7 @@ class PodRules:
         if not pod.addresses:
             return True
         now = _with_netns(pod, self._known().get(key))
-        if self._settings.placement == "auto":
+        if self._settings.places() == "auto":
             looked, reason = self._reasons.get(key, (None, ""))
             if looked is not None and _is_same(looked, now) and not reason:
                 return True
@@ -161,7 +161,7 @@ class PodRules:
         now = {
             key: _with_netns(pod, known.get(key)) for key, pod in self._status.pods.items() if pod.addresses
         }
-        if self._settings.placement == "auto":
+        if self._settings.places() == "auto":
             now = await self._unseen(now, again=again)
         self._tables = {key: held for key, held in self._tables.items() if _is_same(held.pod, now.get(key))}
         for key, pod in now.items():

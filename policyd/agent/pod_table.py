@@ -11,6 +11,7 @@ from policyd.applier.backend import Nft
 from policyd.applier.in_place import InPlace
 from policyd.errors import EnvironmentRefused
 from policyd.netlink.inside import Inside
+from policyd.netlink.mesh import Probes, read_probes
 from policyd.node.attach import KnownPod
 from policyd_compiler.for_pod import Address, Cutter, Since
 from policyd_compiler.nft.ast import Table
@@ -51,6 +52,7 @@ class PodTable:
         self._elements: InPlace | None = None
         self._forgotten = 0
         self._interface = ""
+        self._probes: Probes = {}
         self._generation = -1
         self.in_force: Table | None = None
         #: Whether connections may be open that the rules deny now.
@@ -77,7 +79,7 @@ class PodTable:
         if self.in_force is not None and since and not since.concerns(self.addresses, self.in_force):
             return False
         applier = self._applier or await self._enter()
-        wanted = cutter.cut(self.addresses, self._interface)
+        wanted = cutter.cut(self.addresses, self._interface, self._probes)
         if self.in_force is not None and self.in_force == wanted:
             return False
         self.in_force = None
@@ -97,6 +99,7 @@ class PodTable:
             where = f"on {', '.join(sorted(names))}" if names else "nowhere"
             raise EnvironmentRefused(f"its addresses are {where} in {netns}, not on one interface")
         [self._interface] = names
+        self._probes = await way.inside.run(netns, read_probes)
         if way.in_place:
             writer = _Writer(way.inside, netns)
             self._elements = InPlace(self._table, writer, atomic=way.atomic, alone=False)
@@ -110,6 +113,7 @@ class PodTable:
         """
         if self._applier is None:
             return ()
+        await self._look_for_mesh()
         generation = await self._way.inside.generation(self.pod.netns)
         if generation == self._generation:
             return ()
@@ -118,6 +122,12 @@ class PodTable:
         if found:
             self.in_force = None
         return found
+
+    async def _look_for_mesh(self) -> None:
+        """A pod may enter a mesh, or leave it, while it runs: then its cut is another."""
+        probes = await self._way.inside.run(self.pod.netns, read_probes)
+        if probes != self._probes:
+            self._probes, self.in_force = probes, None
 
     @property
     def waits(self) -> bool:

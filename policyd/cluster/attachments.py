@@ -18,7 +18,7 @@ from policyd.kube.syntax import printable
 from policyd_compiler.ir import Attachment, Endpoint, Snapshot
 from policyd_compiler.options import interface_mistake
 
-_KEYS = {"pods", "bridges", "ports", "others", "tunnels"}
+_KEYS = {"pods", "bridges", "ports", "others", "tunnels", "shared"}
 _POD_KEYS = {"interface", "bridge", "mac"}
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
@@ -28,7 +28,8 @@ class Attachments:
     """`pods` by `namespace/name`; `bridges` are those that lead to pods.
 
     `ports` are ports of these bridges that lead to pods, or may, and `others` ports of any bridge that lead
-    to none. `tunnels` are the UDP ports of this node's own tunnels.
+    to none. `tunnels` are the UDP ports of this node's own tunnels. `shared` are those of the bridges by
+    which pods of other nodes are reached, too, as on Weave Net.
     """
 
     pods: Mapping[str, Attachment] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Attachments:
     ports: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     tunnels: tuple[int, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 UNKNOWN = Attachments()
@@ -51,6 +53,7 @@ def attached(snapshot: Snapshot, attachments: Attachments) -> Snapshot:
         pod_ports=attachments.ports,
         other_ports=attachments.others,
         tunnel_ports=attachments.tunnels,
+        shared=attachments.shared,
     )
     endpoints = (replace(e, attachments=_attachments_of(e, attachments)) for e in snapshot.endpoints)
     return replace(snapshot, endpoints=tuple(endpoints), network=network)
@@ -82,6 +85,7 @@ def attachments_json(attachments: Attachments) -> dict[str, Any]:
         "ports": list(attachments.ports),
         "others": list(attachments.others),
         "tunnels": list(attachments.tunnels),
+        "shared": list(attachments.shared),
     }
 
 
@@ -114,6 +118,7 @@ def decode_attachments(value: object, file: str) -> Attachments:
         _names(file, "ports", value.get("ports", [])),
         _names(file, "others", value.get("others", [])),
         tuple(sorted(set(tunnels))),
+        _names(file, "shared", value.get("shared", [])),
     )
     _check_ports(file, found)
     return found

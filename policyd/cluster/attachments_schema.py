@@ -51,6 +51,7 @@ def schema() -> dict[str, Json]:
                 "items": port,
                 "description": "UDP ports of this node's own tunnels",
             },
+            "shared": _names("bridges by which pods of other nodes are reached, too"),
         },
         "additionalProperties": False,
     }

@@ -24,10 +24,11 @@ from policyd.doctor.agent_client import NoAnswer, ask_state
 from policyd.doctor.api_line import api_line
 from policyd.doctor.disk import read_disk
 from policyd.doctor.kernel_table import KernelTable, read_table
-from policyd.doctor.node_lines import Line, State, node_lines
+from policyd.doctor.node_lines import Line, State, network_line, node_lines
 from policyd.doctor.status_lines import bindings, holdings
 from policyd.errors import EnvironmentRefused
 from policyd.netlink.claim import holder
+from policyd.node.cni_plugins import read_plugins
 from policyd.node.element_trial import elements_unsupported_reason
 from policyd.node.facts import read_facts
 from policyd.node.findings import pod_bridges
@@ -54,6 +55,8 @@ async def examine(settings: Settings) -> tuple[Line, ...]:
     try:
         facts = await asyncio.to_thread(read_facts, addresses)
         found.extend(node_lines(facts, settings.pod_interfaces, settings.other_engines, inside))
+        plugins = await asyncio.to_thread(read_plugins, Path(settings.cni_conf_dir))
+        found.append(network_line(facts, plugins))
         if pod_bridges(facts, settings.pod_interfaces):
             found = [_with_pods_on_bridges(line) for line in found]
     except EnvironmentRefused as error:

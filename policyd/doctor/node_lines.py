@@ -11,6 +11,7 @@ from policyd.agent_api import API_VERSION
 from policyd.kube.syntax import printable
 from policyd.node.facts import BRIDGE4, BRIDGE6, FORWARD4, FORWARD6, Facts
 from policyd.node.findings import judge, pod_bridges, pod_links
+from policyd.node.networks import networks_of
 from policyd.node.placement import patterns, place
 
 #: `unseen`: it could not be looked at.
@@ -73,6 +74,16 @@ def node_lines(
             yield Line(topic, "FAIL" if finding.degraded else "warn", finding.text)
         if not wrong:
             yield _well(topic, facts, pod_interfaces)
+
+
+def network_line(facts: Facts, plugins: Collection[str]) -> Line:
+    """Which networks of docs/networks.md the node has, and what that page says is to be set."""
+    found = networks_of(facts, plugins)
+    if not found:
+        called = f" (the runtime calls {', '.join(plugins)})" if plugins else ""
+        return Line("network", "ok", f"none that docs/networks.md names shows here{called}")
+    rows = (f"{network.name} ({network.to_set()})" for network in found)
+    return Line("network", "ok", f"{'; '.join(rows)}: docs/networks.md")
 
 
 def _well(topic: str, facts: Facts, pod_interfaces: Collection[str]) -> Line:

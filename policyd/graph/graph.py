@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from policyd.cluster.ambient import for_mesh, with_mesh_port
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.findings import Finding
 from policyd.cluster.state import ClusterState
@@ -62,6 +63,8 @@ class Graph:
         if not self._is_of_use:
             return
         sources = built.sources
+        self._options = sources.options
+        state = for_mesh(state, self._options)
         claims, index = sources.resolved.claims, sources.resolved.resolver.index
         self._node = node
         self._spaces = Spaces(state)
@@ -87,12 +90,19 @@ class Graph:
             return None
         self._is_of_use = False  # unless all goes well
         try:
-            step = self._change([each for each in changes if each.before != each.after], attachments)
+            known = (self._for_mesh(each) for each in changes)
+            step = self._change([each for each in known if each.before != each.after], attachments)
         except CannotTell as why:
             self.reason = str(why)
             return None
         self._ruleset, self._is_of_use = step.ruleset, True
         return step
+
+    def _for_mesh(self, change: ObjectChange) -> ObjectChange:
+        if self._options.istio_ambient != "translate":
+            return change
+        before, after = (each and with_mesh_port(each) for each in (change.before, change.after))
+        return ObjectChange(change.key, before, after)
 
     def _change(self, changes: list[ObjectChange], attachments: Attachments | None) -> Step:
         before: Found = {}

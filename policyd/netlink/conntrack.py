@@ -58,6 +58,14 @@ class Flow:
     name: bytes
 
 
+def asked_for(flow: Flow) -> tuple[int, int]:
+    """The address and port that the first packet of a connection was for, before any DNAT."""
+    with understood():
+        original = attributes(attributes(flow.name)[_ORIGINAL])
+        destination = attributes(original[_IP])[_DESTINATION[flow.family]]
+        return int.from_bytes(destination), _port(attributes(original[_PROTOCOL]).get(_DESTINATION_PORT))
+
+
 class Conntrack:
     """The connections of this network namespace. Raises EnvironmentRefused if no socket can be had."""
 

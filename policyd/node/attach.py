@@ -8,7 +8,7 @@ and never takes an interface from the pod that had it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -110,7 +110,16 @@ def attach(pods: Sequence[LocalPod], network: Network, before: Attachments) -> A
         tuple(sorted(ports)),
         tuple(sorted({link.name for link in on_bridges} - ports)),
         tuple(sorted({link.tunnel for link in network.links if link.tunnel})),
+        _shared(hanging, ports, on_bridges, by_index),
     )
+
+
+def _shared(
+    hanging: Iterable[int], ports: Collection[str], on_bridges: Iterable[Link], by_index: Mapping[int, Link]
+) -> tuple[str, ...]:
+    """The bridges of pods that have a port to elsewhere: pods of other nodes may be on the same link."""
+    others = {link.master for link in on_bridges if link.name not in ports}
+    return tuple(sorted(by_index[bridge].name for bridge in others.intersection(hanging)))
 
 
 def is_usable(name: str) -> bool:

@@ -246,7 +246,7 @@ class Expected:
                 yield ((SENDER, sender), (RECEIVER, receiver)), RETURN
             yield from self._dhcp()
         if scene.options.pod_interfaces:
-            yield (self._not(SENDER, (SENDER, self._known)),), _UNKNOWN
+            yield ((SENDER, space.full[SENDER] & ~self._known & ~self._shared),), _UNKNOWN
 
     def _sent_to_node(self) -> Iterator[_Rule]:
         """What pods send to their node (NP-151, NP-162)."""
@@ -258,7 +258,7 @@ class Expected:
         yield from self._dhcp()
         on_link = space.prefix(*LINK_LOCAL) if space.family == 6 else 0
         if scene.options.pod_interfaces:
-            yield ((SENDER, space.full[SENDER] & ~self._known & ~on_link),), _UNKNOWN
+            yield ((SENDER, space.full[SENDER] & ~self._known & ~on_link & ~self._shared),), _UNKNOWN
         bound = space.bound(scene.bound[space.family])
         yield ((SENDER, space.named(scene.of_one_pod) & ~bound & ~on_link),), _FOREIGN
 
@@ -275,7 +275,8 @@ class Expected:
         to_all = space.full[TO]
         if scene.bridged and space.family == 4:
             to_all &= ~(1 << DESTINATIONS.index("broadcast"))
-        yield ((RECEIVER, space.full[RECEIVER] & ~self._known & ~groups), (TO, to_all)), _UNKNOWN
+        unknown = space.full[RECEIVER] & ~self._known & ~groups & ~self._shared
+        yield ((RECEIVER, unknown), (TO, to_all)), _UNKNOWN
 
     def _dhcp(self) -> Iterator[_Rule]:
         if self.space.family == 4:
@@ -308,6 +309,11 @@ class Expected:
         asked = self.space.asked
         ports = asked.ports.mask((port, port) for port in self.scene.tunnel_ports)
         return asked.of(17, ports) | sum(asked.of(protocol) for protocol in TUNNELS)
+
+    @property
+    def _shared(self) -> int:
+        """By a bridge by which pods of other nodes are reached, too."""
+        return self.space.named(self.scene.cluster.state.attachments.shared)
 
     @cached_property
     def _known(self) -> int:

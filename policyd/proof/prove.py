@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from policyd.cluster.ambient import for_mesh
 from policyd.cluster.state import ClusterState
 from policyd.proof.at_hooks import AtHooks, Unlike
 from policyd.proof.cluster import FAMILIES, Cluster, Direction
@@ -49,7 +50,7 @@ def prove(
 
     Policies in `closed` are quarantined: they isolate and allow nothing. A table that is None lets all pass.
     """
-    cluster = Cluster(state, node, frozenset(closed))
+    cluster = Cluster(for_mesh(state, options), node, frozenset(closed))
     held = table if table is not None else Table(options.table)
     endpoints = {pod for of in FAMILIES for a in cluster.local[of] for pod in cluster.claims[of][a]}
     chains = (*held.chains, *(() if held.bridge is None else held.bridge.chains))

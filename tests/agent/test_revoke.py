@@ -6,14 +6,19 @@ from dataclasses import replace
 
 import pytest
 
+from policyd.agent.connections.inside import Judged
+from policyd.agent.connections.inside import denied as denied_inside
 from policyd.agent.connections.judge import denied, mirrored
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
 from policyd.manifests.load import load_manifest
-from policyd.netlink.conntrack import Flow
+from policyd.netlink.conntrack import Flow, asked_for
+from policyd.netlink.messages import attribute, pack
 from policyd.pipeline import build
+from policyd_compiler.for_pod import Address, Cutter, Surroundings
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
+from policyd_compiler.ruleset import Ruleset
 from tests.agent.agents import WORLD, policy
 
 CLIENT, SERVER = 10 << 24 | 1, 10 << 24 | 2
@@ -61,3 +66,25 @@ def test_what_came_by_the_pods_own_interface_is_not_denied(bridge: str, interfac
         replace(allowed, port=81),
     )
     assert denied(flows, table, {4: frozenset(), 6: frozenset()}) == flows[3:]
+
+
+def redirected(source: int, address: int, port: int, proxy: int = 15006) -> Flow:
+    """A connection that a mesh in the pod has sent to its proxy, with its name in the kernel."""
+    ends = pack({1: source.to_bytes(4), 2: address.to_bytes(4)})
+    ports = pack({1: b"\6", 2: (40000).to_bytes(2), 3: port.to_bytes(2)})
+    tuples = attribute(1, ends, nested=True) + attribute(2, ports, nested=True)
+    name = attribute(1, tuples, nested=True)
+    return Flow(4, 6, source, 40000, address, proxy, dnat=True, icmp_type=None, name=name)
+
+
+def test_in_a_mesh_a_connection_is_judged_by_the_port_that_was_asked_for() -> None:
+    """What comes is redirected behind the hook that judged it; what goes never left by itself."""
+    web, outside = 10 << 24 | 1, 203 << 24 | 7
+    objects = [i for text in (WORLD, policy("web", "web", 80)) for i in load_manifest(text.encode(), "x")[0]]
+    options = Options()
+    cutter = Cutter(Ruleset(build(ClusterState.of(objects), "n1", options).table), Surroundings(), options)
+    pod = Judged(cutter.cut([Address(4, web)], "eth0"), "eth0", [Address(4, web)])
+    allowed, other = redirected(outside, web, 80), redirected(outside, web, 15006)
+    assert asked_for(allowed) == (web, 80)
+    sent = replace(allowed, source=web, destination=127 << 24 | 1, port=15001)
+    assert denied_inside((allowed, other, sent), pod) == (other,)

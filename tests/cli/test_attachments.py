@@ -89,8 +89,8 @@ def test_the_example_of_the_documentation_is_read() -> None:
 
 
 MISTAKES = [
-    ([], "an object with bridges, others, pods, ports, tunnels is expected"),
-    ({"links": []}, "an object with bridges, others, pods, ports, tunnels is expected"),
+    ([], "an object with bridges, others, pods, ports, shared, tunnels is expected"),
+    ({"links": []}, "an object with bridges, others, pods, ports, shared, tunnels is expected"),
     ({"pods": []}, "pods: an object by namespace/name is expected"),
     ({"pods": {"x/a": "veth1"}}, "pods.x/a: an object with bridge, interface, mac is expected"),
     ({"pods": {"x/a": {}}}, "pods.x/a.interface: no name of an interface: None"),

@@ -66,6 +66,7 @@ FLAGS: list[tuple[list[str], Options]] = [
     (["--node-egress", "exempt"], Options(node_egress="exempt")),
     (["--hairpin", "evaluate"], Options(hairpin="evaluate")),
     (["--deny", "reject"], Options(deny="reject")),
+    (["--istio-ambient", "translate"], Options(istio_ambient="translate")),
     (["--policy-budget", "1"], Options(policy_budget=1)),
     (["--namespace-budget", "1"], Options(namespace_budget=1)),
     (

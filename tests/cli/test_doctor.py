@@ -32,7 +32,7 @@ kernel = pytest.mark.kernel
 
 TOPICS = [
     *("policyd", "kernel", "modules", "backend", "nft", "ruleset", "ports", "elements", "table"),
-    *("forwarding", "bridges", "interfaces", "engines", "flowtables", "connections"),
+    *("forwarding", "bridges", "interfaces", "engines", "flowtables", "connections", "network"),
     *("bindings", "agent", "state", "api server"),
 ]
 HOLDS = (

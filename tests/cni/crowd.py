@@ -44,10 +44,11 @@ ARRIVAL_SECONDS = 20.0
 class Mailbox:
     """A datagram socket in a pod: what came, by the address of its sender."""
 
-    def __init__(self, place: Namespace) -> None:
+    def __init__(self, place: Namespace, address: str = "") -> None:
+        """`address`: the one that it has; all those of the pod by default."""
         with place.entered():
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("", PORT))
+        self.socket.bind((address, PORT))
 
     def __enter__(self) -> Self:
         return self

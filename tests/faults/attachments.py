@@ -6,7 +6,25 @@ from tests.faults.fault import Fault
 
 GUARD = "tests/node/test_bridge_guard.py"
 
+NODES = "tests/networks/test_nodes.py"
+
 ATTACHMENTS = (
+    Fault(
+        "pods of other nodes on a bridge of this one are taken for unknown pods",
+        "NP-107",
+        "compiler/policyd_compiler/lower/guard.py",
+        "        names = self.snapshot.network.shared\n",
+        "        names = ()\n",
+        f"{NODES}::test_pods_of_two_nodes_on_one_link_are_judged_by_who_they_are",
+    ),
+    Fault(
+        "a port that may lead to a pod makes its bridge one of other nodes",
+        "NP-107",
+        "policyd/node/attach.py",
+        "for link in on_bridges if link.name not in ports}\n    return",
+        "for link in on_bridges}\n    return",
+        "tests/node/test_attach.py::test_a_bridge_with_a_port_to_elsewhere_may_lead_to_pods_of_other_nodes",
+    ),
     Fault(
         "a table that the kernel refuses is compiled nevertheless",
         "NP-160",

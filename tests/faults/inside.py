@@ -5,9 +5,13 @@ from __future__ import annotations
 from tests.faults.fault import Fault
 
 FOR_POD = "compiler/policyd_compiler/for_pod.py"
+ENDING = "policyd/agent/connections/inside.py"
 LAWS = "tests/property/test_for_pod.py"
 ORACLE = f"{LAWS}::test_the_namespaces_of_both_ends_do_what_the_oracle_says"
 STRAYS = f"{LAWS}::test_what_opens_no_connection_is_judged_as_the_node_judges_it"
+CARRIED = f"{LAWS}::test_what_a_mesh_carries_inside_is_judged_as_if_it_came_and_went_by_itself"
+IN_MESH = "tests/networks/test_mesh.py"
+IN_A_MESH = "tests/agent/test_revoke.py::test_in_a_mesh_a_connection_is_judged_by_the_port_that_was_asked_for"
 
 INSIDE = (
     Fault(
@@ -41,5 +45,77 @@ INSIDE = (
         "            *view.forged(),\n",
         "",
         f"{LAWS}::test_what_a_node_rewrites_is_judged_by_the_node",
+    ),
+    Fault(
+        "in a pod's namespace packets are judged when a mesh has redirected them",
+        "NP-061",
+        FOR_POD,
+        "COMING, GOING = -110, 110",
+        "COMING, GOING = -90, 110",
+        f"{IN_MESH}::test_sidecars_on_a_network_that_the_node_does_not_see",
+    ),
+    Fault(
+        "probes of a pod in Istio's ambient mesh are judged",
+        "NP-090",
+        FOR_POD,
+        "if comes else ())",
+        "if not comes else ())",
+        f"{IN_MESH}::test_probes_of_ambient_pods_pass_with_the_source_that_istio_gives_them",
+    ),
+    Fault(
+        "whether a pod is in a mesh is asked once",
+        "NP-090",
+        "policyd/agent/pod_table.py",
+        "            self._probes, self.in_force = probes, None\n",
+        "            pass\n",
+        f"{IN_MESH}::test_a_pod_that_enters_the_mesh_later_is_probed_as_well",
+    ),
+    Fault(
+        "in a translated mesh what ztunnel hands over is not judged",
+        "NP-061",
+        FOR_POD,
+        'yield Chain(ChainName("input"), rules, Hook("input", HANDED))',
+        "pass",
+        CARRIED,
+    ),
+    Fault(
+        "in a translated mesh what ztunnel takes is not judged",
+        "NP-061",
+        FOR_POD,
+        'yield Chain(ChainName("output"), rules, Hook("output", COMING))',
+        "pass",
+        CARRIED,
+    ),
+    Fault(
+        "in a translated mesh blocks of addresses get to its port",
+        "NP-061",
+        "policyd/cluster/ambient.py",
+        "        return (_EVERY_POD,)\n    return tuple(peer for peer in peers if isinstance(peer, PodPeer))",
+        "        return (_EVERY_POD,)\n    return peers",
+        "tests/unit/cluster/test_ambient.py::test_the_meshs_port_is_open_to_pods_that_may_use_another",
+    ),
+    Fault(
+        "in a translated mesh a Deny of one port closes all of them",
+        "NP-061",
+        "policyd/cluster/ambient.py",
+        'if rule.action == "Deny" or rule.ports is None',
+        "if rule.ports is None",
+        "tests/unit/cluster/test_ambient.py::test_tiers_open_the_meshs_port_in_their_order",
+    ),
+    Fault(
+        "what a mesh redirects in a pod is never ended",
+        "NP-122",
+        ENDING,
+        "        if simulator is not None\n",
+        "        if simulator is not None and not flow.dnat\n",
+        IN_A_MESH,
+    ),
+    Fault(
+        "what a mesh redirects in a pod is ended by its proxy's port",
+        "NP-122",
+        ENDING,
+        "address, port = asked_for(flow)",
+        "address, port = asked_for(flow)[0], flow.port",
+        IN_A_MESH,
     ),
 )

@@ -16,7 +16,7 @@ from policyd.lab.namespace import Namespace
 from policyd.netlink.messages import ACK, REQUEST, ask, attribute, message, open_socket
 
 BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
-PROG_LOAD, SCHED_CLS, REDIRECT_PEER = 5, 3, 155
+PROG_LOAD, SCHED_CLS, REDIRECT, REDIRECT_PEER = 5, 3, 23, 155
 MOVE, CALL, LEAVE = 0xB7, 0x85, 0x95
 NEW_FILTER, CREATE, CLSACT_INGRESS = 44, 0x400, 0xFFFF_FFF2
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -25,6 +25,11 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 def load_redirect_peer(interface: int) -> int:
     """A descriptor of a program that puts every packet behind the interface with this index."""
     return _load(((MOVE, 1, interface), (MOVE, 2, 0), (CALL, 0, REDIRECT_PEER), (LEAVE, 0, 0)))
+
+
+def load_redirect(interface: int) -> int:
+    """A descriptor of a program that sends every packet out of the interface with this index."""
+    return _load(((MOVE, 1, interface), (MOVE, 2, 0), (CALL, 0, REDIRECT), (LEAVE, 0, 0)))
 
 
 def load_pass() -> int:

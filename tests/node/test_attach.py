@@ -50,6 +50,13 @@ def test_the_plugins_result_names_the_port_and_its_bridge() -> None:
     assert (found.bridges, found.others) == (("cni0",), ("eth1", "vethd"))
 
 
+def test_a_bridge_with_a_port_to_elsewhere_may_lead_to_pods_of_other_nodes() -> None:
+    """Ports of other bridges do not count, nor do those that may lead to a pod."""
+    assert attach((POD_A, POD_B), Network(LINKS, OVER_BRIDGE), UNKNOWN).shared == ("cni0",)
+    alone = (BRIDGE, PORT_A, PORT_B, DOCKER, CONTAINER, Link(7, "eth9", "", master=5))
+    assert attach((POD_A, POD_B), Network(alone, OVER_BRIDGE), UNKNOWN).shared == ()
+
+
 def test_a_result_that_names_no_link_or_several_binds_nothing() -> None:
     pods = (
         LocalPod("x/a", frozenset({A}), ("cni0", "vethgone")),

@@ -38,6 +38,7 @@ OPTIONS = st.builds(
     Options,
     node_egress=st.sampled_from(["enforce", "exempt"]),
     deny=st.sampled_from(["drop", "reject"]),
+    istio_ambient=st.sampled_from(["strict", "translate"]),
 )
 
 
@@ -112,6 +113,29 @@ def test_what_opens_no_connection_is_judged_as_the_node_judges_it(data: st.DataO
         stray = replace(seen, ct_state=data.draw(states), tcp_syn=False, sport=data.draw(st.integers(78, 82)))
         if (found := inside.passes(connection, stray)) is not None:
             assert found == (node.evaluate(stray).verdict == "accept"), stray
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_what_a_mesh_carries_inside_is_judged_as_if_it_came_and_went_by_itself(data: st.DataObject) -> None:
+    """On `lo` what ztunnel hands over, and what an application says before ztunnel takes it."""
+    world = data.draw(worlds())
+    options = replace(data.draw(OPTIONS), istio_ambient="translate")
+    inside = Inside(world, options)
+    for connection in data.draw(st.lists(connections(world), min_size=5, max_size=15)):
+        seen = packet(connection, NODE, inside.own)
+        if connection.src == connection.dst or seen is None:
+            continue
+        came = replace(seen, hook="prerouting", iifname="eth0", fib_local=False)
+        went = replace(seen, hook="postrouting", oifname="eth0", fib_local=True)
+        pairs = (
+            (connection.dst, came, replace(came, hook="input", iifname="lo")),
+            (connection.src, went, replace(went, hook="output")),
+        )
+        for end, outside, carried in pairs:
+            if (table := inside.tables.get(str(ip_address(end)))) is not None:
+                simulator = Simulator(table)
+                assert simulator.evaluate(carried).verdict == simulator.evaluate(outside).verdict, carried
 
 
 def cuts(built: Build, options: Options) -> list[tuple[tuple[Address, ...], Table]]:

@@ -32,6 +32,7 @@ OPTIONS = (
     Options(),
     Options(deny="reject"),
     Options(pod_interfaces=("veth*",)),
+    Options(istio_ambient="translate"),
     *(Options(namespace_budget=many, policy_budget=few) for few, many in ((600, 1500), (2000, 6000))),
 )
 

@@ -40,7 +40,8 @@ def attach_randomly(chooser: Chooser, world: list[Manifest], node: str) -> Attac
     ports = sorted(pod.interface for pod in pods.values() if pod.bridge)
     unknown = (UNKNOWN_PORT,) if chooser.chance(60) else ()
     others = (UPLINK, FOREIGN_PORT) if chooser.chance(60) else ()
-    return Attachments(pods, bridges, tuple(sorted((*ports, *unknown))), tuple(sorted(others)), ())
+    shared = bridges[:1] if others and chooser.chance(50) else ()
+    return Attachments(pods, bridges, tuple(sorted((*ports, *unknown))), tuple(sorted(others)), (), shared)
 
 
 @st.composite
@@ -61,5 +62,6 @@ def linked(draw: DrawFn, snapshot: Snapshot) -> Snapshot:
         draw(st.sampled_from([(), (0xC0000201,)])),
         (),
         draw(st.sampled_from([(), (9999,)])),
+        draw(st.sampled_from([(), ("cni0",)])),
     )
     return replace(snapshot, endpoints=endpoints, network=network)

@@ -27,5 +27,6 @@ def any_scene(rng: random.Random) -> tuple[ClusterState, str, Options]:
         hairpin=rng.choice(("allow", "evaluate")),
         deny=rng.choice(("drop", "reject")),
         pod_tunnels=rng.choice(("drop", "allow")),
+        istio_ambient=rng.choice(("strict", "strict", "translate")),
     )
     return state, node, options

@@ -86,6 +86,14 @@ class _Scene:
         name = self.objects.add_host_set(f"{prefix}{family}", family, addresses_of(endpoints, family))
         return Match(field, InSet(name), negated=True)
 
+    def unless_shared(self, field: Field) -> tuple[Match, ...]:
+        """Not by a bridge with pods of other nodes behind it: there family bridge guards each port."""
+        names = self.snapshot.network.shared
+        if not names:
+            return ()
+        shared = self.objects.add_set("shared", KeyType.IFNAME, names)
+        return (Match(field, InSet(shared), negated=True),)
+
     def unbound(self, family: Family) -> Match:
         """The source is not bound to the interface that the packet came by."""
         pairs = {
@@ -173,7 +181,8 @@ def _sends(scene: _Scene) -> Iterator[Rule]:
     for family in FAMILIES:
         source = address_field(family, "saddr")
         if scene.closed:
-            yield Rule(Drop(), (scene.not_in(source, "known", scene.snapshot.endpoints, family),))
+            unknown = scene.not_in(source, "known", scene.snapshot.endpoints, family)
+            yield Rule(Drop(), (unknown, *scene.unless_shared(Field.IIFNAME)))
 
 
 def _sends_to_node(scene: _Scene) -> Iterator[Rule]:
@@ -186,7 +195,8 @@ def _sends_to_node(scene: _Scene) -> Iterator[Rule]:
         source = address_field(family, "saddr")
         beyond = (Match(source, Prefix(*LINK_LOCAL6), negated=True),) if family == 6 else ()
         if scene.closed:
-            yield Rule(Drop(), (scene.not_in(source, "known", scene.snapshot.endpoints, family), *beyond))
+            unknown = scene.not_in(source, "known", scene.snapshot.endpoints, family)
+            yield Rule(Drop(), (unknown, *beyond, *scene.unless_shared(Field.IIFNAME)))
         if strict := _of_one_pod(scene):
             yield Rule(Drop(), (*strict, scene.unbound(family), *beyond))
 
@@ -231,4 +241,5 @@ def _receives(scene: _Scene) -> Iterator[Rule]:
     for family in FAMILIES:
         unknown = scene.not_in(address_field(family, "daddr"), "known", scene.snapshot.endpoints, family)
         to_one = Match(groups[family].field, groups[family].right, negated=True)
-        yield Rule(Drop(), (unknown, to_one, *((broadcast,) if scene.bridged and family == 4 else ())))
+        beyond = (broadcast,) if scene.bridged and family == 4 else ()
+        yield Rule(Drop(), (unknown, to_one, *beyond, *scene.unless_shared(Field.OIFNAME)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policyd.agent.connections.judge import first_packet
-from policyd.netlink.conntrack import Conntrack, Flow
+from policyd.netlink.conntrack import Conntrack, Flow, asked_for
 from policyd_compiler.for_pod import Address
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.keys import FAMILIES
+from policyd_compiler.nft.packet import HookName
 from policyd_compiler.sim import Packet, Simulator
 
 
@@ -40,7 +41,9 @@ def end_denied(pod: Judged) -> int:
 def denied(flows: Collection[Flow], pod: Judged) -> tuple[Flow, ...]:
     """The connections whose first packet would be dropped if it came now.
 
-    Not those that were rewritten here, as a mesh does: which port was asked for is no longer known.
+    What comes is judged before a mesh redirects it to its proxy, so by the port that was asked for. What goes
+    and was redirected here never left: the proxy's own connection did, and is judged; itself it is judged
+    only where the table has a chain for it.
     """
     simulator = Simulator(pod.table) if flows else None
     own = {address.number for address in pod.addresses}
@@ -48,13 +51,17 @@ def denied(flows: Collection[Flow], pod: Judged) -> tuple[Flow, ...]:
         flow
         for flow in flows
         if simulator is not None
-        and not flow.dnat
         and (flow.source in own) != (flow.destination in own)
         and simulator.evaluate(_first_packet(flow, pod.interface, goes=flow.source in own)).verdict == "drop"
     )
 
 
 def _first_packet(flow: Flow, interface: str, *, goes: bool) -> Packet:
+    """The packet that opened a connection, at the hook that judges it, before it was redirected."""
+    if flow.dnat:
+        address, port = asked_for(flow)
+        flow = replace(flow, destination=address, port=port)
     if goes:
-        return first_packet(flow, "postrouting", oifname=interface, is_local=True)
+        hook: HookName = "output" if flow.dnat else "postrouting"
+        return first_packet(flow, hook, oifname=interface, is_local=True)
     return first_packet(flow, "prerouting", iifname=interface, is_local=False)

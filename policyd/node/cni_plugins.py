@@ -1,0 +1,24 @@
+"""Which plugins a container runtime calls for each pod, as the first of its configurations says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+_SUFFIXES = (".conf", ".conflist", ".json")
+
+
+def read_plugins(directory: Path) -> tuple[str, ...]:
+    """The types of the plugins, in their order; none where there is no configuration that can be read."""
+    try:
+        path = min(path for path in directory.iterdir() if path.suffix in _SUFFIXES)
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):  # none, no permission, half written
+        return ()
+    match found:
+        case {"plugins": list(plugins)}:
+            return tuple(str(each["type"]) for each in plugins if isinstance(each, dict) and "type" in each)
+        case {"type": str(kind)}:
+            return (kind,)
+        case _:
+            return ()
