@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
+from policyd.cluster.ambient import for_mesh
 from policyd.cluster.state import ClusterState
 from policyd.kube.registry import NETWORK_POLICY, POD
 from policyd.proof.about import About
@@ -44,6 +45,7 @@ class Given(NamedTuple):
 
 def is_still_proved(before: Given, now: Given, node: str, options: Options) -> bool:
     """Whether `now` is proved, and plain, if `before` was so. False says nothing: `prove` does."""
+    before, now = (each._replace(state=for_mesh(each.state, options)) for each in (before, now))
     try:
         check_form(now.table)
         _Since(before, now, node, options).check()

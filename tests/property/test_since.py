@@ -31,6 +31,7 @@ OPTIONS = (
     Options(deny="reject"),
     Options(pod_interfaces=("veth*",)),
     Options(hairpin="evaluate", node_egress="exempt"),
+    Options(istio_ambient="translate"),
 )
 EVENTS = 8
 #: Each is dozens of proofs.
