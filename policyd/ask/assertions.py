@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from policyd.ask.ends import End, end_of
+from policyd.ask.fits import Packet
+from policyd.ask.kinds import Kinds
 from policyd.ask.naming import Named, find, judged_packet
 from policyd.ask.ports import read_port
 from policyd.ask.why import Verdict, why
@@ -119,34 +121,58 @@ def _port(raw: object, path: Path, reading: Reading) -> str:
     return str(raw)
 
 
-def judge(world: World, assertion: Assertion) -> Result:
-    """Judge all connections that an assertion is about; each is the first packet of one."""
+def judge(world: World, assertion: Assertion, kinds: Kinds | None = None) -> Result:
+    """Judge all connections that an assertion is about; each is the first packet of one.
+
+    `kinds` are those of the world, for who judges several.
+    """
     try:
         excepted = {_key(end) for name in assertion.excepts for end in _find(world, name).ends}
         senders = [end for name in assertion.senders for end in _find(world, name).ends]
         targets = [_find(world, name) for name in assertion.receivers]
         receivers = [(named, end) for named in targets for end in named.ends]
-        verdicts = list(_verdicts(world, assertion, senders, receivers, excepted))
+        asked = list(_asked(assertion, senders, receivers, excepted))
     except WrongUsage as error:
         return Result(assertion, 0, (), str(error))
-    wrong = tuple(verdict for verdict in verdicts if verdict.answer != assertion.expected)
-    mistake = "" if verdicts else "nothing to judge: all that it names is excepted, or one and the same"
-    return Result(assertion, len(verdicts), wrong, mistake)
+    wrong = tuple(_wrong(world, assertion.expected, asked, kinds or Kinds(world)))
+    mistake = "" if asked else "nothing to judge: all that it names is excepted, or one and the same"
+    return Result(assertion, len(asked), wrong, mistake)
 
 
-def _verdicts(
-    world: World,
-    assertion: Assertion,
-    senders: list[End],
-    receivers: list[tuple[Named, End]],
-    excepted: set[object],
-) -> Iterator[Verdict]:
+def _asked(
+    assertion: Assertion, senders: list[End], receivers: list[tuple[Named, End]], excepted: set[object]
+) -> Iterator[tuple[End, End, Packet]]:
+    """The connections that an assertion is about."""
     protocol, port = read_port(assertion.port)
+    left = [(_key(receiver), named, receiver) for named, receiver in receivers]
+    left = [each for each in left if each[0] not in excepted]
+    packets: dict[object, Packet] = {}
     for sender in senders:
-        for named, receiver in receivers:
-            if _key(sender) != _key(receiver) and not {_key(sender), _key(receiver)} & excepted:
-                packet = judged_packet(named, receiver, protocol, port)[0]
-                yield why(world, sender, receiver, packet)
+        own = _key(sender)
+        if own in excepted:
+            continue
+        for key, named, receiver in left:
+            if key == own:
+                continue
+            if key not in packets:
+                packets[key] = judged_packet(named, receiver, protocol, port)[0]
+            yield sender, receiver, packets[key]
+
+
+def _wrong(
+    world: World, expected: Expected, asked: Iterable[tuple[End, End, Packet]], kinds: Kinds
+) -> Iterator[Verdict]:
+    """The verdicts that are not as expected. Of connections that all policies treat alike one is judged."""
+    right = set[object]()
+    for sender, receiver, packet in asked:
+        pair = kinds.of_pair(sender, receiver)
+        if (pair, packet) in right:
+            continue
+        verdict = why(world, sender, receiver, packet)
+        if verdict.answer != expected:
+            yield verdict
+        elif pair is not None:
+            right.add((pair, packet))
 
 
 def _find(world: World, name: str) -> Named:

@@ -14,14 +14,14 @@ from policyd.ask.ends import end_of
 from policyd.ask.fits import Packet, Reference
 from policyd.ask.gates import FAMILIES, Gate
 from policyd.ask.judged import CLOSED, Judged
+from policyd.ask.kinds import Kinds
 from policyd.ask.moved import Moved, moved
 from policyd.ask.open_to import blocks_by_ports, gates_outside, judged_outside
 from policyd.ask.pairs import Answer, pairs
 from policyd.ask.reach import Outside
 from policyd.ask.rectangles import ANY_FAMILY
-from policyd.ask.why import isolated_by, kind_of_host, why
+from policyd.ask.why import isolated_by, why
 from policyd.ask.world import World
-from policyd.kube.objects import IPBlock
 from policyd_compiler.addr import Family, intersect
 from policyd_compiler.ir import Direction
 from policyd_compiler.ports import PortSet
@@ -162,9 +162,8 @@ class _Rules:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._kinds: dict[str, Hashable] = {}
+        self._kinds = Kinds(world)
         self._known: dict[Hashable, tuple[Reference, ...]] = {}
-        self._blocks = tuple(dict.fromkeys(_blocks(world)))
 
     def of(
         self, sender: Endpoint, receiver: Endpoint, ports: PortSet, family: Family | None
@@ -175,24 +174,8 @@ class _Rules:
             self._known[key] = _rules(self.world, sender, receiver, ports, family)
         return self._known[key]
 
-    def _kind(self, endpoint: Endpoint) -> Hashable:
-        if endpoint.id not in self._kinds:
-            end = end_of(self.world, endpoint)
-            self._kinds[endpoint.id] = frozenset(
-                (kind_of_host(self.world, host, self._blocks, node=False), *self._gates(host))
-                for host in end.hosts
-            )
-        return self._kinds[endpoint.id]
-
-    def _gates(self, host: int) -> tuple[Gate | None, Gate | None]:
-        return self.world.gates.egress[host], self.world.gates.ingress[host]
-
-
-def _blocks(world: World) -> Iterator[IPBlock]:
-    """All blocks of addresses that NetworkPolicies name."""
-    for policy in world.state.policies.values():
-        for rule in (*(policy.ingress or ()), *(policy.egress or ())):
-            yield from (peer for peer in rule.peers or () if isinstance(peer, IPBlock))
+    def _kind(self, endpoint: Endpoint) -> int:
+        return self._kinds.of(end_of(self.world, endpoint))
 
 
 def _in(answer: Answer, family: int) -> Judged:

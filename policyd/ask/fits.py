@@ -217,7 +217,9 @@ def _match_pods(world: World, policy: NetworkPolicy, peer: PodPeer, other: Party
 
 def _match_pod(world: World, policy: NetworkPolicy, peer: PodPeer, pod: Pod, side: str) -> _Match:
     labels = dict(pod.labels)
-    missing = [each for each in peer.pods.requirements if not matches(LabelSelector((each,)), labels)]
+    missing = []
+    if not matches(peer.pods, labels):
+        missing = [each for each in peer.pods.requirements if not matches(LabelSelector((each,)), labels)]
     where, in_namespace, misses = _match_namespace(world, policy, peer, pod)
     if where is True and not missing:
         return _Match(value=True)
@@ -300,12 +302,14 @@ def _selector(selector: LabelSelector, namespace: str) -> str:
 
 def _explain(rule: PolicyRule, packet: Packet, *, port: bool, match: _Match, side: str) -> tuple[str, int]:
     """What is missing, and how much: what is not known is nearest, then what misses one thing."""
-    fits_port = f"port {packet.port}" if packet.port is not None else packet.protocol
+    if port and match.value is True:
+        return "", 0
+    if port:
+        fits_port = f"port {packet.port}" if packet.port is not None else packet.protocol
+        return f"{fits_port} fits; {match.reason}", 0 if match.value is None else max(match.misses, 1)
     opens = f"the rule opens {print_ports(rule)}, not {packet}"
     if match.value is True:
-        return (f"the {side} fits; {opens}", 1) if not port else ("", 0)
-    if port:
-        return f"{fits_port} fits; {match.reason}", 0 if match.value is None else max(match.misses, 1)
+        return f"the {side} fits; {opens}", 1
     return f"{match.reason}; and {opens}", FAR + match.misses
 
 

@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 
 from policyd.ask.assertions import Assertion, decode_assertions, judge
+from policyd.ask.kinds import Kinds
 from policyd.cli import terminal
 from policyd.cli.flags import add_color_flag
 from policyd.cli.inputs import Text, read_inputs
@@ -46,7 +47,8 @@ def main(args: Namespace) -> int:
     assertions = _read(args.tests)
     asked = load_world(args)
     print_warnings(asked, colored=terminal.uses_color(args.color, sys.stderr))
-    results = [judge(asked.world, each) for each in assertions]
+    kinds = Kinds(asked.world)
+    results = [judge(asked.world, each, kinds) for each in assertions]
     if args.output == "json":
         terminal.write(json.dumps(report_json(results), indent=2) + "\n")
     elif args.output == "text":

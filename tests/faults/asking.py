@@ -23,6 +23,14 @@ ASKING = (
         f"{EXPOSURE}::test_what_is_open_to_all_is_open_to_a_stranger",
     ),
     Fault(
+        "what is said of one pod is said of all whose policies are the same",
+        PAGE,
+        "policyd/ask/kinds.py",
+        "(kind_of_host(self._world, host, self._blocks, node=False), *self._gates(host))",
+        "self._gates(host)",
+        "tests/property/test_kinds.py::test_an_assertion_about_all_fails_for_whom_why_says_so",
+    ),
+    Fault(
         "over several connections counts what is not decided",
         PAGE,
         "policyd/ask/hops.py",
