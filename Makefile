@@ -6,9 +6,9 @@ SHELL := /bin/bash
 BIN := .venv/bin
 NETWORK := scripts/with-network
 # As many workers as processors, within reason: the kernel tests make their own network namespaces.
-# What the cluster targets build. Cilium takes 4 minutes and clang; e2e and cnp are upstream's own tests.
+# What the cluster targets build. Cilium takes 4 minutes and clang; e2e, cnp and cyclonus are others' tests.
 CLUSTER_PARTS := control-plane nodes flannel
-test-cluster: CLUSTER_PARTS += cilium e2e cnp
+test-cluster: CLUSTER_PARTS += cilium e2e cnp cyclonus
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal \
 	--durations=20 --durations-min=1 $(PYTEST_ARGS)
 

@@ -25,6 +25,8 @@ from tests.cluster.conformance import (
     write_probe_image,
 )
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.cyclonus import NAMESPACES as CYCLONUS_NAMESPACES
+from tests.cluster.cyclonus import CyclonusReport, run_cyclonus, write_worker_image
 from tests.cluster.e2e import SKIP, E2eReport, run_e2e
 from tests.cluster.failures import wait_until
 from tests.cluster.folder import RunFolder
@@ -136,6 +138,23 @@ class Cluster(Client):
         report = run_e2e(self.plane, focus, procs=procs, skip=skip, seconds=seconds)
         self.check()
         return report
+
+    def cyclonus(
+        self, tests: str = ".", *, services: bool = False, baseline: bool = False, seconds: float = 5400
+    ) -> CyclonusReport:
+        """Run Cyclonus' tests whose names match the regular expression; its pods are gone afterwards.
+
+        With `services` a probe goes to the address of a pod's Service. With `baseline` Cyclonus expects what
+        a ClusterNetworkPolicy of the Baseline tier does that denies everything.
+        """
+        archive = self.plane.path / "worker.tar"
+        write_worker_image(archive)
+        self.load_image(archive)
+        try:
+            return run_cyclonus(self.plane, tests, services=services, baseline=baseline, seconds=seconds)
+        finally:
+            self.delete("namespaces", *CYCLONUS_NAMESPACES, "--ignore-not-found", seconds=180)
+            self.check()
 
     def conformance(
         self,

@@ -12,7 +12,7 @@ from typing import Literal
 
 from policyd.errors import EnvironmentRefused
 
-Part = Literal["control-plane", "nodes", "flannel", "cilium", "e2e", "cnp"]
+Part = Literal["control-plane", "nodes", "flannel", "cilium", "e2e", "cnp", "cyclonus"]
 
 CNI_PLUGINS = Path("/usr/lib/cni")  # where Debian puts them
 STATIC_BASH = Path("/bin/bash-static")
@@ -50,6 +50,7 @@ NEEDS: dict[Part, tuple[Need, ...]] = {
     ),  # its programs are compiled on the node
     "e2e": (),
     "cnp": (Need(str(STATIC_BASH), "bash-static"),),  # the suite's pods start what they run by a shell
+    "cyclonus": (),
 }
 
 

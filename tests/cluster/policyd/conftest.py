@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 import pytest
 
 from tests.cluster.cluster import Cluster
+from tests.cluster.conformance import DEFINITION, HOUSE, define_policies
 from tests.cluster.policyd.image import image_archive
 from tests.cluster.policyd.installation import Installation
 from tests.cluster.policyd.pods import Pods
@@ -31,6 +32,18 @@ def policyd(installation: Installation) -> Installation:
     """Give policyd installed by install.yaml, whatever was there before, and rolled out."""
     installation.install()
     return installation
+
+
+@pytest.fixture(scope="module")
+def tiers(installation: Installation) -> Iterator[Cluster]:
+    """Give a cluster that had ClusterNetworkPolicy, and none of that kind, before policyd came."""
+    cluster = installation.cluster
+    remove(installation)
+    define_policies(cluster, "experimental")
+    installation.install()
+    yield cluster
+    cluster.delete("namespaces", f"--selector={HOUSE}", seconds=180)
+    cluster.delete("crd", DEFINITION)
 
 
 @pytest.fixture
