@@ -147,4 +147,13 @@ PROOF = (
         "1e12",
         f"{PROVERS}::test_after_the_first_only_what_differs_is_compared_and_once_an_hour_all",
     ),
+    Fault(
+        "a map that is asked for both sides is taken for one of either",
+        "docs/verify.md",
+        "policyd/proof/walk.py",
+        "if self.asked.setdefault(str(part.name), side) != side:",
+        "if self.asked.setdefault(str(part.name), side) is None:",
+        "tests/unit/proof/test_unsaid.py"
+        "::test_nothing_is_proved_of_a_map_that_is_asked_for_senders_and_for_receivers",
+    ),
 )
