@@ -189,4 +189,13 @@ PROOF = (
         "tests/property/test_proof_bridge.py::"
         "test_after_a_change_a_table_of_a_bridge_is_not_taken_for_proved[False]",
     ),
+    Fault(
+        "a map that is asked for both sides is taken for one of either",
+        "docs/verify.md",
+        "policyd/proof/walk.py",
+        "if self.asked.setdefault(str(part.name), side) != side:",
+        "if self.asked.setdefault(str(part.name), side) is None:",
+        "tests/unit/proof/test_unsaid.py"
+        "::test_nothing_is_proved_of_a_map_that_is_asked_for_senders_and_for_receivers",
+    ),
 )

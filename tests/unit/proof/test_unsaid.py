@@ -8,7 +8,8 @@ import pytest
 
 from policyd.pipeline import build
 from policyd.proof.prove import prove
-from policyd_compiler.nft.ast import Return, Rule, Table
+from policyd.proof.since import Given, is_still_proved
+from policyd_compiler.nft.ast import Return, Rule, Table, Vmap
 from policyd_compiler.nft.expressions import Field, InSet, Match, Word
 from policyd_compiler.nft.keys import PAIR
 from policyd_compiler.options import Options
@@ -49,3 +50,14 @@ def test_nothing_is_proved_of_it(match: Match) -> None:
     assert prove(STATE, NODE, OPTIONS, TABLE).proved
     [said] = prove(STATE, NODE, OPTIONS, letting(match)).unprovable
     assert f"rule 1: a rule asks for {match.field.row.text} where policies are asked" in said
+
+
+def test_nothing_is_proved_of_a_map_that_is_asked_for_senders_and_for_receivers() -> None:
+    """It would say of senders what policies say of receivers."""
+    [name] = (part.name for part in TABLE.maps if part.name.startswith("ingress4-"))
+    again = Rule(Vmap(Field.IP_SADDR, name))
+    chains = (replace(c, rules=(*c.rules, again)) if c.is_at("forward") else c for c in TABLE.chains)
+    wrong = replace(TABLE, chains=tuple(chains))
+    [said] = prove(STATE, NODE, OPTIONS, wrong).unprovable
+    assert "is asked for senders and for receivers" in said
+    assert not is_still_proved(Given(STATE, TABLE), Given(STATE, wrong), NODE, OPTIONS)
