@@ -96,6 +96,9 @@ def read_side(name: str, args: Namespace) -> Objects:
             _read(read(name.removeprefix(prefix)), reading_options(args), objects, lenient=lenient)
             break
     else:
+        if name != "-" and not os.path.lexists(name):
+            text = f"there is no such file or directory; a revision of git is written {GIT}{printable(name)}"
+            raise BadInput((Diagnostic(printable(name), 0, 0, "error", text),))
         read_path(name, args, objects, recursive=True)
     _join(objects)
     return objects

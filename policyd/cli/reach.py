@@ -79,12 +79,15 @@ def add_parser(subparsers: Subparsers) -> None:
         help="whom --from reaches over at most N connections, and by which way",
     )
     group.add_argument(
-        "--open", action="store_true", help="what is open to every pod or to every address, whoever comes"
+        "--open",
+        action="store_true",
+        help="what is open to every pod or to every address, whoever comes; of --to and --port, if given",
     )
     out = parser.add_argument_group("what comes out")
     out.add_argument(
         "-o", "--output", choices=("table", "list", *FORMATS),
-        help="table if it fits the width, else list; html is a page, svg a picture, tests for `policyd test`",
+        help="table if it fits the width, else list; html is a page, svg a picture, tests for `policyd test`"
+        "; --open and --hops have most of them",
     )  # fmt: skip
     add_color_flag(out)
 

@@ -238,6 +238,12 @@ def test_what_is_shown_can_be_narrowed(call: Call, example: Path) -> None:
     assert (found["connections"], {each["from"] for each in found["outside"]}) == ([], {"outside"})
 
 
+def test_a_revision_without_its_prefix_is_told_how_it_is_written(call: Call, example: Path) -> None:
+    result = call("diff", "HEAD~1", "new")
+    assert (result.code, result.out) == (3, "")
+    assert "a revision of git is written git:HEAD~1\n" in result.err
+
+
 def test_a_table_has_rows_that_send(call: Call, example: Path) -> None:
     lines = call("reach", "-f", "old", "-o", "table").out.splitlines()
     assert [line.split("  ")[0] for line in lines[1:]] == ["guest/shell", "shop/web", "shop/db", "outside"]
