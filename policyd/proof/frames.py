@@ -6,7 +6,7 @@ down a second time: in family bridge it finds IP behind one tag, too, but ICMPv6
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -73,6 +73,11 @@ class Frames(Space):
     def type_of(self, *types: int) -> int:
         """The types of frames, as a mask."""
         return self.types.mask((number, number) for number in types)
+
+    @property
+    def unasked(self) -> Collection[Field]:
+        """Nothing: one link is one port, and what is said of another holds for none of its frames."""
+        return ()
 
     def having(self, field: Field) -> tuple[tuple[Condition, ...], int] | None:
         """What a frame with the field is, and the side that the field is on."""

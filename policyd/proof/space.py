@@ -7,7 +7,7 @@ here a second time: the simulator's is the compiler's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -199,9 +199,14 @@ class Space:
             full, mask = self.asked.of(protocol), self.asked.of(protocol, mask)
         return (*having, (side, full & ~mask if match.negated else mask))
 
+    @property
+    def unasked(self) -> Collection[Field]:
+        """What is not told apart here, so that no rule may ask for it."""
+        return _OF_HOOKS if len(self.links) == 1 else ()
+
     def having(self, field: Field) -> tuple[tuple[Condition, ...], int] | None:
         """What a packet with the field is, and the side that the field is on. Raises Unprovable."""
-        if len(self.links) == 1 and field in _OF_HOOKS:
+        if field in self.unasked:
             raise Unprovable(f"a rule asks for {field.row.text} where policies are asked")
         simple = {
             Field.CT_STATE: STATE,
