@@ -59,6 +59,8 @@ class PodRules:
         #: With `auto`: by pod its sandbox, and why the node may not see its packets; empty: it does.
         self._reasons: dict[str, tuple[KnownPod, str]] = {}
         self._cutter: Cutter | None = None
+        #: The node's pods as all cuts in force have them.
+        self._all_know: KnownPods = {}
         self._around = Surroundings()
         self._looked = -LOOK_SECONDS
         self._changed = asyncio.Event()
@@ -70,8 +72,12 @@ class PodRules:
         self._changed.set()
 
     def in_force(self) -> KnownPods:
-        """The node's pods whose rules are in force wherever they are to be."""
-        return {key: pod for key, pod in self._status.pods.items() if self._holds(key, pod)}
+        """The node's pods whose rules are in force wherever they are to be: other pods' that name them, too.
+
+        So each was there when all cuts were last brought into force, not only its own.
+        """
+        now, all_know = self._status.pods, self._all_know
+        return {k: pod for k, pod in now.items() if _is_same(pod, all_know.get(k)) and self._holds(k, pod)}
 
     def addresses(self) -> frozenset[str]:
         """The addresses of the pods whose rules are in force in their own namespaces."""
@@ -139,12 +145,13 @@ class PodRules:
         table = self._status.table
         if table is None:
             return
+        pods = self._status.pods
         await self._follow_pods(again=verify)
         cutter, since = await asyncio.to_thread(self._next_cutter, table)
         new_first = sorted(self._tables.items(), key=lambda item: item[1].in_force is not None)
         for key, held in new_first:
             await self._bring(key, held, cutter, since, verify=verify)
-        self._cutter = cutter  # now all are of this one
+        self._cutter, self._all_know = cutter, pods  # now all are of this one
         self._report()
 
     def _next_cutter(self, table: Table) -> tuple[Cutter, Since | None]:
