@@ -29,7 +29,7 @@ BUILD_FILES = re.compile(
     r"(?:pyproject\.toml|requirements.*|Makefile|scripts/.*|\.ci/.*|(?:.*/)?Dockerfile.*)"
 )
 # Absolute paths that exist on one machine: checkouts, homes, scratch directories of a build.
-MACHINE_PATH = re.compile(r"(?<![\w.$}/-])/(?:work|home/\w|Users/\w|root/[\w.])")
+MACHINE_PATH = re.compile(r"(?<![\w.$}/-])/(?:work\b|home/\w|Users/\w|root/[\w.])")
 
 
 def run_offline(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
