@@ -22,6 +22,7 @@ PATHS = {
     "Node": "/api/v1/nodes",
     "Pod": "/api/v1/namespaces/{}/pods",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "ClusterNetworkPolicy": "/apis/policy.networking.k8s.io/v1beta1/clusternetworkpolicies",
 }
 ANSWER_SECONDS = 30
 CONNECTIONS = 24

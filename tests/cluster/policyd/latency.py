@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from tests.cluster.client import Manifest
 from tests.cluster.cluster import Cluster
 from tests.cluster.failures import ClusterFailed
 from tests.cluster.policyd.api import Api, opened_api
-from tests.cluster.policyd.pods import Place, Pod, Pods, policy
+from tests.cluster.policyd.pods import Place, Pod, Pods, cluster_policy, policy
 from tests.cluster.policyd.stream import Stream
 
 #: What is promised of 99 changes in 100, where the processors had this share of the time left.
@@ -26,6 +27,8 @@ IN_FORCE_SECONDS = 30.0
 #: Between two changes, so that each comes at another moment of what the agent does beside.
 REST_SECONDS = (0.02, 0.2)
 SOURCE, TARGET = "source", "target"
+#: The label that takes a namespace out of the subject of the ClusterNetworkPolicy.
+EXEMPT = "exempt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ class Change:
     kind: str
     arrives: bool
     request: Callable[[Api], float]
+
+
+#: From the names of the target's namespace and of the source's, and the label of the latter.
+Cycle: TypeAlias = Callable[[str, str, str], list[Change]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +71,14 @@ class Subject:
 
 
 @contextmanager
-def opened_subject(cluster: Cluster) -> Iterator[Subject]:
+def opened_subject(cluster: Cluster, cycle: Cycle) -> Iterator[Subject]:
     """Start the pods."""
     with Pods(cluster) as pods:
         team = f"team-{secrets.token_hex(3)}"
         namespace, peers = pods.namespace("latency"), pods.namespace("peers", {"team": team})
         target = pods.start(namespace, {TARGET: Place("n1", {"app": TARGET})})[TARGET]
         source = pods.start(peers, {SOURCE: Place("n2", {"role": "friend"})})[SOURCE]
-        yield Subject(cluster, source, target, changes(namespace, peers, team))
+        yield Subject(cluster, source, target, cycle(namespace, peers, team))
 
 
 def changes(namespace: str, peers: str, team: str) -> list[Change]:
@@ -85,9 +92,6 @@ def changes(namespace: str, peers: str, team: str) -> list[Change]:
     def rules(ingress: object) -> Callable[[Api], float]:
         return lambda api: api.patch(deny, {"spec": {"ingress": ingress}})
 
-    def label(item: Manifest, **labels: str) -> Callable[[Api], float]:
-        return lambda api: api.patch(item, {"metadata": {"labels": labels}})
-
     return [
         Change("policy created", False, lambda api: api.create(deny)),
         Change("policy changed", True, rules(allow)),
@@ -98,6 +102,38 @@ def changes(namespace: str, peers: str, team: str) -> list[Change]:
         Change("policy changed", False, rules([])),
         Change("policy deleted", True, lambda api: api.delete(deny)),
     ]
+
+
+def tier_changes(namespace: str, peers: str, team: str) -> list[Change]:
+    """A cycle of changes of an administrator, which ends as it began: without a policy.
+
+    Its subject is every pod of the cluster, but those of namespaces with a label.
+    """
+    rule = {"action": "Deny", "from": [{"namespaces": {"matchLabels": {"team": team}}}]}
+    exempt = {"key": EXEMPT, "operator": "NotIn", "values": ["yes"]}
+    subject = {"namespaces": {"matchExpressions": [exempt]}}
+    deny = cluster_policy(f"deny-{team}", "Admin", subject, ingress=[rule])
+    own: Manifest = {"kind": "Namespace", "metadata": {"name": namespace}}
+    peer: Manifest = {"kind": "Namespace", "metadata": {"name": peers}}
+
+    def action(word: str) -> Callable[[Api], float]:
+        return lambda api: api.patch(deny, {"spec": {"ingress": [{**rule, "action": word}]}})
+
+    return [
+        Change("ClusterNetworkPolicy created", False, lambda api: api.create(deny)),
+        Change("its action changed", True, action("Accept")),
+        Change("its action changed", False, action("Deny")),
+        Change("label of a peer's namespace", True, label(peer, team="strangers")),
+        Change("label of a peer's namespace", False, label(peer, team=team)),
+        Change("label of a subject's namespace", True, label(own, **{EXEMPT: "yes"})),
+        Change("label of a subject's namespace", False, label(own, **{EXEMPT: "no"})),
+        Change("ClusterNetworkPolicy deleted", True, lambda api: api.delete(deny)),
+    ]
+
+
+def label(item: Manifest, **labels: str) -> Callable[[Api], float]:
+    """Give the request that changes labels of an object."""
+    return lambda api: api.patch(item, {"metadata": {"labels": labels}})
 
 
 def check(found: Mapping[str, list[float]], idle: float) -> None:

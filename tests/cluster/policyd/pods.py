@@ -20,6 +20,7 @@ from tests.cluster.failures import ClusterFailed
 from tests.cluster.node import Node
 
 NETWORK_SECONDS = 60.0
+PRIORITY = 500
 
 
 class OpenedNamespace(Namespace):
@@ -118,6 +119,16 @@ def policy(name: str, namespace: str, **spec: object) -> Manifest:
         "kind": "NetworkPolicy",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"podSelector": {}, **spec},
+    }
+
+
+def cluster_policy(name: str, tier: str, subject: Manifest, **rules: object) -> Manifest:
+    """Give the manifest of a ClusterNetworkPolicy; within a tier, those of one priority go by name."""
+    return {
+        "apiVersion": "policy.networking.k8s.io/v1beta1",
+        "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"tier": tier, "priority": PRIORITY, "subject": subject, **rules},
     }
 
 

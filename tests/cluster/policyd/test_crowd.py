@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.cluster import Cluster
+from tests.cluster.conformance import define_policies
 from tests.cluster.failures import wait_until
 from tests.cluster.node import CONTAINERD
 from tests.cluster.policyd.crowd import LOCAL_NODE, LOCAL_PODS, LOCAL_POLICIES, PODS, POLICIES, gather
 from tests.cluster.policyd.image import image_archive
 from tests.cluster.policyd.installation import NAMESPACE, Installation
-from tests.cluster.policyd.latency import opened_subject, table
+from tests.cluster.policyd.latency import changes, check, measured_idle, opened_subject, table, tier_changes
 from tests.setting import chosen_count
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -100,34 +101,57 @@ def everything_is_in_force(policyd: Installation) -> bool:
     return bool(stats["isolated"] == LOCAL_PODS and stats["policies"] == LOCAL_POLICIES)
 
 
+def crowd(policyd: Installation) -> float:
+    """Bring the pods and policies in, and wait until they are in force; give the seconds of the former."""
+    start = time.monotonic()
+    gather(policyd.cluster)
+    written = time.monotonic() - start
+    wait_until(
+        lambda: everything_is_in_force(policyd),
+        f"not everything is in force on {LOCAL_NODE}",
+        seconds=READY_SECONDS,
+        check=policyd.cluster.check,
+    )
+    return written
+
+
 def test_an_agent_in_a_large_cluster(own_cluster: Cluster, tell: Callable[[str], None]) -> None:
     policyd = Installation(own_cluster, image_archive())
     policyd.install()
     container = container_of(policyd, LOCAL_NODE)
-    with opened_subject(own_cluster) as subject:
+    with opened_subject(own_cluster, changes) as subject:
         small = cost(container)
-        start = time.monotonic()
-        gather(own_cluster)
-        written = time.monotonic() - start
-        wait_until(
-            lambda: everything_is_in_force(policyd),
-            f"not everything is in force on {LOCAL_NODE}",
-            seconds=READY_SECONDS,
-            check=own_cluster.check,
-        )
+        written = crowd(policyd)
         before = cost(container)
         found = subject.measure(SAMPLES)
         after = cost(container)
         start = time.monotonic()
         with second_agent(policyd, LOCAL_NODE):
             ready_after = time.monotonic() - start
-    changes = sum(map(len, found.values()))
+    made = sum(map(len, found.values()))
     tell(
         f"{PODS} pods and {POLICIES} policies, written in {written:.0f} s, load {os.getloadavg()[0]:.0f}\n"
         f"memory of the agent: {small.memory:.0f} MiB before, {after.memory:.0f} with them, "
         f"{after.most:.0f} at most\n"
-        f"CPU for a change: {(after.cpu - before.cpu) / changes:.2f} s\n"
+        f"CPU for a change: {(after.cpu - before.cpu) / made:.2f} s\n"
         f"an agent that begins from nothing is ready after {ready_after:.1f} s\n"
         f"{table(found)}"
     )
     assert 0 < after.memory < MOST_MIB
+
+
+def test_changes_of_an_administrator_in_a_large_cluster(
+    own_cluster: Cluster, tell: Callable[[str], None]
+) -> None:
+    """Of a ClusterNetworkPolicy for all of its pods, in a cluster that had the kind before policyd came."""
+    define_policies(own_cluster, "experimental")
+    policyd = Installation(own_cluster, image_archive())
+    policyd.install()
+    with opened_subject(own_cluster, tier_changes) as subject:
+        crowd(policyd)
+        with measured_idle() as idle:
+            found = subject.measure(SAMPLES)
+    tell(
+        f"{PODS} pods and {POLICIES} policies, processors idle for {idle():.0%} of the time:\n{table(found)}"
+    )
+    check(found, idle())

@@ -7,16 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cluster.e2e import E2eFailure
 from tests.cluster.policyd.installation import Installation
+from tests.cluster.policyd.upstream import FOCUS, TESTS, story
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-FOCUS = "Netpol.*Feature:NetworkPolicy"
-#: Those of the version that is built, without those that open SCTP sockets.
-TESTS = 46
-#: What a failed test says at its end: the connections that were tried, what was expected, what was seen.
-LOG_LINES = 400
 CLUSTERS = {
     "flannel": {"network": "flannel"},
     "iptables": {"network": "flannel", "proxy": "iptables"},
@@ -39,8 +34,3 @@ def test_upstreams_own_tests_pass(policyd: Installation, which: str, tell: Calla
     tell(f"Upstream's tests, {which}: {len(report.passed)} of {TESTS} passed in {seconds:.0f} s")
     assert not report.failed, "\n".join(map(story, report.failed))
     assert len(report.passed) == TESTS
-
-
-def story(failure: E2eFailure) -> str:
-    """Tell what a failed test saw."""
-    return "\n".join((failure.test, failure.message, *failure.log.splitlines()[-LOG_LINES:]))

@@ -1,4 +1,4 @@
-// Runs Cyclonus, and stands at /worker in its pods: one program, so that one module pins both.
+// Runs Cyclonus, and is the worker in its pods: one program, so that one module pins both.
 package main
 
 import (

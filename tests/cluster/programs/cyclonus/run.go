@@ -69,7 +69,7 @@ func judge(k cluster, resources *probe.Resources, tests []*generator.TestCase, b
 	interpreter := connectivity.NewInterpreter(k, resources, &connectivity.InterpreterConfig{
 		ResetClusterBeforeTestCase:       true,
 		VerifyClusterStateBeforeTestCase: true,
-		KubeProbeRetries:                 1,
+		KubeProbeRetries:                 3,
 		PerturbationWaitSeconds:          wait,
 		BatchJobs:                        true,
 		IgnoreLoopback:                   true,

@@ -1,0 +1,16 @@
+"""Upstream's own tests of NetworkPolicy: which they are, and what a failed one tells."""
+
+from __future__ import annotations
+
+from tests.cluster.e2e import E2eFailure
+
+FOCUS = "Netpol.*Feature:NetworkPolicy"
+#: Those of the version that is built, without those that open SCTP sockets.
+TESTS = 46
+#: What a failed test says at its end: the connections that were tried, what was expected, what was seen.
+LOG_LINES = 400
+
+
+def story(failure: E2eFailure) -> str:
+    """Tell what a failed test saw."""
+    return "\n".join((failure.test, failure.message, *failure.log.splitlines()[-LOG_LINES:]))
