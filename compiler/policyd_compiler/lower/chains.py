@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from policyd_compiler.errors import CompilerBug
 from policyd_compiler.ir import Isolation, Origin, Tier
@@ -15,7 +15,7 @@ from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.port_chains import PortVerdicts
 from policyd_compiler.lower.sharing import Class, group_classes, own_classes
 from policyd_compiler.names import readable
-from policyd_compiler.nft.ast import ChainName, Drop, Rule, Vmap
+from policyd_compiler.nft.ast import ChainName, Drop, Rule, Verdict, Vmap
 from policyd_compiler.nft.expressions import Field, InSet, Match, Word, address_field
 from policyd_compiler.nft.keys import Family, PortSide, Side
 
@@ -117,14 +117,12 @@ def _own_rules(own: tuple[Class, ...], layout: Layout, view: _View) -> tuple[Rul
         addresses = sorted(a for _, hosts in own for a in objects.addresses(view.index, family, hosts))
         name = objects.add_peer_set(f"peers{family}", layout.identity, family, tuple(addresses))
         return (Rule(view.verdicts.of(alike), (Match(view.field, InSet(name)),)),)
-    elements = sorted(
-        (
-            (address, view.verdicts.of(ports))
-            for ports, hosts in own
-            for address in objects.addresses(view.index, family, hosts)
-        ),
-        key=lambda element: element[0],
-    )
+    elements: list[tuple[int, Verdict]] = []
+    for ports, hosts in own:
+        if here := objects.addresses(view.index, family, hosts):
+            verdict = view.verdicts.of(ports)
+            elements.extend((address, verdict) for address in here)
+    elements.sort(key=itemgetter(0))
     if not elements and not layout.own:  # nobody in this family
         return ()
     name = objects.add_peer_map(f"peer-{view.ports}{family}", layout.identity, family, tuple(elements))
