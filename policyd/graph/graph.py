@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from policyd.cluster.ambient import for_mesh, with_mesh_port
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.findings import Finding
 from policyd.cluster.state import ClusterState
@@ -50,21 +49,22 @@ class Graph:
         self.counts = Counts()
         #: Why it could not follow.
         self.reason = (
-            "policies are closed for their cost, or there are objects of a kind that is not followed"
+            "policies are closed for their cost, or translated for a mesh, or of a kind that is not followed"
         )
         # Without what it was made of, which may be large.
         self._ruleset = Ruleset(
             built.table, built.owners, built.warnings, built.stats, built.findings, built.idle, built.over
         )
-        # With some policies closed for their cost, others may be opened by a pod that goes.
-        self._is_of_use = not built.over and not any(
-            found for name, found in state.by_kind.items() if name not in _KNOWN
+        sources = built.sources
+        # With some policies closed for their cost, others may be opened by a pod that goes. Policies that are
+        # enforced otherwise than they are written are others with each build.
+        self._is_of_use = not (
+            built.over
+            or sources.options.istio_ambient == "translate"
+            or any(found for name, found in state.by_kind.items() if name not in _KNOWN)
         )
         if not self._is_of_use:
             return
-        sources = built.sources
-        self._options = sources.options
-        state = for_mesh(state, self._options)
         claims, index = sources.resolved.claims, sources.resolved.resolver.index
         self._node = node
         self._spaces = Spaces(state)
@@ -90,19 +90,12 @@ class Graph:
             return None
         self._is_of_use = False  # unless all goes well
         try:
-            known = (self._for_mesh(each) for each in changes)
-            step = self._change([each for each in known if each.before != each.after], attachments)
+            step = self._change([each for each in changes if each.before != each.after], attachments)
         except CannotTell as why:
             self.reason = str(why)
             return None
         self._ruleset, self._is_of_use = step.ruleset, True
         return step
-
-    def _for_mesh(self, change: ObjectChange) -> ObjectChange:
-        if self._options.istio_ambient != "translate":
-            return change
-        before, after = (each and with_mesh_port(each) for each in (change.before, change.after))
-        return ObjectChange(change.key, before, after)
 
     def _change(self, changes: list[ObjectChange], attachments: Attachments | None) -> Step:
         before: Found = {}

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from policyd.proof.frames import ARP_MAC, MAC, TARGET, TO_WHOM, WHOM, Frames
 from policyd.proof.hooks import DHCP_SERVER, GROUPS, ICMP6, IGMP, LINK_LOCAL, NOWHERE
-from policyd.proof.line import block
+from policyd.proof.line import Line, block, mask_of
 from policyd.proof.meaning import Isolation, Meaning
 from policyd.proof.ports import Ports
 from policyd.proof.space import ASKED, HOPS, ICMP, RECEIVER, SENDER, Condition
@@ -219,12 +219,26 @@ class Leaving:
         return (to,), Step("map", parts=tuple(parts))
 
     def _denied(self, isolation: Isolation) -> Iterator[_Rule]:
-        """What an isolation does not allow to receivers; both are told apart as in the space."""
+        """What an isolation does not allow to receivers; both are told apart as in the space.
+
+        Of a pod's own address a rule may mean more than of one that is nobody's, by a named port: either is
+        right.
+        """
+        yield ((RECEIVER, self._of_pods),), OPEN
         rest = self.space.addresses.full
         for peers, ports in isolation.allowed:
             rest &= ~peers
             yield ((RECEIVER, self.space.at(peers)), (ASKED, self.space.asked.full & ~ports)), _SAYS
         yield ((RECEIVER, self.space.at(rest)),), _SAYS
+
+    @cached_property
+    def _of_pods(self) -> int:
+        """Ends with the address of a pod, as far as it is told apart from others."""
+        line = self.space.addresses
+        assert isinstance(line, Line)  # noqa: S101 for mypy
+        bits = ((line.find(address), address) for address in self.ports.cluster.claims[self.space.family])
+        apart = (bit for bit, address in bits if line.stretch(bit) == (address, address))
+        return self.space.at(mask_of(apart, line.count))
 
     def _to_hidden(self, family: Family) -> Iterator[_Rule]:
         """Behind a port that is not known an isolated pod may be, which hears what is for others."""
