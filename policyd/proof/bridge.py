@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
+from policyd.kube.objects import Pod
 from policyd.proof.frames import ARP_MAC, MAC, TARGET, TO_WHOM, WHOM, Frames
 from policyd.proof.hooks import DHCP_SERVER, GROUPS, ICMP6, IGMP, LINK_LOCAL, NOWHERE
 from policyd.proof.line import Line, block, mask_of
@@ -144,7 +145,7 @@ class Leaving:
     """What has come in by one port and goes out by another.
 
     `meaning` is of addresses as pods have them, `strangers` of addresses that are nobody's, `anybody` of
-    senders without any address.
+    senders without any address, `by_blocks` of addresses as pods have them where no selector means any.
     """
 
     ports: Ports
@@ -152,6 +153,7 @@ class Leaving:
     meaning: Meaning
     strangers: Meaning
     anybody: Meaning
+    by_blocks: Meaning
     made: Rules
 
     def rules(self) -> Iterator[_Rule]:
@@ -208,37 +210,41 @@ class Leaving:
     def _to_groups(self, to: Condition, name: str) -> _Rule:
         """What isolated pods send to groups, or to all: as to an address that is nobody's (NP-128)."""
         family, parts = self.space.family, []
-        by_isolation: dict[int, tuple[Isolation, list[int]]] = {}
+        by_isolation: dict[int, tuple[Isolation, list[int], tuple[Pod, ...]]] = {}
         for of, address, pods in self.ports.claims:
             isolation = self.strangers.isolation_of("egress", pods) if of == family else None
             if isolation is not None and (any(self.ports.of(pods)) or self._is_hidden(of, address)):
-                by_isolation.setdefault(id(isolation), (isolation, []))[1].append(address)
-        for number, (isolation, addresses) in enumerate(by_isolation.values()):
-            chain = self.made.add(f"{name} {number}", self._denied(isolation))
+                by_isolation.setdefault(id(isolation), (isolation, [], pods))[1].append(address)
+        for number, (isolation, addresses, of_pods) in enumerate(by_isolation.values()):
+            usual = self.by_blocks.isolation_of("egress", of_pods)
+            chain = self.made.add(f"{name} {number}", self._denied(isolation, usual))
             parts.append(((SENDER, self.space.single(addresses)), Step("jump", chain)))
         return (to,), Step("map", parts=tuple(parts))
 
-    def _denied(self, isolation: Isolation) -> Iterator[_Rule]:
+    def _denied(self, isolation: Isolation, usual: Isolation | None) -> Iterator[_Rule]:
         """What an isolation does not allow to receivers; both are told apart as in the space.
 
-        Of a pod's own address a rule may mean more than of one that is nobody's, by a named port: either is
-        right.
+        `usual`: what its blocks mean of pods. By a named port they may allow more of a pod's own address than
+        of one that is nobody's: either is right.
         """
-        yield ((RECEIVER, self._of_pods),), OPEN
+        for ports, ends in self._allowed_pods(usual).items():
+            yield ((RECEIVER, ends), (ASKED, ports)), OPEN
         rest = self.space.addresses.full
         for peers, ports in isolation.allowed:
             rest &= ~peers
             yield ((RECEIVER, self.space.at(peers)), (ASKED, self.space.asked.full & ~ports)), _SAYS
         yield ((RECEIVER, self.space.at(rest)),), _SAYS
 
-    @cached_property
-    def _of_pods(self) -> int:
-        """Ends with the address of a pod, as far as it is told apart from others."""
-        line = self.space.addresses
+    def _allowed_pods(self, usual: Isolation | None) -> dict[int, int]:
+        """By ports that are allowed to them: ends with the addresses of pods that are told apart here."""
+        line, found = self.space.addresses, dict[int, list[int]]()
         assert isinstance(line, Line)  # noqa: S101 for mypy
-        bits = ((line.find(address), address) for address in self.ports.cluster.claims[self.space.family])
-        apart = (bit for bit, address in bits if line.stretch(bit) == (address, address))
-        return self.space.at(mask_of(apart, line.count))
+        for address in self.ports.cluster.claims[self.space.family] if usual is not None else ():
+            bit = line.find(address)
+            if usual is not None and line.stretch(bit) == (address, address):
+                ports = usual.ports_of(self.meaning.line.find(address))
+                found.setdefault(ports, []).append(bit)
+        return {ports: self.space.at(mask_of(bits, line.count)) for ports, bits in found.items() if ports}
 
     def _to_hidden(self, family: Family) -> Iterator[_Rule]:
         """Behind a port that is not known an isolated pod may be, which hears what is for others."""

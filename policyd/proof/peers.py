@@ -175,6 +175,13 @@ class Peers:
             yield name, {number: self._addresses(self._mask(bits)) for number, bits in numbers.items()}
 
 
+class Blocks(Peers):
+    """The peers of rules where no selector means anybody; a named port is that of whoever has an address."""
+
+    def _selected(self, peer: PodPeer, namespace: str | None) -> int:  # noqa: ARG002 nobody
+        return 0
+
+
 class Strangers(Peers):
     """The peers of rules among addresses that are nobody's, whoever may claim them: no selector means one."""
 

@@ -26,7 +26,7 @@ from policyd.proof.ground import Ground, interfaces, prefixes_in, stretches_of
 from policyd.proof.hooks import GROUPS, LINK_LOCAL, NOWHERE
 from policyd.proof.line import Line, block, lowest
 from policyd.proof.meaning import Meaning
-from policyd.proof.peers import Anybody, Strangers
+from policyd.proof.peers import Anybody, Blocks, Strangers
 from policyd.proof.ports import Ports
 from policyd.proof.result import Difference, Says
 from policyd.proof.space import ASKED, ASKING, HOPS, ICMP, RECEIVER, SENDER, WITH_PORTS, Box, Unprovable
@@ -129,7 +129,8 @@ class OfBridge:
         cluster, near = self.meaning.cluster, space.addresses
         strangers = Meaning(cluster, self.family, near, space.asked, Strangers)
         anybody = Meaning(cluster, self.family, self.meaning.line, space.asked, Anybody)
-        leaving = Leaving(self.ports, space, self.meaning, strangers, anybody, rules)
+        by_blocks = Meaning(cluster, self.family, self.meaning.line, space.asked, Blocks)
+        leaving = Leaving(self.ports, space, self.meaning, strangers, anybody, by_blocks, rules)
         rules.add("forward", leaving.rules())
         return rules
 

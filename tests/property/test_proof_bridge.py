@@ -70,9 +70,12 @@ def test_a_damaged_table_is_refused_with_a_frame_that_shows_it(seed: int) -> Non
         assert verdicts[wrong.evaluate(difference.packet).verdict] == difference.ruleset
         assert verdicts[right.evaluate(difference.packet).verdict] == difference.policies
         assert str(difference)
+    # By whom is sent what comes by any other port is not known, and for such frames either may be right.
+    known = {attachment.interface for attachment in state.attachments.pods.values()}
     if proof.proved:
         for frame in some_frames(rng, state, built):
-            assert wrong.evaluate(frame).verdict == right.evaluate(frame).verdict, frame
+            if frame.iifname in known:
+                assert wrong.evaluate(frame).verdict == right.evaluate(frame).verdict, frame
 
 
 def with_damage(
