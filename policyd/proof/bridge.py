@@ -5,48 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
 
-from policyd.kube.objects import Pod
 from policyd.proof.frames import ARP_MAC, MAC, TARGET, TO_WHOM, WHOM, Frames
 from policyd.proof.hooks import DHCP_SERVER, GROUPS, ICMP6, IGMP, LINK_LOCAL, NOWHERE
-from policyd.proof.line import Line, block, mask_of
+from policyd.proof.line import Line, Stretch, block, mask_of
 from policyd.proof.meaning import Isolation, Meaning
 from policyd.proof.ports import Ports
 from policyd.proof.space import ASKED, HOPS, ICMP, RECEIVER, SENDER, Condition
-from policyd.proof.walk import Step, Walked
+from policyd.proof.walk import OPEN, Step, Walked, Wanted, accept, drop
 from policyd_compiler.nft.keys import Family
 
-_Rule: TypeAlias = tuple[tuple[Condition, ...], Step]
-OPEN = Step("open")
 UNADDRESSED = (131, 133, 135, 143)
 ROUTERS, ADVERTISEMENT = (134, 137), 136
 #: Where what a pod sends to all goes; where what it sends from a link-local address may.
-TO_ALL: Mapping[Family, tuple[int, int]] = {
+TO_ALL: Mapping[Family, Stretch] = {
     4: (0xFFFF_FFFF, 0xFFFF_FFFF),
     6: (block(*LINK_LOCAL, 6)[0], (1 << 128) - 1),
 }
+EVERYBODY: Mapping[Family, Stretch] = {4: block(0, 0, 4), 6: block(0, 0, 6)}
 #: Of IPv4 groups and all that lies above them.
 TO_GROUPS: Mapping[Family, tuple[int, int]] = {4: (0xE000_0000, 3), 6: GROUPS[6]}
 #: The first byte of a target that is link-local: no pod's address begins so.
 LINK_TARGETS = (0xFE << 120, (0xFF << 120) - 1)
 
 
-def _accept(why: str) -> Step:
-    return Step("accept", why)
-
-
-def _drop(why: str) -> Step:
-    return Step("drop", why)
-
-
-_UNJUDGED = _drop("NP-160: no policy could judge it")
-_FORGED = _drop("NP-162: not what the pod behind the port is")
-_ROUTER = _drop("NP-164: a pod is no router")
-_SAYS = _drop("NP-128: policies do not allow the sender to send it to whoever may have that address")
-_HEARS = _drop("NP-161: policies do not allow the receiver to hear it from that port")
-_LINK = _accept("NP-083: it belongs to the link")
-_OWN = _accept("it goes to the receiver's own address, and is judged next by table inet")
+_UNJUDGED = drop("NP-160: no policy could judge it")
+_FORGED = drop("NP-162: not what the pod behind the port is")
+_ROUTER = drop("NP-164: a pod is no router")
+_SAYS = drop("NP-128: policies do not allow the sender to send it to whoever may have that address")
+_HEARS = drop("NP-161: policies do not allow the receiver to hear it from that port")
+_LINK = accept("NP-083: it belongs to the link")
+_OWN = accept("it goes to the receiver's own address, and is judged next by table inet")
 
 
 @dataclass
@@ -59,7 +48,7 @@ class Rules:
         """The rules of a chain."""
         return self.chains[name]
 
-    def add(self, name: str, rules: Iterator[_Rule]) -> str:
+    def add(self, name: str, rules: Iterator[Wanted]) -> str:
         """Add a chain."""
         self.chains[name] = tuple(Walked(number, *rule) for number, rule in enumerate(rules))
         return name
@@ -72,30 +61,30 @@ class Entering:
     ports: Ports
     space: Frames
 
-    def rules(self) -> Iterator[_Rule]:
+    def rules(self) -> Iterator[Wanted]:
         """What is taken from a pod's port, and nothing else is."""
         port = self.space.links[0]
         if not self.ports.is_of_pods(port):
-            yield (), _accept("the port leads to no pod")
+            yield (), accept("the port leads to no pod")
             return
-        yield ((MAC, self._foreign_macs),), _drop("NP-162: another pod's hardware address")
+        yield ((MAC, self._foreign_macs),), drop("NP-162: another pod's hardware address")
         if self.space.kind == "ip" and self.space.family == 4:
             yield from self._addresses(4)
             asked = self.space.asked
             server = asked.of(17, asked.ports.mask(((DHCP_SERVER, DHCP_SERVER),)))
             to_all = RECEIVER, self.space.single((0xFFFF_FFFF,))
-            yield (self._from(NOWHERE[4]), to_all, (ASKED, server)), _accept("a pod asks for an address")
+            yield (self._from(NOWHERE[4]), to_all, (ASKED, server)), accept("a pod asks for an address")
             yield (), _FORGED
         elif self.space.kind == "ip":
             yield from self._from6()
         elif self.space.kind == "arp":
-            yield ((ARP_MAC, self._foreign_macs),), _drop("NP-162: another pod's hardware address")
+            yield ((ARP_MAC, self._foreign_macs),), drop("NP-162: another pod's hardware address")
             yield from self._addresses(4)
-            yield (self._from(NOWHERE[4]),), _accept("an ARP probe (RFC 5227)")
+            yield (self._from(NOWHERE[4]),), accept("an ARP probe (RFC 5227)")
             yield (), _FORGED
         yield (), _UNJUDGED
 
-    def _from6(self) -> Iterator[_Rule]:
+    def _from6(self) -> Iterator[Wanted]:
         space = self.space
         icmp = ASKED, space.asked.of(ICMP6)
         yield (icmp, (ICMP, _types(*ROUTERS))), _ROUTER
@@ -103,13 +92,13 @@ class Entering:
         if not (self._is_unknown and (not self._is_closed or self.ports.loose(4) | self.ports.loose(6))):
             yield (icmp, (ICMP, _types(ADVERTISEMENT)), (TARGET, space.targets.full & ~own)), _FORGED
         yield from self._addresses(6)
-        yield (self._from(LINK_LOCAL),), _accept("a link-local address binds nobody")
-        yield (self._from(NOWHERE[6]), icmp, (ICMP, _types(*UNADDRESSED))), _accept("it has no address yet")
+        yield (self._from(LINK_LOCAL),), accept("a link-local address binds nobody")
+        yield (self._from(NOWHERE[6]), icmp, (ICMP, _types(*UNADDRESSED))), accept("it has no address yet")
         yield (), _FORGED
 
-    def _addresses(self, family: Family) -> Iterator[_Rule]:
+    def _addresses(self, family: Family) -> Iterator[Wanted]:
         """The addresses of a port's pod; of an unknown one those that nobody is known to have."""
-        space, why = self.space, _accept("an address of the pod behind the port")
+        space, why = self.space, accept("an address of the pod behind the port")
         yield ((SENDER, space.single(self._own(family))),), why
         if self._is_unknown and self._is_closed:
             yield ((SENDER, space.single(self.ports.loose(family))),), why
@@ -156,78 +145,94 @@ class Leaving:
     by_blocks: Meaning
     made: Rules
 
-    def rules(self) -> Iterator[_Rule]:
+    def rules(self) -> Iterator[Wanted]:
         """What passes, and what does not."""
         if not self.ports.guarded:
-            yield (), _accept("no pod is known to hang on a bridge")
+            yield (), accept("no pod is known to hang on a bridge")
         elif self.space.kind == "ip":
             yield from self._of_ip(self.space.family)
         elif self.space.kind != "arp":
             yield from self._closed_ports()
-            yield (), _accept("it goes to no pod that is isolated")
+            yield (), accept("it goes to no pod that is isolated")
 
-    def _of_ip(self, family: Family) -> Iterator[_Rule]:
+    def _of_ip(self, family: Family) -> Iterator[Wanted]:
         space = self.space
-        everybody, group = self.meaning.line.full, space.prefix(*GROUPS[6]) if family == 6 else 0
+        group = space.prefix(*GROUPS[6]) if family == 6 else 0
         if family == 6:
             off_link = RECEIVER, space.full[RECEIVER] & ~space.prefix(*LINK_LOCAL) & ~group
-            yield from self._said(LINK_LOCAL, everybody, off_link)
+            yield from self._said(LINK_LOCAL, EVERYBODY[family], off_link)
         yield ((RECEIVER, space.bound(self.ports.bound[family])),), _OWN
         if family == 4:
-            yield ((ASKED, space.asked.of(IGMP)),), _accept("IGMP")
+            yield ((ASKED, space.asked.of(IGMP)),), accept("IGMP")
         else:
             yield from self._link(group)
         unbound = NOWHERE[4] if family == 4 else LINK_LOCAL
-        yield from self._said(unbound, self.meaning.line.mask((TO_ALL[family],)), None)
+        yield from self._said(unbound, TO_ALL[family], None)
         yield self._to_groups((RECEIVER, space.prefix(*TO_GROUPS[family])), "group")
         if family == 4:
             yield self._to_groups((TO_WHOM, 1 << WHOM.index("broadcast")), "all")
         yield from self._to_hidden(family)
         yield self._heard(family)
 
-    def _link(self, group: int) -> Iterator[_Rule]:
+    def _link(self, group: int) -> Iterator[Wanted]:
         """Neighbour discovery and MLD, as they are on a link (NP-083)."""
         icmp, unrouted = (ASKED, self.space.asked.of(ICMP6)), (HOPS, 1 << 255)
         yield (icmp, (ICMP, _types(133, 135, 136, *ROUTERS)), unrouted), _LINK
         sources = self.space.prefix(*LINK_LOCAL) | self.space.prefix(*NOWHERE[6])
         yield (icmp, (ICMP, _types(130, 131, 132, 143)), (SENDER, sources), (RECEIVER, group)), _LINK
 
-    def _said(self, source: tuple[int, int], peers: int, to: Condition | None) -> Iterator[_Rule]:
-        """What isolated pods send from addresses that bind nobody: what they may send to all these peers."""
+    def _said(self, source: tuple[int, int], peers: Stretch, to: Condition | None) -> Iterator[Wanted]:
+        """What isolated pods send from addresses that bind nobody: what they may send to all these peers.
+
+        Where blocks alone do not allow that, but only together with selectors, either is right.
+        """
         everything, sender = self.space.asked.full, self.space.prefix(*source)
         more = () if to is None else (to,)
-        by_ports: dict[int, list[str]] = {}
+        by_ports: dict[tuple[int, int], list[str]] = {}
+        by_blocks = self.ports.isolations(self.strangers, "egress")
         for port, isolations in self.ports.isolations(self.meaning, "egress").items():
-            ports = _common((each.ports_throughout(peers, everything) for each in isolations), everything)
-            by_ports.setdefault(ports, []).append(port)
-        for ports, names in by_ports.items():
-            ends = self.space.named(names) & sender
-            yield ((SENDER, ends), (ASKED, everything & ~ports), *more), _SAYS
-        hidden = self.ports.of_hidden(self.meaning, "egress")
-        ports = _common((each.ports_throughout(peers, everything) for each in hidden), everything)
-        yield ((SENDER, self._unknown & sender), (ASKED, everything & ~ports), *more), _SAYS
+            allowed = self._to_all(isolations, by_blocks.get(port, ()), peers)
+            by_ports.setdefault(allowed, []).append(port)
+        ends = [(self.space.named(names), allowed) for allowed, names in by_ports.items()]
+        hidden, blocks = (self.ports.of_hidden(m, "egress") for m in (self.meaning, self.strangers))
+        for some, (most, certain) in (*ends, (self._unknown, self._to_all(hidden, blocks, peers))):
+            yield ((SENDER, some & sender), (ASKED, everything & ~most), *more), _SAYS
+            yield ((SENDER, some & sender), (ASKED, most & ~certain), *more), OPEN
 
-    def _to_groups(self, to: Condition, name: str) -> _Rule:
+    def _to_all(
+        self, isolations: Sequence[Isolation], by_blocks: Sequence[Isolation], peers: Stretch
+    ) -> tuple[int, int]:
+        """The ports that isolations allow with all of these peers; and those that blocks alone allow."""
+        everything = self.space.asked.full
+        lines = (isolations, self.meaning.line), (by_blocks, self.space.addresses)
+        most, certain = (
+            _common((each.ports_throughout(line.mask((peers,)), everything) for each in of), everything)
+            for of, line in lines
+        )
+        return most, certain
+
+    def _to_groups(self, to: Condition, name: str) -> Wanted:
         """What isolated pods send to groups, or to all: as to an address that is nobody's (NP-128)."""
         family, parts = self.space.family, []
-        by_isolation: dict[int, tuple[Isolation, list[int], tuple[Pod, ...]]] = {}
+        by_isolation: dict[int, tuple[Isolation, Isolation, list[int]]] = {}
         for of, address, pods in self.ports.claims:
-            isolation = self.strangers.isolation_of("egress", pods) if of == family else None
-            if isolation is not None and (any(self.ports.of(pods)) or self._is_hidden(of, address)):
-                by_isolation.setdefault(id(isolation), (isolation, [], pods))[1].append(address)
-        for number, (isolation, addresses, of_pods) in enumerate(by_isolation.values()):
-            usual = self.by_blocks.isolation_of("egress", of_pods)
-            chain = self.made.add(f"{name} {number}", self._denied(isolation, usual))
+            if of != family or not (any(self.ports.of(pods)) or self._is_hidden(of, address)):
+                continue
+            isolation, of_pods = (m.isolation_of("egress", pods) for m in (self.strangers, self.by_blocks))
+            if isolation is not None and of_pods is not None:
+                by_isolation.setdefault(id(isolation), (isolation, of_pods, []))[2].append(address)
+        for number, (isolation, of_pods, addresses) in enumerate(by_isolation.values()):
+            chain = self.made.add(f"{name} {number}", self._denied(isolation, of_pods))
             parts.append(((SENDER, self.space.single(addresses)), Step("jump", chain)))
         return (to,), Step("map", parts=tuple(parts))
 
-    def _denied(self, isolation: Isolation, usual: Isolation | None) -> Iterator[_Rule]:
-        """What an isolation does not allow to receivers; both are told apart as in the space.
+    def _denied(self, isolation: Isolation, of_pods: Isolation) -> Iterator[Wanted]:
+        """What an isolation does not allow to receivers; both are compared as in the space.
 
-        `usual`: what its blocks mean of pods. By a named port they may allow more of a pod's own address than
-        of one that is nobody's: either is right.
+        `of_pods`: the same, with what blocks mean of pods. By a named port they may allow more of a pod's own
+        address than of one that is nobody's: either is right.
         """
-        for ports, ends in self._allowed_pods(usual).items():
+        for ports, ends in self._further(isolation, of_pods).items():
             yield ((RECEIVER, ends), (ASKED, ports)), OPEN
         rest = self.space.addresses.full
         for peers, ports in isolation.allowed:
@@ -235,18 +240,20 @@ class Leaving:
             yield ((RECEIVER, self.space.at(peers)), (ASKED, self.space.asked.full & ~ports)), _SAYS
         yield ((RECEIVER, self.space.at(rest)),), _SAYS
 
-    def _allowed_pods(self, usual: Isolation | None) -> dict[int, int]:
-        """By ports that are allowed to them: ends with the addresses of pods that are told apart here."""
+    def _further(self, isolation: Isolation, of_pods: Isolation) -> dict[int, int]:
+        """By ports that are allowed by a named port alone: ends with the addresses of these pods."""
         line, found = self.space.addresses, dict[int, list[int]]()
         assert isinstance(line, Line)  # noqa: S101 for mypy
-        for address in self.ports.cluster.claims[self.space.family] if usual is not None else ():
+        for address in self.ports.cluster.claims[self.space.family]:
             bit = line.find(address)
-            if usual is not None and line.stretch(bit) == (address, address):
-                ports = usual.ports_of(self.meaning.line.find(address))
+            if line.stretch(bit) != (address, address):  # nothing says anything of it alone
+                continue
+            ports = of_pods.ports_of(self.meaning.line.bit(address)) & ~isolation.ports_of(bit)
+            if ports:
                 found.setdefault(ports, []).append(bit)
-        return {ports: self.space.at(mask_of(bits, line.count)) for ports, bits in found.items() if ports}
+        return {ports: self.space.at(mask_of(bits, line.count)) for ports, bits in found.items()}
 
-    def _to_hidden(self, family: Family) -> Iterator[_Rule]:
+    def _to_hidden(self, family: Family) -> Iterator[Wanted]:
         """Behind a port that is not known an isolated pod may be, which hears what is for others."""
         hidden = self.ports.of_hidden(self.meaning, "ingress")
         own = self.space.single(a for of, a, _ in self.ports.hidden if of == family)
@@ -254,7 +261,7 @@ class Leaving:
         if hidden:
             yield ((RECEIVER, ends),), _HEARS if any(map(self._closes, hidden)) else OPEN
 
-    def _heard(self, family: Family) -> _Rule:
+    def _heard(self, family: Family) -> Wanted:
         """What goes to an isolated pod's port, and not to its own address: by who sends (NP-161)."""
         by_isolations: dict[frozenset[int], tuple[tuple[Isolation, ...], list[str]]] = {}
         for port, isolations in self.ports.isolations(self.meaning, "ingress").items():
@@ -268,7 +275,7 @@ class Leaving:
 
     def _heard_by(
         self, isolations: Sequence[Isolation], to_anybody: Sequence[Isolation], family: Family
-    ) -> Iterator[_Rule]:
+    ) -> Iterator[Wanted]:
         """By who sends; `to_anybody` are the same isolations with no rules but those for everybody."""
         everything, line = self.space.asked.full, self.meaning.line
         addresses: dict[str, list[int]] = {}
@@ -288,7 +295,7 @@ class Leaving:
         plain = all(map(_only_accepts, isolations))
         yield ((SENDER, rest), (ASKED, everything & ~(_common(certain, everything) if plain else 0))), OPEN
 
-    def _closed_ports(self) -> Iterator[_Rule]:
+    def _closed_ports(self) -> Iterator[Wanted]:
         """What goes to the ports of pods that are closed to somebody. Where policies close nothing, and only
         all their rules together say so, either is right."""
         isolated = self.ports.isolations(self.meaning, "ingress")

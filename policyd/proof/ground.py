@@ -15,14 +15,13 @@ from policyd.proof.hooks import (
     Scene,
     itself,
 )
-from policyd.proof.line import Line, Stretch, block
+from policyd.proof.line import BITS, Line, Stretch, block
 from policyd.proof.points import Points
 from policyd.proof.space import Asked, Space, Unprovable
 from policyd_compiler.nft.ast import Chain, Goto, Jump, Table, Vmap
 from policyd_compiler.nft.expressions import Field, Match, Numbers, Prefix, Word, port_field
 from policyd_compiler.nft.keys import FROM, KEY, PAIR, Family, KeyType
 
-_BITS = {4: 32, 6: 128}
 _AT_INTERFACES = (*FROM.values(), KeyType.IFNAME_ETHER, KeyType.IFNAME_TARGET)
 _PORTS = {port_field(protocol, side) for protocol in ("tcp", "udp", "sctp") for side in ("dport", "sport")}
 #: An interface that is no pod's, and none at all.
@@ -65,7 +64,7 @@ def lay_hooks(cluster: Cluster, scene: Scene, table: Table, family: Family, port
     around = _around(cluster, family)
     return Space(
         family,
-        Line(_BITS[family], (*around, *stretches_of(near_keys, family), *prefixes_in(near, family))),
+        Line(BITS[family], (*around, *stretches_of(near_keys, family), *prefixes_in(near, family))),
         interfaces(table, scene.of_pods),
         Asked(ports),
         _contents(table),
@@ -84,7 +83,7 @@ def lay_policies(cluster: Cluster, table: Table, family: Family, ports: Line) ->
     named = (stretch for of, stretch in cluster.blocks() if of == family)
     held = ((a, a) for a in cluster.claims[family])
     stretches = (*stretches_of(every_key, family), *prefixes_in(table.chains, family))
-    line = Line(_BITS[family], (*_around(cluster, family), *named, *held, *stretches))
+    line = Line(BITS[family], (*_around(cluster, family), *named, *held, *stretches))
     return Space(family, line, (NONE,), Asked(ports), _contents(table))
 
 
@@ -146,7 +145,7 @@ def _keys(elements: Iterable[tuple[object, object]]) -> Iterator[object]:
 
 def stretches_of(keys: Iterable[object], family: Family) -> Iterator[Stretch]:
     """What addresses of a family keys name; of another family's they may be as well."""
-    end = 1 << _BITS[family]
+    end = 1 << BITS[family]
     for key in keys:
         match key:
             case int(address) if address < end:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
 
 from policyd.proof.cluster import FAMILIES, Cluster, Direction
 from policyd.proof.space import (
@@ -27,7 +26,7 @@ from policyd.proof.space import (
     Condition,
     Space,
 )
-from policyd.proof.walk import Step, Walked
+from policyd.proof.walk import OPEN, Step, Walked, Wanted, accept, drop
 from policyd_compiler.nft.keys import Family
 from policyd_compiler.options import Options
 
@@ -46,26 +45,16 @@ TUNNEL_PORTS = (4789, 6081, 6784, 8472, 51820, 51821)
 TUNNELS = (4, 41, 47)
 IGMP, ICMP4, ICMP6 = 2, 1, 58
 
-_Rule: TypeAlias = tuple[tuple[Condition, ...], Step]
-RETURN, OPEN = Step("return"), Step("open")
+RETURN = Step("return")
 
-
-def _accept(why: str) -> Step:
-    return Step("accept", why)
-
-
-def _drop(why: str) -> Step:
-    return Step("drop", why)
-
-
-_ITSELF = _accept("NP-096: a pod that reaches itself through its Service")
-_LINK = _accept("NP-083: it belongs to the link")
-_SPOOFED = _drop("NP-145: it was forwarded, with an address of this node as its source")
-_ERROR = _accept("NP-086: an ICMP error about a connection that was let in")
-_FOREIGN = _drop("NP-162: a pod's address, not from its interface")
-_TUNNEL = _drop("NP-163: a tunnel of a node")
-_UNKNOWN = _drop("NP-107: a pod that is not known")
-_UNHEARD = _drop("NP-161: nobody knows which pods hear it")
+_ITSELF = accept("NP-096: a pod that reaches itself through its Service")
+_LINK = accept("NP-083: it belongs to the link")
+_SPOOFED = drop("NP-145: it was forwarded, with an address of this node as its source")
+_ERROR = accept("NP-086: an ICMP error about a connection that was let in")
+_FOREIGN = drop("NP-162: a pod's address, not from its interface")
+_TUNNEL = drop("NP-163: a tunnel of a node")
+_UNKNOWN = drop("NP-107: a pod that is not known")
+_UNHEARD = drop("NP-161: nobody knows which pods hear it")
 
 
 @dataclass
@@ -157,10 +146,10 @@ class Expected:
 
     # --- hooks -----------------------------------------------------------------------------------------
 
-    def _forward(self) -> Iterator[_Rule]:
+    def _forward(self) -> Iterator[Wanted]:
         scene = self.scene
         yield from self._forged(())
-        yield (self._state("established"),), _accept("it belongs to a connection that was let in")
+        yield (self._state("established"),), accept("it belongs to a connection that was let in")
         if scene.governs or scene.of_pods:
             yield (self._not(STATE, self._state("new")),), Step("jump", "not new")
             yield self._middle, Step("jump", "stray")
@@ -171,18 +160,18 @@ class Expected:
         yield self._ask(RECEIVER, INGRESS, last=True)
         yield ((FROM_NODE, 2),), _SPOOFED
 
-    def _input(self) -> Iterator[_Rule]:
+    def _input(self) -> Iterator[Wanted]:
         beyond = {4: (NOWHERE[4],), 6: (LINK_LOCAL, NOWHERE[6])}[self.space.family]
         yield from self._forged(beyond)
-        yield (self._state("established"),), _accept("it belongs to a connection that was let in")
+        yield (self._state("established"),), accept("it belongs to a connection that was let in")
         yield (self._not(STATE, self._state("new")),), Step("jump", "not new to the node")
         yield (self._pods(SENDER),), Step("jump", "sent to the node")
         if self.scene.options.node_egress == "enforce":
             yield self._ask(SENDER, EGRESS)
 
-    def _output(self) -> Iterator[_Rule]:
-        yield (self._state("established"),), _accept("it belongs to a connection that was let in")
-        own = ((FROM_NODE, 2),), _accept("NP-090: the node reaches its own pods")
+    def _output(self) -> Iterator[Wanted]:
+        yield (self._state("established"),), accept("it belongs to a connection that was let in")
+        own = ((FROM_NODE, 2),), accept("NP-090: the node reaches its own pods")
         exempt = self.scene.options.node_egress != "enforce"
         if exempt:
             yield own
@@ -196,29 +185,29 @@ class Expected:
 
     # --- parts -----------------------------------------------------------------------------------------
 
-    def _forged(self, beyond: tuple[tuple[int, int], ...]) -> Iterator[_Rule]:
+    def _forged(self, beyond: tuple[tuple[int, int], ...]) -> Iterator[Wanted]:
         """A pod's address comes from its interface, and from a pod's own nothing else (NP-162)."""
         space, scene, family = self.space, self.scene, self.space.family
         bound = space.bound(scene.bound[family])
         odd = space.named(scene.of_one_pod) & ~bound
         for prefix in beyond:
             odd &= ~space.prefix(*prefix)
-        yield ((SENDER, odd),), _drop("NP-162: not an address of the pod whose interface it is")
+        yield ((SENDER, odd),), drop("NP-162: not an address of the pod whose interface it is")
         yield ((SENDER, space.single(scene.cluster.attached[family]) & ~bound),), _FOREIGN
 
-    def _link(self) -> Iterator[_Rule]:
+    def _link(self) -> Iterator[Wanted]:
         """What belongs to a pod's own link passes (NP-083, NP-164)."""
         if self.space.family == 4:
             return
         unrouted = (HOPS, 1 << 255)
         yield (*self._icmp(133, 135, 136), unrouted), _LINK
-        yield (*self._icmp(134, 137), self._pods(SENDER)), _drop("NP-164: a pod is no router")
+        yield (*self._icmp(134, 137), self._pods(SENDER)), drop("NP-164: a pod is no router")
         yield (*self._icmp(134, 137), unrouted), _LINK
         sources = self.space.prefix(*LINK_LOCAL) | self.space.prefix(*NOWHERE[6])
         groups = (RECEIVER, self.space.prefix(*GROUPS[6]))
         yield (*self._icmp(130, 131, 132, 143), (SENDER, sources), groups), _LINK
 
-    def _not_new(self, sent: str) -> Iterator[_Rule]:
+    def _not_new(self, sent: str) -> Iterator[Wanted]:
         yield (), Step("jump", "link")
         if sent:
             yield (self._pods(SENDER),), Step("jump", sent)
@@ -229,12 +218,12 @@ class Expected:
         if sent != "sent to the node":
             yield (self._state("invalid"),), Step("jump", "stray")
 
-    def _stray(self) -> Iterator[_Rule]:
+    def _stray(self) -> Iterator[Wanted]:
         """Passes if it would be allowed as an answer, too (NP-165)."""
         yield self._ask(SENDER, INGRESS_ANSWERS)
         yield self._ask(RECEIVER, EGRESS_ANSWERS)
 
-    def _sent(self) -> Iterator[_Rule]:
+    def _sent(self) -> Iterator[Wanted]:
         """What pods send on."""
         space, scene = self.space, self.scene
         nodes = tuple(scene.cluster.nodes[space.family])
@@ -248,13 +237,13 @@ class Expected:
         if scene.options.pod_interfaces:
             yield ((SENDER, space.full[SENDER] & ~self._known & ~self._shared),), _UNKNOWN
 
-    def _sent_to_node(self) -> Iterator[_Rule]:
+    def _sent_to_node(self) -> Iterator[Wanted]:
         """What pods send to their node (NP-151, NP-162)."""
         space, scene = self.space, self.scene
         if scene.options.pod_tunnels == "drop":
             yield ((ASKED, self._tunnels),), _TUNNEL
         if space.family == 4:
-            yield ((RECEIVER, space.prefix(*LOOPBACK)),), _drop("the node's loopback is not for pods")
+            yield ((RECEIVER, space.prefix(*LOOPBACK)),), drop("the node's loopback is not for pods")
         yield from self._dhcp()
         on_link = space.prefix(*LINK_LOCAL) if space.family == 6 else 0
         if scene.options.pod_interfaces:
@@ -262,7 +251,7 @@ class Expected:
         bound = space.bound(scene.bound[space.family])
         yield ((SENDER, space.named(scene.of_one_pod) & ~bound & ~on_link),), _FOREIGN
 
-    def _received(self) -> Iterator[_Rule]:
+    def _received(self) -> Iterator[Wanted]:
         """What is sent to unknown pods, and to groups of unknown hearers (NP-107, NP-161)."""
         space, scene = self.space, self.scene
         if not scene.options.pod_interfaces:
@@ -278,7 +267,7 @@ class Expected:
         unknown = space.full[RECEIVER] & ~self._known & ~groups & ~self._shared
         yield ((RECEIVER, unknown), (TO, to_all)), _UNKNOWN
 
-    def _dhcp(self) -> Iterator[_Rule]:
+    def _dhcp(self) -> Iterator[Wanted]:
         if self.space.family == 4:
             asked = self.space.asked
             server = asked.of(17, asked.ports.mask(((DHCP_SERVER, DHCP_SERVER),)))
@@ -325,7 +314,7 @@ class Expected:
         """A pod under any policy that reaches itself through its Service (NP-096)."""
         return PAIR, self.space.pair_of(itself(self.scene, self.space.family))
 
-    def _ask(self, side: int, kind: str, *, last: bool = False) -> _Rule:
+    def _ask(self, side: int, kind: str, *, last: bool = False) -> Wanted:
         """Who is isolated is asked what policies say."""
         direction: Direction = "egress" if kind in (EGRESS, EGRESS_ANSWERS) else "ingress"
         addresses = self.scene.cluster.isolated[direction, self.space.family]

@@ -13,13 +13,14 @@ from itertools import compress
 #: Inclusive.
 Stretch = tuple[int, int]
 
-_SIZES = {4: 32, 6: 128}
+#: Of an address, by family.
+BITS = {4: 32, 6: 128}
 _BITS = bytes.maketrans(b"01", b"\x00\x01")
 
 
 def block(network: int, length: int, family: int) -> Stretch:
     """The addresses of a prefix."""
-    return network, network + (1 << _SIZES[family] - length) - 1
+    return network, network + (1 << BITS[family] - length) - 1
 
 
 class Line:

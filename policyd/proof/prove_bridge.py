@@ -24,7 +24,7 @@ from policyd.proof.frames import (
 )
 from policyd.proof.ground import Ground, interfaces, prefixes_in, stretches_of
 from policyd.proof.hooks import GROUPS, LINK_LOCAL, NOWHERE
-from policyd.proof.line import Line, block, lowest
+from policyd.proof.line import BITS, Line, block, lowest
 from policyd.proof.meaning import Meaning
 from policyd.proof.peers import Anybody, Blocks, Strangers
 from policyd.proof.ports import Ports
@@ -40,7 +40,6 @@ from policyd_compiler.nft.packet import Arp, HookName, Packet
 from policyd_compiler.nft.printer import print_rule
 from policyd_compiler.sim import Simulator
 
-_BITS = {4: 32, 6: 128}
 #: Where the hooks' chains must lie: before what others have, so that nothing is learnt from a forged frame.
 _PRIORITIES = {"prerouting": range(-400, -200), "forward": range(-199, 1)}
 
@@ -134,7 +133,7 @@ class OfBridge:
         rules.add("forward", leaving.rules())
         return rules
 
-    # --- what is told apart ----------------------------------------------------------------------------
+    # --- what is distinguished ----------------------------------------------------------------------------
 
     @cached_property
     def _links(self) -> tuple[str, ...]:
@@ -160,7 +159,7 @@ class OfBridge:
         named += stretches_of(self._keys(), family)
         arp = (Field.ARP_SADDR_IP,) if family == 4 else ()
         named += prefixes_in(self.table.chains, family, arp)
-        return Line(_BITS[family], named)
+        return Line(BITS[family], named)
 
     @cached_property
     def _macs(self) -> Line:

@@ -47,6 +47,22 @@ class Step(NamedTuple):
     last: bool = False
 
 
+#: A rule that is expected: what it asks, and what it does.
+Wanted: TypeAlias = tuple[tuple[Condition, ...], Step]
+#: Nobody says what becomes of it.
+OPEN = Step("open")
+
+
+def accept(why: str) -> Step:
+    """It passes, for this reason."""
+    return Step("accept", why)
+
+
+def drop(why: str) -> Step:
+    """It does not."""
+    return Step("drop", why)
+
+
 class Walked(NamedTuple):
     """A rule: where it stands, what it asks (None: nothing can match), and what it does."""
 
