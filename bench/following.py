@@ -14,7 +14,7 @@ import argparse
 import gc
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
@@ -63,13 +63,17 @@ class Measured:
     rows: dict[str, Row] = field(default_factory=dict)
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def chosen_scales(description: str | None, scales: Sequence[Scale]) -> Sequence[Scale]:
+    """The clusters that the command line asks for; these unless it does."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("numbers", nargs="*", type=int, metavar="PODS POLICIES LOCAL")
     numbers = parser.parse_args().numbers
-    scales = [Scale(*numbers[at : at + 3]) for at in range(0, len(numbers), 3)] or SCALES
-    for scale in scales:
+    return [Scale(*numbers[at : at + 3]) for at in range(0, len(numbers), 3)] or scales
+
+
+def main() -> None:
+    """Print the table."""
+    for scale in chosen_scales(__doc__, SCALES):
         measured = measure(scale)
         print(f"\n{scale.name}: compiled {median(measured.compiled):.0f}, to begin {measured.first:.0f}\n")
         print("| event | followed: median | 99 % | its order: median | 99 % | elements | isolations |")

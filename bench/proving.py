@@ -6,13 +6,12 @@ one thread. The changes are those of `bench.following`; nothing is written to a 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
 
-from bench.following import KINDS, Events, timed
+from bench.following import KINDS, Events, chosen_scales, timed
 from bench.scenarios import NODE, Scale, cluster
 from policyd.cluster.state import ClusterState
 from policyd.graph.graph import Graph
@@ -38,11 +37,7 @@ class Measured:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("numbers", nargs="*", type=int, metavar="PODS POLICIES LOCAL")
-    numbers = parser.parse_args().numbers
-    scales = [Scale(*numbers[at : at + 3]) for at in range(0, len(numbers), 3)] or SCALES
-    for scale in scales:
+    for scale in chosen_scales(__doc__, SCALES):
         measured = measure(scale)
         print(f"\n{scale.name}: from nothing {median(measured.whole):.0f}\n")
         print("| event | proved again: median | most | from nothing after all |")

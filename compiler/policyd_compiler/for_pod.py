@@ -14,7 +14,7 @@ from typing import NamedTuple
 from policyd_compiler.addr import Ranges
 from policyd_compiler.ir import Direction
 from policyd_compiler.leads import Leads, What, read_leads, ways
-from policyd_compiler.lower.link import LINK_LOCAL6, link_rules
+from policyd_compiler.lower.link import LINK_LOCAL6, LOOPBACK4, LOOPBACK6, link_rules
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.lower.states import ERRORS, ESTABLISHED, INVALID, MIDDLE, NEW
 from policyd_compiler.names import Names
@@ -42,7 +42,7 @@ COMING, GOING = -110, 110
 #: Where a proxy in the pod hands over what came: nothing rewrites that any more.
 HANDED = 10
 #: By family: addresses that are on no network.
-LOOPBACK: Mapping[Family, tuple[int, int]] = {4: (127 << 24, 8), 6: (1, 128)}
+LOOPBACK: Mapping[Family, tuple[int, int]] = {4: LOOPBACK4, 6: LOOPBACK6}
 
 #: No address of any family.
 NO_PROBES: Mapping[int, tuple[int, ...]] = {}

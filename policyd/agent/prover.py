@@ -54,6 +54,11 @@ class Claim:
     closed: frozenset[str]
     generation: int
 
+    @property
+    def given(self) -> Given:
+        """What of it a proof is about."""
+        return Given(self.state, self.table, self.closed)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -199,10 +204,7 @@ def _found(
     node: str, options: Options, claim: Claim, proved: Claim | None
 ) -> tuple[list[str], list[str], bool, bool]:
     """Differences, what could not be followed, whether all was compared, and whether it is plain."""
-    now = Given(claim.state, claim.table, claim.closed)
-    if proved is not None:
-        before = Given(proved.state, proved.table, proved.closed)
-        if is_still_proved(before, now, node, options):
-            return [], [], False, True
+    if proved is not None and is_still_proved(proved.given, claim.given, node, options):
+        return [], [], False, True
     proof: Proof = prove(claim.state, node, options, claim.table, claim.closed)
     return list(map(str, proof.differences)), list(proof.unprovable), True, proof.plain

@@ -63,7 +63,7 @@ def install(place: Place, entry: Entry, way: Way) -> Found:
     Only what differs is written. What cannot be chained is left as it is, and reported.
     """
     wrote = _write(place.programs / PLUGIN, program(), 0o755)
-    names = [path for path in _configurations(place.configurations) if path.name != _COPY]
+    names = [path for path in configurations(place.configurations) if path.name != _COPY]
     if not names:
         return Found(f"there is no network in {place.configurations} yet", wrote)
     first = names[0]
@@ -129,7 +129,7 @@ def remove(place: Place) -> tuple[Path, ...]:
             with suppress(OSError):  # others' drop-ins stay
                 drop_in.parent.rmdir()
     changed += _uncopied(place)
-    for path in _configurations(place.configurations):
+    for path in configurations(place.configurations):
         try:
             text = _read(path)
             if PLUGIN in text and read_network(text).entry is not None:
@@ -145,7 +145,7 @@ def remove(place: Place) -> tuple[Path, ...]:
     return changed
 
 
-def _configurations(directory: Path) -> list[Path]:
+def configurations(directory: Path) -> list[Path]:
     """What runtimes read there, in their order."""
     try:
         with os.scandir(directory) as entries:

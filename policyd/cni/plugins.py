@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-_SUFFIXES = (".conf", ".conflist", ".json")
+from policyd.cni.files import configurations
 
 
 def read_plugins(directory: Path) -> tuple[str, ...]:
     """The types of the plugins, in their order; none where there is no configuration that can be read."""
     try:
-        path = min(path for path in directory.iterdir() if path.suffix in _SUFFIXES)
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):  # none, no permission, half written
+        paths = configurations(directory)
+        found = json.loads(paths[0].read_bytes()) if paths else None
+    except (OSError, ValueError, RecursionError):  # no permission, half written
         return ()
     match found:
         case {"plugins": list(plugins)}:

@@ -19,6 +19,7 @@ from policyd.agent_api import AgentState
 from policyd.applier.backend import Nft
 from policyd.applier.choose import open_backend
 from policyd.applier.probe import Capabilities, probe_nft
+from policyd.cni.plugins import read_plugins
 from policyd.config import Settings
 from policyd.doctor.agent_client import NoAnswer, ask_state
 from policyd.doctor.api_line import api_line
@@ -28,7 +29,6 @@ from policyd.doctor.node_lines import Line, State, network_line, node_lines
 from policyd.doctor.status_lines import bindings, holdings
 from policyd.errors import EnvironmentRefused
 from policyd.netlink.claim import holder
-from policyd.node.cni_plugins import read_plugins
 from policyd.node.element_trial import elements_unsupported_reason
 from policyd.node.facts import read_facts
 from policyd.node.findings import pod_bridges

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from policyd.kube.objects import NAME_LABEL, IPBlock, LabelSelector, PolicyPort, PolicyRule, Requirement
+from policyd_compiler.addr import prefix_interval
 
 #: What is left of a side: a label's is `("pod", "app")`, `("namespace", "team")` or `("subject", "app")`, and
 #: there are those of addresses of a family, and of ports.
@@ -25,7 +26,6 @@ Kind: TypeAlias = int
 _PODS: Kind = 0
 _KINDS: tuple[Kind, ...] = (_PODS, 4, 6)
 _ABSENT, _OTHER = 1, 2
-_BITS = {4: 32, 6: 128}
 PORTS: Side = ("", "ports")
 _ADDRESSES: Mapping[int, Side] = {4: ("", "IPv4"), 6: ("", "IPv6")}
 _OF_ADDRESSES: Mapping[Side, int] = {side: family for family, side in _ADDRESSES.items()}
@@ -155,7 +155,7 @@ class Boxes:
                 box = {**box, side: mine & mask}
         return left
 
-    # --- what is told apart ------------------------------------------------------------------------------
+    # --- what is distinguished ------------------------------------------------------------------------------
 
     @cached_property
     def _values(self) -> dict[tuple[str, str], dict[str, int]]:
@@ -319,4 +319,5 @@ def _selectors(meant: Meant) -> Iterator[tuple[str, LabelSelector]]:
 
 def _stretch(network: int, prefix: int, family: int) -> tuple[int, int]:
     """Where a prefix begins, and what is behind it."""
-    return network, network + (1 << _BITS[family] - prefix)
+    low, high = prefix_interval(4 if family == 4 else 6, network, prefix)
+    return low, high + 1

@@ -146,8 +146,8 @@ ADDRESSES = (
         "a pod reaches what listens on its node's loopback",
         "NP-145",
         GUARD,
-        "(Match(Field.IP_DADDR, Prefix(*_LOOPBACK4)),)",
-        "(Match(Field.IP_SADDR, Prefix(*_LOOPBACK4)),)",
+        "(Match(Field.IP_DADDR, Prefix(*LOOPBACK4)),)",
+        "(Match(Field.IP_SADDR, Prefix(*LOOPBACK4)),)",
         f"{GUARDS}::test_what_a_pod_sends_to_its_node[to the node's loopback-routed]",
     ),
 )

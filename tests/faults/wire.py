@@ -107,8 +107,8 @@ WIRE = (
         "the node's loopback is open to pods",
         "NP-163",
         GUARD,
-        "Match(Field.IP_DADDR, Prefix(*_LOOPBACK4))",
-        "Match(Field.IP_SADDR, Prefix(*_LOOPBACK4))",
+        "Match(Field.IP_DADDR, Prefix(*LOOPBACK4))",
+        "Match(Field.IP_SADDR, Prefix(*LOOPBACK4))",
         UNDERLAY,
     ),
     Fault(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from policyd.cni.plugins import read_plugins
 from policyd.doctor.node_lines import network_line
 from policyd.netlink.links import Link, Way
-from policyd.node.cni_plugins import read_plugins
 from policyd.node.facts import Facts
 from policyd.node.networks import networks_of
 from tests.node.made import facts

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from policyd_compiler.ir import Attachment, Endpoint, Snapshot, addresses_of, restricts
-from policyd_compiler.lower.link import LINK_LOCAL6, MULTICAST4, MULTICAST6, NOWHERE4, NOWHERE6
+from policyd_compiler.lower.link import LINK_LOCAL6, LOOPBACK4, MULTICAST4, MULTICAST6, NOWHERE4, NOWHERE6
 from policyd_compiler.lower.objects import Objects
 from policyd_compiler.nft.ast import Drop, Jump, Return, Rule
 from policyd_compiler.nft.expressions import (
@@ -33,7 +33,6 @@ TUNNEL_PORTS = (4789, 6081, 6784, 8472, 51820, 51821)
 _TUNNELS = Match(Field.META_L4PROTO, numbers(4, 41, 47))
 _IGMP = numbers(2)
 _DHCP_SERVER = numbers(67)
-_LOOPBACK4 = (127 << 24, 8)
 _SENT, _RECEIVED = "from an interface of a pod", "to an interface of a pod"
 
 
@@ -189,7 +188,7 @@ def _sends_to_node(scene: _Scene) -> Iterator[Rule]:
     """To its own node a pod may speak with a link-local address (NP-151), and ask for one (NP-162)."""
     for tunnel in scene.tunnels():
         yield Rule(Drop(), (tunnel,), comment="a tunnel of this node")
-    yield Rule(Drop(), (Match(Field.IP_DADDR, Prefix(*_LOOPBACK4)),), comment="this node's loopback")
+    yield Rule(Drop(), (Match(Field.IP_DADDR, Prefix(*LOOPBACK4)),), comment="this node's loopback")
     yield _DHCP
     for family in FAMILIES:
         source = address_field(family, "saddr")

@@ -14,6 +14,7 @@ from policyd_compiler.nft.expressions import Field, Match, Numbers, Prefix, numb
 LINK_LOCAL6 = (0xFE80 << 112, 10)
 MULTICAST4, MULTICAST6 = (0xE000_0000, 4), (0xFF00 << 112, 8)
 NOWHERE4, NOWHERE6 = (0, 32), (0, 128)
+LOOPBACK4, LOOPBACK6 = (127 << 24, 8), (1, 128)
 
 #: Solicitations and advertisements of neighbours, and the question for routers.
 NEIGHBOURS = Match(Field.ICMPV6_TYPE, numbers(133, 135, 136))
