@@ -26,7 +26,18 @@ from policyd.cluster.state import ClusterState
 from policyd.graph.changes import ObjectChange, Step
 from policyd.graph.graph import Graph
 from policyd.kube.decode import decode_live
-from policyd.kube.objects import KubeObject, NetworkPolicy, Pod, PolicyPort
+from policyd.kube.objects import (
+    ClusterNetworkPolicy,
+    KubeObject,
+    LabelSelector,
+    NetworkPolicy,
+    Pod,
+    PodPeer,
+    PolicyPort,
+    Requirement,
+    TierAction,
+    TierRule,
+)
 from policyd.kube.registry import POD
 from policyd.pipeline import Build, build
 from policyd_compiler.around import around
@@ -219,6 +230,29 @@ def _relabelled_namespaces(state: ClusterState, many: int) -> Events:
         yield from _there_and_back(space.name, space, other)
 
 
+def _new_tier_policies(_: ClusterState, many: int) -> Events:
+    """An administrator's policy for all pods is created and deleted: a team's are denied."""
+    for number in range(many // 2):
+        new = _tier_policy(number, "Deny")
+        yield from _there_and_back(new.name, None, new)
+
+
+def _edited_tier_policies(_state: ClusterState, many: int) -> Events:
+    """Such a policy denies, accepts, and denies again."""
+    denies, accepts = _tier_policy(0, "Deny"), _tier_policy(0, "Accept")
+    yield ObjectChange(denies.name, None, denies)
+    for _ in range(many // 2 - 1):
+        yield from _there_and_back(denies.name, denies, accepts)
+    yield ObjectChange(denies.name, denies, None)
+
+
+def _tier_policy(number: int, action: TierAction) -> ClusterNetworkPolicy:
+    everyone = PodPeer(LabelSelector(), LabelSelector())
+    team = LabelSelector((Requirement("team", "In", (f"team-{number % 20}",)),))
+    rule = TierRule(action, (PodPeer(team, LabelSelector()),), None)
+    return ClusterNetworkPolicy(f"admin-{number}", "Admin", 10, everyone, (rule,), None)
+
+
 def _there_and_back(key: str, one: KubeObject | None, other: KubeObject) -> Events:
     yield ObjectChange(key, one, other)
     yield ObjectChange(key, other, one)
@@ -231,6 +265,8 @@ KINDS: dict[str, Callable[[ClusterState, int], Events]] = {
     "policy edited": _edited_policies,
     "policy created, deleted": _new_policies,
     "namespace's labels": _relabelled_namespaces,
+    "administrator's policy created, deleted": _new_tier_policies,
+    "its action": _edited_tier_policies,
 }
 
 

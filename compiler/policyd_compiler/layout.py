@@ -6,12 +6,14 @@ go and change their labels, and only elements change. It means nothing: a packet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
+from typing import Literal, TypeAlias
 
 from policyd_compiler.names import digest
-from policyd_compiler.ports import NOTHING, PortSet, union_ports
+from policyd_compiler.ports import EVERYTHING, NOTHING, PortSet, union_ports
 
 #: So many groups at most are asked by one chain. Each costs a new connection 1 % to 2 %; each less fills the
 #: maps of the chains that name more: with 10 000 pods, 1 000 policies and 100 pods of the node there are
@@ -24,7 +26,8 @@ class Group:
     """The hosts that one selector selects, in a set that all chains share that name the selector.
 
     `identity` says what selects. `hosts` is a mask of the snapshot's hosts; rules must name them all. `ports`
-    are those that are open to each of them by the rules that name the selector, or anything.
+    are those that are open to each of them by the rules that name the selector, or anything: who is named by
+    others, too, and may use other ports, stands in a map of the chain's own.
     """
 
     identity: str
@@ -99,12 +102,60 @@ def lay_out(stages: Sequence[Sequence[Written]]) -> Layout:
     return _of_rules(identity, rules)
 
 
-def lay_out_ordered(texts: Sequence[str], *, own: bool) -> Layout:
-    """The layout of stages in which the order of rules counts: what is open to a peer follows from them all.
+#: What a rule does to those of its ports that no rule before it has decided.
+Does: TypeAlias = Literal["accept", "deny", "pass"]
 
-    `texts`: all that the stages say. `own`: whether a rule of them selects hosts.
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A stage in which the order of rules counts: each with what it does to the ports that it names.
+
+    `isolates`: what no rule decides is denied; else it is left to the next stage. `claimant`: of whom.
     """
-    return Layout(digest("\n\n".join(texts).encode()), own=own)
+
+    rules: tuple[tuple[Does, Written], ...]
+    isolates: bool
+    claimant: int
+
+
+def lay_out_ordered(texts: Sequence[str], stages: Sequence[Ordered]) -> Layout:
+    """The layout of stages in the order in which they are asked; `texts`: all that they say."""
+    rules = [rule for stage in stages for _, rule in stage.rules if rule]
+    opened = _decide(stages, None)
+    # Whom an earlier rule names is mostly decided there: then who is in several groups is no exception.
+    ranks: dict[str, tuple[tuple[int, int, int, str], Selected]] = {}
+    for number, stage in enumerate(stages):
+        for place, (_, rule) in enumerate(stage.rules):
+            for each in rule.selected if rule.ports else ():
+                rank = (number, 0 if stage.isolates else place, each.requirements, each.text)
+                ranks[each.text] = min(ranks.get(each.text, (rank, each)), (rank, each), key=itemgetter(0))
+    ports = {text: _decide(stages, text) for text in ranks}
+    named = [each for text, (_, each) in sorted(ranks.items(), key=itemgetter(1)) if ports[text] != opened]
+    shared = [each for each in named if each.wide or len(named) == 1][:MOST_SHARED]
+    told = {each.text for rule in rules for each in rule.selected}
+    alone = len(told) == len(shared) == 1 and not any(rule.ranges or rule.named for rule in rules)
+    return Layout(
+        digest("\n\n".join(texts).encode()),
+        tuple(Group(each.text, each.hosts, ports[each.text]) for each in shared),
+        own=bool(told or any(rule.named for rule in rules)) and not alone,
+    )
+
+
+def _decide(stages: Iterable[Ordered], selector: str | None) -> PortSet:
+    """What is open to a peer that one selector selects, or none, and that nothing else names."""
+    undecided, allowed, claimant = EVERYTHING, NOTHING, 0
+    for stage in stages:
+        if stage.claimant != claimant:  # what one is allowed, the next must be, too (NP-166)
+            undecided, allowed, claimant = allowed | undecided, NOTHING, stage.claimant
+        passed = NOTHING
+        for action, rule in stage.rules:
+            if rule.anything or any(each.text == selector for each in rule.selected):
+                here = undecided & rule.ports
+                undecided = undecided - here
+                allowed = allowed | here if action == "accept" else allowed
+                passed = passed | here if action == "pass" else passed
+        undecided = passed if stage.isolates else passed | undecided
+    return allowed | undecided
 
 
 def _of_rules(identity: str, rules: list[Written]) -> Layout:

@@ -13,7 +13,7 @@ from policyd.kube.objects import NetworkPolicy, Pod
 from policyd.kube.registry import NETWORK_POLICY
 from policyd_compiler.budget import Budget, OverBudget
 from policyd_compiler.ir import Action, Direction, Isolation, Origin, Rule, Stage, Tier
-from policyd_compiler.layout import Layout, Written, lay_out, lay_out_ordered
+from policyd_compiler.layout import Layout, Ordered, Written, lay_out, lay_out_ordered
 
 #: So many of the quarantined policies that select a pod are noted where it is judged.
 NAMED_QUARANTINED = 12
@@ -142,8 +142,21 @@ class Isolations:
             return layout
         said = [self._tiers.text(part.tiers, direction, part.subject or SubjectPorts(())) for part in parts]
         isolated = "".join("01"[bool(part.numbers)] for part in parts)
-        own = layout.own or layout.groups or any(self._tiers.selects_pods(p.tiers, direction) for p in parts)
-        return lay_out_ordered([direction, isolated, layout.identity, *said], own=bool(own))
+        stages = [
+            stage for claimant, part in enumerate(parts) for stage in self._ordered(direction, part, claimant)
+        ]
+        return lay_out_ordered([direction, isolated, layout.identity, *said], stages)
+
+    def _ordered(self, direction: Direction, part: Part, claimant: int) -> Iterator[Ordered]:
+        """What the stages of one claimant say, for a layout."""
+        subject = part.subject or SubjectPorts(())
+        if self._tiers.of_tier("Admin", part.tiers):
+            yield self._tiers.ordered("Admin", part.tiers, direction, subject, claimant)
+        if part.numbers:
+            written = self._written(direction, part.numbers, part.subject)
+            yield Ordered(tuple(("accept", each) for each in written), isolates=True, claimant=claimant)
+        if self._tiers.of_tier("Baseline", part.tiers):
+            yield self._tiers.ordered("Baseline", part.tiers, direction, subject, claimant)
 
     def _written(
         self, direction: Direction, numbers: tuple[int, ...], subject: SubjectPorts | None

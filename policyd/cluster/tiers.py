@@ -16,6 +16,7 @@ from policyd.cluster.origins import origin_of
 from policyd.cluster.ownership import claim_addresses
 from policyd.cluster.peers import Holders, SubjectPorts, block_ranges, one_port, port_numbers
 from policyd.kube.cidr import parse_ip
+from policyd.kube.legal import contradicts, legal
 from policyd.kube.objects import (
     ClusterNetworkPolicy,
     IPBlock,
@@ -27,6 +28,7 @@ from policyd.kube.objects import (
     PolicyPort,
     PortName,
     Protocol,
+    TierAction,
     TierName,
     TierPort,
     TierRule,
@@ -36,9 +38,11 @@ from policyd.kube.registry import CLUSTER_NETWORK_POLICY
 from policyd.kube.selectors import matches
 from policyd_compiler.addr import Ranges, contains, subtract, union
 from policyd_compiler.ir import ANYTHING, Action, Direction, Origin, Peers, Rule, Stage, Tier
+from policyd_compiler.layout import Does, Ordered, Selected, Written
 from policyd_compiler.ports import EVERYTHING, NOTHING, PortSet, union_ports
 
 _ACTIONS: Final = {"Accept": Action.ACCEPT, "Deny": Action.DENY, "Pass": Action.PASS}
+_DOES: Final[Mapping[TierAction, Does]] = {"Accept": "accept", "Deny": "deny", "Pass": "pass"}
 _TIERS: Final[Mapping[TierName, Tier]] = {"Admin": Tier.ADMIN, "Baseline": Tier.BASELINE}
 
 #: The numbers of policies that select a pod, ascending, which is the order in which they are asked.
@@ -84,6 +88,9 @@ class TierPolicies:
         self.said: dict[int, TierSaid] = {}
         #: Named ports of peers that rules ask for, and every number that a peer has behind the name.
         self.asked: dict[tuple[str, Protocol], frozenset[int]] = {}
+        #: By the text that a layout has for them, the peers that it may make a group of.
+        self.grouped: dict[str, PodPeer] = {}
+        self._selected_by: dict[PodPeer, Selected | None] = {}
         self._by_name = frozenset(n for n, policy in enumerate(self.policies) if _uses_names(policy))
 
     def select(self, local: int) -> tuple[Mapping[int, Numbers], int]:
@@ -106,11 +113,6 @@ class TierPolicies:
     def asks_names(self, numbers: Numbers) -> bool:
         """Whether what these say of ingress depends on the named ports of the pod."""
         return not self._by_name.isdisjoint(numbers)
-
-    def selects_pods(self, numbers: Numbers, direction: Direction) -> bool:
-        """Whether a peer of these selects pods, whoever they are."""
-        rules = (rule for number in numbers for rule in self._written(number, direction) or ())
-        return any(isinstance(peer, PodPeer) for rule in rules for peer in rule.peers or ())
 
     def origin(self, number: int) -> Origin:
         """Where a policy was written."""
@@ -142,6 +144,48 @@ class TierPolicies:
                 ]
                 lines.append(f"{policy.tier} {rule.action} {rule.peers!r} {rule.ports is None} {ports!r}")
         return "\n".join(lines)
+
+    def ordered(
+        self, tier: TierName, numbers: Numbers, direction: Direction, subject: SubjectPorts, claimant: int
+    ) -> Ordered:
+        """What the rules of a tier say, for a layout."""
+        rules = (
+            rule
+            for number in numbers
+            if self.policies[number].tier == tier
+            for rule in self._written(number, direction) or ()
+        )
+        of = subject if direction == "ingress" else None
+        said = tuple((_DOES[rule.action], self._write(rule, of)) for rule in rules)
+        return Ordered(said, isolates=False, claimant=claimant)
+
+    def _write(self, rule: TierRule, subject: SubjectPorts | None) -> Written:
+        ports = EVERYTHING if rule.ports is None else _numbered(rule.ports, subject)
+        names = (port.name for port in rule.ports or () if isinstance(port, PortName))
+        named = "" if subject is not None else " ".join(sorted(names))
+        if rule.peers is None:
+            return Written((), "", anything=True, ports=ports, named=named)
+        selected = (self._selected(peer) for peer in rule.peers if isinstance(peer, PodPeer))
+        ranges = [repr(peer) for peer in rule.peers if not isinstance(peer, PodPeer)]
+        told = tuple(each for each in selected if each is not None)
+        return Written(told, " ".join(ranges), anything=False, ports=ports, named=named)
+
+    def _selected(self, peer: PodPeer) -> Selected | None:
+        """A selector as a layout has it, as one of a NetworkPolicy; None for one that can select nothing."""
+        known = self._selected_by.get(peer, ...)
+        if known is not ...:
+            return known
+        where, pods = legal(peer.namespaces or LabelSelector()), legal(peer.pods)
+        found = None
+        if not (contradicts(pods) or contradicts(where)):
+            # All are also namespaces of which nothing is known: no NetworkPolicy selects those (CNP-020).
+            is_all = peer.namespaces is None or not peer.namespaces.requirements
+            text = f"{'*' if is_all else where} {pods}"
+            self.grouped[text] = peer
+            hosts = self._claims.held(self._matched(peer))
+            found = Selected(text, hosts, len(pods) + len(where), wide=True)
+        self._selected_by[peer] = found
+        return found
 
     def _written(self, number: int, direction: Direction) -> tuple[TierRule, ...] | None:
         policy = self.policies[number]

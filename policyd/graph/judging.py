@@ -219,7 +219,7 @@ class Judging:
 
     def _add(self, maker: Maker, source: Source, isolation: Isolation, endpoints: Sequence[Endpoint]) -> None:
         self._counts.units += 1
-        objects = Objects(self.setting.options.deny, Names())
+        objects = Objects(self.setting.options.deny, Names(), maker.lists)
         unit = maker.make(self._place(), source, isolation, endpoints, objects)
         self._verdicts.update(objects.verdicts)
         self.ledger.add(

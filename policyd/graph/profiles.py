@@ -93,7 +93,7 @@ class Profiles:
     def add(self, unit: Unit) -> None:
         """An isolation comes. `unit.peers` are given their selectors' numbers."""
         unit.peers = tuple((peer, self._use(Selector.of(peer))) for peer in _by_identity(unit).values())
-        self._groups[unit.place] = tuple(self._use(Selector.of(peer)) for peer in unit.made.groups)
+        self._groups[unit.place] = tuple(map(self._use, unit.made.groups))
         for name, numbers in unit.made.asked.items():
             self._asked.setdefault(name, {})[unit.place] = numbers
         for at, said in enumerate(unit.made.said):

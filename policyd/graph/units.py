@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from policyd.cluster.peers import RuleResolver, SubjectPorts
 from policyd.cluster.tiers import TierPolicies
-from policyd.graph.written import Peer, RuleSource
+from policyd.graph.written import Peer, RuleSource, Selector
 from policyd.kube.objects import (
     ClusterNetworkPolicy,
     NetworkPolicy,
@@ -23,7 +23,7 @@ from policyd_compiler.budget import STEPS, cost_at_most, cost_without_peers, gro
 from policyd_compiler.ir import Action, Direction, Endpoint, Isolation, Rule
 from policyd_compiler.lower.classes import HostIndex
 from policyd_compiler.lower.lower import Judging, families_of, judge
-from policyd_compiler.lower.objects import Objects
+from policyd_compiler.lower.objects import Lists, Objects
 from policyd_compiler.nft import ast
 from policyd_compiler.nft.ast import ChainName, Verdict
 from policyd_compiler.nft.keys import Family, PortSide, SetName
@@ -90,7 +90,7 @@ class Made:
     """
 
     said: tuple[RuleSource, ...]
-    groups: tuple[Peer, ...]
+    groups: tuple[Selector, ...]
     asked: Mapping[tuple[str, Protocol], frozenset[int]]
 
     @classmethod
@@ -100,9 +100,15 @@ class Made:
         asked = {name: resolver.asked.get(name, frozenset()) for name in source.named_ports()}
         return cls(
             tuple(_source_of(rule, resolver, tiers) for rule in rules),
-            tuple(resolver.grouped[group.identity] for group in isolation.layout.groups),
+            tuple(_grouping(group.identity, resolver, tiers) for group in isolation.layout.groups),
             asked | {name: tiers.asked.get(name, frozenset()) for name in source.named_by_tiers()},
         )
+
+
+def _grouping(identity: str, resolver: RuleResolver, tiers: TierPolicies) -> Selector:
+    """The selector of a group. One that both know selects the same."""
+    peer = resolver.grouped.get(identity)
+    return Selector.of_tier(tiers.grouped[identity]) if peer is None else Selector.of(peer)
 
 
 def _source_of(rule: Rule, resolver: RuleResolver, tiers: TierPolicies) -> RuleSource:
@@ -192,6 +198,7 @@ class Maker:
     version: int
     verdicts: Mapping[tuple[PortSet, PortSide], Verdict]
     most: int
+    lists: Lists = field(default_factory=dict)
 
     def make(
         self,

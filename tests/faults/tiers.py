@@ -9,7 +9,42 @@ TIERS = "policyd/cluster/tiers.py"
 POLICY = "policyd/kube/decode_cluster_policy.py"
 DECODING = "tests/unit/kube/test_decode_cluster_policy.py"
 
+LAYOUT = "compiler/policyd_compiler/layout.py"
+LAID_OUT = "tests/unit/cluster/test_tiers.py"
+
 TIER_FAULTS = (
+    Fault(
+        "whom an administrator denies stands in a map of each chain",
+        "",
+        LAYOUT,
+        "        tuple(Group(each.text, each.hosts, ports[each.text]) for each in shared),\n",
+        "        (),\n",
+        f"{LAID_OUT}::test_whom_a_policy_for_all_pods_denies_is_written_once",
+    ),
+    Fault(
+        "an administrator's group of all namespaces is that of a NetworkPolicy",
+        "CNP-020",
+        TIERS,
+        """text = f"{'*' if is_all else where} {pods}\"""",
+        'text = f"{where} {pods}"',
+        f"{LAID_OUT}::test_all_namespaces_are_others_for_an_administrator",
+    ),
+    Fault(
+        "a chain with tiers has no map of its own, though a block may name a peer",
+        "",
+        LAYOUT,
+        "not any(rule.ranges or rule.named for rule in rules)",
+        "not any(rule.named for rule in rules)",
+        "tests/unit/compiler/test_layout.py::test_but_with_a_range_beside_it_peers_may_differ",
+    ),
+    Fault(
+        "a group of a tier has the ports of a Pass as if it accepted them",
+        "",
+        LAYOUT,
+        'allowed = allowed | here if action == "accept" else allowed',
+        'allowed = allowed | here if action != "deny" else allowed',
+        "tests/unit/compiler/test_layout.py::test_a_pass_leaves_it_to_the_stage_behind",
+    ),
     Fault(
         "policies of a tier are asked in the order of their names",
         "CNP-011",

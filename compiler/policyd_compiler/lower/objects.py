@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import compress
 from struct import pack
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from policyd_compiler.addr import Interval, Ranges
 from policyd_compiler.lower.classes import HostIndex, few_bits
@@ -38,11 +38,15 @@ _SPARSE = 32
 #: Past this a name made of port numbers is no longer readable.
 _LONGEST_PORTS = 48
 
+#: The addresses of a family behind a mask of hosts.
+Lists: TypeAlias = dict[tuple[int, int], tuple[int, ...]]
+
 
 class Objects:
     """Collects sets, maps and chains while a snapshot is lowered."""
 
-    def __init__(self, deny: Literal["drop", "reject"], names: Names) -> None:
+    def __init__(self, deny: Literal["drop", "reject"], names: Names, lists: Lists | None = None) -> None:
+        """`lists`: of the same hosts, from other objects."""
         self.sets: dict[SetName, Set] = {}
         self.maps: dict[SetName, VerdictMap] = {}
         self.chains: dict[ChainName, Chain] = {}
@@ -51,7 +55,7 @@ class Objects:
         #: Sets and maps of peers by prefix and identity, and verdicts by what they let pass.
         self.peers: dict[tuple[str, str], SetName] = {}
         self.verdicts: dict[tuple[PortSet, PortSide], Verdict] = {}
-        self._addresses: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._addresses: Lists = {} if lists is None else lists
 
     def addresses(self, index: HostIndex, family: Family, mask: int) -> tuple[int, ...]:
         """The addresses of a family behind a mask of hosts, sorted."""

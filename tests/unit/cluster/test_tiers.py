@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 from hypothesis import given
 
@@ -13,6 +15,7 @@ from policyd.kube.objects import ClusterNetworkPolicy
 from policyd.pipeline import build
 from policyd_compiler.options import Options
 from policyd_compiler.sim import Simulator
+from tests.cases.form import ingress, pod
 from tests.cases.tiers import PODS, named, rule, tier
 from tests.oracle import Connection, Manifest
 from tests.routes import node_addresses, packet
@@ -20,12 +23,14 @@ from tests.strategies.clusters import Shape
 from tests.strategies.worlds import worlds
 from tests.worlds import recorded_world
 
+Y, UNKNOWN = "10.250.0.1", "10.250.0.2"
+RED = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"team": "red"}}}
 SHAPE = Shape(policies=2, least_policies=0, tiers=4, strange_tiers=True)
 
 
-def state_of(objects: list[Manifest]) -> ClusterState:
+def state_of(objects: list[Manifest], missing: MissingNamespaces = MissingNamespaces.NAMED) -> ClusterState:
     decoded = (decode_live(raw).item for raw in objects)
-    return ClusterState.of((item for item in decoded if item is not None), MissingNamespaces.NAMED)
+    return ClusterState.of((item for item in decoded if item is not None), missing)
 
 
 @given(worlds(SHAPE))
@@ -92,3 +97,29 @@ def test_what_selects_pods_here_is_counted() -> None:
     objects = [*recorded_world(), tier(ingress=[rule("Deny", PODS)]), tier("idle", subject=named("none"))]
     stats = build(state_of(objects), "n1", Options()).stats
     assert (stats.policies, stats.isolated) == (1, 1)
+
+
+def test_whom_a_policy_for_all_pods_denies_is_written_once() -> None:
+    """However many isolations there are on the node, and however many pods it denies."""
+    denied = [red(f"y/d{number}", f"10.250.0.{number}") for number in range(1, 101)]
+    isolated = [ingress("x", name, {"ports": [{"port": 80}]}, name=name) for name in ("a", "v4")]
+    admin = tier(subject={"namespaces": {}}, ingress=[rule("Deny", {"pods": RED})])
+    table = build(state_of([*recorded_world(), *denied, *isolated, admin]), "n1", Options()).table
+    holding = [part.name for part in table.parts if len(part.elements) >= len(denied)]
+    assert [name.split("-")[0] for name in holding] == ["group4"]
+
+
+def test_all_namespaces_are_others_for_an_administrator() -> None:
+    """A namespace of which nothing is known is one of all (CNP-020), and no NetworkPolicy selects it."""
+    pods = [red("y/p", Y), red("unknown/p", UNKNOWN)]
+    isolates = ingress("y", "b", {"from": [RED], "ports": [{"port": 80}]})
+    admin = tier(subject=named("a"), ingress=[rule("Deny", {"pods": RED})])
+    state = state_of([*recorded_world(), *pods, isolates, admin], MissingNamespaces.UNKNOWN)
+    table = build(state, "n1", Options()).table
+    members = [part.elements for part in table.sets if part.name.startswith("group4")]
+    groups = [{str(ip_address(a)) for a in of if isinstance(a, int)} for of in members]
+    assert sorted(groups, key=len) == [{Y}, {Y, UNKNOWN}]
+
+
+def red(path: str, address: str) -> Manifest:
+    return pod(path, address, node="n2", metadata={"labels": {"team": "red"}})

@@ -170,12 +170,12 @@ def test_who_only_has_the_other_family_takes_it_along() -> None:
 
 def test_what_tenants_may_cost_is_known_behind_tiers() -> None:
     """What a tier denies is in no set or chain of theirs, and counts as if it were."""
-    wide = {"from": [namespaces(team="green")]}
-    each = [{"from": [{**namespaces(), **pods(pod=f"p{n}")}], "ports": [{"port": n}]} for n in range(1, 25)]
-    each.append({"from": [{**namespaces(), **pods(app="new")}], "ports": [{"port": 999}]})
+    green = namespaces(team="green")
+    whom = [*({**green, **pods(pod=f"p{n}")} for n in range(1, 25)), {**green, **pods(app="new")}]
+    each = [{"from": [peer], "ports": [{"port": n}]} for n, peer in enumerate(whom, start=1)]
     there = [pod(f"y/p{n}", f"10.0.3.{n}", node="n2") for n in range(1, 25)]
-    closed = tier("closed", {"action": "Deny", "from": [{"namespaces": {}}]})
-    for rules, budget in (([wide], 300), (each, 860)):
+    closed = tier("closed", {"action": "Deny", "from": [{"pods": peer} for peer in whom]})
+    for rules, budget in (([{"from": [green]}], 300), (each, 860)):
         state = decoded([*HERE, *there, ingress("x", "a", *rules), closed])
         options = Options(namespace_budget=budget, policy_budget=budget)
         assert stops_before_the_budget(state, options) == "policies may be over their budget"
