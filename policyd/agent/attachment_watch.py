@@ -18,6 +18,7 @@ from policyd.netlink.messages import open_socket
 from policyd.netlink.peers import read_peers
 from policyd.node.attach import LocalPod, Network, attach
 from policyd.node.bridge_guard import BridgeGuard
+from policyd.node.ways import Look, known_ways
 from policyd.object_store import ObjectStore
 from policyd_compiler.addr import print_address
 
@@ -39,6 +40,7 @@ class AttachmentWatch:
 
     def __init__(self, store: ObjectStore, guard: BridgeGuard, every: float = LOOK_SECONDS) -> None:
         self._store, self._guard, self._every = store, guard, every
+        self._last, self._asked_at = Look(), -every
         self._unbound: dict[str, int] = {}
         self._trouble = self._unguarded = ""
         store.expect_attachments()
@@ -88,14 +90,18 @@ class AttachmentWatch:
     async def look(self) -> None:
         """Read the links once, and bring the store up to date."""
         pods, complete = self._store.local_pods(), self._store.is_complete
+        now = asyncio.get_running_loop().time()
+        if now - self._asked_at >= self._every:
+            self._last, self._asked_at = Look(), now
         try:
-            found = await asyncio.to_thread(read_attachments, pods, self._store.attachments)
+            self._last = await asyncio.to_thread(look, pods, self._store.attachments, self._last)
         except Exception as error:  # noqa: BLE001 no socket, no thread, an odd answer: what was known stays
+            self._last = Look()
             self._complain(f"this node's links cannot be read: {type(error).__name__} {error}")
             self._store.attach(self._store.attachments, complete=complete)
             return
         self._trouble = ""
-        found, self._unguarded = await self._guard.guardable(found)
+        found, self._unguarded = await self._guard.guardable(self._last.found)
         self._store.attach(found, complete=complete)
         unbound = [pod.key for pod in pods if pod.addresses and pod.key not in found.pods]
         self._unbound = {key: self._unbound.get(key, 0) + 1 for key in unbound}
@@ -107,21 +113,28 @@ class AttachmentWatch:
 
 
 def read_attachments(pods: Sequence[LocalPod], before: Attachments) -> Attachments:
-    """One reading of this node's links. Raises OSError.
+    """One reading of this node's links. Raises OSError."""
+    return look(pods, before).found
+
+
+def look(pods: Sequence[LocalPod], before: Attachments, last: Look = Look()) -> Look:  # noqa: B008 a value
+    """The same, with what the next look may go on from. Raises OSError.
 
     The kernel is asked only for what libcni's results and the last look leave open.
     """
     links = read_links()
     names = {link.name for link in links}
     asked = [pod for pod in pods if names.isdisjoint(pod.interfaces)]
+    known = known_ways(asked, links, last)
     texts = {
-        print_address(family, number): (family, number) for pod in asked for family, number in pod.addresses
+        print_address(*address): address for pod in asked for address in pod.addresses if address not in known
     }
-    ways = {texts[text]: way for text, way in read_ways(texts).items()}
+    ways = known | {texts[text]: way for text, way in read_ways(texts).items()}
     first = attach(pods, Network(links, ways), before)
     complete = {attachment.interface for attachment in first.pods.values() if attachment.mac is not None}
     peers = read_peers(link for link in links if link.name not in complete)
-    return attach(pods, Network(links, ways, peers), before)
+    found = attach(pods, Network(links, ways, peers), before)
+    return Look({pod.key: pod for pod in pods}, {link.index: link for link in links}, ways, found)
 
 
 def _listen() -> socket.socket | None:

@@ -58,7 +58,7 @@ from policyd.node.bridge_guard import BridgeGuard
 from policyd.node.element_trial import elements_unsupported_reason
 from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
-from policyd.threads import start_threads
+from policyd.threads import work_beside_loop
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ async def run_agent(settings: Settings, version: str) -> None:
     Raises EnvironmentRefused for what the machine lacks, and when another agent is at work here.
     """
     wake = asyncio.Event()
-    asyncio.get_running_loop().set_default_executor(start_threads("agent", THREADS))
+    work_beside_loop("agent", THREADS)
     async with _kernel(settings, wake) as (nft, monitor):
         _say_started(settings.node, nft)
         metrics = Metrics()

@@ -90,7 +90,8 @@ def attach(pods: Sequence[LocalPod], network: Network, before: Attachments) -> A
     rest = [pod for pod in pods if pod.key not in found]
     found |= _by_peer(rest, {i: p for i, p in network.peers.items() if i not in taken}, by_index, before)
     hanging = {link.master for link in found.values() if link.master in bridges}
-    hanging |= {way.link for a, way in network.ways.items() if way.link in bridges and _is_local(a, pods)}
+    local = {address for pod in pods for address in pod.addresses}
+    hanging |= {way.link for a, way in network.ways.items() if way.link in bridges and a in local}
     attached = {link.index for link in found.values()}
     on_bridges = [link for link in ends.values() if link.master in bridges]
     # Without another namespace at its other end a port leads to a network, not to a pod.
@@ -125,10 +126,6 @@ def _shared(
 def is_usable(name: str) -> bool:
     """Whether nft can be given the name; the kernel allows others, but no network plugin makes them."""
     return interface_mistake(name) is None and not name.endswith("*")
-
-
-def _is_local(address: Address, pods: Iterable[LocalPod]) -> bool:
-    return any(address in pod.addresses for pod in pods)
 
 
 def _by_result(pod: LocalPod, ends: Mapping[str, Link]) -> Link | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
 from policyd.lab.plan import Bridged, NodePlan, PodPlan
 from policyd.manifests.load import load_manifest
+from policyd.netlink.links import Link, Way
 from policyd.node.attach import Hint
 from policyd.node.bridge_guard import BridgeGuard
 from policyd.node.cni_result import read_hint
+from policyd.node.ways import Look
 from policyd.object_store import ObjectStore
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
@@ -163,18 +166,53 @@ async def test_what_was_known_stays_while_links_cannot_be_read(monkeypatch: pyte
     watch = AttachmentWatch(store, BridgeGuard(FakeNft(), Options()))
     answers: list[Attachments | Exception] = [OSError(24, "Too many open files"), RuntimeError("no thread")]
 
-    def read(_pods: object, before: Attachments) -> Attachments:
-        assert before == known
+    def read(_pods: object, before: Attachments, last: Look) -> Look:
+        assert (before, last) == (known, Look())
         answer = answers.pop(0) if answers else known
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return Look(found=answer)
 
-    monkeypatch.setattr(attachment_watch, "read_attachments", read)
+    monkeypatch.setattr(attachment_watch, "look", read)
     for expected in ([("interfaces-unread", False)], [("interfaces-unread", False)], []):
         await watch.look()
         assert store.attachments == known
         assert said(watch) == expected
+
+
+async def test_routes_are_asked_for_again_where_they_may_be_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod that is bound keeps its route, but for one look in a while, as nobody tells of routes."""
+    store = ObjectStore("n1", asyncio.Event())
+    store.apply(
+        [Upsert("shop/a", pod("a", "10.0.0.1", "uid-a")), Upsert("shop/b", pod("b", "10.0.0.2", "uid-b"))]
+    )
+    ways, asked = {"10.0.0.1": Way(7), "10.0.0.2": Way(2, gateway=True)}, list[list[str]]()
+    links = [Link(2, "eth0"), Link(7, "veth7", "veth", peer=2, netns=0)]
+
+    def read_ways(addresses: Iterable[str]) -> dict[str, Way]:
+        asked.append(sorted(addresses))
+        return {address: ways[address] for address in asked[-1]}
+
+    monkeypatch.setattr(attachment_watch, "read_links", lambda: tuple(links))
+    monkeypatch.setattr(attachment_watch, "read_ways", read_ways)
+    monkeypatch.setattr(attachment_watch, "read_peers", lambda _links: {})
+    watch = AttachmentWatch(store, BridgeGuard(FakeNft(), Options()), every=1e6)
+    await watch.look()
+    assert store.attachments.pods.keys() == {"shop/a"}
+    links[:] = [links[0], replace(links[1], received=9), Link(8, "veth8", "veth", peer=2, netns=1)]
+    ways["10.0.0.2"] = Way(8)  # its route is there now
+    await watch.look()
+    assert store.attachments.pods.keys() == {"shop/a", "shop/b"}
+    links[2] = replace(links[2], netns=3)  # another pod's end, under the same number
+    await watch.look()
+    store.apply([Upsert("shop/a", pod("a", "10.0.0.9", "uid-a"))])
+    ways["10.0.0.9"] = Way(7)
+    await watch.look()
+    assert asked == [["10.0.0.1", "10.0.0.2"], ["10.0.0.2"], ["10.0.0.2"], ["10.0.0.9"]]
+    watch = AttachmentWatch(store, BridgeGuard(FakeNft(), Options()), every=0.0)
+    for _ in range(2):
+        await watch.look()
+        assert asked.pop() == ["10.0.0.2", "10.0.0.9"]
 
 
 async def test_a_change_is_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,11 +221,11 @@ async def test_a_change_is_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) ->
     looks = asyncio.Queue[int]()
     loop = asyncio.get_running_loop()
 
-    def read(pods: tuple[object, ...], _before: Attachments) -> Attachments:
+    def read(pods: tuple[object, ...], _before: Attachments, _last: Look) -> Look:
         loop.call_soon_threadsafe(looks.put_nowait, len(pods))
-        return Attachments()
+        return Look()
 
-    monkeypatch.setattr(attachment_watch, "read_attachments", read)
+    monkeypatch.setattr(attachment_watch, "look", read)
     monkeypatch.setattr(attachment_watch, "_listen", lambda: None)
     task = asyncio.create_task(AttachmentWatch(store, BridgeGuard(FakeNft(), Options()), every=1e6).run())
     try:

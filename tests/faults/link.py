@@ -15,8 +15,42 @@ PLANNED = "tests/property/test_plan.py"
 DRIFT = "tests/applier/test_drift.py"
 ATTACHED = "tests/node/test_attach.py"
 WATCHED = "tests/agent/test_attachment_watch.py"
+WAYS = "policyd/node/ways.py"
+ASKED_AGAIN = f"{WATCHED}::test_routes_are_asked_for_again_where_they_may_be_others"
 
 TUNNELS = (
+    Fault(
+        "the route of a pod that waits for one is not asked for again",
+        "NP-162",
+        WAYS,
+        "        if link.name in (attachment.interface, attachment.bridge):\n",
+        "        if link.name:\n",
+        "tests/node/test_ways.py::test_another_way_is_asked_for_until_it_is_the_pods_own",
+    ),
+    Fault(
+        "a pod that is not bound has the route that it had",
+        "NP-162",
+        WAYS,
+        "    if attachment is None or last.pods.get(pod.key) != pod:\n        return\n",
+        "    if attachment is None:\n        pass\n",
+        ASKED_AGAIN,
+    ),
+    Fault(
+        "a link with another pod behind it is the one that there was",
+        "NP-162",
+        WAYS,
+        "    return before is not None and replace(before, received=link.received) == link\n",
+        "    return before is not None and before.name == link.name\n",
+        ASKED_AGAIN,
+    ),
+    Fault(
+        "routes are asked for once and never again",
+        "NP-162",
+        WATCH,
+        "        if now - self._asked_at >= self._every:\n",
+        "        if self._asked_at < 0.0:\n",
+        ASKED_AGAIN,
+    ),
     Fault(
         "tunnels without ports are open to pods",
         "NP-163",
