@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never, cast
 
@@ -121,9 +121,17 @@ class ObjectStore:
         """This node's pods that have a network of their own, with what the network plugin said of them."""
         return tuple(
             _local_pod(key, pod, self._starting.hint(key) or self._hints.get(pod.uid))
-            for key, pod in self._hinted().items()
-            if pod.node == self._node and not pod.host_network and not pod.terminal
+            for key, pod in self._pods_here().items()
+            if not pod.host_network and not pod.terminal
         )
+
+    def pods_here(self) -> Iterable[Pod]:
+        """This node's pods, of whatever kind."""
+        return self._pods_here().values()
+
+    def _pods_here(self) -> dict[str, Pod]:
+        here = {key: self._pods[key] for key in sorted(self._local)} | self._placed()
+        return {key: pod for key, pod in here.items() if pod.node == self._node}
 
     @property
     def attachments(self) -> Attachments:

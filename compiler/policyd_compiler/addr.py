@@ -7,6 +7,7 @@ equal sets of numbers are equal values and nft never sees an overlap (NP-074 to 
 from __future__ import annotations
 
 import re
+import struct
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
@@ -19,6 +20,10 @@ Ranges: TypeAlias = tuple[Interval, ...]
 BITS: dict[int, int] = {4: 32, 6: 128}
 _BYTES = {str(byte): byte for byte in range(256)}
 _GROUP = re.compile(r"[0-9a-fA-F]{1,4}")
+_GROUPS = struct.Struct(">8H")
+_EIGHT_GROUPS = f":{':'.join(['%x'] * 8)}:"
+#: Runs of zero groups, the longest first.
+_ZEROS = tuple(":" + "0:" * count for count in range(8, 1, -1))
 
 
 def prefix_interval(family: Family, network: int, prefix: int) -> Interval:
@@ -77,19 +82,12 @@ def print_v4(address: int) -> str:
 @lru_cache(maxsize=1 << 16)
 def print_v6(address: int) -> str:
     """RFC 5952 text: lower case, the longest run of zero groups (of two or more) folded."""
-    groups = f"{address:032x}"
-    words = [groups[i : i + 4].lstrip("0") or "0" for i in range(0, 32, 4)]
-    best_start, best_length, start = 0, 1, 0
-    while start < 8:
-        end = start
-        while end < 8 and words[end] == "0":
-            end += 1
-        if end - start > best_length:
-            best_start, best_length = start, end - start
-        start = max(end, start + 1)
-    if best_length == 1:
-        return ":".join(words)
-    return ":".join(words[:best_start]) + "::" + ":".join(words[best_start + best_length :])
+    text = _EIGHT_GROUPS % _GROUPS.unpack(address.to_bytes(16))
+    for zeros in _ZEROS:
+        start = text.find(zeros)
+        if start >= 0:
+            return f"{text[1:start]}::{text[start + len(zeros) : -1]}"
+    return text[1:-1]
 
 
 def print_address(family: int, address: int) -> str:

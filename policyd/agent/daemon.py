@@ -93,7 +93,7 @@ async def run_agent(settings: Settings, version: str) -> None:
         rules = _pod_rules(settings, store, reconciler, nft, metrics, in_place=by_hand != (None, None))
         parts: list[Part] = [
             TableWatch(monitor, settings.verify_interval),
-            NodeWatch(nft, settings, store.state, inside=rules.addresses if rules else frozenset),
+            NodeWatch(nft, settings, store.pods_here, inside=rules.addresses if rules else frozenset),
             AttachmentWatch(store, guard),
             check := PolicyCheck(store.policy_changes, store.state, metrics),
             prover := _prover(store, reconciler, target, metrics),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from policyd.agent.reporting.conditions import Condition
 from policyd.applier.backend import Nft
-from policyd.cluster.state import ClusterState
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
 from policyd.kube.cidr import print_ips
+from policyd.kube.objects import Pod
 from policyd.netlink.bridges import show_packets
 from policyd.netlink.links import Link
 from policyd.node.blind import Measured, measure, pass_by
@@ -39,13 +39,13 @@ class NodeWatch:
         self,
         nft: Nft,
         settings: Settings,
-        state: Callable[[], ClusterState],
+        pods: Callable[[], Iterable[Pod]],
         every: float = LOOK_SECONDS,
         show: Callable[[Link], None] = show_packets,
         inside: Callable[[], Collection[str]] = frozenset,
     ) -> None:
         """`inside`: the addresses of pods whose rules are in force in their own network namespaces."""
-        self._nft, self._settings, self._state, self._every = nft, settings, state, every
+        self._nft, self._settings, self._pods, self._every = nft, settings, pods, every
         self._show, self._inside = show, inside
         self._shown = False
         self._looks: deque[Facts] = deque(maxlen=STEADY_LOOKS)
@@ -76,7 +76,7 @@ class NodeWatch:
         try:
             if self._unsupported is not None:  # what a kernel has once taken it will take again
                 self._unsupported = await unsupported_reason(self._nft, self._settings.options())
-            addresses = pod_addresses(self._state(), self._settings.node)
+            addresses = pod_addresses(self._pods(), self._settings.node)
             facts = await asyncio.to_thread(read_facts, addresses)
             if await self._call_witness(facts):
                 self._looks = deque((replace(look, seen=None) for look in self._looks), STEADY_LOOKS)
@@ -143,12 +143,12 @@ class NodeWatch:
         self._trouble = text
 
 
-def pod_addresses(state: ClusterState, node: str) -> tuple[str, ...]:
-    """The addresses of a node's pods that live on networks of their own, and are there to stay."""
+def pod_addresses(pods: Iterable[Pod], node: str) -> tuple[str, ...]:
+    """The addresses of those that are a node's that live on networks of their own, and are there to stay."""
     return tuple(
         sorted(
             address
-            for pod in state.pods.values()
+            for pod in pods
             if pod.node == node and not (pod.host_network or pod.terminal or pod.deleting)
             for address in print_ips(pod.v4, pod.v6)
         )

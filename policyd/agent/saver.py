@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 #: Under churn only the last of many rulesets is worth the disk's time.
 REST_SECONDS = 2.0
+#: So many times as long as it takes to save, at most a minute, nothing is saved: a twentieth of a processor.
+RESTS, MOST_REST_SECONDS = 20, 60.0
 
 
 class Saver:
@@ -55,8 +57,10 @@ class Saver:
         """Work until cancelled."""
         while True:
             await self._told.wait()
+            began = self._clock.now()
             await self.flush()
-            await self._clock.sleep(REST_SECONDS)
+            rest = RESTS * (self._clock.now() - began)
+            await self._clock.sleep(min(max(rest, REST_SECONDS), MOST_REST_SECONDS))
 
     async def flush(self) -> None:
         """Save what has not been saved."""

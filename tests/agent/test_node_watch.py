@@ -114,7 +114,7 @@ def watch(
 ) -> NodeWatch:
     objects = [item for text in texts for item in load_manifest(text.encode(), "x")[0]]
     settings = load_settings({"node": "n1"}, {}).settings
-    return NodeWatch(nft, settings, lambda: ClusterState.of(objects), every=0.01, show=show)
+    return NodeWatch(nft, settings, ClusterState.of(objects).pods.values, every=0.01, show=show)
 
 
 def look(watched: NodeWatch, node: Namespace) -> list[str]:
@@ -190,7 +190,7 @@ def test_only_pods_that_stay_are_looked_for() -> None:
     )
     state = ClusterState.of(load_manifest(text.encode(), "x")[0])
     assert len(state.pods) == 6
-    assert pod_addresses(state, "n1") == ("10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2")
+    assert pod_addresses(state.pods.values(), "n1") == ("10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2")
 
 
 @pytest.mark.slow
@@ -230,7 +230,7 @@ def test_a_node_that_is_blind_is_reported_everywhere(tmp_path: Path) -> None:
 
 def test_blind_stays_blind_until_packets_are_seen_again(node: Namespace) -> None:
     """That nothing is sent for a while shows nothing."""
-    watch = NodeWatch(FakeNft(), load_settings({"node": "n1"}, {}).settings, lambda: ClusterState.of(()))
+    watch = NodeWatch(FakeNft(), load_settings({"node": "n1"}, {}).settings, tuple)
     pod, host = Link(4, "lxc4", "veth", peer=2, netns=0), Link(7, "cilium_host", "veth")
     with node.entered():
         facts = read_facts()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from policyd.agent.reporting.status import Swap
-from policyd.agent.saver import REST_SECONDS, Saver
+from policyd.agent.saver import MOST_REST_SECONDS, REST_SECONDS, RESTS, Saver
 from policyd.applier.listing import list_tables
 from policyd.applier.program import NftProgram
 from policyd.cluster.attachments import Attachments
@@ -235,6 +235,30 @@ async def test_what_is_cancelled_on_the_way_is_saved_on_the_way_out(tmp_path: Pa
     await busy
     await saver.flush()
     assert load_state(state_file(tmp_path, "policyd"), "n1", "policyd") == saved
+
+
+@pytest.mark.parametrize(("takes", "rests"), [(0.01, REST_SECONDS), (1.0, RESTS), (9.0, MOST_REST_SECONDS)])
+async def test_what_takes_long_to_save_is_saved_less_often(
+    tmp_path: Path, saved: Saved, monkeypatch: pytest.MonkeyPatch, takes: float, rests: float
+) -> None:
+    turned, done = TurnedClock(), list[int]()
+
+    def save(_path: Path, _node: str, ruleset: Saved) -> None:
+        turned.now += takes
+        done.append(ruleset.generation)
+
+    monkeypatch.setattr("policyd.agent.saver.save_state", save)
+    saver = Saver(tmp_path, "n1", "policyd", turned.clock)
+    saver.note(Swap(None, saved.table, 1))
+    task = asyncio.create_task(saver.run())
+    await turned.turn(0.0)
+    saver.note(Swap(None, saved.table, 2))
+    await turned.turn(rests * 0.9)
+    assert done == [1]
+    await turned.turn(rests * 0.2)
+    assert done == [1, 2]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_under_churn_only_the_last_of_many_rulesets_is_written(tmp_path: Path, saved: Saved) -> None:
