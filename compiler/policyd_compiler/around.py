@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from policyd_compiler.delta import Changes, Delta, Order, OrderOf
 from policyd_compiler.elements import HeldTable, differing_parts
 from policyd_compiler.nft.ast import Set, Table, VerdictMap
+from policyd_compiler.nft.keys import KeyType
 from policyd_compiler.schedule import Place
-from policyd_compiler.walks import Walks
+from policyd_compiler.walks import Judge, Walks
 
 When: TypeAlias = Literal["before", "after"]
 Part = TypeVar("Part", Set, VerdictMap)
@@ -72,23 +73,40 @@ def _taken(parts: tuple[Part, ...], others: tuple[Part, ...], changes: Changes) 
 
 def _moved(old: Walks, new: Walks) -> Mapping[Place, bool]:
     """The addresses that have other judges than before; whether each had some before, and has some now."""
-    before, after = _judges(old), _judges(new)
+    before, after = _stages(old), _stages(new)
+    moved: set[Place] = set()
+    for stage in before.keys() | after.keys():
+        one, other = before.get(stage, {}), after.get(stage, {})
+        others = (a for a in one.keys() | other.keys() if _name(one.get(a)) != _name(other.get(a)))
+        moved.update((stage.key, address) for address in others)
+    return {place: _is_judged(place, before) and _is_judged(place, after) for place in moved}
+
+
+class _Stage(NamedTuple):
+    """Where packets are judged: in which of the ways for addresses of a kind, and at which place there."""
+
+    key: KeyType
+    way: int
+    place: int
+    side: str
+
+
+def _stages(walks: Walks) -> dict[_Stage, Mapping[int, Judge]]:
     return {
-        place: place in before and place in after
-        for place in before.keys() | after.keys()
-        if before.get(place) != after.get(place)
+        _Stage(key, way, place, stage.side): stage.judges
+        for key, roads in walks.roads.items()
+        for way, road in enumerate(roads)
+        for place, stage in enumerate(road)
     }
 
 
-def _judges(walks: Walks) -> dict[Place, list[tuple[str, ...]]]:
-    """The names of the judges of each address: one after another, by hook and side."""
-    found: dict[Place, list[tuple[str, ...]]] = {}
-    for key, roads in walks.roads.items():
-        for number, road in enumerate(roads):
-            for stage in road:
-                for address, judge in stage.judges.items():
-                    found.setdefault((key, address), []).append((str(number), stage.side, judge.name))
-    return found
+def _name(judge: Judge | None) -> str | None:
+    return None if judge is None else judge.name
+
+
+def _is_judged(place: Place, stages: Mapping[_Stage, Mapping[int, Judge]]) -> bool:
+    key, address = place
+    return any(address in judges for stage, judges in stages.items() if stage.key == key)
 
 
 def _concerns(walks: Walks, moved: Mapping[Place, bool], changes: Changes) -> bool:
@@ -96,12 +114,10 @@ def _concerns(walks: Walks, moved: Mapping[Place, bool], changes: Changes) -> bo
 
     But for the address itself where it comes or goes: what a pod sends to itself does not leave it.
     """
-    for key, roads in walks.roads.items():
-        for stage in (stage for road in roads for stage in road):
-            for address, judge in stage.judges.items():
-                if (stays := moved.get((key, address))) is None:
-                    continue
-                own = set() if stays else {address}
+    for (key, address), stays in moved.items():
+        own = set() if stays else {address}
+        for stage in (stage for road in walks.roads.get(key, ()) for stage in road):
+            if (judge := stage.judges.get(address)) is not None:
                 asked = {ask.part for ask in judge.asks if ask.part is not None} & changes.keys()
                 if any(changes[part].keys() - own for part in asked):
                     return True

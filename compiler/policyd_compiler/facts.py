@@ -7,10 +7,10 @@ elements, which never change. So what was read of these holds, and only the othe
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from policyd_compiler.nft.ast import Accept, Chain, ChainName, Goto, Jump, Verdict, VerdictMap
+from policyd_compiler.nft.ast import Accept, Chain, ChainName, Goto, Jump, Set, Verdict, VerdictMap
 from policyd_compiler.nft.keys import SetName
 from policyd_compiler.ruleset import Part, PartId, asked_by, refers_to
 
@@ -65,11 +65,13 @@ class Known:
     def __init__(self) -> None:
         self._facts = _Kept[Facts]()
         self._made = _Kept[tuple[Hashable, Any]]()
+        self._bare = _Kept[Set | VerdictMap]()
 
     def turn(self) -> None:
         """The next ruleset: what was asked of neither this nor the one before is forgotten."""
         self._facts.turn()
         self._made.turn()
+        self._bare.turn()
 
     def of(self, part: Part) -> Facts:
         """What is to be known of a part."""
@@ -81,6 +83,10 @@ class Known:
             return _NONE
         return self._facts.get(content) or self._facts.put(content, _read(part))
 
+    def bare(self, part: Set | VerdictMap) -> Set | VerdictMap:
+        """A part without what is in it."""
+        return self._bare.get(part) or self._bare.put(part, _bare(part))
+
     def made_of(self, chain: Chain, given: Hashable) -> Any | None:
         """What somebody made of a chain, of that name and with the same given; None if nobody did."""
         found = self._made.get(chain.rules)
@@ -89,6 +95,12 @@ class Known:
     def keep(self, chain: Chain, given: Hashable, made: object) -> None:
         """Keep what was made of a chain."""
         self._made.put(chain.rules, ((chain.name, given), made))
+
+
+def _bare(part: Set | VerdictMap) -> Set | VerdictMap:
+    if isinstance(part, Set):
+        return replace(part, elements=(), notes=())
+    return replace(part, elements=(), notes=())
 
 
 def _read(part: Chain | VerdictMap) -> Facts:

@@ -8,7 +8,7 @@ question that has an answer decides. Of all elements only those of dispatch maps
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from policyd_compiler.facts import Known
@@ -105,7 +105,7 @@ def read_walks(table: Table, known: Known | None = None) -> Walks:
     return Walks(
         roads,
         askers,
-        {name: _bare(reader.parts[name]) for name in askers},
+        {name: reader.known.bare(reader.parts[name]) for name in askers},
         _later(road for of_type in roads.values() for road in of_type),
         {
             key: frozenset(a for road in of_type for stage in road for a in stage.judges)
@@ -118,7 +118,7 @@ class _Reader:
     """Reads one table."""
 
     def __init__(self, table: Table, known: Known) -> None:
-        self._known = known
+        self.known = known
         self.parts = {part.name: part for part in table.parts}
         self._facts = {chain.name: known.of(chain) for chain in table.chains}
         self._maps = {part.name: known.of(part) for part in table.maps}
@@ -233,11 +233,11 @@ class _Reader:
 
         The same object as in the ruleset before, if the chain is the same.
         """
-        known: Judge | None = self._known.made_of(chain, peers)
+        known: Judge | None = self.known.made_of(chain, peers)
         if known is None:
             known = self._new_judge(chain, peers)
             if known is not None:
-                self._known.keep(chain, peers, known)
+                self.known.keep(chain, peers, known)
         maps = (ask.part for ask in known.asks if ask.part and ask.verdict is None) if known else ()
         return known if all(map(self._is_final, maps)) else None
 
@@ -283,12 +283,6 @@ def is_final(verdict: Verdict) -> bool:
 
 def _is_dispatch(vmap: Vmap, part: Set | VerdictMap) -> bool:
     return vmap.field in ADDRESS_FIELDS and not part.interval
-
-
-def _bare(part: Set | VerdictMap) -> Set | VerdictMap:
-    if isinstance(part, Set):
-        return replace(part, elements=(), notes=())
-    return replace(part, elements=(), notes=())
 
 
 def _later(roads: Iterable[tuple[Stage, ...]]) -> dict[Judge, frozenset[Judge]]:

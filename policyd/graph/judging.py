@@ -176,7 +176,7 @@ class Judging:
         self._assemble(before)
         self._ceilings.change(self.hosts.units.values(), self._ports())
         made = {self._by_key[source.key].space for source, _ in new}
-        if turned.idle or new or gone or self._idle:
+        if turned.idle or new or gone or (self._idle and self._asked_for_idle != self._places_by_address()):
             self.idle()
         touched = {u.space for p in turned.touched if (u := self.hosts.units.get(p)) is not None}
         self._check(made | touched, come)
@@ -288,19 +288,19 @@ class Judging:
     def idle(self) -> tuple[IdlePeer, ...]:
         """The peers that select nobody, in the order in which a build resolves them."""
         selecting = self.profiles.selecting
+        self._asked_for_idle = self._places_by_address()
         found: dict[tuple[int, int], IdlePeer] = {}
-        for unit in self._units_by_address():
+        for unit in (self.hosts.units[place] for place in self._asked_for_idle):
             for (policy, peer), number in unit.peers:
                 if not selecting[number]:
                     found.setdefault((id(policy), id(peer)), (policy, peer))
         self._idle = tuple(found.values())
         return self._idle
 
-    def _units_by_address(self) -> Iterable[Unit]:
-        found = (
-            unit for key in self._places.by_address() for unit in self._units_of(key) if unit is not None
-        )
-        return {unit.place: unit for unit in found}.values()
+    def _places_by_address(self) -> tuple[int, ...]:
+        """The isolations in the order in which a build resolves them."""
+        found = (u.place for key in self._places.by_address() for u in self._units_of(key) if u is not None)
+        return tuple(dict.fromkeys(found))
 
     def notes(self, turned: Iterable[int]) -> Mapping[ChainName, tuple[str, ...]]:
         """The notes of chains of which rules came to life, or died."""

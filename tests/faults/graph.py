@@ -25,6 +25,14 @@ AGENT = "tests/agent/test_following.py"
 
 GRAPH = (
     Fault(
+        "peers that select nobody are told in the order of the pods that there were",
+        "DESIGN: a ruleset that follows",
+        "policyd/graph/judging.py",
+        "(self._idle and self._asked_for_idle != self._places_by_address())",
+        "not self._asked_for_idle",
+        FOLLOWING,
+    ),
+    Fault(
         "who goes with the namespace is asked for with what the namespace is now",
         "NP-048",
         JUDGING,
