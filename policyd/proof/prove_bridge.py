@@ -30,7 +30,7 @@ from policyd.proof.peers import Anybody, Blocks, Strangers
 from policyd.proof.ports import Ports
 from policyd.proof.result import Difference, Says
 from policyd.proof.space import ASKED, ASKING, HOPS, ICMP, RECEIVER, SENDER, WITH_PORTS, Box, Unprovable
-from policyd.proof.walk import Chains, Outcome, Walker, of_table
+from policyd.proof.walk import Chains, Outcome, Walker, joined, of_table
 from policyd.proof.witness import PROTOCOLS
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.expressions import Field, Numbers
@@ -100,7 +100,7 @@ class OfBridge:
             if chain.hook is not None and chain.hook.hook == hook:
                 mine = Walker(self._chains(space)).run(str(chain.name), space.full)
         self.apart += len(mine)
-        for outcome in mine:
+        for outcome in joined(mine, (SENDER, RECEIVER)):
             does = _verdict(outcome)
             key = "bridge", hook, outcome.chain, outcome.rule, does
             for other in Walker(rules).run(hook, outcome.box):

@@ -9,6 +9,7 @@ PROVERS = "tests/agent/test_prover.py"
 BRIDGE = "tests/property/test_proof_bridge.py"
 VERIFY = "tests/cli/test_verify.py"
 SINCE = "tests/unit/proof/test_since.py"
+PARTS = "tests/unit/proof/test_parts.py"
 FORGED = "tests/unit/proof/test_forged.py"
 
 PROOF = (
@@ -32,9 +33,25 @@ PROOF = (
         "who hears a group is proved of those alone whose port is known",
         "docs/verify.md",
         "policyd/proof/bridge.py",
-        'parts.append(((RECEIVER, self.space.named(ports)), Step("goto", chain)))',
-        'parts.append(((RECEIVER, 0), Step("goto", chain)))',
+        'parts = ((self.space.named(of), Step("goto", chain)) for chain, of in receivers.items())',
+        'parts = ((0, Step("goto", chain)) for chain, of in receivers.items())',
         f"{BRIDGE}::test_each_mistake_in_a_table_of_a_bridge_is_shown[heard]",
+    ),
+    Fault(
+        "of a bit in two parts of a map both count",
+        "docs/verify.md",
+        "policyd/proof/parts.py",
+        "                value &= ~inside\n",
+        "                value |= inside\n",
+        f"{PARTS}::test_of_a_bit_in_several_parts_the_first_counts",
+    ),
+    Fault(
+        "boxes are one if their sides are, whatever becomes of them",
+        "docs/verify.md",
+        "policyd/proof/walk.py",
+        "key = box[:side], box[side + 1 :], each[1:]",
+        "key = box[:side], box[side + 1 :]",
+        f"{PARTS}::test_joined_boxes_have_the_same_packets_with_the_same_end",
     ),
     Fault(
         "without a table in family bridge nothing is asked of it",
