@@ -274,8 +274,10 @@ class Leaving:
         hidden = self.ports.of_hidden(self.meaning, "ingress")
         own = self.space.single(a for of, a, _ in self.ports.hidden if of == family)
         ends = self.space.named(self._unknown_names) & ~own
-        if hidden:
-            yield ((RECEIVER, ends),), _HEARS if any(map(self._closes, hidden)) else OPEN
+        if any(map(self._closes, hidden)):
+            yield ((RECEIVER, ends),), _HEARS
+        elif not all(map(self._is_plainly_open, self.ports.of_hidden(self.anybody, "ingress"))):
+            yield ((RECEIVER, ends),), OPEN
 
     def _heard(self, family: Family) -> Wanted:
         """What goes to an isolated pod's port, and not to its own address: by who sends (NP-161)."""
@@ -310,7 +312,7 @@ class Leaving:
         yield ((SENDER, rest), (ASKED, everything & ~_common(unknown, everything))), _HEARS
         # An unknown sender may be whom a rule denies, and no block is known to hold it: either is right.
         certain = (each.ports_throughout(line.full, everything) for each in to_anybody)
-        plain = all(map(_only_accepts, isolations))
+        plain = all(isolation.only_accepts for isolation in isolations)
         yield ((SENDER, rest), (ASKED, everything & ~(_common(certain, everything) if plain else 0))), OPEN
 
     def _closed_ports(self) -> Iterator[Wanted]:
@@ -319,10 +321,16 @@ class Leaving:
         isolated = self.ports.isolations(self.meaning, "ingress")
         closed = [port for port, isolations in isolated.items() if any(map(self._closes, isolations))]
         yield ((RECEIVER, self.space.named(closed)),), _UNJUDGED
-        yield ((RECEIVER, self.space.named(isolated)),), OPEN
+        to_anybody = self.ports.isolations(self.anybody, "ingress")
+        unclear = [port for port, each in to_anybody.items() if not all(map(self._is_plainly_open, each))]
+        yield ((RECEIVER, self.space.named(unclear)),), OPEN
 
     def _closes(self, isolation: Isolation) -> bool:
         return not isolation.is_open(self.meaning.line.full, self.space.asked.full)
+
+    def _is_plainly_open(self, to_anybody: Isolation) -> bool:
+        """Whether rules that mean everybody, whatever their address, allow everything."""
+        return to_anybody.only_accepts and not self._closes(to_anybody)
 
     def _is_hidden(self, family: Family, address: int) -> bool:
         return any((of, a) == (family, address) for of, a, _ in self.ports.hidden)
@@ -336,12 +344,6 @@ class Leaving:
     def _unknown(self) -> int:
         """Ends at ports that are no known pod's, and may be one's."""
         return self.space.named(self._unknown_names)
-
-
-def _only_accepts(isolation: Isolation) -> bool:
-    return all(
-        rule.action == "accept" for stages in isolation.claimants for stage in stages for rule in stage.rules
-    )
 
 
 def _types(*types: int) -> int:

@@ -9,6 +9,7 @@ PROVERS = "tests/agent/test_prover.py"
 BRIDGE = "tests/property/test_proof_bridge.py"
 VERIFY = "tests/cli/test_verify.py"
 SINCE = "tests/unit/proof/test_since.py"
+OPEN = "tests/unit/proof/test_plainly_open.py"
 PARTS = "tests/unit/proof/test_parts.py"
 FORGED = "tests/unit/proof/test_forged.py"
 
@@ -60,6 +61,30 @@ PROOF = (
         "if self.table.bridge is None and not ports.guarded:",
         "if self.table.bridge is None:",
         f"{BRIDGE}::test_a_table_that_is_not_there_is_refused",
+    ),
+    Fault(
+        "blocks that hold every address mean everybody, where hooks are proved",
+        "NP-165",
+        "policyd/proof/prove.py",
+        "policies.addresses, policies.asked, Anybody)",
+        "policies.addresses, policies.asked)",
+        f"{OPEN}::test_groups_on_a_routed_network",
+    ),
+    Fault(
+        "to whom policies plainly allow everything frames need not pass",
+        "NP-165",
+        "policyd/proof/bridge.py",
+        "return to_anybody.only_accepts and not self._closes(to_anybody)",
+        "return False",
+        f"{OPEN}::test_frames_to_whom_policies_plainly_allow_everything_must_pass",
+    ),
+    Fault(
+        "what comes in goes where it came from, where frames are proved",
+        "docs/verify.md",
+        "policyd/proof/frames.py",
+        "if field in _AT_EXIT and len(self.links) == 1:",
+        "if False:",
+        f"{OPEN}::test_nothing_is_proved_of_a_rule_that_asks_where_a_frame_goes_before_that_is_known",
     ),
     Fault(
         "a ruleset is held to policies of which it was not made",
