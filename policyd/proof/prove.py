@@ -135,7 +135,7 @@ class _Comparison:
         ports = Ports(self.cluster, self.options)
         if self.table.bridge is None and not ports.guarded:
             return
-        frames = OfBridge(ports, table, of.ground, of.meaning)
+        frames = OfBridge(ports, table, of.meaning)
         frames.compare()
         self.apart += frames.apart
         self.found.update(frames.found)

@@ -11,6 +11,8 @@ VERIFY = "tests/cli/test_verify.py"
 SINCE = "tests/unit/proof/test_since.py"
 OPEN = "tests/unit/proof/test_plainly_open.py"
 PARTS = "tests/unit/proof/test_parts.py"
+FRAMES = "tests/unit/proof/test_frames_since.py"
+SINCE_BRIDGE = "tests/property/test_since_bridge.py"
 FORGED = "tests/unit/proof/test_forged.py"
 
 PROOF = (
@@ -226,10 +228,81 @@ PROOF = (
         "after a change nothing is proved of table bridge",
         "NP-166",
         "policyd/proof/since.py",
-        "        if self.now.table.bridge is not None or is_.attachments.bridges:",
-        "        if False:",
-        "tests/property/test_proof_bridge.py::"
-        "test_after_a_change_a_table_of_a_bridge_is_not_taken_for_proved[False]",
+        "        self._compare_frames()\n",
+        "",
+        f"{FRAMES}::test_a_table_that_does_not_follow_is_not",
+    ),
+    Fault(
+        "a table of a bridge that is not there counts as proved before",
+        "NP-166",
+        "policyd/proof/frames_since.py",
+        "if before is not now or any(each.guarded for each in ports):",
+        "if False:",
+        "tests/property/test_proof_bridge.py::test_after_a_change_a_table_that_is_not_there_is_not_taken_for_proved",
+    ),
+    Fault(
+        "frames of pods whose policies differ count as proved before",
+        "NP-161",
+        "policyd/proof/frames_since.py",
+        "policy_key(policy) in self.unlike_policies",
+        "False",
+        f"{FRAMES}::test_a_table_that_does_not_follow_is_not",
+    ),
+    Fault(
+        "frames by ports that lead to another pod count as proved before",
+        "NP-162",
+        "policyd/proof/frames_since.py",
+        "touched.ports.update(port for port, _ in before.bound[family] ^ now.bound[family])",
+        "pass",
+        f"{FRAMES}::test_each_hook_is_looked_at",
+    ),
+    Fault(
+        "frames with a hardware address that comes count as proved before",
+        "NP-162",
+        "policyd/proof/frames_since.py",
+        "            touched.macs.add(mac)\n",
+        "",
+        f"{FRAMES}::test_a_table_that_does_not_follow_is_not",
+    ),
+    Fault(
+        "who is denied after a change is not looked for among all",
+        "CNP-006",
+        "policyd/proof/frames_since.py",
+        "if least & ~(_throughout(was, bits, asked) & _throughout(is_, bits, asked)):",
+        "if False:",
+        f"{FRAMES}::test_a_peer_that_is_denied_counts_for_whoever_is_not_known",
+    ),
+    Fault(
+        "a pod that is named alone counts as proved before",
+        "NP-051",
+        "policyd/proof/frames_since.py",
+        "            self.leaving.addresses[family].update(held)\n",
+        "            self.leaving.addresses[family].update(held and ())\n",
+        f"{FRAMES}::test_a_pod_that_is_named_alone_may_expose_another_port",
+    ),
+    Fault(
+        "elements that differ in table bridge are passed over after a change",
+        "docs/verify.md",
+        "policyd/proof/touched.py",
+        "                elif keys:\n",
+        "                elif False:\n",
+        f"{SINCE_BRIDGE}::test_what_is_still_proved_of_frames_is_proved_from_nothing",
+    ),
+    Fault(
+        "chains that maps of table bridge lead to are not compared after a change",
+        "docs/verify.md",
+        "policyd/proof/touched.py",
+        "if key not in were or key not in are or not self._is_same(were[key], are[key])",
+        "if key not in were or key not in are",
+        f"{SINCE_BRIDGE}::test_what_is_still_proved_of_frames_is_proved_from_nothing",
+    ),
+    Fault(
+        "what is asked of unknown ports alone is passed over after a change",
+        "docs/verify.md",
+        "policyd/proof/touched.py",
+        "                    self._touched.unknown |= bool(keys)\n",
+        "                    pass\n",
+        f"{SINCE_BRIDGE}::test_what_is_still_proved_of_frames_is_proved_from_nothing",
     ),
     Fault(
         "a map that is asked for both sides is taken for one of either",
