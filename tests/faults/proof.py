@@ -20,7 +20,7 @@ PROOF = (
         "the frames of a bridge that come in are not looked at",
         "docs/verify.md",
         "policyd/proof/prove_bridge.py",
-        'self._compare("prerouting", space, self._entering(space))',
+        'self._compare_among("prerouting", space, self._entering(space), entering)',
         "self._entering(space)",
         f"{BRIDGE}::test_each_mistake_in_a_table_of_a_bridge_is_shown[forged]",
     ),
