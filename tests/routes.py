@@ -55,9 +55,15 @@ def state_of(objects: list[Manifest], *, live: bool = False) -> ClusterState:
     return _stored(objects, MissingNamespaces.UNKNOWN if live else MissingNamespaces.NAMED)
 
 
-def not_proved(state: ClusterState, node: str, built: Build, options: Options = DEFAULTS) -> tuple[str, ...]:
+def not_proved(
+    state: ClusterState,
+    node: str,
+    built: Build,
+    options: Options = DEFAULTS,
+    quarantined: frozenset[str] = frozenset(),
+) -> tuple[str, ...]:
     """Why a ruleset is not what the policies mean for every packet; nothing if it is."""
-    closed = (over.policy for over in built.over)
+    closed = quarantined.union(over.policy for over in built.over)
     proof = prove(state, node, options, built.table, closed)
     return (*map(str, proof.differences), *proof.unprovable)
 

@@ -10,6 +10,7 @@ from policyd.proof.frames import ARP_MAC, MAC, TARGET, TO_WHOM, WHOM, Frames
 from policyd.proof.hooks import DHCP_SERVER, GROUPS, ICMP6, IGMP, LINK_LOCAL, NOWHERE
 from policyd.proof.line import Line, Stretch, block, mask_of
 from policyd.proof.meaning import Isolation, Meaning
+from policyd.proof.parts import Parts
 from policyd.proof.ports import Ports
 from policyd.proof.space import ASKED, HOPS, ICMP, RECEIVER, SENDER, Condition
 from policyd.proof.walk import OPEN, Step, Walked, Wanted, accept, drop
@@ -43,6 +44,7 @@ class Rules:
     """Rules by the name of a hook; more of them by names of their own."""
 
     chains: dict[str, tuple[Walked, ...]] = field(default_factory=dict)
+    _names: dict[tuple[Walked, ...], str] = field(default_factory=dict)
 
     def rules(self, name: str) -> tuple[Walked, ...]:
         """The rules of a chain."""
@@ -52,6 +54,13 @@ class Rules:
         """Add a chain."""
         self.chains[name] = tuple(Walked(number, *rule) for number, rule in enumerate(rules))
         return name
+
+    def shared(self, name: str, rules: Iterator[Wanted]) -> str:
+        """Add a chain, unless there is one with these rules; most pods' policies say the same of groups."""
+        made = tuple(Walked(number, *rule) for number, rule in enumerate(rules))
+        if made not in self._names:
+            self._names[made], self.chains[name] = name, made
+        return self._names[made]
 
 
 @dataclass(frozen=True)
@@ -213,7 +222,7 @@ class Leaving:
 
     def _to_groups(self, to: Condition, name: str) -> Wanted:
         """What isolated pods send to groups, or to all: as to an address that is nobody's (NP-128)."""
-        family, parts = self.space.family, []
+        family = self.space.family
         by_isolation: dict[int, tuple[Isolation, Isolation, list[int]]] = {}
         for of, address, pods in self.ports.claims:
             if of != family or not (any(self.ports.of(pods)) or self._is_hidden(of, address)):
@@ -221,10 +230,12 @@ class Leaving:
             isolation, of_pods = (m.isolation_of("egress", pods) for m in (self.strangers, self.by_blocks))
             if isolation is not None and of_pods is not None:
                 by_isolation.setdefault(id(isolation), (isolation, of_pods, []))[2].append(address)
+        senders: dict[str, list[int]] = {}
         for number, (isolation, of_pods, addresses) in enumerate(by_isolation.values()):
-            chain = self.made.add(f"{name} {number}", self._denied(isolation, of_pods))
-            parts.append(((SENDER, self.space.single(addresses)), Step("jump", chain)))
-        return (to,), Step("map", parts=tuple(parts))
+            chain = self.made.shared(f"{name} {number}", self._denied(isolation, of_pods))
+            senders.setdefault(chain, []).extend(addresses)
+        parts = ((self.space.single(of), Step("jump", chain)) for chain, of in senders.items())
+        return (to,), Step("map", parts=Parts(SENDER, parts))
 
     def _denied(self, isolation: Isolation, of_pods: Isolation) -> Iterator[Wanted]:
         """What an isolation does not allow to receivers; both are compared as in the space.
@@ -242,36 +253,45 @@ class Leaving:
 
     def _further(self, isolation: Isolation, of_pods: Isolation) -> dict[int, int]:
         """By ports that are allowed by a named port alone: ends with the addresses of these pods."""
-        line, found = self.space.addresses, dict[int, list[int]]()
-        assert isinstance(line, Line)  # noqa: S101 for mypy
-        for address in self.ports.cluster.claims[self.space.family]:
-            bit = line.find(address)
-            if line.stretch(bit) != (address, address):  # nothing says anything of it alone
-                continue
-            ports = of_pods.ports_of(self.meaning.line.bit(address)) & ~isolation.ports_of(bit)
+        found: dict[int, list[int]] = {}
+        for bit, of_all in self._alone:
+            ports = of_pods.ports_of(of_all) & ~isolation.ports_of(bit)
             if ports:
                 found.setdefault(ports, []).append(bit)
-        return {ports: self.space.at(mask_of(bits, line.count)) for ports, bits in found.items()}
+        count = self.space.addresses.count
+        return {ports: self.space.at(mask_of(bits, count)) for ports, bits in found.items()}
+
+    @cached_property
+    def _alone(self) -> tuple[tuple[int, int], ...]:
+        """The pods' addresses of which something is said alone: the bit in the space, and among all."""
+        line, of_all = self.space.addresses, self.meaning.line
+        assert isinstance(line, Line)  # noqa: S101 for mypy
+        places = ((address, line.find(address)) for address in self.ports.cluster.claims[self.space.family])
+        return tuple((bit, of_all.bit(a)) for a, bit in places if line.stretch(bit) == (a, a))
 
     def _to_hidden(self, family: Family) -> Iterator[Wanted]:
         """Behind a port that is not known an isolated pod may be, which hears what is for others."""
         hidden = self.ports.of_hidden(self.meaning, "ingress")
         own = self.space.single(a for of, a, _ in self.ports.hidden if of == family)
         ends = self.space.named(self._unknown_names) & ~own
-        if hidden:
-            yield ((RECEIVER, ends),), _HEARS if any(map(self._closes, hidden)) else OPEN
+        if any(map(self._closes, hidden)):
+            yield ((RECEIVER, ends),), _HEARS
+        elif not all(map(self._is_plainly_open, self.ports.of_hidden(self.anybody, "ingress"))):
+            yield ((RECEIVER, ends),), OPEN
 
     def _heard(self, family: Family) -> Wanted:
         """What goes to an isolated pod's port, and not to its own address: by who sends (NP-161)."""
         by_isolations: dict[frozenset[int], tuple[tuple[Isolation, ...], list[str]]] = {}
         for port, isolations in self.ports.isolations(self.meaning, "ingress").items():
             by_isolations.setdefault(frozenset(map(id, isolations)), (isolations, []))[1].append(port)
-        parts, to_anybody = [], self.ports.isolations(self.anybody, "ingress")
+        receivers: dict[str, list[str]] = {}
+        to_anybody = self.ports.isolations(self.anybody, "ingress")
         for number, (isolations, ports) in enumerate(by_isolations.values()):
             of_port = to_anybody.get(ports[0], ())
-            chain = self.made.add(f"hears {number}", self._heard_by(isolations, of_port, family))
-            parts.append(((RECEIVER, self.space.named(ports)), Step("goto", chain)))
-        return (), Step("map", parts=tuple(parts))
+            chain = self.made.shared(f"hears {number}", self._heard_by(isolations, of_port, family))
+            receivers.setdefault(chain, []).extend(ports)
+        parts = ((self.space.named(of), Step("goto", chain)) for chain, of in receivers.items())
+        return (), Step("map", parts=Parts(RECEIVER, parts))
 
     def _heard_by(
         self, isolations: Sequence[Isolation], to_anybody: Sequence[Isolation], family: Family
@@ -292,7 +312,7 @@ class Leaving:
         yield ((SENDER, rest), (ASKED, everything & ~_common(unknown, everything))), _HEARS
         # An unknown sender may be whom a rule denies, and no block is known to hold it: either is right.
         certain = (each.ports_throughout(line.full, everything) for each in to_anybody)
-        plain = all(map(_only_accepts, isolations))
+        plain = all(isolation.only_accepts for isolation in isolations)
         yield ((SENDER, rest), (ASKED, everything & ~(_common(certain, everything) if plain else 0))), OPEN
 
     def _closed_ports(self) -> Iterator[Wanted]:
@@ -301,10 +321,16 @@ class Leaving:
         isolated = self.ports.isolations(self.meaning, "ingress")
         closed = [port for port, isolations in isolated.items() if any(map(self._closes, isolations))]
         yield ((RECEIVER, self.space.named(closed)),), _UNJUDGED
-        yield ((RECEIVER, self.space.named(isolated)),), OPEN
+        to_anybody = self.ports.isolations(self.anybody, "ingress")
+        unclear = [port for port, each in to_anybody.items() if not all(map(self._is_plainly_open, each))]
+        yield ((RECEIVER, self.space.named(unclear)),), OPEN
 
     def _closes(self, isolation: Isolation) -> bool:
         return not isolation.is_open(self.meaning.line.full, self.space.asked.full)
+
+    def _is_plainly_open(self, to_anybody: Isolation) -> bool:
+        """Whether rules that mean everybody, whatever their address, allow everything."""
+        return to_anybody.only_accepts and not self._closes(to_anybody)
 
     def _is_hidden(self, family: Family, address: int) -> bool:
         return any((of, a) == (family, address) for of, a, _ in self.ports.hidden)
@@ -318,12 +344,6 @@ class Leaving:
     def _unknown(self) -> int:
         """Ends at ports that are no known pod's, and may be one's."""
         return self.space.named(self._unknown_names)
-
-
-def _only_accepts(isolation: Isolation) -> bool:
-    return all(
-        rule.action == "accept" for stages in isolation.claimants for stage in stages for rule in stage.rules
-    )
 
 
 def _types(*types: int) -> int:

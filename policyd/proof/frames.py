@@ -47,6 +47,8 @@ _AT_PORT = (
     *(Field.IIFNAME_ETHER_SADDR, Field.IIFNAME_ARP_SADDR_ETHER, Field.IIFNAME_ARP_SADDR_IP),
     Field.IIFNAME_TARGET,
 )
+#: Where a frame goes: not known yet where one interface is looked at.
+_AT_EXIT = (Field.OIFNAME, Field.OIFNAME_IP_DADDR, Field.OIFNAME_IP6_DADDR)
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Frames(Space):
 
     def having(self, field: Field) -> tuple[tuple[Condition, ...], int] | None:
         """What a frame with the field is, and the side that the field is on."""
+        if field in _AT_EXIT and len(self.links) == 1:
+            raise Unprovable(f"a rule asks for {field.row.text} of what comes in")
         if field in _AT_PORT and len(self.links) > 1:
             raise Unprovable(f"a rule asks for {field.row.text} of what goes out")
         if field in _OF_FRAME:

@@ -69,6 +69,13 @@ class Isolation:
         """Whether it closes nothing to anybody."""
         return self.ports_throughout(everybody, everything) == everything
 
+    @property
+    def only_accepts(self) -> bool:
+        """Whether no rule denies or passes on."""
+        return all(
+            rule.action == "accept" for stages in self.claimants for stage in stages for rule in stage.rules
+        )
+
     def because(self, peer: int, port: int) -> Place | None:
         """Where the rule is written that decides; None if none matches. Of several claimants who denies."""
         verdicts = [decided_by(stages, peer, port) for stages in self.claimants]

@@ -14,6 +14,7 @@ from policyd.proof.ground import Ground, lay, ports_line
 from policyd.proof.hooks import Expected, Scene
 from policyd.proof.mapped import KINDS, Doubt, Mapped, likely
 from policyd.proof.meaning import Isolation, Meaning
+from policyd.proof.peers import Anybody
 from policyd.proof.ports import Ports
 from policyd.proof.prove_bridge import OfBridge, check_rules
 from policyd.proof.prove_bridge import check_form as check_bridge
@@ -134,7 +135,7 @@ class _Comparison:
         ports = Ports(self.cluster, self.options)
         if self.table.bridge is None and not ports.guarded:
             return
-        frames = OfBridge(ports, table, of.ground, of.meaning)
+        frames = OfBridge(ports, table, of.meaning)
         frames.compare()
         self.apart += frames.apart
         self.found.update(frames.found)
@@ -172,10 +173,13 @@ class _OfFamily:
     def _witnesses(self) -> Witnesses:
         return Witnesses(self.whole.table, self.ground, self._expected, self.meaning)
 
-    def _isolations(self, direction: Direction) -> Iterator[tuple[int, Isolation]]:
+    def _isolations(
+        self, direction: Direction, meaning: Meaning | None = None
+    ) -> Iterator[tuple[int, Isolation]]:
         """The isolated addresses, each with what governs it."""
+        meaning = meaning or self.meaning
         for address in self.whole.cluster.isolated[direction, self.ground.hooks.family]:
-            isolation = self.meaning.isolation(direction, address)
+            isolation = meaning.isolation(direction, address)
             if isolation is not None:
                 yield address, isolation
 
@@ -185,17 +189,14 @@ class _OfFamily:
         return isolation.is_open(space.addresses.full, space.asked.full)
 
     def is_plainly_open(self) -> bool:
-        """Whether each pod under a policy for ingress has a rule that accepts all of everybody."""
-        line, asked = self.ground.policies.addresses.full, self.ground.policies.asked.full
-        return all(
-            any(
-                rule.action == "accept" and (rule.peers, rule.ports) == (line, asked)
-                for stage in stages
-                for rule in stage.rules
-            )
-            for _, isolation in self._isolations("ingress")
-            for stages in isolation.claimants
-        )
+        """Whether to each pod under a policy for ingress rules allow everything that mean everybody.
+
+        Blocks mean addresses, and not everybody, though they may hold all of them.
+        """
+        policies, family = self.ground.policies, self.ground.hooks.family
+        anybody = Meaning(self.meaning.cluster, family, policies.addresses, policies.asked, Anybody)
+        isolations = (isolation for _, isolation in self._isolations("ingress", anybody))
+        return all(each.only_accepts and self._is_open(each) for each in isolations)
 
     def restricts(self) -> bool:
         """Whether some pod is closed to somebody for ingress."""

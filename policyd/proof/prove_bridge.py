@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from policyd.proof.bridge import LINK_TARGETS, TO_ALL, TO_GROUPS, Entering, Leaving, Rules
+from policyd.proof.cluster import Cluster
 from policyd.proof.frames import (
     ARP,
     ARP_MAC,
@@ -22,7 +23,7 @@ from policyd.proof.frames import (
     Frames,
     Kind,
 )
-from policyd.proof.ground import Ground, interfaces, prefixes_in, stretches_of
+from policyd.proof.ground import interfaces, prefixes_in, stretches_of
 from policyd.proof.hooks import GROUPS, LINK_LOCAL, NOWHERE
 from policyd.proof.line import BITS, Line, block, lowest
 from policyd.proof.meaning import Meaning
@@ -30,7 +31,8 @@ from policyd.proof.peers import Anybody, Blocks, Strangers
 from policyd.proof.ports import Ports
 from policyd.proof.result import Difference, Says
 from policyd.proof.space import ASKED, ASKING, HOPS, ICMP, RECEIVER, SENDER, WITH_PORTS, Box, Unprovable
-from policyd.proof.walk import Chains, Outcome, Walker, of_table
+from policyd.proof.touched import Touched
+from policyd.proof.walk import Chains, Outcome, Walker, joined, of_table
 from policyd.proof.witness import PROTOCOLS
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.expressions import Field, Numbers
@@ -69,7 +71,6 @@ class OfBridge:
 
     ports: Ports
     table: Table
-    ground: Ground
     meaning: Meaning
     apart: int = 0
     found: dict[tuple[object, ...], Difference] = field(default_factory=dict)
@@ -83,24 +84,35 @@ class OfBridge:
     @property
     def family(self) -> Family:
         """The family of its addresses."""
-        return self.ground.hooks.family
+        return self.meaning.family
 
-    def compare(self) -> None:
-        """Compare both hooks, for each kind of frames. Raises Unprovable."""
+    def compare(self, touched: Mapping[str, Touched] | None = None) -> None:
+        """Compare both hooks, for each kind of frames; all of them, or those that are touched at a hook.
+
+        Raises Unprovable.
+        """
+        entering, leaving = (None, None) if touched is None else map(touched.get, ("prerouting", "forward"))
         for kind in KINDS[self.family]:
             for port in self._links[:-1]:
-                space = self._space(kind, (port,))
-                self._compare("prerouting", space, self._entering(space))
-            space = self._space(kind, self._links[:-1])
-            self._compare("forward", space, self._leaving(space))
+                if entering is None or entering.may_touch(port, self.family, self.ports.names):
+                    space = self._space(kind, (port,))
+                    self._compare_among("prerouting", space, self._entering(space), entering)
+            if leaving is None or leaving:
+                space = self._space(kind, self._links[:-1])
+                self._compare_among("forward", space, self._leaving(space), leaving)
 
-    def _compare(self, hook: HookName, space: Frames, rules: Rules) -> None:
-        mine = [Outcome(space.full, "back", frozenset(), "", -1)]
+    def _compare_among(self, hook: HookName, space: Frames, rules: Rules, touched: Touched | None) -> None:
+        chains = self._chains(space)
+        for box in (space.full,) if touched is None else touched.boxes(space, self.ports.names):
+            self._compare(hook, space, rules, chains, box)
+
+    def _compare(self, hook: HookName, space: Frames, rules: Rules, chains: Chains, box: Box) -> None:
+        mine = [Outcome(box, "back", frozenset(), "", -1)]
         for chain in self.table.chains:
             if chain.hook is not None and chain.hook.hook == hook:
-                mine = Walker(self._chains(space)).run(str(chain.name), space.full)
+                mine = Walker(chains).run(str(chain.name), box)
         self.apart += len(mine)
-        for outcome in mine:
+        for outcome in joined(mine, (SENDER, RECEIVER)):
             does = _verdict(outcome)
             key = "bridge", hook, outcome.chain, outcome.rule, does
             for other in Walker(rules).run(hook, outcome.box):
@@ -141,25 +153,14 @@ class OfBridge:
         return interfaces(self.table, {*self.ports.guarded, *self.ports.others, *self.ports.names})
 
     def _space(self, kind: Kind, links: tuple[str, ...]) -> Frames:
-        sets = self.ground.hooks.sets
         held = {str(part.name): part.elements for part in self.table.sets}
-        lines = self._addresses, self._macs, self._targets, self._types
-        asked = self.ground.hooks.asked
-        return Frames(self.family, lines[0], links, asked, {**sets, **held}, (frozenset(),), kind, *lines[1:])
+        addresses, asked = self._addresses, self.meaning.asked
+        lines = self._macs, self._targets, self._types
+        return Frames(self.family, addresses, links, asked, held, (frozenset(),), kind, *lines)
 
     @cached_property
     def _addresses(self) -> Line:
-        family = self.family
-        prefixes = [NOWHERE[family], GROUPS[family], TO_GROUPS[family]]
-        prefixes += [LINK_LOCAL] if family == 6 else []
-        named = [block(network, length, family) for network, length in prefixes]
-        named += [TO_ALL[family], *((a, a) for a in self.ports.cluster.local[family])]
-        named += [stretch for of, stretch in self.ports.cluster.blocks() if of == family]
-        named += [(a, a) for a in self.ports.cluster.nodes[family]]
-        named += stretches_of(self._keys(), family)
-        arp = (Field.ARP_SADDR_IP,) if family == 4 else ()
-        named += prefixes_in(self.table.chains, family, arp)
-        return Line(BITS[family], named)
+        return addresses_line(self.ports.cluster, self.table, self.family)
 
     @cached_property
     def _macs(self) -> Line:
@@ -186,12 +187,6 @@ class OfBridge:
         for match in matches:
             if match.field is of and isinstance(match.right, Numbers):
                 yield from match.right.intervals
-
-    def _keys(self) -> Iterator[object]:
-        for part in self.table.sets:
-            yield from part.elements
-        for mapped in self.table.maps:
-            yield from (key for key, _ in mapped.elements)
 
     # --- a frame that shows it -------------------------------------------------------------------------
 
@@ -234,6 +229,27 @@ class OfBridge:
     def _holder(self, address: int) -> str:
         pods = self.ports.cluster.claims[self.family].get(address, ())
         return "+".join(f"{pod.namespace}/{pod.name}" for pod in pods)
+
+
+def addresses_line(cluster: Cluster, table: Table, family: Family) -> Line:
+    """What tells addresses apart in family bridge."""
+    prefixes = [NOWHERE[family], GROUPS[family], TO_GROUPS[family]]
+    prefixes += [LINK_LOCAL] if family == 6 else []
+    named = [block(network, length, family) for network, length in prefixes]
+    named += [TO_ALL[family], *((a, a) for a in cluster.local[family])]
+    named += [stretch for of, stretch in cluster.blocks() if of == family]
+    named += [(a, a) for a in cluster.nodes[family]]
+    named += stretches_of(_keys(table), family)
+    arp = (Field.ARP_SADDR_IP,) if family == 4 else ()
+    named += prefixes_in(table.chains, family, arp)
+    return Line(BITS[family], named)
+
+
+def _keys(table: Table) -> Iterator[object]:
+    for part in table.sets:
+        yield from part.elements
+    for mapped in table.maps:
+        yield from (key for key, _ in mapped.elements)
 
 
 def _frame(hook: HookName, space: Frames, box: Box) -> Packet:

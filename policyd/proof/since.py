@@ -17,6 +17,7 @@ from policyd.proof.about import About
 from policyd.proof.at_hooks import AtHooks
 from policyd.proof.cluster import FAMILIES, Cluster
 from policyd.proof.differing import Rulesets, addresses_of, asked_by, having, unlike, unlike_addresses
+from policyd.proof.frames_since import FramesSince
 from policyd.proof.ground import lay_hooks, lay_points, lay_policies, ports_line
 from policyd.proof.hooks import Expected, Scene
 from policyd.proof.line import Line
@@ -66,8 +67,6 @@ class _Since:
     def check(self) -> None:
         """Compare what differs: pods with everybody, everybody with addresses, and the hooks."""
         was, is_ = self.before.state, self.now.state
-        if self.now.table.bridge is not None or is_.attachments.bridges:
-            raise Unprovable("what becomes of frames is proved from nothing")
         if was.nodes != is_.nodes or was.missing_namespaces is not is_.missing_namespaces:
             raise Unprovable("nodes differ")
         if sum(map(len, self._differing.values())) > MOST_ADDRESSES:
@@ -86,6 +85,7 @@ class _Since:
                 self._compare_hooks(family)
         elif some:
             self._check_closed()
+        self._compare_frames()
 
     # --- what differs ----------------------------------------------------------------------------------
 
@@ -143,9 +143,13 @@ class _Since:
 
     # --- pods with everybody -----------------------------------------------------------------------------
 
+    @cached_property
+    def _everybody(self) -> Cluster:
+        return Cluster(self.now.state, self.node, self.now.closed)
+
     def _compare_pods(self, family: Family, further: Keys) -> None:
         """Compare what is said of some pods, whoever their peer is."""
-        cluster = Cluster(self.now.state, self.node, self.now.closed)
+        cluster = self._everybody
         table = self._asked_of(further)
         space = lay_policies(cluster, table, family, self._ports(cluster, table))
         self._compare(cluster, table, space, further)
@@ -204,6 +208,25 @@ class _Since:
 
     def _ports(self, cluster: Cluster, table: Table) -> Line:
         return ports_line(cluster, Scene(cluster, self.options).tunnel_ports, table)
+
+    # --- frames ------------------------------------------------------------------------------------------
+
+    def _compare_frames(self) -> None:
+        FramesSince(
+            (self.before.state, self.now.state),
+            self._clusters,
+            (self.before.table.bridge, self.now.table.bridge),
+            self.options,
+            self._differing,
+            self._unlike_policies,
+        ).check(self._among_everybody)
+
+    def _among_everybody(self, family: Family) -> Meaning:
+        """What policies mean, whoever their peer is."""
+        cluster, table = self._everybody, self.now.table
+        ports = self._ports(cluster, table)
+        space = lay_policies(cluster, replace(table, sets=(), maps=(), chains=()), family, ports)
+        return Meaning(cluster, family, space.addresses, space.asked)
 
     # --- hooks ---------------------------------------------------------------------------------------------
 

@@ -147,17 +147,22 @@ class Space:
 
     def link_number(self, name: str) -> int | None:
         """Which interface a name stands for; None for one that was not given."""
-        return self.links.index(name) if name in self.links else None
+        return self._numbers_of_links.get(name)
 
     def named(self, patterns: Iterable[str]) -> int:
         """The ends by interfaces of these names, each with a `*` behind it or not."""
-        found = {
-            number
-            for pattern in patterns
-            for number, name in enumerate(self.links)
-            if (name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern)
-        }
+        found: set[int] = set()
+        for pattern in patterns:
+            if pattern.endswith("*"):
+                begins = pattern[:-1]
+                found.update(number for number, name in enumerate(self.links) if name.startswith(begins))
+            elif (number := self._numbers_of_links.get(pattern)) is not None:
+                found.add(number)
         return self.by(sorted(found))
+
+    @cached_property
+    def _numbers_of_links(self) -> Mapping[str, int]:
+        return {name: number for number, name in enumerate(self.links)}
 
     def bound(self, pairs: Iterable[tuple[str, int]]) -> int:
         """The ends that are such an interface with such an address."""
@@ -326,10 +331,11 @@ def cut(box: Box, conditions: Iterable[Condition]) -> tuple[Box | None, list[Box
     for side, mask in conditions:
         value = box[side]
         inside = value & mask
+        if not inside:
+            rest.append(box)
+            return None, rest
         if inside != value:
             rest.append((*box[:side], value & ~mask, *box[side + 1 :]))
-            if not inside:
-                return None, rest
             box = (*box[:side], inside, *box[side + 1 :])
     return box, rest
 

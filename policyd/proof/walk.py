@@ -5,10 +5,11 @@ The rules of a table (`of_table`) and those that are expected of it (`hooks.py`)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeAlias, assert_never
 
+from policyd.proof.parts import Parts
 from policyd.proof.space import Box, Condition, Space, Unprovable, cut
 from policyd_compiler.nft.ast import (
     Accept,
@@ -43,7 +44,7 @@ class Step(NamedTuple):
 
     kind: Kind
     name: str = ""
-    parts: tuple[tuple[Condition, Step], ...] = ()
+    parts: Parts[Step] | None = None
     last: bool = False
 
 
@@ -120,12 +121,16 @@ class Walker:
             if conditions is None:
                 continue
             onward: list[_State] = []
-            for box, asks in states:
+            for state in states:
+                box, asks = state
                 hit, rest = cut(box, conditions)
-                onward.extend((each, asks) for each in rest)
+                if hit is None and len(rest) == 1:  # all of it goes on, as it is for most rules
+                    onward.append(state)
+                    continue
+                onward.extend([(each, asks) for each in rest])
                 if hit is not None:
                     self._do(step, (hit, asks), _At(name, rule, depth, out, back, onward))
-            states = onward
+            states = onward if step.parts is None else _joined(onward, step.parts.side)
             self.steps += len(states) + 1
             if self.steps > MAX_STEPS:
                 raise Unprovable(f"more than {MAX_STEPS} steps: chain {name} is too intricate")
@@ -157,14 +162,44 @@ class Walker:
 
     def _map(self, step: Step, state: _State, at: _At) -> None:
         box, asks = state
-        for (side, mask), then in step.parts:
-            inside = box[side] & mask
-            if inside:
-                self._do(then, ((*box[:side], inside, *box[side + 1 :]), asks), at)
-                if inside == box[side]:
-                    return
-                box = (*box[:side], box[side] & ~mask, *box[side + 1 :])
-        at.onward.append((box, asks))
+        if step.parts is None:
+            at.onward.append(state)
+            return
+        side = step.parts.side
+        before, rest, behind = box[:side], box[side], box[side + 1 :]
+        for inside, then in step.parts.met(rest):
+            self._do(then, ((*before, inside, *behind), asks), at)
+            rest &= ~inside
+        if rest:
+            at.onward.append(((*before, rest, *behind), asks))
+
+
+def joined(outcomes: list[Outcome], sides: Iterable[int]) -> list[Outcome]:
+    """The same in fewer boxes: those with the same end that differ in one of these sides alone are one."""
+    for side in sides:
+        found: dict[object, tuple[int, Outcome]] = {}
+        for each in outcomes:
+            box = each.box
+            key = box[:side], box[side + 1 :], each[1:]
+            known = found.get(key)
+            found[key] = (box[side] if known is None else known[0] | box[side]), each
+        outcomes = [
+            each._replace(box=(*each.box[:side], value, *each.box[side + 1 :]))
+            for value, each in found.values()
+        ]
+    return outcomes
+
+
+def _joined(states: list[_State], side: int) -> list[_State]:
+    """The same packets in fewer boxes: those that differ in one side alone are one.
+
+    Behind a map there is a box for each of its parts, and each would be led through all that follows.
+    """
+    found: dict[tuple[Box, Box, frozenset[str]], int] = {}
+    for box, asks in states:
+        key = box[:side], box[side + 1 :], asks
+        found[key] = found.get(key, 0) | box[side]
+    return [((*before, value, *behind), asks) for (before, behind, asks), value in found.items()]
 
 
 class _At(NamedTuple):
@@ -192,7 +227,7 @@ class Chains:
     asking: bool = False
     asked: dict[str, int] = field(default_factory=dict)
     _compiled: dict[str, tuple[Walked, ...]] = field(default_factory=dict)
-    _parts: dict[tuple[str, str], tuple[tuple[Condition, Step], ...]] = field(default_factory=dict)
+    _parts: dict[tuple[str, str], Parts[Step] | None] = field(default_factory=dict)
 
     def rules(self, name: str) -> tuple[Walked, ...]:
         """The rules of a chain. Raises Unprovable."""
@@ -229,16 +264,15 @@ class Chains:
         if action.map not in self.maps:
             raise Unprovable(f"there is no map {action.map}")
         key = (action.map, action.field.row.text)
-        parts = self._parts.get(key)
-        if parts is None:
-            parts = self._parts[key] = self._parts_of(action, self.maps[action.map])
-        return Step("map", parts=parts)
+        if key not in self._parts:
+            self._parts[key] = self._parts_of(action, self.maps[action.map])
+        return Step("map", parts=self._parts[key])
 
-    def _parts_of(self, action: Vmap, part: VerdictMap) -> tuple[tuple[Condition, Step], ...]:
+    def _parts_of(self, action: Vmap, part: VerdictMap) -> Parts[Step] | None:
         """The map's keys by verdict."""
         having = self.space.having(action.field)
         if having is None:
-            return ()
+            return None
         if having[0]:
             raise Unprovable(f"a map is asked for {action.field.row.text}")
         side = having[1]
@@ -251,7 +285,8 @@ class Chains:
                 if self.asked.setdefault(str(part.name), side) != side:
                     raise Unprovable(f"map {part.name} is asked for senders and for receivers")
             by_verdict.setdefault(step, []).append(key)
-        return tuple(((side, self.space.keys(action.field, keys)), step) for step, keys in by_verdict.items())
+        keys_of = ((self.space.keys(action.field, keys), step) for step, keys in by_verdict.items())
+        return Parts(side, keys_of)
 
 
 def leads_to_chains(part: VerdictMap) -> bool:

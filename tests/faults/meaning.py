@@ -146,8 +146,8 @@ PORTS = (
         "NP-050",
         PEERS,
         "peers, subject_ports(ports, subject), origins)",
-        "peers, union_ports(_one(p.protocol, n, n) for p in ports for (name, _), found in "
-        "self._named.items() if name == p.port for n in found), origins)",
+        "peers, union_ports([NOTHING, *(one_port(p.protocol, n) for p in ports if isinstance(p.port, str) "
+        "for n, _ in self._index.exposing(p.port, p.protocol))]), origins)",
         f"{CASE}[NP-050]",
     ),
     Fault(

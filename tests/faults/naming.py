@@ -138,8 +138,8 @@ NAME_FAULTS = (
         "rules are noted in the order of their hashes",
         "L15",
         CHAINS,
-        "origins: list[Origin] = sorted(\n",
-        "origins: list[Origin] = list(\n",
+        "        key=_IN_ORDER,\n    )\n    lines = ",
+        "        key=hash,\n    )\n    lines = ",
         "tests/property/test_bytes.py::test_the_hash_seed_does_not_matter",
     ),
     Fault(

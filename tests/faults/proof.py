@@ -9,6 +9,10 @@ PROVERS = "tests/agent/test_prover.py"
 BRIDGE = "tests/property/test_proof_bridge.py"
 VERIFY = "tests/cli/test_verify.py"
 SINCE = "tests/unit/proof/test_since.py"
+OPEN = "tests/unit/proof/test_plainly_open.py"
+PARTS = "tests/unit/proof/test_parts.py"
+FRAMES = "tests/unit/proof/test_frames_since.py"
+SINCE_BRIDGE = "tests/property/test_since_bridge.py"
 FORGED = "tests/unit/proof/test_forged.py"
 
 PROOF = (
@@ -16,7 +20,7 @@ PROOF = (
         "the frames of a bridge that come in are not looked at",
         "docs/verify.md",
         "policyd/proof/prove_bridge.py",
-        'self._compare("prerouting", space, self._entering(space))',
+        'self._compare_among("prerouting", space, self._entering(space), entering)',
         "self._entering(space)",
         f"{BRIDGE}::test_each_mistake_in_a_table_of_a_bridge_is_shown[forged]",
     ),
@@ -32,9 +36,25 @@ PROOF = (
         "who hears a group is proved of those alone whose port is known",
         "docs/verify.md",
         "policyd/proof/bridge.py",
-        'parts.append(((RECEIVER, self.space.named(ports)), Step("goto", chain)))',
-        'parts.append(((RECEIVER, 0), Step("goto", chain)))',
+        'parts = ((self.space.named(of), Step("goto", chain)) for chain, of in receivers.items())',
+        'parts = ((0, Step("goto", chain)) for chain, of in receivers.items())',
         f"{BRIDGE}::test_each_mistake_in_a_table_of_a_bridge_is_shown[heard]",
+    ),
+    Fault(
+        "of a bit in two parts of a map both count",
+        "docs/verify.md",
+        "policyd/proof/parts.py",
+        "                value &= ~inside\n",
+        "                value |= inside\n",
+        f"{PARTS}::test_of_a_bit_in_several_parts_the_first_counts",
+    ),
+    Fault(
+        "boxes are one if their sides are, whatever becomes of them",
+        "docs/verify.md",
+        "policyd/proof/walk.py",
+        "key = box[:side], box[side + 1 :], each[1:]",
+        "key = box[:side], box[side + 1 :]",
+        f"{PARTS}::test_joined_boxes_have_the_same_packets_with_the_same_end",
     ),
     Fault(
         "without a table in family bridge nothing is asked of it",
@@ -43,6 +63,30 @@ PROOF = (
         "if self.table.bridge is None and not ports.guarded:",
         "if self.table.bridge is None:",
         f"{BRIDGE}::test_a_table_that_is_not_there_is_refused",
+    ),
+    Fault(
+        "blocks that hold every address mean everybody, where hooks are proved",
+        "NP-165",
+        "policyd/proof/prove.py",
+        "policies.addresses, policies.asked, Anybody)",
+        "policies.addresses, policies.asked)",
+        f"{OPEN}::test_groups_on_a_routed_network",
+    ),
+    Fault(
+        "to whom policies plainly allow everything frames need not pass",
+        "NP-165",
+        "policyd/proof/bridge.py",
+        "return to_anybody.only_accepts and not self._closes(to_anybody)",
+        "return False",
+        f"{OPEN}::test_frames_to_whom_policies_plainly_allow_everything_must_pass",
+    ),
+    Fault(
+        "what comes in goes where it came from, where frames are proved",
+        "docs/verify.md",
+        "policyd/proof/frames.py",
+        "if field in _AT_EXIT and len(self.links) == 1:",
+        "if False:",
+        f"{OPEN}::test_nothing_is_proved_of_a_rule_that_asks_where_a_frame_goes_before_that_is_known",
     ),
     Fault(
         "a ruleset is held to policies of which it was not made",
@@ -184,10 +228,81 @@ PROOF = (
         "after a change nothing is proved of table bridge",
         "NP-166",
         "policyd/proof/since.py",
-        "        if self.now.table.bridge is not None or is_.attachments.bridges:",
-        "        if False:",
-        "tests/property/test_proof_bridge.py::"
-        "test_after_a_change_a_table_of_a_bridge_is_not_taken_for_proved[False]",
+        "        self._compare_frames()\n",
+        "",
+        f"{FRAMES}::test_a_table_that_does_not_follow_is_not",
+    ),
+    Fault(
+        "a table of a bridge that is not there counts as proved before",
+        "NP-166",
+        "policyd/proof/frames_since.py",
+        "if before is not now or any(each.guarded for each in ports):",
+        "if False:",
+        "tests/property/test_proof_bridge.py::test_after_a_change_a_table_that_is_not_there_is_not_taken_for_proved",
+    ),
+    Fault(
+        "frames of pods whose policies differ count as proved before",
+        "NP-161",
+        "policyd/proof/frames_since.py",
+        "policy_key(policy) in self.unlike_policies",
+        "False",
+        f"{FRAMES}::test_a_table_that_does_not_follow_is_not",
+    ),
+    Fault(
+        "frames by ports that lead to another pod count as proved before",
+        "NP-162",
+        "policyd/proof/frames_since.py",
+        "touched.ports.update(port for port, _ in before.bound[family] ^ now.bound[family])",
+        "pass",
+        f"{FRAMES}::test_each_hook_is_looked_at",
+    ),
+    Fault(
+        "frames with a hardware address that comes count as proved before",
+        "NP-162",
+        "policyd/proof/frames_since.py",
+        "            touched.macs.add(mac)\n",
+        "",
+        f"{FRAMES}::test_a_table_that_does_not_follow_is_not",
+    ),
+    Fault(
+        "who is denied after a change is not looked for among all",
+        "CNP-006",
+        "policyd/proof/frames_since.py",
+        "if least & ~(_throughout(was, bits, asked) & _throughout(is_, bits, asked)):",
+        "if False:",
+        f"{FRAMES}::test_a_peer_that_is_denied_counts_for_whoever_is_not_known",
+    ),
+    Fault(
+        "a pod that is named alone counts as proved before",
+        "NP-051",
+        "policyd/proof/frames_since.py",
+        "            self.leaving.addresses[family].update(held)\n",
+        "            self.leaving.addresses[family].update(held and ())\n",
+        f"{FRAMES}::test_a_pod_that_is_named_alone_may_expose_another_port",
+    ),
+    Fault(
+        "elements that differ in table bridge are passed over after a change",
+        "docs/verify.md",
+        "policyd/proof/touched.py",
+        "                elif keys:\n",
+        "                elif False:\n",
+        f"{SINCE_BRIDGE}::test_what_is_still_proved_of_frames_is_proved_from_nothing",
+    ),
+    Fault(
+        "chains that maps of table bridge lead to are not compared after a change",
+        "docs/verify.md",
+        "policyd/proof/touched.py",
+        "if key not in were or key not in are or not self._is_same(were[key], are[key])",
+        "if key not in were or key not in are",
+        f"{SINCE_BRIDGE}::test_what_is_still_proved_of_frames_is_proved_from_nothing",
+    ),
+    Fault(
+        "what is asked of unknown ports alone is passed over after a change",
+        "docs/verify.md",
+        "policyd/proof/touched.py",
+        "                    self._touched.unknown |= bool(keys)\n",
+        "                    pass\n",
+        f"{SINCE_BRIDGE}::test_what_is_still_proved_of_frames_is_proved_from_nothing",
     ),
     Fault(
         "a map that is asked for both sides is taken for one of either",

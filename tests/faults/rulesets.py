@@ -9,6 +9,7 @@ from dataclasses import replace
 from policyd.pipeline import build
 from policyd_compiler.options import Options
 from tests.cases.form import ingress, namespace, pod, pods
+from tests.faults.corners import corners
 from tests.golden.golden import cases as golden_cases
 from tests.oracle import Manifest
 from tests.routes import DEFAULTS, node_addresses, state_of
@@ -57,6 +58,9 @@ def first_proofs(rng: random.Random, worlds: int) -> Iterator[str]:
             yield f"{golden.folder.name}: {reason}"
     state = state_of([*_MANY_PORTS])
     yield from reasons_of(state, "n1", build(state, "n1", DEFAULTS), DEFAULTS)
+    for corner in corners():
+        built = build(corner.state, "n1", corner.options, corner.closed)
+        yield from reasons_of(corner.state, "n1", built, corner.options, corner.closed)
     for number in range(worlds):
         state, node, options = any_scene(rng)
         if number % 5 == 0:
