@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from hypothesis import given
 
-from policyd.ask.diff import Change, difference
+from policyd.ask.diff import Change, difference, rules_between
 from policyd.ask.ends import end_of
 from policyd.ask.fits import Packet
 from policyd.ask.reach import Outside, Reachability, reach
@@ -78,6 +79,17 @@ def test_the_rules_of_a_change_are_those_that_why_names(both: tuple[World, World
                     verdict = why(world, sender, receiver, Packet(protocol.upper(), port))
                     assert verdict.answer == "allowed"
                     assert {*verdict.egress.rules, *verdict.ingress.rules} <= set(change.rules)
+
+
+@given(two_worlds())
+def test_a_change_has_the_rules_of_its_own_pair(both: tuple[World, World]) -> None:
+    """They are looked up once for all pairs that look alike."""
+    old, new = both
+    found = difference(old, new)
+    for world, changes in ((new, found.opened), (old, found.closed)):
+        for each in changes:
+            family: Any = each.family
+            assert each.rules == rules_between(world, each.sender, each.receiver, each.ports, family)
 
 
 def open_to(found: Iterable[Outside], endpoint: str, address: str, *, inbound: bool) -> PortSet:
