@@ -31,6 +31,7 @@ def _exposed(each: Exposed) -> Json:
         "to": each.to,
         "allowed": ports_json(each.ports),
         "rules": [reference_json(rule) for rule in each.rules],
+        "unruled": each.unruled,
     }
 
 

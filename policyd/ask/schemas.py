@@ -98,6 +98,7 @@ def exposure_schema() -> Json:
                 "items": record(REFERENCE),
                 "description": "that open it; none where no policy isolates the endpoint",
             },
+            "unruled": {"type": "boolean", "description": "some of it is open without a rule"},
         }
     )
     published = record(

@@ -20,7 +20,7 @@ UNISOLATED = "no policy isolates it"
 
 def rules_of(each: Exposed) -> tuple[str, ...]:
     """What opens it, in words."""
-    return tuple(map(place, each.rules)) or (UNISOLATED,)
+    return (*map(place, each.rules), *((UNISOLATED,) if each.unruled else ()))
 
 
 def markdown(found: Exposure) -> str:

@@ -16,6 +16,7 @@ from policyd.ask.why import why
 from policyd.ask.world import World
 from policyd_compiler.ports import PortSet
 from tests.asking import two_worlds, world_of
+from tests.cases.form import ingress, namespace, pod, pods, policy
 from tests.oracle import Manifest
 from tests.strategies.worlds import worlds
 
@@ -90,6 +91,14 @@ def test_a_change_has_the_rules_of_its_own_pair(both: tuple[World, World]) -> No
         for each in changes:
             family: Any = each.family
             assert each.rules == rules_between(world, each.sender, each.receiver, each.ports, family)
+
+
+def test_pairs_that_policies_tell_apart_have_rules_of_their_own() -> None:
+    everybody = [namespace("x"), *(pod(f"x/{name}", f"10.0.0.{at}") for at, name in enumerate("abc", 1))]
+    old = world_of([*everybody, policy("x", "c", policyTypes=["Ingress"])])
+    new = world_of([*everybody, ingress("x", "c", {"from": [pods(pod="a"), pods(pod="b")]})])
+    rules = {each.sender.name: [rule.peer for rule in each.rules] for each in difference(old, new).opened}
+    assert rules == {"a": ["ingress[0].from[0]"], "b": ["ingress[0].from[1]"]}
 
 
 def open_to(found: Iterable[Outside], endpoint: str, address: str, *, inbound: bool) -> PortSet:
