@@ -20,7 +20,9 @@ def exposure_json(found: Exposure) -> Json:
         "unselected": list(found.unselected),
         "published": [_published(each) for each in found.published if isinstance(each, Published)],
         "missing": [
-            {"by": each.by, "service": each.service} for each in found.published if isinstance(each, Missing)
+            {"by": each.by, "service": each.service, "granted": each.granted}
+            for each in found.published
+            if isinstance(each, Missing)
         ],
     }
 

@@ -16,8 +16,8 @@ from policyd.cluster.ownership import Claims, addresses_of_nodes, claim_addresse
 from policyd.cluster.state import ClusterState, MissingNamespaces
 from policyd.kube.kind import Kind
 from policyd.kube.objects import NAME_LABEL, KubeObject, Labels, Namespace, NetworkPolicy, Pod
-from policyd.kube.publishing import Publisher
-from policyd.kube.registry import ASKED, PUBLISHERS, SERVICE
+from policyd.kube.publishing import Backend, Publisher
+from policyd.kube.registry import ASKED, PUBLISHERS, REFERENCE_GRANT, SERVICE
 from policyd.kube.selectors import matches
 from policyd.kube.workloads import Service
 from policyd_compiler.ir import Host
@@ -141,6 +141,16 @@ class World:
     def claimants(self, host: int) -> tuple[Pod, ...]:
         """The pods of a host."""
         return tuple(self.claims.pods[claim] for claim in self.claims.to(host))
+
+    def lets(self, kind: str, publisher: Publisher, backend: Backend) -> bool:
+        """Whether what leads to a Service may: one of another namespace takes a ReferenceGrant there.
+
+        Of a namespace that could not be read nobody knows; its Services were not read either.
+        """
+        if backend.namespace == publisher.namespace or self.only_namespace not in ("", backend.namespace):
+            return True
+        grants = self.state.all(REFERENCE_GRANT) if REFERENCE_GRANT in self.state.kinds else {}
+        return any(grant.lets(kind, publisher.namespace, backend) for grant in grants.values())
 
     @cached_property
     def policies(self) -> dict[str, KubeObject]:

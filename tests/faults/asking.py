@@ -12,9 +12,26 @@ DIFF = "tests/property/test_diff.py"
 MOVED = "tests/property/test_moved.py"
 PACKETS = "tests/property/test_packets.py"
 STRANGERS = "tests/unit/test_strangers.py::test_what_tiers_leave_open"
+GRANTS = "tests/cli/test_published.py::test_a_route_leads_to_another_namespace_if_a_grant_there_lets_it"
 LIVE = "tests/cli/test_live_namespace.py"
 
 ASKING = (
+    Fault(
+        "a grant of any namespace lets routes in",
+        PAGE,
+        "policyd/kube/publishing.py",
+        "            self.namespace == backend.namespace\n            and ",
+        "            ",
+        GRANTS,
+    ),
+    Fault(
+        "a grant for some Services is for all",
+        PAGE,
+        "policyd/kube/publishing.py",
+        "(None in self.services or backend.service in self.services)",
+        "bool(self.services)",
+        GRANTS,
+    ),
     Fault(
         "what is open to a namespace's pods is open to all",
         PAGE,
