@@ -8,13 +8,13 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Literal, TypeAlias
 
+from policyd.ask.alike import Alike
 from policyd.ask.blocks import Block
 from policyd.ask.endpoints import Endpoint
 from policyd.ask.ends import end_of
 from policyd.ask.fits import Packet, Reference
 from policyd.ask.gates import FAMILIES, Gate
 from policyd.ask.judged import CLOSED, Judged
-from policyd.ask.kinds import Kinds
 from policyd.ask.moved import Moved, moved
 from policyd.ask.open_to import blocks_by_ports, gates_outside, judged_outside
 from policyd.ask.pairs import Answer, pairs
@@ -158,24 +158,21 @@ def _changes(
 
 
 class _Rules:
-    """The rules that allow ports between endpoints: the same for all that policies treat alike."""
+    """The rules that allow ports between endpoints: the same for all pairs that look alike."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._kinds = Kinds(world)
+        self._alike = Alike(world)
         self._known: dict[Hashable, tuple[Reference, ...]] = {}
 
     def of(
         self, sender: Endpoint, receiver: Endpoint, ports: PortSet, family: Family | None
     ) -> tuple[Reference, ...]:
         """The rules that allow any of these ports."""
-        key = self._kind(sender), self._kind(receiver), ports, family
+        key = self._alike.of_pair(sender, receiver), ports, family
         if key not in self._known:
-            self._known[key] = _rules(self.world, sender, receiver, ports, family)
+            self._known[key] = rules_between(self.world, sender, receiver, ports, family)
         return self._known[key]
-
-    def _kind(self, endpoint: Endpoint) -> int:
-        return self._kinds.of(end_of(self.world, endpoint))
 
 
 def _in(answer: Answer, family: int) -> Judged:
@@ -190,7 +187,7 @@ _MOST_SAMPLES = 32
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 
-def _rules(
+def rules_between(
     world: World, sender: Endpoint, receiver: Endpoint, ports: PortSet, family: Family | None
 ) -> tuple[Reference, ...]:
     """The rules that allow any of these ports."""

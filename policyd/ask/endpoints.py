@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from policyd.cluster.state import ClusterState
+from policyd.kube.cidr import print_ips
 from policyd.kube.kind import Kind
 from policyd.kube.objects import Labels, Owner, Pod, Source
 from policyd.kube.registry import WORKLOADS
 from policyd.kube.workloads import Workload
+from policyd_compiler.ir import Host
 
 #: Kind → the short name that kubectl has for it.
 SHORT = {
@@ -30,7 +32,7 @@ class Endpoint:
     """One pod, or a workload with its pods.
 
     `labels` are those that policies see. `members` are its pods, or one that stands for all that the template
-    of a workload without pods would make; `pods` are only those that there are.
+    of a workload without pods would make; `pods` are only those that there are, and `held` what each holds.
     """
 
     id: str
@@ -41,7 +43,12 @@ class Endpoint:
     members: tuple[Pod, ...]
     pods: tuple[Pod, ...]
     source: Source | None = None
-    addresses: tuple[str, ...] = ()
+    held: tuple[Host, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses of its pods that count (NP-167), as text: few of very many are ever printed."""
+        return tuple(text for host in self.held for text in print_ips(host.v4, host.v6))
 
 
 def id_of(namespace: str, kind: str, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import and_
 
 from policyd.ask.endpoints import Endpoint
@@ -13,10 +13,10 @@ from policyd.ask.gates import FAMILIES, Gate
 from policyd.ask.ports import only
 from policyd.ask.published import Missing, Published, published
 from policyd.ask.rectangles import families_of
+from policyd.ask.strangers import let_in
 from policyd.ask.world import World
 from policyd.cluster.index import bits_of
-from policyd.cluster.peers import SubjectPorts, subject_ports
-from policyd.kube.objects import IPBlock, NetworkPolicy, Peer, Pod, PolicyRule
+from policyd_compiler.ir import Origin, Tier
 from policyd_compiler.ports import EVERYTHING, NOTHING, PortSet
 
 #: To whom something may be open → in words, widest first.
@@ -29,13 +29,17 @@ TO = {
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """Ports of an endpoint that are open to all of `to`, and the rules that open them: none without a policy
-    that isolates it."""
+    """Ports of an endpoint that are open to all of `to`, and the rules that open them.
+
+    `unruled`: some are open without a rule, as no policy isolates it. What is open to everybody is not named
+    again as open to some.
+    """
 
     endpoint: Endpoint
     to: str
     ports: PortSet
     rules: tuple[Reference, ...]
+    unruled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def exposure(world: World, ids: Collection[str] | None = None, ports: PortSet = 
     return Exposure(
         tuple(each for _, each in chosen),
         tuple(_exposures(world, [each for _, each in chosen], ports)),
-        tuple(id_ for id_, found in gates.items() if all(gate is not None for gate in found)),
+        tuple(id_ for id_, found in gates.items() if all(map(_isolates, found))),
         tuple(id_ for id_, found in gates.items() if not any(found)),
         tuple(each for each in published(world) if _is_asked(each, gates.keys(), ids, ports)),
     )
@@ -67,16 +71,31 @@ def exposure(world: World, ids: Collection[str] | None = None, ports: PortSet = 
 
 def _exposures(world: World, endpoints: Collection[Endpoint], asked: PortSet) -> Iterator[Exposed]:
     """What is open to all, widest first. Of an endpoint whose pods differ, what any of them opens."""
+    known = lru_cache(maxsize=None)(lambda *of: tuple(let_in(world, *of)))
+    wider: dict[str, PortSet] = {}
     for to in TO:
         for endpoint in endpoints:
-            ports, rules = NOTHING, dict[Reference, None]()
-            for pod in endpoint.members:
-                for found, reference in _opened(world, pod, to):
-                    if found & asked:
-                        ports = ports | found & asked
-                        rules.update({} if reference is None else {reference: None})
+            ports, rules, unruled = NOTHING, dict[Reference, None](), False
+            for gate, family in _asked_of(world, endpoint, to):
+                for found, origin in known(gate, to, family):
+                    if opened := found & asked - wider.get(endpoint.id, NOTHING):
+                        ports = ports | opened
+                        rules.update({} if origin is None else {_reference(origin): None})
+                        unruled |= origin is None
+            if to == "everybody":
+                wider[endpoint.id] = ports
             if ports:
-                yield Exposed(endpoint, to, ports, tuple(rules))
+                yield Exposed(endpoint, to, ports, tuple(rules), unruled)
+
+
+def _asked_of(world: World, endpoint: Endpoint, to: str) -> dict[tuple[Gate | None, int], None]:
+    """The gates of an endpoint, each with the families that make a difference."""
+    hosts = bits_of(world.hosts[world.number[endpoint.id]])
+    return dict.fromkeys(
+        (world.gates.ingress[host], family)
+        for host in hosts
+        for family in ((families_of(world.claims.hosts[host]) or FAMILIES) if to == "addresses" else (4,))
+    )
 
 
 def _is_asked(
@@ -91,6 +110,11 @@ def _gates(world: World, number: int) -> Iterator[Gate | None]:
     for host in bits_of(world.hosts[number]):
         yield world.gates.ingress[host]
         yield world.gates.egress[host]
+
+
+def _isolates(gate: Gate | None) -> bool:
+    """A ClusterNetworkPolicy isolates nobody (CNP-002)."""
+    return gate is not None and any(stage.tier is Tier.NETWORK_POLICY for stage in gate.certain.stages)
 
 
 def letting_all_in(world: World, ports: PortSet = EVERYTHING) -> frozenset[str]:
@@ -117,32 +141,5 @@ def letting_all_in(world: World, ports: PortSet = EVERYTHING) -> frozenset[str]:
     )
 
 
-def _opened(world: World, pod: Pod, to: str) -> Iterator[tuple[PortSet, Reference | None]]:
-    """Ports that are open to all of these, each with the rule that opens them; None: no policy isolates."""
-    isolating = [p for p in world.selecting[pod.namespace, pod.labels] if p.ingress is not None]
-    if not isolating and to == "everybody":
-        yield EVERYTHING, None
-    for policy in isolating:
-        for number, rule in enumerate(policy.ingress or ()):
-            if any(_opens(peer, to) for peer in (rule.peers if rule.peers is not None else (None,))):
-                found = (
-                    EVERYTHING if rule.ports is None else subject_ports(rule.ports, SubjectPorts(pod.ports))
-                )
-                yield found, _reference(policy, number, rule)
-
-
-def _opens(peer: Peer | None, to: str) -> bool:
-    match peer:
-        case None:
-            return to == "everybody"
-        case IPBlock():
-            return to == "addresses" and peer.cidr is not None and not peer.cidr.prefix and not peer.excepts
-        case _:
-            everywhere = peer.namespaces is not None and not peer.namespaces.requirements
-            return to == "pods" and everywhere and not peer.pods.requirements
-
-
-def _reference(policy: NetworkPolicy, number: int, rule: PolicyRule) -> Reference:
-    source = rule.source or policy.source
-    place = (source.file, source.line) if source else ("", 0)
-    return Reference(f"{policy.namespace}/{policy.name}", f"ingress[{number}]", "", *place)
+def _reference(origin: Origin) -> Reference:
+    return Reference(origin.policy, origin.rule, "", origin.file, origin.line)

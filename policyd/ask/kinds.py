@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator
 
 from policyd.ask.ends import End
 from policyd.ask.gates import Gate
-from policyd.ask.why import kind_of_host
+from policyd.ask.why import blocks_of_tiers, kind_of_host
 from policyd.ask.world import World
 from policyd.kube.objects import IPBlock
 
@@ -43,7 +43,8 @@ class Kinds:
 
 
 def _blocks(world: World) -> Iterator[IPBlock]:
-    """All blocks of addresses that NetworkPolicies name."""
+    """All blocks of addresses that policies name."""
+    yield from blocks_of_tiers(world)
     for policy in world.state.policies.values():
         for rule in (*(policy.ingress or ()), *(policy.egress or ())):
             yield from (peer for peer in rule.peers or () if isinstance(peer, IPBlock))

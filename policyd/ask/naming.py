@@ -162,11 +162,9 @@ def _owned_pods(world: World, namespace: str, name: str) -> Iterator[End]:
 def _pod_end(world: World, pod: Pod) -> End:
     claims = world.claims
     hosts = sorted({claims.host_of(claim) for claim, each in enumerate(claims.pods) if each is pod})
-    addresses = tuple(text for host in hosts for text in world.addresses_of(host))
+    held = tuple(claims.hosts[host] for host in hosts)
     name = id_of(pod.namespace, "Pod", pod.name)
-    endpoint = Endpoint(
-        name, pod.namespace, "Pod", pod.name, pod.labels, (pod,), (pod,), pod.source, addresses
-    )
+    endpoint = Endpoint(name, pod.namespace, "Pod", pod.name, pod.labels, (pod,), (pod,), pod.source, held)
     return End(endpoint, tuple(hosts))
 
 

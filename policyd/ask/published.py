@@ -36,10 +36,12 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What leads to a Service, or a port of one, that is not among the objects."""
+    """What leads to a Service, or a port of one, that is not among the objects; or, not `granted`, to one of
+    another namespace where no ReferenceGrant lets it, so that it is not reached that way."""
 
     by: str
     service: str
+    granted: bool = True
 
 
 def published(world: World) -> tuple[Published | Missing, ...]:
@@ -52,6 +54,9 @@ def published(world: World) -> tuple[Published | Missing, ...]:
     for kind, publisher in world.publishers:
         by = f"{kind} {publisher.namespace}/{publisher.name}"
         for backend in publisher.backends:
+            if not world.lets(kind, publisher, backend):
+                found.append(Missing(by, _print(backend), granted=False))
+                continue
             known = world.services.get(f"{backend.namespace}/{backend.service}")
             ports = [] if known is None else list(_ports(known, backend))
             if known is None or not ports:
@@ -122,7 +127,12 @@ def publishers_of(world: World, service: Service) -> tuple[str, ...]:
     """By what a Service is published: `Ingress shop/front (shop.example)`."""
     found = [f"its type, {service.published}"] if service.published else []
     for kind, publisher in world.publishers:
-        if any((b.namespace, b.service) == (service.namespace, service.name) for b in publisher.backends):
+        leading = [
+            each
+            for each in publisher.backends
+            if (each.namespace, each.service) == (service.namespace, service.name)
+        ]
+        if any(world.lets(kind, publisher, each) for each in leading):
             hosts = f" ({', '.join(publisher.hosts)})" if publisher.hosts else ""
             found.append(f"{kind} {publisher.namespace}/{publisher.name}{hosts}")
     return tuple(found)

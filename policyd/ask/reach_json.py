@@ -20,7 +20,9 @@ def exposure_json(found: Exposure) -> Json:
         "unselected": list(found.unselected),
         "published": [_published(each) for each in found.published if isinstance(each, Published)],
         "missing": [
-            {"by": each.by, "service": each.service} for each in found.published if isinstance(each, Missing)
+            {"by": each.by, "service": each.service, "granted": each.granted}
+            for each in found.published
+            if isinstance(each, Missing)
         ],
     }
 
@@ -31,6 +33,7 @@ def _exposed(each: Exposed) -> Json:
         "to": each.to,
         "allowed": ports_json(each.ports),
         "rules": [reference_json(rule) for rule in each.rules],
+        "unruled": each.unruled,
     }
 
 

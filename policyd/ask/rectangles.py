@@ -3,20 +3,20 @@ others. Every question of pairs stands on this. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from operator import attrgetter
+from typing import NamedTuple, TypeAlias
 
+from policyd.ask.columns import Columns
 from policyd.ask.gates import Gate
 from policyd.ask.judged import Judged, whichever
 from policyd.ask.world import World
-from policyd.cluster.index import bits_of
+from policyd.cluster.index import bits_of, mask_of
 from policyd_compiler.ir import Host
 
 #: What one direction lets through, by IPv4 and by IPv6, and the families in which its end has addresses.
 _Door: TypeAlias = tuple[Judged, Judged, tuple[int, ...]]
-#: So many hosts are looked up one by one.
-_FEW = 16
 #: The key of an answer of which the family is not known, as an address is not.
 ANY_FAMILY = 0
 
@@ -35,58 +35,51 @@ def rectangles(world: World) -> Iterator[Rectangle]:
 
     A host and itself is among the pairs; it means nothing.
     """
-    answers = _Answers()
-    # What receivers let in, by what that is: there are few such things, so few have to be put together.
-    doors: dict[_Door, list[tuple[int, int]]] = {}
-    for (ingress, receiving), receivers in _groups(world, world.gates.ingress).items():
+    doors, entries = _entries(world)
+    sending_groups = _groups(world, world.gates.egress)
+    columns = Columns([entry.admitted for entry in entries], sending_groups.values())
+    answers = _Answers(doors, [entry.door for entry in entries])
+    for (egress, sending), senders in sending_groups.items():
+        admitted = columns.holding(senders)
+        for out in world.gates.rows(egress):
+            found = answers.to((out.four, out.six, sending))
+            reached: dict[int, int] = {}
+            for number in bits_of(found.entries & admitted.any):
+                door, group, receivers, _ = entries[number]
+                there = reached.get(group)
+                if there is None:
+                    there = reached[group] = receivers & out.hosts
+                if there and (here := admitted.by(number)):
+                    yield Rectangle(here, there, found.by_door[door])
+
+
+class _Entry(NamedTuple):
+    """A group of receivers, what they let in, by its number, and from whom."""
+
+    door: int
+    group: int
+    receivers: int
+    admitted: int
+
+
+def _entries(world: World) -> tuple[list[_Door], list[_Entry]]:
+    """What receivers let in, by what that is: there are few such things, so few have to be put together."""
+    doors: dict[_Door, int] = {}
+    entries: list[_Entry] = []
+    for group, ((ingress, receiving), receivers) in enumerate(_groups(world, world.gates.ingress).items()):
         for into in world.gates.rows(ingress):
             if into.four.possible or into.six.possible:
-                doors.setdefault((into.four, into.six, receiving), []).append((receivers, into.hosts))
-    behind_doors = _Behind([(door, *each) for door, behind in doors.items() for each in behind])
-    for (egress, sending), senders in _groups(world, world.gates.egress).items():
-        admitting = behind_doors.admitting(senders)
-        for out in world.gates.rows(egress):
-            way = (out.four, out.six, sending)
-            for door, receivers, here in admitting:
-                there = receivers & out.hosts
-                if there and (found := answers.of(way, door)):
-                    yield Rectangle(here, there, found)
-
-
-class _Behind:
-    """What receivers let in, and whom: found by who sends. Most senders are few, and most let few in."""
-
-    def __init__(self, entries: Sequence[tuple[_Door, int, int]]) -> None:
-        self._entries = entries
-        size = max((admitted.bit_length() for _, _, admitted in entries), default=0) // 8 + 1
-        #: A bit of bytes is looked up at once, where to combine masks takes as long as these are.
-        self._bytes = [admitted.to_bytes(size, "little") for _, _, admitted in entries]
-        self._size = size
-
-    def admitting(self, senders: int) -> list[tuple[_Door, int, int]]:
-        """The doors, the receivers behind them, and which of these senders they let in; in order."""
-        numbers: Iterable[int] = range(len(self._entries))
-        if senders.bit_count() <= _FEW:
-            found: set[int] = set()
-            for host in bits_of(senders):
-                place, bit = host >> 3, 1 << (host & 7)
-                if place < self._size:
-                    found.update([n for n, known in enumerate(self._bytes) if known[place] & bit])
-            numbers = sorted(found)
-        each = (self._entries[number] for number in numbers)
-        return [(door, behind, here) for door, behind, let_in in each if (here := senders & let_in)]
+                number = doors.setdefault((into.four, into.six, receiving), len(doors))
+                entries.append(_Entry(number, group, receivers, into.hosts))
+    return list(doors), sorted(entries, key=attrgetter("door"))
 
 
 def _groups(world: World, gates: Sequence[Gate | None]) -> dict[tuple[Gate | None, tuple[int, ...]], int]:
     """Hosts by their gate, and the families of which they have an address."""
-    bits: dict[tuple[Gate | None, tuple[int, ...]], bytearray] = {}
-    size = len(gates) // 8 + 1
+    bits: dict[tuple[Gate | None, tuple[int, ...]], list[int]] = {}
     for bit, (gate, host) in enumerate(zip(gates, world.claims.hosts, strict=True)):
-        mask = bits.get((gate, families_of(host)))
-        if mask is None:
-            mask = bits[gate, families_of(host)] = bytearray(size)
-        mask[bit >> 3] |= 1 << (bit & 7)
-    return {key: int.from_bytes(mask, "little") for key, mask in bits.items()}
+        bits.setdefault((gate, families_of(host)), []).append(bit)
+    return {key: mask_of(found, len(gates)) for key, found in bits.items()}
 
 
 def families_of(host: Host) -> tuple[int, ...]:
@@ -104,18 +97,34 @@ def families_of_pair(sending: tuple[int, ...], receiving: tuple[int, ...]) -> tu
     return (ANY_FAMILY, *found) if len(found) > 1 else found
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What comes of one way out with each door, where that is anything, and the entries with such doors."""
+
+    by_door: Mapping[int, Mapping[int, Judged]]
+    entries: int
+
+
 class _Answers:
     """Puts both directions together. There are few different ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, doors: Sequence[_Door], entries: Sequence[int]) -> None:
+        """`entries`: the door of each, by its number."""
+        self._doors = doors
+        self._entries = [mask_of(numbers, len(entries)) for numbers in _by_door(doors, entries)]
         self._both: dict[tuple[Judged, Judged], Judged] = {}
-        self._known: dict[tuple[_Door, _Door], dict[int, Judged]] = {}
+        self._known: dict[_Door, _Found] = {}
 
-    def of(self, out: _Door, into: _Door) -> dict[int, Judged]:
-        """What passes both, by family; nothing if that is nothing in any family."""
-        known = self._known.get((out, into))
+    def to(self, out: _Door) -> _Found:
+        """What passes one way out and each door, by family; nothing if that is nothing in any family."""
+        known = self._known.get(out)
         if known is None:
-            known = self._known[out, into] = self._make(out, into)
+            made = ((number, self._make(out, door)) for number, door in enumerate(self._doors))
+            by_door = {number: found for number, found in made if found}
+            entries = 0
+            for number in by_door:
+                entries |= self._entries[number]
+            known = self._known[out] = _Found(by_door, entries)
         return known
 
     def _make(self, out: _Door, into: _Door) -> dict[int, Judged]:
@@ -134,3 +143,10 @@ class _Answers:
         if known is None:
             known = self._both[out, into] = out & into
         return known
+
+
+def _by_door(doors: Sequence[_Door], entries: Sequence[int]) -> list[list[int]]:
+    found: list[list[int]] = [[] for _ in doors]
+    for number, door in enumerate(entries):
+        found[door].append(number)
+    return found

@@ -98,6 +98,7 @@ def exposure_schema() -> Json:
                 "items": record(REFERENCE),
                 "description": "that open it; none where no policy isolates the endpoint",
             },
+            "unruled": {"type": "boolean", "description": "some of it is open without a rule"},
         }
     )
     published = record(
@@ -111,7 +112,13 @@ def exposure_schema() -> Json:
             "outside": {"type": "boolean", "description": "some address outside may use it"},
         }
     )
-    missing = record({"by": _TEXT, "service": {**_TEXT, "description": "that is not among the objects"}})
+    missing = record(
+        {
+            "by": _TEXT,
+            "service": {**_TEXT, "description": "that is not among the objects"},
+            "granted": {"type": "boolean", "description": "false: no ReferenceGrant lets it lead there"},
+        }
+    )
     return answer(
         "Exposure",
         "What is open to whoever comes: policyd reach --open -o json",

@@ -138,10 +138,11 @@ def _samples(ports: PortSet) -> Iterator[Packet]:
 
 def isolated_by(world: World, end: End, direction: Direction) -> tuple[str, ...]:
     """The policies that isolate an end in a direction, as `namespace/name`, sorted."""
-    return tuple(sorted({f"{p.namespace}/{p.name}" for p in _isolating(world, end.hosts, direction)}))
+    return tuple(sorted({f"{p.namespace}/{p.name}" for p in isolating(world, end.hosts, direction)}))
 
 
-def _isolating(world: World, hosts: Iterable[int], direction: Direction) -> Iterator[NetworkPolicy]:
+def isolating(world: World, hosts: Iterable[int], direction: Direction) -> Iterator[NetworkPolicy]:
+    """The policies that isolate any of these hosts in a direction, for each pod that claims one."""
     for host in hosts:
         for pod in world.claimants(host):
             yield from _of_subject(world, pod, direction)
@@ -159,12 +160,12 @@ def cases_of(world: World, sender: End, receiver: End) -> Iterator[Case]:
     blocks = [
         peer
         for direction, end in (("egress", sender), ("ingress", receiver))
-        for policy in _isolating(world, end.hosts, direction)  # type: ignore[arg-type]
+        for policy in isolating(world, end.hosts, direction)  # type: ignore[arg-type]
         for rule in (*(policy.ingress or ()), *(policy.egress or ()))
         for peer in rule.peers or ()
         if isinstance(peer, IPBlock)
     ]
-    blocks = list(dict.fromkeys(blocks))
+    blocks = list(dict.fromkeys((*blocks, *blocks_of_tiers(world))))
     seen: set[object] = set()
     for source in sender.hosts or (None,):
         for destination in receiver.hosts or (None,):
@@ -199,9 +200,14 @@ def kind_of_host(world: World, host: int | None, blocks: Sequence[IPBlock], *, n
     pods = tuple(
         (pod.namespace, pod.labels, pod.ports, pod.node if node else None) for pod in world.claimants(host)
     )
-    # A ClusterNetworkPolicy may name any address.
-    named = addresses if world.state.cluster_policies else (addresses.v4 is None, addresses.v6 is None)
-    return pods, named, inside
+    return pods, (addresses.v4 is None, addresses.v6 is None), inside
+
+
+def blocks_of_tiers(world: World) -> Iterator[IPBlock]:
+    """The networks that ClusterNetworkPolicies name."""
+    for policy in world.state.cluster_policies.values():
+        for rule in (*(policy.ingress or ()), *(policy.egress or ())):
+            yield from (peer for peer in rule.peers or () if isinstance(peer, IPBlock))
 
 
 def _side(

@@ -14,14 +14,13 @@ from policyd.cluster.everywhere import Governed, Policies, govern
 from policyd.cluster.index import mask_of
 from policyd.cluster.ownership import Claims, addresses_of_nodes, claim_addresses
 from policyd.cluster.state import ClusterState, MissingNamespaces
-from policyd.kube.cidr import print_ips
 from policyd.kube.kind import Kind
 from policyd.kube.objects import NAME_LABEL, KubeObject, Labels, Namespace, NetworkPolicy, Pod
-from policyd.kube.publishing import Publisher
-from policyd.kube.registry import ASKED, PUBLISHERS, SERVICE
+from policyd.kube.publishing import Backend, Publisher
+from policyd.kube.registry import ASKED, PUBLISHERS, REFERENCE_GRANT, SERVICE
 from policyd.kube.selectors import matches
 from policyd.kube.workloads import Service
-from policyd_compiler.addr import print_address
+from policyd_compiler.ir import Host
 
 
 @dataclass(frozen=True)
@@ -139,13 +138,19 @@ class World:
                 found.extend((kind.name, item) for _, item in sorted(self.state.all(rows).items()))
         return tuple(found)
 
-    def addresses_of(self, host: int) -> tuple[str, ...]:
-        """The addresses of a host, as text."""
-        return print_ips(self.claims.hosts[host].v4, self.claims.hosts[host].v6)
-
     def claimants(self, host: int) -> tuple[Pod, ...]:
         """The pods of a host."""
         return tuple(self.claims.pods[claim] for claim in self.claims.to(host))
+
+    def lets(self, kind: str, publisher: Publisher, backend: Backend) -> bool:
+        """Whether what leads to a Service may: one of another namespace takes a ReferenceGrant there.
+
+        Of a namespace that could not be read nobody knows; its Services were not read either.
+        """
+        if backend.namespace == publisher.namespace or self.only_namespace not in ("", backend.namespace):
+            return True
+        grants = self.state.all(REFERENCE_GRANT) if REFERENCE_GRANT in self.state.kinds else {}
+        return any(grant.lets(kind, publisher.namespace, backend) for grant in grants.values())
 
     @cached_property
     def policies(self) -> dict[str, KubeObject]:
@@ -155,13 +160,12 @@ class World:
 
 def _with_addresses(endpoints: Iterable[Endpoint], claims: Claims) -> Iterator[Endpoint]:
     """The endpoints with the addresses that count (NP-167)."""
-    held: dict[int, dict[int, str]] = {}
+    held: dict[int, Host] = {}
     for claim, pod in enumerate(claims.pods):
         host = claims.hosts[claims.host_of(claim)]
-        for family in (4, 6):
-            value = host.address(family)
-            if value is not None:
-                held.setdefault(id(pod), {})[family] = print_address(family, value)
+        before = held.get(id(pod))
+        if before is not None:  # a pod of two hosts shares one of its addresses
+            host = Host(before.v4 if host.v4 is None else host.v4, before.v6 if host.v6 is None else host.v6)
+        held[id(pod)] = host
     for endpoint in endpoints:
-        found = (held.get(id(pod), {}) for pod in endpoint.pods)
-        yield replace(endpoint, addresses=tuple(each[family] for each in found for family in sorted(each)))
+        yield replace(endpoint, held=tuple([held[id(pod)] for pod in endpoint.pods]))

@@ -17,6 +17,7 @@ from policyd.cli.diff_text import diff_github, diff_markdown, diff_text
 from policyd.cli.flags import add_color_flag
 from policyd.cli.parsing import Subparsers, add_command
 from policyd.cli.questions import (
+    Asked,
     add_side_flags,
     print_warnings,
     read_overlay,
@@ -25,6 +26,7 @@ from policyd.cli.questions import (
     world_of,
 )
 from policyd.errors import Exit, WrongUsage
+from policyd.kube.syntax import printable
 
 USAGE = "OLD [NEW] [--with PATH] [OPTIONS]"
 TEXT = """\
@@ -85,6 +87,7 @@ def main(args: Namespace) -> int:
     for side in (new,) if args.new is None else (old, new):
         print_warnings(side, colored=colored)
     found = difference(old.world, new.world)
+    _hint(args.new, new)
     more = for_nodes(args, old.world, new.world)
     failed = _fails(found, args.fail_on)
     if args.only == "opened":
@@ -103,6 +106,15 @@ def main(args: Namespace) -> int:
     else:
         terminal.write(_FORMATS[args.output](found))
     return Exit.FINDING if failed else Exit.OK
+
+
+def _hint(name: str | None, new: Asked) -> None:
+    """A change alone is easily taken for the new side."""
+    if name is not None and not new.world.endpoints:
+        terminal.print_info(
+            f"{printable(name)} holds no pod and no workload, so that all are gone: if it is only what "
+            f"changes, put it over the old side: --with {printable(name)}"
+        )
 
 
 def _fails(found: Difference, on: str) -> bool:

@@ -6,10 +6,12 @@ README.md next to this file says how to add a command.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn, Protocol, TextIO, cast
 
@@ -45,6 +47,8 @@ GROUPS = {
         "version": "print the version",
     },
 }
+#: They read, answer and end.
+OFFLINE = frozenset((*GROUPS["questions, from manifests or a cluster"], "compile", "convert"))
 COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 BEGIN = f"""\
 to begin with, in a repository of manifests:
@@ -90,13 +94,28 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         try:
             command, args = _parse(arguments)
-            return _finish(command.main(args))
+            with _resting(arguments[0] in OFFLINE):
+                return _finish(command.main(args))
         finally:
             _flush()
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 the last resort, which says that it is our bug
         return cast(Callable[..., int], import_module("policyd.cli.failures").report)(error, args)
+
+
+@contextmanager
+def _resting(rests: bool) -> Iterator[None]:  # noqa: FBT001 one thing, in one place
+    """Let Python not look for cycles: of a cluster it looks through every object again and again, for a third
+    of the time, and finds none."""
+    looks = gc.isenabled()
+    if rests:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if looks:
+            gc.enable()
 
 
 def _flush() -> None:

@@ -35,7 +35,16 @@ class Parser(argparse.ArgumentParser):
             matches = import_module("difflib").get_close_matches
             close = matches(text.partition("=")[0], flags, n=1) if text.startswith("--") else []
             named.append(f"{text} (did you mean {close[0]}?)" if close else text)
-        self.error(f"unrecognized arguments: {' '.join(named)}")
+        self.error(f"unrecognized arguments: {' '.join(named)}{_with_f(flags, unknown)}")
+
+
+def _with_f(flags: Sequence[str], unknown: Sequence[str]) -> str:
+    """What is first tried by who does not know whether paths take -f."""
+    if "-f" in unknown and "-f" not in flags:
+        return "; here paths are named without -f"
+    if "-f" in flags and any(not text.startswith("-") for text in unknown):
+        return "; manifests are named with -f PATH"
+    return ""
 
 
 def add_command(

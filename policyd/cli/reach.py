@@ -120,10 +120,6 @@ def main(args: Namespace) -> int:
 
 def _open(world: World, receivers: Collection[str] | None, ports: PortSet, output: str | None) -> str:
     """What is open to whoever comes, in one of its forms."""
-    if world.state.cluster_policies:
-        terminal.print_info(
-            "ClusterNetworkPolicies are not counted in what is open: reach without --open has them"
-        )
     found = exposure(world, receivers, ports)
     if output in OPEN_FORMATS:
         return OPEN_FORMATS[output](Opened(world, found, letting_all_in(world, ports)))

@@ -12,7 +12,7 @@ from policyd.ask.published import Missing, Published
 from policyd.ask.reach import Reachability
 from policyd.kube.syntax import printable
 from policyd.render.cells import cells_of, short_names
-from policyd.render.exposed import rules_of
+from policyd.render.exposed import missing, rules_of
 from policyd.render.matrix import Matrix, is_itself
 from policyd.render.ways import names_of, unreached_text, way_text
 
@@ -98,7 +98,7 @@ def _published(found: Sequence[Published | Missing], names: dict[str, str]) -> I
         yield "published to the outside, and who may use it beside its own namespace:"
     for each in found:
         if isinstance(each, Missing):
-            yield f"  {each.by} leads to {each.service}, which is not among the objects"
+            yield f"  {each.by} leads to {each.service}, {missing(each)}"
             continue
         senders = [names.get(name, name) for name in each.senders[:_NAMED]]
         senders += [f"{len(each.senders) - _NAMED} more"] if len(each.senders) > _NAMED else []

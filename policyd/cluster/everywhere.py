@@ -57,7 +57,7 @@ def govern(policies: Policies, claims: Claims, index: PodIndex) -> Governed:
     resolver = RuleResolver(index, claims)
     tiers = TierPolicies(policies.cluster, index, claims, policies.nodes)
     in_tiers, _ = tiers.select((1 << len(claims.pods)) - 1)
-    isolations = Isolations(ordered, resolver, tiers, frozenset())
+    isolations = Isolations(ordered, resolver, tiers, frozenset(), laid_out=False)
     subjects = [
         [
             Subject(claims.pods[claim], tuple(selecting[claim]), in_tiers.get(claim, ()))

@@ -6,6 +6,7 @@ Bit i of a mask stands for the pod number i. The law that holds this file: index
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import TypeAlias, TypeVar
 
@@ -22,16 +23,26 @@ def mask_of(bits: Iterable[int], size: int) -> int:
     return int.from_bytes(out, "little")
 
 
+_NOT_EMPTY = re.compile(rb"[^\0]").finditer
+#: The positions of the bits of each byte.
+_BITS = tuple(tuple(bit for bit in range(8) if byte >> bit & 1) for byte in range(256))
+
+
 def bits_of(mask: int) -> list[int]:
     """The positions of the bits that are set, ascending."""
-    if mask.bit_count() <= 64:
+    count, size = mask.bit_count(), mask.bit_length()
+    if count <= 16:  # each costs as much as the mask is long
         out: list[int] = []
         while mask:
             low = mask & -mask
             out.append(low.bit_length() - 1)
             mask ^= low
         return out
-    return [bit for bit, digit in enumerate(bin(mask)[:1:-1]) if digit == "1"]
+    data = mask.to_bytes((size + 7) // 8, "little")
+    if count < size // 32:  # to look for the next byte with a bit is quick, to find one takes a while
+        places = [found.start() for found in _NOT_EMPTY(data)]
+        return [place << 3 | bit for place in places for bit in _BITS[data[place]]]
+    return [place << 3 | bit for place, byte in enumerate(data) if byte for bit in _BITS[byte]]
 
 
 #: Of so many bits a list is searched faster than a set is made.

@@ -13,7 +13,7 @@ from policyd.kube.objects import NetworkPolicy, Pod
 from policyd.kube.registry import NETWORK_POLICY
 from policyd_compiler.budget import Budget, OverBudget
 from policyd_compiler.ir import Action, Direction, Isolation, Origin, Rule, Stage, Tier
-from policyd_compiler.layout import Layout, Ordered, Written, lay_out, lay_out_ordered
+from policyd_compiler.layout import NO_LAYOUT, Layout, Ordered, Written, lay_out, lay_out_ordered
 
 #: So many of the quarantined policies that select a pod are noted where it is judged.
 NAMED_QUARANTINED = 12
@@ -50,7 +50,11 @@ class Isolations:
         resolver: RuleResolver,
         tiers: TierPolicies,
         quarantined: frozenset[str],
+        *,
+        laid_out: bool = True,
     ) -> None:
+        """`laid_out`: for a ruleset. Who only asks what policies mean has no use for layouts."""
+        self._laid_out = laid_out
         self._policies = policies
         self._resolver = resolver
         self._tiers = tiers
@@ -137,6 +141,8 @@ class Isolations:
             yield replace(self._tiers.stage("Baseline", part.tiers, direction, subject), claimant=claimant)
 
     def _lay_out(self, direction: Direction, parts: tuple[Part, ...]) -> Layout:
+        if not self._laid_out:
+            return NO_LAYOUT
         layout = lay_out([self._written(direction, part.numbers, part.subject) for part in parts])
         if not any(part.tiers for part in parts):
             return layout

@@ -72,6 +72,8 @@ class Claims:
 
     def held(self, claims: int) -> int:
         """The hosts of which every claim is among these (NP-166)."""
+        if not self.disputed:  # each claim is a host
+            return claims
         hosts = claims & (1 << len(self.hosts)) - 1
         for host in bits_of(hosts & self.disputed):
             if self.rivals[host] & ~claims:
@@ -80,6 +82,8 @@ class Claims:
 
     def touched(self, claims: int) -> int:
         """The hosts of which any claim is among these (NP-166)."""
+        if not self.disputed:
+            return claims
         hosts = claims & (1 << len(self.hosts)) - 1
         for host, rivals in self.rivals.items():
             if rivals & claims:

@@ -178,6 +178,10 @@ class RuleResolver:
             known = self._selected_by[id(policy), id(peer)] = matched, self._claims.held(matched)
         return known
 
+    def held(self, policy: NetworkPolicy, peer: PodPeer) -> int:
+        """The hosts of which a peer of a policy selects all claimants (NP-166)."""
+        return self._matched(policy, peer)[1]
+
     def selecting(self) -> tuple[tuple[NetworkPolicy, PodPeer, int], ...]:
         """The peers resolved so far, each with its policy, and how many pods it selects."""
         return tuple(self._selecting.values())

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from policyd.kube.metadata import Metadata
-from policyd.kube.publishing import Backend, Publisher
+from policyd.kube.publishing import Backend, Publisher, ReferenceGrant
 from policyd.kube.reading import Reading
 
 P = TypeVar("P", bound=Publisher)
+GATEWAY = "gateway.networking.k8s.io"
 Decoder = Callable[[Mapping[str, object], Metadata, Reading], P]
 
 
@@ -45,6 +46,28 @@ def route_decoder(item: type[P]) -> Decoder[P]:
         return _made(item, metadata, hosts, found, reading)
 
     return decode
+
+
+def decode_grant(raw: Mapping[str, object], metadata: Metadata, reading: Reading) -> ReferenceGrant:
+    """Read a ReferenceGrant, as far as it is about routes and Services."""
+    spec = _mapping(raw.get("spec"))
+    routes = (
+        (_text(each.get("kind")), _text(each.get("namespace")))
+        for each in _items(spec.get("from"))
+        if each.get("group") == GATEWAY
+    )
+    services = (
+        _text(each.get("name")) or None
+        for each in _items(spec.get("to"))
+        if not _text(each.get("group")) and each.get("kind") == "Service"
+    )
+    return ReferenceGrant(
+        metadata.namespace,
+        metadata.name,
+        tuple(dict.fromkeys(routes)),
+        tuple(dict.fromkeys(services)),
+        reading.source(()),
+    )
 
 
 def _made(

@@ -1,4 +1,4 @@
-"""Ingress and routes of the Gateway API → manifests, and under other names. Pure."""
+"""Ingress, routes and grants of the Gateway API → manifests, and under other names. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from policyd.kube.decode_publishing import GATEWAY
 from policyd.kube.encode_place import Manifest, manifest
-from policyd.kube.publishing import Backend, Publisher
+from policyd.kube.publishing import Backend, Publisher, ReferenceGrant
 from policyd.kube.rename import Renaming
 
 P = TypeVar("P", bound=Publisher)
@@ -57,3 +58,23 @@ def rename_publisher(item: P, other: Renaming) -> P:
     )
     namespace, name = other("ns", item.namespace), other("publisher", item.name, item.namespace)
     return replace(item, namespace=namespace, name=name, hosts=(), backends=backends, source=None)
+
+
+def encode_grant(item: ReferenceGrant) -> Manifest:
+    """The manifest of a ReferenceGrant."""
+    routes = [{"group": GATEWAY, "kind": kind, "namespace": namespace} for kind, namespace in item.routes]
+    services = [
+        {"group": "", "kind": "Service", **({} if name is None else {"name": name})} for name in item.services
+    ]
+    metadata: Manifest = {"name": item.name, "namespace": item.namespace}
+    return manifest(f"{GATEWAY}/v1", "ReferenceGrant", metadata, spec={"from": routes, "to": services})
+
+
+def rename_grant(item: ReferenceGrant, other: Renaming) -> ReferenceGrant:
+    """A ReferenceGrant under other names."""
+    return ReferenceGrant(
+        other("ns", item.namespace),
+        other("publisher", item.name, item.namespace),
+        tuple((kind, other("ns", namespace)) for kind, namespace in item.routes),
+        tuple(name and other("service", name, item.namespace) for name in item.services),
+    )

@@ -1,4 +1,7 @@
-"""What leads to Services from outside: Ingress, and routes of the Gateway API. Read for questions only."""
+"""What leads to Services from outside: Ingress, and routes of the Gateway API. Read for questions only.
+
+A route leads to a Service of another namespace only if a ReferenceGrant there lets it.
+"""
 
 from __future__ import annotations
 
@@ -55,3 +58,25 @@ class TCPRoute(Publisher):
 @dataclass(frozen=True, slots=True)
 class UDPRoute(Publisher):
     """The same of UDP."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceGrant:
+    """Lets routes of other namespaces lead to Services of its own.
+
+    `routes`: kind and namespace of each; `services`: their names, None for all.
+    """
+
+    namespace: str
+    name: str
+    routes: tuple[tuple[str, str], ...]
+    services: tuple[str | None, ...]
+    source: Source | None = None
+
+    def lets(self, kind: str, namespace: str, backend: Backend) -> bool:
+        """Whether routes of a kind and a namespace may lead to a Service."""
+        return (
+            self.namespace == backend.namespace
+            and (kind, namespace) in self.routes
+            and (None in self.services or backend.service in self.services)
+        )

@@ -13,14 +13,20 @@ from policyd.kube.decode_cluster_policy import decode_cluster_policy
 from policyd.kube.decode_place import decode_namespace, decode_node
 from policyd.kube.decode_pod import decode_pod
 from policyd.kube.decode_policy import decode_policy
-from policyd.kube.decode_publishing import ingress_decoder, route_decoder
+from policyd.kube.decode_publishing import GATEWAY, decode_grant, ingress_decoder, route_decoder
 from policyd.kube.decode_service import decode_service
 from policyd.kube.decode_workload import CRON_TEMPLATE, TEMPLATE, decode_owned_pod, workload_decoder
 from policyd.kube.encode_cluster_policy import encode_cluster_policy
 from policyd.kube.encode_place import encode_namespace, encode_node
 from policyd.kube.encode_pod import encode_pod
 from policyd.kube.encode_policy import encode_policy
-from policyd.kube.encode_publishing import encode_ingress, rename_publisher, route_encoder
+from policyd.kube.encode_publishing import (
+    encode_grant,
+    encode_ingress,
+    rename_grant,
+    rename_publisher,
+    route_encoder,
+)
 from policyd.kube.encode_workload import encode_service, workload_encoder
 from policyd.kube.kind import Kind, Kinds
 from policyd.kube.objects import ClusterNetworkPolicy, Namespace, NetworkPolicy, Node, Pod
@@ -29,6 +35,7 @@ from policyd.kube.publishing import (
     HTTPRoute,
     Ingress,
     Publisher,
+    ReferenceGrant,
     TCPRoute,
     TLSRoute,
     UDPRoute,
@@ -176,8 +183,7 @@ def _publisher(item: type[P], version: str, plural: str, older: tuple[str, ...] 
     )
 
 
-_GATEWAY: Final = "gateway.networking.k8s.io"
-_DRAFTS: Final = tuple(f"{_GATEWAY}/{version}" for version in ("v1alpha3", "v1alpha2"))
+_DRAFTS: Final = tuple(f"{GATEWAY}/{version}" for version in ("v1alpha3", "v1alpha2"))
 
 #: The kinds that lead to Services from outside.
 PUBLISHERS: Final = (
@@ -187,11 +193,24 @@ PUBLISHERS: Final = (
         "ingresses",
         ("networking.k8s.io/v1beta1", "extensions/v1beta1"),
     ),
-    _publisher(HTTPRoute, f"{_GATEWAY}/v1", "httproutes", (f"{_GATEWAY}/v1beta1", f"{_GATEWAY}/v1alpha2")),
-    _publisher(GRPCRoute, f"{_GATEWAY}/v1", "grpcroutes", _DRAFTS),
-    _publisher(TLSRoute, f"{_GATEWAY}/v1", "tlsroutes", _DRAFTS),
-    _publisher(TCPRoute, f"{_GATEWAY}/v1alpha2", "tcproutes"),
-    _publisher(UDPRoute, f"{_GATEWAY}/v1alpha2", "udproutes"),
+    _publisher(HTTPRoute, f"{GATEWAY}/v1", "httproutes", (f"{GATEWAY}/v1beta1", f"{GATEWAY}/v1alpha2")),
+    _publisher(GRPCRoute, f"{GATEWAY}/v1", "grpcroutes", _DRAFTS),
+    _publisher(TLSRoute, f"{GATEWAY}/v1", "tlsroutes", _DRAFTS),
+    _publisher(TCPRoute, f"{GATEWAY}/v1alpha2", "tcproutes"),
+    _publisher(UDPRoute, f"{GATEWAY}/v1alpha2", "udproutes"),
+)
+
+REFERENCE_GRANT: Final = Kind(
+    name="ReferenceGrant",
+    item=ReferenceGrant,
+    version=f"{GATEWAY}/v1",
+    plural="referencegrants",
+    namespaced=True,
+    decode=decode_grant,
+    encode=encode_grant,
+    rename=rename_grant,
+    optional=True,
+    older=(f"{GATEWAY}/v1beta1", f"{GATEWAY}/v1alpha2"),
 )
 
 #: What is read for questions: also what makes pods or leads to them, which no agent follows.
@@ -201,5 +220,6 @@ ASKED: Final = Kinds(
         *WORKLOADS,
         SERVICE,
         *PUBLISHERS,
+        REFERENCE_GRANT,
     )
 )

@@ -20,7 +20,7 @@ UNISOLATED = "no policy isolates it"
 
 def rules_of(each: Exposed) -> tuple[str, ...]:
     """What opens it, in words."""
-    return tuple(map(place, each.rules)) or (UNISOLATED,)
+    return (*map(place, each.rules), *((UNISOLATED,) if each.unruled else ()))
 
 
 def markdown(found: Exposure) -> str:
@@ -51,13 +51,20 @@ def _published(found: Exposure) -> Iterator[str]:
         yield "|---|---|---|---|---|"
     for each in found.published:
         if isinstance(each, Missing):
-            row = [each.by, each.service, "not among the objects", "", ""]
+            row = [each.by, each.service, missing(each), "", ""]
         else:
             who = [*each.senders, *(("addresses outside",) if each.outside else ())]
             hosts = f" ({', '.join(each.hosts)})" if each.hosts else ""
             pods = names[each.endpoint.id]
             row = [f"{each.by}{hosts}", each.service, pods, str(each.packet), ", ".join(who) or "nobody"]
         yield f"| {' | '.join(map(cell, row))} |"
+
+
+def missing(each: Missing) -> str:
+    """Why what leads to a Service does not reach it."""
+    if each.granted:
+        return "which is not among the objects"
+    return "and does not reach it: no ReferenceGrant of that namespace among the objects lets it"
 
 
 def csv_text(found: Exposure) -> str:

@@ -35,6 +35,14 @@ def test_diff_answers_the_example(call: Call, example: Path) -> None:
     assert answer(call, "diff", "old", "new", code=1) == json.loads((example / "diff.json").read_text())
 
 
+def test_a_change_that_is_given_as_the_new_side_is_told(call: Call) -> None:
+    """It would look like the end of everything."""
+    change = "old/policies.yaml"
+    said = call("diff", "old", change)
+    assert f"put it over the old side: --with {change}" in said.err
+    assert "put it over" not in call("diff", "old", "new").err + call("diff", "old", "--with", change).err
+
+
 def test_a_directory_does_not_differ_from_itself(call: Call) -> None:
     found = answer(call, "diff", "old", "old", code=0)
     assert not found["opened"] + found["closed"] + found["isolation"]

@@ -85,6 +85,8 @@ def test_every_command_has_what_the_frame_needs_and_an_example(name: str, call: 
         (("compile", "--bogus"), "unrecognized arguments: --bogus"),
         (("compile", "--ouput=nft"), "unrecognized arguments: --ouput=nft (did you mean --output?)"),
         (("status", "--tabel", "x"), "unrecognized arguments: --tabel (did you mean --table?) x"),
+        (("reach", "shop/"), "unrecognized arguments: shop/; manifests are named with -f PATH"),
+        (("diff", "old", "-f", "new"), "unrecognized arguments: -f new; here paths are named without -f"),
         (("compile", "--all"), "unrecognized arguments: --all"),  # flags are not abbreviated
     ],
 )

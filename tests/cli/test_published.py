@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
-from policyd.kube.publishing import Backend, Publisher
+from policyd.kube.publishing import Backend, Publisher, ReferenceGrant
 from policyd.kube.registry import ASKED
 from policyd.manifests.load import load_manifest
 from tests.cases.form import ingress, namespace, namespaces, pod
@@ -134,3 +137,60 @@ def test_backends_are_read_and_written(
     [same], said = load_manifest(as_list(again).encode(), "x.json", kinds=ASKED)
     assert isinstance(same, Publisher)
     assert (same.hosts, same.backends, said) == (hosts, backends, ())
+
+
+def grant(version: str, *routes: tuple[str, str, str], services: tuple[Manifest, ...]) -> Manifest:
+    names = ("group", "kind", "namespace")
+    spec = {"from": [dict(zip(names, each, strict=True)) for each in routes], "to": list(services)}
+    found = made("ReferenceGrant", f"gateway.networking.k8s.io/{version}", "grant", **spec)
+    return {**found, "metadata": {"name": "grant", "namespace": "data"}}
+
+
+GATEWAY = "gateway.networking.k8s.io"
+DB: Manifest = {**service("db", 5432, 5432), "metadata": {"name": "db", "namespace": "data"}}
+DATA = (namespace("shop"), namespace("data"), pod("data/db", "10.244.3.10"), DB, CROSSING)
+TCP_OF_SHOP = (GATEWAY, "TCPRoute", "shop")
+ANY_SERVICE: Manifest = {"group": "", "kind": "Service"}
+
+
+@pytest.mark.parametrize(
+    ("granted", "let"),
+    [
+        ([], False),
+        ([grant("v1", TCP_OF_SHOP, services=(ANY_SERVICE,))], True),
+        ([grant("v1beta1", TCP_OF_SHOP, services=({**ANY_SERVICE, "name": "db"},))], True),
+        ([grant("v1", TCP_OF_SHOP, services=({**ANY_SERVICE, "name": "other"},))], False),
+        ([grant("v1", TCP_OF_SHOP, services=({"group": "", "kind": "Secret"},))], False),
+        ([grant("v1", (GATEWAY, "HTTPRoute", "shop"), services=(ANY_SERVICE,))], False),
+        ([grant("v1", (GATEWAY, "TCPRoute", "data"), services=(ANY_SERVICE,))], False),
+        ([grant("v1", ("example.com", "TCPRoute", "shop"), services=(ANY_SERVICE,))], False),
+        ([{**grant("v1", TCP_OF_SHOP, services=(ANY_SERVICE,)), "metadata": FRONT["metadata"]}], False),
+    ],
+)
+def test_a_route_leads_to_another_namespace_if_a_grant_there_lets_it(
+    call: Call, granted: list[Manifest], let: bool
+) -> None:
+    world = as_list(*DATA, *granted)
+    [said] = call("reach", "-f", "-", "--open", stdin=world).out.split("own namespace:\n")[1].splitlines()
+    refused = "and does not reach it: no ReferenceGrant of that namespace among the objects lets it"
+    if let:
+        assert said.startswith("  data/db TCP 5432  by TCPRoute shop/crossing as svc/data/db:5432  ←")
+    else:
+        assert said == f"  TCPRoute shop/crossing leads to svc/data/db, {refused}"
+    found = json.loads(call("reach", "-f", "-", "--open", "-o", "json", stdin=world).out)
+    missing = [] if let else [{"by": "TCPRoute shop/crossing", "service": "svc/data/db", "granted": False}]
+    assert (len(found["published"]), found["missing"]) == (int(let), missing)
+    asked = call("why", "-f", "-", "internet", "svc/data/db:5432", stdin=world).out
+    assert ("published by TCPRoute shop/crossing" in asked) == let
+
+
+def test_a_grant_is_read_and_written() -> None:
+    raw = grant(
+        "v1beta1", TCP_OF_SHOP, ("", "Pod", "x"), services=(ANY_SERVICE, {"kind": "Secret"}, {"kind": 7})
+    )
+    [found], said = load_manifest(as_list(raw).encode(), "x.json", kinds=ASKED)
+    assert isinstance(found, ReferenceGrant)
+    assert (found.routes, found.services, said) == ((("TCPRoute", "shop"),), (None,), ())
+    [same], _ = load_manifest(as_list(ASKED.of(found).encode(found)).encode(), "x.json", kinds=ASKED)
+    assert isinstance(same, ReferenceGrant)
+    assert replace(same, source=None) == replace(found, source=None)

@@ -287,8 +287,9 @@ def test_rules_of_the_administrator_come_first(call: Call, action: str, code: in
         "Accept": [],
         "Pass": ["shop/web"],
     }[action]
-    exposed = call("reach", "-f", "-", "--open", stdin=as_list(*SHOP, tier)).err
-    assert "ClusterNetworkPolicies are not counted" in exposed
+    exposed = answer(call, "reach", "-f", "-", "--open", "--to", "shop/web", stdin=as_list(*SHOP, tier))
+    opened = [(each["to"], rule["policy"]) for each in exposed["exposed"] for rule in each["rules"]]
+    assert (("pods", "first") in opened) == (action == "Accept")
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,90 @@ EXPOSURE = "tests/property/test_exposure.py"
 DIFF = "tests/property/test_diff.py"
 MOVED = "tests/property/test_moved.py"
 PACKETS = "tests/property/test_packets.py"
+STRANGERS = "tests/unit/test_strangers.py::test_what_tiers_leave_open"
+GRANTS = "tests/cli/test_published.py::test_a_route_leads_to_another_namespace_if_a_grant_there_lets_it"
 LIVE = "tests/cli/test_live_namespace.py"
 
 ASKING = (
     Fault(
+        "a grant of any namespace lets routes in",
+        PAGE,
+        "policyd/kube/publishing.py",
+        "            self.namespace == backend.namespace\n            and ",
+        "            ",
+        GRANTS,
+    ),
+    Fault(
+        "a grant for some Services is for all",
+        PAGE,
+        "policyd/kube/publishing.py",
+        "(None in self.services or backend.service in self.services)",
+        "bool(self.services)",
+        GRANTS,
+    ),
+    Fault(
         "what is open to a namespace's pods is open to all",
         PAGE,
-        "policyd/ask/exposure.py",
-        'return to == "pods" and everywhere and not peer.pods.requirements',
-        'return to == "pods" and not peer.pods.requirements',
+        "policyd/ask/strangers.py",
+        "return True if anywhere and not pods.requirements else None",
+        "return True if not pods.requirements else None",
         f"{EXPOSURE}::test_what_is_open_to_all_is_open_to_a_stranger",
+    ),
+    Fault(
+        "a rule for some who may come denies nobody",
+        "CNP-005",
+        "policyd/ask/strangers.py",
+        "            if matching is not False:",
+        "            if matching:",
+        STRANGERS,
+    ),
+    Fault(
+        "a pod that is not isolated is open to all whatever tiers deny",
+        "CNP-005",
+        "policyd/ask/strangers.py",
+        "    found, _ = decide(gate.certain.stages, matches, masks.everything)",
+        "    _, found = decide(gate.certain.stages, matches, masks.everything)",
+        f"{EXPOSURE}::test_what_is_open_to_all_is_open_to_a_stranger",
+    ),
+    Fault(
+        "a ClusterNetworkPolicy isolates",
+        "CNP-002",
+        "policyd/ask/exposure.py",
+        "return gate is not None and any(stage.tier is Tier.NETWORK_POLICY for stage in gate.certain.stages)",
+        "return gate is not None",
+        "tests/unit/test_strangers.py::test_a_cluster_policy_isolates_nobody",
+    ),
+    Fault(
+        "senders of several kinds are only one of them",
+        PAGE,
+        "policyd/ask/columns.py",
+        "return found[0] if len(found) == 1 else reduce(or_, found, 0)",
+        "return found[0] if found else 0",
+        "tests/property/test_columns.py::test_columns_hold_what_the_masks_hold",
+    ),
+    Fault(
+        "pairs look alike whatever addresses they have",
+        PAGE,
+        "policyd/ask/alike.py",
+        "place = self._place(other) if peers.blocks else ()",
+        "place = ()",
+        f"{DIFF}::test_a_change_has_the_rules_of_its_own_pair",
+    ),
+    Fault(
+        "pairs look alike whatever selectors say",
+        PAGE,
+        "policyd/ask/alike.py",
+        "            yield mask >> host & 1",
+        "            yield mask & 1",
+        f"{DIFF}::test_pairs_that_policies_tell_apart_have_rules_of_their_own",
+    ),
+    Fault(
+        "networks of ClusterNetworkPolicies do not tell addresses apart",
+        "CNP-024",
+        "policyd/ask/why.py",
+        "    for policy in world.state.cluster_policies.values():\n        for rule in",
+        "    for policy in ():\n        for rule in",
+        "tests/property/test_kinds.py::test_a_network_of_a_cluster_policy_tells_equal_pods_apart",
     ),
     Fault(
         "what is said of one pod is said of all whose policies are the same",
@@ -106,9 +180,9 @@ ASKING = (
         "the rules of one pair are told of another",
         PAGE,
         "policyd/ask/diff.py",
-        "        key = self._kind(sender), self._kind(receiver), ports, family",
-        "        key = self._kind(receiver), ports, family",
-        f"{DIFF}::test_the_rules_of_a_change_are_those_that_why_names",
+        "        key = self._alike.of_pair(sender, receiver), ports, family",
+        "        key = self._alike.of_pair(receiver, receiver), ports, family",
+        f"{DIFF}::test_a_change_has_the_rules_of_its_own_pair",
     ),
     Fault(
         "a packet to another node is judged where it begins alone",

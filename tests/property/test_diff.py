@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from hypothesis import given
 
-from policyd.ask.diff import Change, difference
+from policyd.ask.diff import Change, difference, rules_between
 from policyd.ask.ends import end_of
 from policyd.ask.fits import Packet
 from policyd.ask.reach import Outside, Reachability, reach
@@ -15,6 +16,7 @@ from policyd.ask.why import why
 from policyd.ask.world import World
 from policyd_compiler.ports import PortSet
 from tests.asking import two_worlds, world_of
+from tests.cases.form import ingress, namespace, pod, pods, policy
 from tests.oracle import Manifest
 from tests.strategies.worlds import worlds
 
@@ -78,6 +80,25 @@ def test_the_rules_of_a_change_are_those_that_why_names(both: tuple[World, World
                     verdict = why(world, sender, receiver, Packet(protocol.upper(), port))
                     assert verdict.answer == "allowed"
                     assert {*verdict.egress.rules, *verdict.ingress.rules} <= set(change.rules)
+
+
+@given(two_worlds())
+def test_a_change_has_the_rules_of_its_own_pair(both: tuple[World, World]) -> None:
+    """They are looked up once for all pairs that look alike."""
+    old, new = both
+    found = difference(old, new)
+    for world, changes in ((new, found.opened), (old, found.closed)):
+        for each in changes:
+            family: Any = each.family
+            assert each.rules == rules_between(world, each.sender, each.receiver, each.ports, family)
+
+
+def test_pairs_that_policies_tell_apart_have_rules_of_their_own() -> None:
+    everybody = [namespace("x"), *(pod(f"x/{name}", f"10.0.0.{at}") for at, name in enumerate("abc", 1))]
+    old = world_of([*everybody, policy("x", "c", policyTypes=["Ingress"])])
+    new = world_of([*everybody, ingress("x", "c", {"from": [pods(pod="a"), pods(pod="b")]})])
+    rules = {each.sender.name: [rule.peer for rule in each.rules] for each in difference(old, new).opened}
+    assert rules == {"a": ["ingress[0].from[0]"], "b": ["ingress[0].from[1]"]}
 
 
 def open_to(found: Iterable[Outside], endpoint: str, address: str, *, inbound: bool) -> PortSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_address
 
 from hypothesis import assume, given
@@ -14,25 +15,53 @@ from policyd_compiler.ports import NOTHING, PortSet
 from tests.asking import PROBES, world_of
 from tests.cases.form import namespace, pod
 from tests.oracle import Connection, Manifest, Oracle
-from tests.strategies.clusters import Shape
+from tests.strategies.clusters import LABELS, NAMESPACE_LABELS, Shape
 from tests.strategies.worlds import worlds
 
 STRANGER = "10.250.0.1", "fd00:250::1"
 OUTSIDE = "203.0.113.9", "2001:db8:ffff::1"
 
 
+def _inbound(objects: list[Manifest]) -> Iterator[Manifest]:
+    """The same without what policies say of egress: whoever comes may not be let out, which is his matter."""
+    for each in objects:
+        spec = {key: value for key, value in (each.get("spec") or {}).items() if key != "egress"}
+        if each["kind"] == "NetworkPolicy":
+            if "Ingress" not in (spec.get("policyTypes") or ["Ingress"]):
+                continue
+            spec["policyTypes"] = ["Ingress"]
+        yield {**each, "spec": spec} if each["kind"].endswith("NetworkPolicy") else each
+
+
+def labels(vocabulary: dict[str, tuple[str, ...]]) -> st.SearchStrategy[dict[str, str]]:
+    """Some of the labels that policies ask for, or none."""
+    return st.fixed_dictionaries({}, optional={k: st.sampled_from(each) for k, each in vocabulary.items()})
+
+
 @given(
-    objects=worlds(Shape(conflicts=False)),
-    labels=st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz")),
+    objects=st.one_of(worlds(Shape(conflicts=False)), worlds(Shape(conflicts=False, tiers=3))),
+    of_pod=labels(LABELS),
+    of_namespace=labels(NAMESPACE_LABELS),
+    known=st.booleans(),
 )
-def test_what_is_open_to_all_is_open_to_a_stranger(objects: list[Manifest], labels: dict[str, str]) -> None:
-    """A pod of a namespace that comes later, or an address of nobody, by what the oracle says."""
+def test_what_is_open_to_all_is_open_to_a_stranger(
+    objects: list[Manifest], of_pod: dict[str, str], of_namespace: dict[str, str], *, known: bool
+) -> None:
+    """A pod that comes later, perhaps with its namespace, or an address of nobody: by the oracle."""
     found = exposure(world_of(objects))
-    stranger = pod("later/p", *STRANGER, metadata={"labels": labels})
-    oracle = Oracle([*objects, namespace("later", **labels), stranger])
+    names = sorted(each["metadata"]["name"] for each in objects if each["kind"] == "Namespace")
+    home = names[0] if known and names else "later"
+    stranger = pod(f"{home}/later", *STRANGER, metadata={"labels": of_pod})
+    spaces = [] if home in names else [namespace(home, **of_namespace)]
+    oracle = Oracle([*_inbound(objects), *spaces, stranger])
     for each in found.exposed:
         if len(each.endpoint.members) != 1 or each.endpoint.id.split("/")[1] != "pod":
             continue
+        if each.to == "addresses":  # of one family, at least
+            ways = [(OUTSIDE[ip_address(each).version == 6], each) for each in each.endpoint.addresses]
+            for protocol, port in PROBES if ways else ():
+                if each.ports.allows(protocol.lower(), port or 0):
+                    assert any(oracle.verdict(Connection(*way, protocol, port)) for way in ways), each
         for address in each.endpoint.addresses:
             six = ip_address(address).version == 6
             whoever = {"everybody": (STRANGER[six], OUTSIDE[six]), "pods": (STRANGER[six],)}.get(each.to, ())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +70,12 @@ def test_bits_and_masks_are_each_other_s_inverse(bits: set[int]) -> None:
     mask = mask_of(bits, 301)
     assert mask == sum(1 << bit for bit in bits)
     assert bits_of(mask) == sorted(bits)
+
+
+@pytest.mark.parametrize("many", [0, 1, 15, 16, 17, 40, 400, 4_000, 9_999])
+def test_bits_of_long_masks_are_found_however_many_there_are(many: int) -> None:
+    bits = sorted(random.Random(many).sample(range(10_000), many))
+    assert bits_of(mask_of(bits, 10_000)) == bits
 
 
 @given(

@@ -11,6 +11,7 @@ from policyd.ask.fits import Packet
 from policyd.ask.why import why
 from policyd.kube.objects import Source
 from tests.asking import ANY_WORLD, world_of
+from tests.cases.form import cluster_policy, namespace, pod
 from tests.oracle import Manifest
 
 
@@ -34,3 +35,12 @@ def test_an_assertion_about_all_fails_for_whom_why_says_so(
     assert result.judged == len(every)
     wrong = [(each.sender, each.receiver, each.answer) for each in result.wrong]
     assert wrong == [each for each in every if each[2] != expected]
+
+
+def test_a_network_of_a_cluster_policy_tells_equal_pods_apart() -> None:
+    labels = {"labels": {"app": "web"}}
+    everybody = [pod(f"x/{name}", f"10.0.0.{at}", metadata=labels) for at, name in enumerate("ab", 1)]
+    denied = cluster_policy("deny", egress=[{"action": "Deny", "to": [{"networks": ["10.0.0.2/32"]}]}])
+    world = world_of([namespace("x"), pod("x/c", "10.0.0.9"), *everybody, denied])
+    result = judge(world, Assertion("allowed", ("x/c",), ("app=web@x",), "80", (), "", Source("t", 1)))
+    assert [each.receiver.text for each in result.wrong] == ["x/pod/b"]
