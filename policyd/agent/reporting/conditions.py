@@ -50,6 +50,7 @@ NAMES = (
     "part-failing",
     "table-unwatched",
     "directory-unwatched",
+    "kubelet-unread",
     "http-unavailable",
     "kernel-unfit",
     "node-unexamined",
