@@ -20,6 +20,7 @@ from policyd.agent.builder import Target
 from policyd.agent.connections.revoker import Revoker
 from policyd.agent.gate import Gate
 from policyd.agent.long_lived import LongLived
+from policyd.agent.mesh_check import MeshCheck
 from policyd.agent.node_watch import NodeWatch
 from policyd.agent.plugin_keeper import keeper_of
 from policyd.agent.pod_rules import PodRules
@@ -101,11 +102,8 @@ async def run_agent(settings: Settings, version: str) -> None:
             check := PolicyCheck(store.policy_changes, store.state, metrics),
             prover := _prover(store, reconciler, target, metrics),
         ]
-        parts += (*kubelet, *_of_starts(settings, store, reconciler, monitor, metrics, rules))
-        if settings.live_connections == "cut":
-            revoker = Revoker(metrics)
-            reconciler.on_swap.append(revoker.note)
-            parts.append(revoker)
+        parts += (*kubelet, *_of_mesh(settings, store), *_of_connections(settings, reconciler, metrics))
+        parts += _of_starts(settings, store, reconciler, monitor, metrics, rules)
         if saver is not None:
             reconciler.on_swap.append(saver.note)
             parts.append(saver)
@@ -204,6 +202,20 @@ def _of_starts(
                 sink(hints)
 
         yield CniCache(Path(settings.cni_cache), tell)
+
+
+def _of_connections(settings: Settings, reconciler: Reconciler, metrics: Metrics) -> Iterator[Part]:
+    """What ends connections that a change denies."""
+    if settings.live_connections == "cut":
+        revoker = Revoker(metrics)
+        reconciler.on_swap.append(revoker.note)
+        yield revoker
+
+
+def _of_mesh(settings: Settings, store: ObjectStore) -> Iterator[Part]:
+    """What notices policies whose ports mean something else in a mesh."""
+    if settings.istio_ambient == "strict":
+        yield MeshCheck(settings.node, lambda: store.said, store.state)
 
 
 async def _by_hand(nft: Nft, table: str, monitor: TableMonitor) -> tuple[InPlace, Pieces] | tuple[None, None]:

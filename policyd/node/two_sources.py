@@ -1,7 +1,8 @@
 """This node's pods by two sources: the API server, and the kubelet, which says the same of its own pods.
 
-Of each pod the newer word counts, by resourceVersion (comparable within a kind, KEP-5504); of the same
-version the kubelet's, which has the pod's state before it is written to the API server. No I/O, no clock.
+What a pod is to be, its labels and ports, is known by resourceVersion (comparable within a kind, KEP-5504): the
+newer counts. Its status the kubelet writes itself, and with it the version that it has of the rest; so its word of
+addresses counts, whatever the version. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -28,19 +29,18 @@ def merge(api: Pod | None, word: Word | None) -> Pod | None:
     The API server's version is the first that said the same, so that a word of a later one is at least as
     new. A static pod has none: once the API server has its mirror, which people see and label, that counts.
     """
-    if word is None:
-        return api
-    if api is None:
-        return None if word.ended else word.pod
+    if api is None or word is None:
+        return api if word is None else None if word.ended else word.pod
+    said = word.pod
+    if said.uid != api.uid:
+        return said if said.version > api.version and not word.ended else api
     if word.ended:
         # Its address may be given away, whatever the API server was told until now.
-        return replace(api, terminal=True) if word.pod.uid == api.uid else api
-    if word.pod.version >= api.version:
-        return word.pod
-    if word.pod.uid == api.uid and not api.has_address and not api.terminal:
-        # Somebody else has changed it since; the kubelet is about to write the address there.
-        return replace(api, v4=word.pod.v4, v6=word.pod.v6)
-    return api
+        return replace(api, terminal=True)
+    newer = said if said.version >= api.version else api
+    placed = said if said.has_address else api
+    terminal = said.terminal or api.terminal
+    return replace(newer, v4=placed.v4, v6=placed.v6, started=said.started, terminal=terminal)
 
 
 class TwoSources:

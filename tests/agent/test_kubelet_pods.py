@@ -91,8 +91,9 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def kubelet(tmp_path: Path) -> Kubelet:
-    return Kubelet(tmp_path / "pods-api.sock", [WEB, DB])
+def kubelet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kubelet:
+    monkeypatch.chdir(tmp_path)  # a socket's path has 107 bytes at most
+    return Kubelet(Path("pods-api.sock"), [WEB, DB])
 
 
 async def test_pods_are_known_and_followed_without_the_api_server(kubelet: Kubelet) -> None:
@@ -209,9 +210,9 @@ async def test_what_is_no_event_ends_the_stream_and_nothing_else(kubelet: Kubele
         assert node.names == ["shop/db", "shop/web"]
 
 
-async def test_what_is_no_kubelet_is_told(tmp_path: Path) -> None:
+async def test_what_is_no_kubelet_is_told(kubelet: Kubelet) -> None:
     """Something else listens there, or nobody any more."""
-    path = tmp_path / "pods-api.sock"
+    path = kubelet.socket
 
     async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -53,16 +53,15 @@ class Heard:
         (WEB, None, WEB),
         (None, Word(WEB), WEB),
         (None, Word(WEB, ended=True), None),
-        (STARTING, Word(WEB), WEB),  # of one version: the kubelet has the status before it is written
+        (STARTING, Word(WEB), WEB),  # the kubelet has the status before it is written
         (STARTING, Word(replace(WEB, version=12)), WEB),
+        (replace(STARTING, version=12), Word(WEB), WEB),  # and keeps the version of what it was told to run
+        (replace(WEB, version=12), Word(replace(WEB, v4=8)), replace(WEB, v4=8)),
+        (replace(WEB, version=12), Word(STARTING), WEB),  # a kubelet that has just begun
+        (replace(WEB, version=12), Word(replace(WEB, terminal=True)), replace(WEB, terminal=True)),
         (replace(RELABELLED, version=11), Word(WEB), RELABELLED),
         (WEB, Word(replace(RELABELLED, version=11)), RELABELLED),
-        (
-            replace(RELABELLED, version=11, v4=None),
-            Word(WEB),
-            RELABELLED,
-        ),  # but for the address, not yet written
-        (replace(STARTING, version=11, terminal=True), Word(WEB), replace(STARTING, terminal=True)),
+        (replace(STARTING, version=11, terminal=True), Word(WEB), replace(WEB, terminal=True)),
         (replace(WEB, version=11), Word(WEB, ended=True), replace(WEB, terminal=True)),
         (NEXT, Word(WEB), NEXT),
         (replace(NEXT, v4=None), Word(WEB), replace(NEXT, v4=None)),
@@ -172,6 +171,7 @@ def test_when_all_has_been_said_both_agree_whatever_came_first(seed: int) -> Non
     """A pod's life, as two tell it that are late by different times; the last word of both is the same."""
     rng = random.Random(seed)
     life: list[Pod] = []
+    told: list[Pod] = []  # the same by the kubelet, with the version of the last change that was not its own
     for uid in ("uid-1", "uid-2"):
         pod = replace(WEB, uid=uid, v4=None)
         for _ in range(rng.randint(1, 5)):
@@ -180,11 +180,13 @@ def test_when_all_has_been_said_both_agree_whatever_came_first(seed: int) -> Non
             )
             pod = replace(pod, version=10 + len(life), **change)
             life.append(pod)
+            is_new = not told or told[-1].uid != uid or "v4" not in change
+            told.append(replace(pod, version=pod.version if is_new else told[-1].version))
     last = life[-1]
     by_api = sorted({0, len(life) - 1, *rng.choices(range(len(life)), k=4)})
     by_kubelet = sorted({len(life) - 1, *rng.choices(range(len(life)), k=4)})
     heard = Heard()
-    api, kubelet = [life[i] for i in by_api], [life[i] for i in by_kubelet]
+    api, kubelet = [life[i] for i in by_api], [told[i] for i in by_kubelet]
     known: Pod | None = None
     while api or kubelet:
         if api and (not kubelet or rng.random() < 0.5):

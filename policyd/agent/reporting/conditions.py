@@ -51,6 +51,7 @@ NAMES = (
     "table-unwatched",
     "directory-unwatched",
     "kubelet-unread",
+    "mesh-ports",
     "http-unavailable",
     "kernel-unfit",
     "node-unexamined",

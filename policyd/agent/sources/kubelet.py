@@ -32,7 +32,7 @@ class Times:
     the kubelet drops events where it has too many. `unheard`: after which it counts as not to be had."""
 
     listed: float = 15.0
-    life: float = 300.0
+    life: float = 60.0
     unheard: float = 60.0
 
 
