@@ -1,8 +1,8 @@
 """This node's pods by two sources: the API server, and the kubelet, which says the same of its own pods.
 
-What a pod is to be, its labels and ports, is known by resourceVersion (comparable within a kind, KEP-5504): the
-newer counts. Its status the kubelet writes itself, and with it the version that it has of the rest; so its word of
-addresses counts, whatever the version. No I/O, no clock.
+What a pod is to be, its labels and ports, is known by resourceVersion (comparable within a kind, KEP-5504):
+the newer counts. Its status the kubelet writes itself, and tells with a version that it had before; so its
+word of addresses counts, whatever the version. No I/O, no clock.
 """
 
 from __future__ import annotations
