@@ -188,7 +188,8 @@ async def test_all_is_asked_for_again_now_and_then(kubelet: Kubelet) -> None:
     async with kubelet.serving(), at_work(kubelet.socket, Times(life=0.05)) as node:
         await eventually(lambda: node.follower.is_followed)
         kubelet.pods = [WEB, pod("dropped")]
-        await eventually(lambda: node.names == ["shop/dropped", "shop/web"])
+        async with asyncio.timeout(60):
+            await eventually(lambda: node.names == ["shop/dropped", "shop/web"])
         assert node.follower.is_followed
 
 
