@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from policyd.cluster.mesh_ports import AMBIENT, MODE
 from policyd.cluster.state import ClusterState
@@ -17,7 +17,7 @@ NOTHING: Final[Mapping[str, str]] = {}
 
 
 def labelled(manifest: Manifest, labels: Mapping[str, str]) -> Manifest:
-    made: Any = json.loads(json.dumps(manifest))
+    made: Manifest = json.loads(json.dumps(manifest))
     made["metadata"].setdefault("labels", {}).update(labels)
     return made
 
