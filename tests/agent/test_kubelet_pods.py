@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,14 @@ from policyd.cluster.events import Delete, Event, Upsert
 from policyd.kube.decode import decode_live
 from policyd.kube.objects import Pod
 from policyd.kube.registry import POD
+from policyd.lab.namespace import Namespace
 from policyd.node.two_sources import TwoSources
 from policyd.watcher.pauses import Pauses
+from tests.agent.agents import run, running
+from tests.agent.asking import ask_root
 from tests.kubelet.kubelet import ADDED, DELETED, MODIFIED, Kubelet, field
-from tests.support.waiting import eventually
+from tests.networks.moments import ApiServer
+from tests.support.waiting import eventually, until
 
 
 def pod(name: str, version: int = 10, **status: Any) -> dict[str, Any]:
@@ -227,3 +233,46 @@ async def test_what_is_no_kubelet_is_told(kubelet: Kubelet) -> None:
         server.close()
         await server.wait_closed()
         await eventually(lambda: "refused" in str(node.follower.state()["reason"]) or not path.exists())
+
+
+@contextmanager
+def served(kubelet: Kubelet) -> Iterator[Callable[..., None]]:
+    """The kubelet in a thread of its own, for an agent that is a process; gives what calls it there."""
+    is_up, is_over = threading.Event(), threading.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        async with kubelet.serving():
+            loops.append(asyncio.get_running_loop())
+            is_up.set()
+            await asyncio.to_thread(is_over.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    assert is_up.wait(60)
+    try:
+        yield lambda call, *arguments: loops[0].call_soon_threadsafe(call, *arguments)
+    finally:
+        is_over.set()
+        thread.join()
+
+
+@pytest.mark.kernel
+def test_an_agent_goes_on_by_its_kubelet_when_the_api_server_is_gone(
+    kubelet: Kubelet, tmp_path: Path
+) -> None:
+    node, kubeconfig = Namespace("node"), tmp_path / "kubeconfig"
+    server = ApiServer(node, kubeconfig, ["web"])
+    kubelet.pods = []
+    flags = ("--kubeconfig", str(kubeconfig), "--kubelet-pods", str(kubelet.socket), "--listen", "")
+    with served(kubelet) as call, running(node, tmp_path, *flags):
+        until(lambda: json.loads(ask_root("/debug/state")[1])["own_pods"]["kubelet"])
+        server.end()
+        call(kubelet.say, MODIFIED, WEB)
+        until(lambda: '"10.0.0.9"' in ask_root("/debug/objects")[1])
+        told = run(node, "status").stdout
+        assert "known by the API server and the kubelet, which has 1" in told
+        examined = [line.split(maxsplit=2) for line in run(node, "doctor").stdout.splitlines()]
+        said = "this node's pods are known by the API server and the kubelet, which has 1"
+        assert ["ok", "pods", said] in examined
+    node.close()
