@@ -236,7 +236,7 @@ async def test_what_is_no_kubelet_is_told(kubelet: Kubelet) -> None:
 
 
 @contextmanager
-def served(kubelet: Kubelet) -> Iterator[Callable[..., None]]:
+def served(kubelet: Kubelet) -> Iterator[Callable[..., object]]:
     """The kubelet in a thread of its own, for an agent that is a process; gives what calls it there."""
     is_up, is_over = threading.Event(), threading.Event()
     loops: list[asyncio.AbstractEventLoop] = []
@@ -251,16 +251,14 @@ def served(kubelet: Kubelet) -> Iterator[Callable[..., None]]:
     thread.start()
     assert is_up.wait(60)
     try:
-        yield lambda call, *arguments: loops[0].call_soon_threadsafe(call, *arguments)
+        yield loops[0].call_soon_threadsafe
     finally:
         is_over.set()
         thread.join()
 
 
 @pytest.mark.kernel
-def test_an_agent_goes_on_by_its_kubelet_when_the_api_server_is_gone(
-    kubelet: Kubelet, tmp_path: Path
-) -> None:
+def test_an_agent_goes_on_by_its_kubelet_without_an_api_server(kubelet: Kubelet, tmp_path: Path) -> None:
     node, kubeconfig = Namespace("node"), tmp_path / "kubeconfig"
     server = ApiServer(node, kubeconfig, ["web"])
     kubelet.pods = []
