@@ -89,7 +89,10 @@ class TwoSources:
                     return (event,)  # another node's, as nearly all are
                 self._deleted.discard(pod.uid)
                 self._api[key] = pod
-                return self._settle(key)
+                found = self._settle(key)
+                if pod.node not in (None, self._node) and key not in self._words:
+                    del self._api[key], self._told[key]  # it was nobody's, and is another node's now
+                return found
             case Delete(POD.name, key) if key in self._told:
                 word = self._words.get(key)
                 if key in self._api and word is not None and word.pod.uid == self._api[key].uid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -10,11 +11,13 @@ from policyd.agent.daemon import _of_mesh
 from policyd.agent.mesh_check import REST_SECONDS, MeshCheck
 from policyd.cluster.state import ClusterState
 from policyd.config import load_settings
+from policyd.lab.namespace import Namespace
 from policyd.object_store import ObjectStore
+from tests.agent.agents import WORLD, policy, run, running, write
 from tests.cases.form import ingress, pods
 from tests.cases.mesh import state_of
 from tests.support.clock import TurnedClock
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, until
 
 TCP, MESH, FRIENDS = {"port": 80}, {"port": 15008}, pods(pod="friend")
 
@@ -61,3 +64,17 @@ async def test_it_is_said_as_long_as_it_is_so() -> None:
 def test_where_ports_are_translated_nobody_looks(istio_ambient: str, parts: int) -> None:
     settings = load_settings({"node": "n1", "istio_ambient": istio_ambient}, {}).settings
     assert len(list(_of_mesh(settings, ObjectStore("n1", asyncio.Event())))) == parts
+
+
+@pytest.mark.kernel
+def test_an_agent_tells_it(tmp_path: Path) -> None:
+    node, directory = Namespace("node"), tmp_path / "manifests"
+    directory.mkdir()
+    there = WORLD.replace("{name: shop}", "{name: shop, labels: {istio.io/dataplane-mode: ambient}}", 1)
+    write(directory, "world.yaml", f"{there}---\n{policy('web', 'web', 80)}")
+    with running(node, directory):
+        until(lambda: "mesh-ports" in run(node, "status").stdout)
+        assert "15008 is not allowed: shop/web (ingress)" in run(node, "status").stdout
+        told = [line for line in run(node, "doctor").stdout.splitlines() if "15008" in line]
+        assert [line.split()[:2] for line in told] == [["warn", "agent"]]
+    node.close()

@@ -63,6 +63,14 @@ OWN_PODS = (
         f"{MERGED}::test_a_pod_of_another_node_is_not_taken_of_the_kubelet",
     ),
     Fault(
+        "pods of other nodes are kept a second time",
+        "a node's memory grows with its own pods",
+        TWO,
+        "                    del self._api[key], self._told[key]  # it was nobody's, and is another node's now\n",
+        "                    pass\n",
+        f"{MERGED}::test_what_other_nodes_get_is_not_kept",
+    ),
+    Fault(
         "what a kubelet said is forgotten while nobody else can be asked",
         "what is in force stays in force",
         FOLLOWER,

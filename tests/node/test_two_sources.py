@@ -94,6 +94,20 @@ def test_what_is_no_pod_of_the_node_passes_as_it_is() -> None:
     assert heard.events == events
 
 
+def test_what_other_nodes_get_is_not_kept() -> None:
+    """Every pod of a cluster is nobody's at first: this is no second store of them all."""
+    heard = Heard()
+    heard.api(replace(STARTING, node=None))
+    heard.api(replace(STARTING, node="n2"))
+    heard.api(replace(WEB, node="n2"))
+    assert heard.pods == {KEY: replace(WEB, node="n2")}
+    assert not heard.both._api
+    assert not heard.both._told
+    heard.both.kubelet([Word(NEXT)])  # it went there meanwhile, and a pod of its name came here
+    heard.api(None)
+    assert heard.pods == {KEY: NEXT}
+
+
 def test_a_pod_of_another_node_is_not_taken_of_the_kubelet() -> None:
     heard = Heard()
     heard.both.kubelet_has([Word(replace(WEB, node="n2"))])
