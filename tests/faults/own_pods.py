@@ -66,8 +66,8 @@ OWN_PODS = (
         "pods of other nodes are kept a second time",
         "a node's memory grows with its own pods",
         TWO,
-        "                    del self._api[key], self._told[key]  # it was nobody's, and is another node's now\n",
-        "                    pass\n",
+        "                    del self._api[key], self._told[key]  ",
+        "                    pass  ",
         f"{MERGED}::test_what_other_nodes_get_is_not_kept",
     ),
     Fault(
