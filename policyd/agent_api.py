@@ -76,6 +76,15 @@ class InterfaceCount(_Answer):
     unbound: int = 0
 
 
+class OwnPods(_Answer):
+    """By whose word the node's pods are known: the kubelet's, too, which has said something of so many; and
+    why not, where it is asked. None: the API server's alone, or manifests'."""
+
+    kubelet: bool | None = None
+    pods: int = 0
+    reason: str = ""
+
+
 class GovernedPod(_Answer):
     """A pod of the node, and the policies that isolate it in each direction; None: none does, it is open."""
 
@@ -127,6 +136,7 @@ class AgentState(_Answer):
     objects: tuple[KnownObjects, ...] = ()
     interfaces: InterfaceCount | None = None
     inside: JudgedInside = JudgedInside()
+    own_pods: OwnPods = OwnPods()
     findings: PolicyFindings = PolicyFindings()
     pods: tuple[GovernedPod, ...] = ()
     proof: Proven = Proven()

@@ -148,6 +148,11 @@ class Settings(BaseModel):
         "",
         description="libcni's results, as /var/lib/cni/results: new pods are known early",
     )
+    kubelet_pods: str = Field(
+        "",
+        description="socket of the kubelet's Pods API, as /var/lib/kubelet/pods-api/pods-api.sock: this "
+        "node's pods are known by the kubelet's word, too, also without the API server",
+    )
     cni_plugin: Literal["off", "conflist", "copy", "drop-in"] = Field(
         "off",
         description="install policyd-cni, which holds a pod's start until its rules are in force: into the "

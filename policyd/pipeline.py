@@ -61,9 +61,11 @@ class Ruleset:
 class Sources:
     """What a build was made of, and what one `policyd.graph.graph.Graph` works out later changes from.
 
-    `closed`: the policies that were quarantined from the beginning.
+    `closed`: the policies that were quarantined from the beginning. `state`: the cluster with the very
+    policies that were resolved, which for a mesh are not those that are written.
     """
 
+    state: ClusterState
     resolved: Resolved
     lowered: Lowered
     budget: Budget
@@ -108,7 +110,7 @@ def build(
         resolved.idle,
         over,
         snapshot=snapshot,
-        sources=Sources(resolved, lowered, budget, options, quarantined),
+        sources=Sources(state, resolved, lowered, budget, options, quarantined),
     )
 
 

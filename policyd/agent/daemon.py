@@ -20,6 +20,7 @@ from policyd.agent.builder import Target
 from policyd.agent.connections.revoker import Revoker
 from policyd.agent.gate import Gate
 from policyd.agent.long_lived import LongLived
+from policyd.agent.mesh_check import MeshCheck
 from policyd.agent.node_watch import NodeWatch
 from policyd.agent.plugin_keeper import keeper_of
 from policyd.agent.pod_rules import PodRules
@@ -34,6 +35,7 @@ from policyd.agent.saver import Saver
 from policyd.agent.sources.api_server import LiveSource
 from policyd.agent.sources.cni_cache import CniCache
 from policyd.agent.sources.directory import DirectorySource
+from policyd.agent.sources.kubelet import KubeletPods
 from policyd.agent.supervise import Supervised
 from policyd.agent.table_watch import TableWatch
 from policyd.agent.watchdog import watch_loop
@@ -49,6 +51,7 @@ from policyd.applier.worker import NftWorker
 from policyd.cluster.state import MissingNamespaces
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused, PolicydError
+from policyd.kube.registry import POD
 from policyd.netlink.claim import claim_node
 from policyd.netlink.element_reader import ElementReader
 from policyd.netlink.elements import ElementWriter
@@ -56,6 +59,7 @@ from policyd.netlink.inside import Inside
 from policyd.node.attach import Hint
 from policyd.node.bridge_guard import BridgeGuard
 from policyd.node.element_trial import elements_unsupported_reason
+from policyd.node.two_sources import TwoSources
 from policyd.object_store import ObjectStore
 from policyd.obs.metrics import Metrics
 from policyd.threads import work_beside_loop
@@ -85,7 +89,7 @@ async def run_agent(settings: Settings, version: str) -> None:
         saver = Saver(Path(settings.state_dir), settings.node, settings.table) if settings.state_dir else None
         guard = BridgeGuard(nft, settings.options())
         was_there = await _read_back(applier) or await _restore(applier, saver, guard)
-        source = await _open_source(settings, store, was_there=was_there)
+        source, *kubelet = await _open_sources(settings, store, was_there=was_there)
         target = Target(settings.node, settings.options(), compile_seconds=settings.compile_seconds)
         timing = LoopTiming(verify_every=settings.verify_interval)
         reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
@@ -98,17 +102,14 @@ async def run_agent(settings: Settings, version: str) -> None:
             check := PolicyCheck(store.policy_changes, store.state, metrics),
             prover := _prover(store, reconciler, target, metrics),
         ]
+        parts += (*kubelet, *_of_mesh(settings, store), *_of_connections(settings, reconciler, metrics))
         parts += _of_starts(settings, store, reconciler, monitor, metrics, rules)
-        if settings.live_connections == "cut":
-            revoker = Revoker(metrics)
-            reconciler.on_swap.append(revoker.note)
-            parts.append(revoker)
         if saver is not None:
             reconciler.on_swap.append(saver.note)
             parts.append(saver)
         reporter = Reporter(settings, store, reconciler, source, parts, metrics)
         reporter.findings, reporter.proof = check.state, prover.state
-        reporter.inside = rules.state if rules else dict
+        reporter.inside, reporter.own_pods = _state_of(rules), _state_of(*kubelet)
         telling = (*_telling(settings.node, reporter, source), *_listeners(settings, reporter))
         supervised = [Supervised(part, source) for part in (source, *parts, *telling)]
         reporter.add((*telling, *supervised))
@@ -118,6 +119,11 @@ async def run_agent(settings: Settings, version: str) -> None:
             if saver is not None:
                 await saver.flush()
     _say_stopped(settings.node, holds_ruleset=applier.holds_ruleset)
+
+
+def _state_of(part: PodRules | KubeletPods | None = None) -> Callable[[], Mapping[str, object]]:
+    """What a part says of itself, where it is there."""
+    return part.state if part else dict
 
 
 def _say_started(node: str, nft: Nft) -> None:
@@ -198,6 +204,20 @@ def _of_starts(
         yield CniCache(Path(settings.cni_cache), tell)
 
 
+def _of_connections(settings: Settings, reconciler: Reconciler, metrics: Metrics) -> Iterator[Part]:
+    """What ends connections that a change denies."""
+    if settings.live_connections == "cut":
+        revoker = Revoker(metrics)
+        reconciler.on_swap.append(revoker.note)
+        yield revoker
+
+
+def _of_mesh(settings: Settings, store: ObjectStore) -> Iterator[Part]:
+    """What notices policies whose ports mean something else in a mesh."""
+    if settings.istio_ambient == "strict":
+        yield MeshCheck(settings.node, lambda: store.said, store.state)
+
+
 async def _by_hand(nft: Nft, table: str, monitor: TableMonitor) -> tuple[InPlace, Pieces] | tuple[None, None]:
     """How elements alone are written and read; None where this kernel is not known to take them."""
     try:
@@ -265,12 +285,18 @@ def _missing_namespaces(settings: Settings) -> MissingNamespaces:
     return MissingNamespaces.UNKNOWN if settings.manifests is None else MissingNamespaces.NAMED
 
 
-async def _open_source(settings: Settings, store: ObjectStore, *, was_there: bool) -> Source:
-    if settings.manifests is None:
-        return await LiveSource.open(settings, store.apply)
-    return DirectorySource(
-        settings.manifests, store.apply, recursive=settings.recursive, keep_until_good=was_there
-    )
+async def _open_sources(
+    settings: Settings, store: ObjectStore, *, was_there: bool
+) -> tuple[Source] | tuple[Source, KubeletPods]:
+    """Where objects come from; and the kubelet, which next to an API server knows this node's pods."""
+    if settings.manifests is not None:
+        directory, recursive = settings.manifests, settings.recursive
+        return (DirectorySource(directory, store.apply, recursive=recursive, keep_until_good=was_there),)
+    if not settings.kubelet_pods:
+        return (await LiveSource.open(settings, store.apply),)
+    pods = TwoSources(settings.node, store.apply)
+    live = await LiveSource.open(settings, pods.api)
+    return live, KubeletPods(Path(settings.kubelet_pods), pods, partial(live.answers_for, POD.name))
 
 
 def _listeners(settings: Settings, reporter: Reporter) -> tuple[Part, ...]:

@@ -13,7 +13,7 @@ from policyd.errors import BadInput, Exit, PolicydError
 
 DEBUG = "POLICYD_DEBUG"
 #: What questions and dry runs do without: `policyd[agent]` in pyproject.toml.
-AGENT = frozenset({"aiohttp", "kubernetes_asyncio", "prometheus_client", "pydantic", "watchfiles"})
+AGENT = frozenset({"aiohttp", "grpclib", "kubernetes_asyncio", "prometheus_client", "pydantic", "watchfiles"})
 
 #: What a cluster is read with where there is no client of ours.
 KUBECTL = "kubectl get ns,nodes,pods,netpol,svc,deploy,rs,sts,ds,job -A -o json"

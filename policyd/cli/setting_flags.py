@@ -24,6 +24,7 @@ METAVARS = {
     "other_engines": "NAMES",
     "service_ranges": "CIDRS",
     "cni_cache": "DIR",
+    "kubelet_pods": "SOCKET",
     "cni_conf_dir": "DIR",
     "cni_bin_dir": "DIR",
     "cni_wait": "SECONDS",

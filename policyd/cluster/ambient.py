@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeVar, cast
 
 from policyd.cluster.state import ClusterState
 from policyd.kube.objects import (
@@ -24,6 +25,8 @@ from policyd.kube.objects import (
 from policyd.kube.registry import CLUSTER_NETWORK_POLICY, NETWORK_POLICY
 from policyd_compiler.options import HBONE, Options
 
+T = TypeVar("T", bound=KubeObject | None)
+
 _MESH_PORT = PolicyPort("TCP", HBONE)
 _EVERY_POD = PodPeer(LabelSelector(), LabelSelector())
 
@@ -37,6 +40,13 @@ def for_mesh(state: ClusterState, options: Options) -> ClusterState:
         if kind in by_kind:
             by_kind[kind] = {key: with_mesh_port(item) for key, item in by_kind[kind].items()}
     return replace(state, by_kind=by_kind)
+
+
+def meant(item: T, options: Options) -> T:
+    """One object likewise."""
+    if options.istio_ambient != "translate" or item is None:
+        return item
+    return cast(T, with_mesh_port(item))
 
 
 def with_mesh_port(item: KubeObject) -> KubeObject:

@@ -26,7 +26,7 @@ from policyd.doctor.api_line import api_line
 from policyd.doctor.disk import read_disk
 from policyd.doctor.kernel_table import KernelTable, read_table
 from policyd.doctor.node_lines import Line, State, network_line, node_lines
-from policyd.doctor.status_lines import bindings, holdings
+from policyd.doctor.status_lines import bindings, holdings, own_pods
 from policyd.errors import EnvironmentRefused
 from policyd.netlink.claim import holder
 from policyd.node.element_trial import elements_unsupported_reason
@@ -147,6 +147,8 @@ def _bindings(answer: AgentState | NoAnswer) -> Iterator[Line]:
     if isinstance(answer, AgentState) and answer.interfaces is not None:
         state: State = "warn" if answer.interfaces.unbound else "ok"
         yield Line("bindings", state, f"of this node's pods {bindings(answer.interfaces)}")
+    if isinstance(answer, AgentState) and answer.own_pods.kubelet is not None:
+        yield Line("pods", "ok", f"this node's pods are known by {own_pods(answer.own_pods)}")
     if isinstance(answer, AgentState) and answer.inside.pods:
         named = f"{answer.inside.pods} pods of networks that this node does not see, or may not"
         yield Line("inside", "ok", f"{named}, are judged in their own network namespaces, too")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policyd.agent_api import AgentState, InterfaceCount, PolicyFindings, Proven
+from policyd.agent_api import AgentState, InterfaceCount, OwnPods, PolicyFindings, Proven, RulesetSize
 from policyd.doctor.kernel_table import KernelTable
 from policyd.kube.syntax import printable
 
@@ -37,13 +37,7 @@ def lines(found: AgentState | Remains, now: float, *, wide: bool = False) -> Ite
     if found.enforced is not None:
         size = found.enforced.stats
         yield _line("since", f"{_moment(found.enforced.since)}, generation {found.enforced.generation}")
-        yield _line(
-            "pods", f"{size.pods} on this node: {size.isolated} isolated, {size.pods - size.isolated} open"
-        )
-        if found.interfaces is not None:
-            yield _line("interfaces", f"pods are bound: {bindings(found.interfaces)}")
-        if found.inside.pods:
-            yield _line("inside", f"{found.inside.pods} pods are judged in their own network namespaces, too")
+        yield from _pods(found, size)
         closed = f"; quarantined, so that their pods are closed: {_names(tuple(found.quarantined))}"
         idle = f"; {size.idle_peers} of their peers select no pod with an address" if size.idle_peers else ""
         closed = closed if found.quarantined else ""
@@ -66,6 +60,19 @@ def lines(found: AgentState | Remains, now: float, *, wide: bool = False) -> Ite
         yield _line("condition", f"{mark}{condition.name}: {condition.text}")
     if wide:
         yield from _wide(found)
+
+
+def _pods(found: AgentState, size: RulesetSize) -> Iterator[str]:
+    """The node's pods: how many, by whose word, and how they are known from each other."""
+    yield _line(
+        "pods", f"{size.pods} on this node: {size.isolated} isolated, {size.pods - size.isolated} open"
+    )
+    if found.interfaces is not None:
+        yield _line("interfaces", f"pods are bound: {bindings(found.interfaces)}")
+    if found.own_pods.kubelet is not None:
+        yield _line("", f"known by {own_pods(found.own_pods)}")
+    if found.inside.pods:
+        yield _line("inside", f"{found.inside.pods} pods are judged in their own network namespaces, too")
 
 
 def _policies(found: AgentState) -> tuple[str, ...]:
@@ -136,6 +143,13 @@ def bindings(known: InterfaceCount) -> str:
         (known.unbound, "not bound"),
     )
     return ", ".join(f"{count} {way}" for count, way in ways if count) or "no pod with an address"
+
+
+def own_pods(known: OwnPods) -> str:
+    """By whose word a node's pods are known."""
+    if known.kubelet:
+        return f"the API server and the kubelet, which has {known.pods}"
+    return f"the API server alone, as the kubelet cannot be followed: {printable(known.reason)}"
 
 
 def _without_agent(found: Remains) -> Iterator[str]:

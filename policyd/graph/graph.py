@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from policyd.cluster.ambient import meant
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.findings import Finding
 from policyd.cluster.state import ClusterState
@@ -48,23 +49,20 @@ class Graph:
         """`built` is of `state`, and is not to be used for another graph."""
         self.counts = Counts()
         #: Why it could not follow.
-        self.reason = (
-            "policies are closed for their cost, or translated for a mesh, or of a kind that is not followed"
-        )
+        self.reason = "policies are closed for their cost, or of a kind that is not followed"
         # Without what it was made of, which may be large.
         self._ruleset = Ruleset(
             built.table, built.owners, built.warnings, built.stats, built.findings, built.idle, built.over
         )
         sources = built.sources
-        # With some policies closed for their cost, others may be opened by a pod that goes. Policies that are
-        # enforced otherwise than they are written are others with each build.
+        # With some policies closed for their cost, others may be opened by a pod that goes.
         self._is_of_use = not (
-            built.over
-            or sources.options.istio_ambient == "translate"
-            or any(found for name, found in state.by_kind.items() if name not in _KNOWN)
+            built.over or any(found for name, found in state.by_kind.items() if name not in _KNOWN)
         )
         if not self._is_of_use:
             return
+        state = sources.state  # with the policies that were resolved: which rule is which is told by identity
+        self._options = sources.options
         claims, index = sources.resolved.claims, sources.resolved.resolver.index
         self._node = node
         self._spaces = Spaces(state)
@@ -90,12 +88,20 @@ class Graph:
             return None
         self._is_of_use = False  # unless all goes well
         try:
-            step = self._change([each for each in changes if each.before != each.after], attachments)
+            found = [enforced for each in changes if (enforced := self._enforced(each)) is not None]
+            step = self._change(found, attachments)
         except CannotTell as why:
             self.reason = str(why)
             return None
         self._ruleset, self._is_of_use = step.ruleset, True
         return step
+
+    def _enforced(self, change: ObjectChange) -> ObjectChange | None:
+        """A change as it is enforced, where policies are others for a mesh; None for what changes nothing."""
+        if change.before == change.after:
+            return None
+        before, after = (meant(item, self._options) for item in (change.before, change.after))
+        return ObjectChange(change.key, before, after)
 
     def _change(self, changes: list[ObjectChange], attachments: Attachments | None) -> Step:
         before: Found = {}

@@ -37,6 +37,7 @@ def decode_pod(raw: Mapping[str, object], metadata: Metadata, reading: Reading) 
         *_decode_ips(status, reading),
         decode_ports(spec, ("spec",), reading),
         reading.source(()),
+        version=metadata.version,
     )
 
 

@@ -45,7 +45,10 @@ _UTC_SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """`namespace` is "" for kinds that have none; `created` is canonical RFC 3339 or ""."""
+    """`namespace` is "" for kinds that have none; `created` is canonical RFC 3339 or "".
+
+    `version` is the resourceVersion as a number, by which versions of a kind are compared (KEP-5504), or 0.
+    """
 
     namespace: str
     name: str
@@ -53,6 +56,7 @@ class Metadata:
     labels: Labels
     created: str
     deleting: bool
+    version: int = 0
 
 
 def decode_metadata(kind: Kind[Any], raw: object, reading: Reading) -> Metadata | None:
@@ -75,7 +79,13 @@ def decode_metadata(kind: Kind[Any], raw: object, reading: Reading) -> Metadata 
         decode_labels(metadata.get("labels"), reading),
         decode_time(metadata.get("creationTimestamp"), ("metadata", "creationTimestamp"), reading),
         decode_time(metadata.get("deletionTimestamp"), ("metadata", "deletionTimestamp"), reading) != "",
+        _decode_version(metadata.get("resourceVersion")),
     )
+
+
+def _decode_version(raw: object) -> int:
+    """What is no number is nothing to compare, and no mistake: versions are for servers to make."""
+    return int(raw) if isinstance(raw, str) and raw.isascii() and raw.isdigit() and len(raw) <= 20 else 0
 
 
 def _decode_name(kind: Kind[Any], metadata: Mapping[str, object], reading: Reading) -> str | None:

@@ -209,7 +209,8 @@ class Owner:
 class Pod:
     """`v4` and `v6` are its addresses as numbers; `terminal` is phase Succeeded or Failed (NP-100).
 
-    `owners` are read for questions only (`registry.ASKED`): an agent has no use for them.
+    `owners` are read for questions only (`registry.ASKED`): an agent has no use for them. `version` is its
+    resourceVersion as a number, 0 if it has none; that another one says the same is no change.
     """
 
     namespace: str
@@ -226,6 +227,7 @@ class Pod:
     ports: tuple[NamedPort, ...]
     source: Source | None = None
     owners: tuple[Owner, ...] = ()
+    version: int = field(default=0, compare=False, repr=False)
 
     @property
     def has_address(self) -> bool:

@@ -85,6 +85,9 @@ class Metrics:
         self.staleness = self._gauge(
             "watch_staleness_seconds", "How long ago the objects of a kind were known to be complete.", "kind"
         )
+        self.kubelet_followed = self._gauge(
+            "kubelet_followed", "1 while this node's pods are known by the kubelet's word, too."
+        )
         self.restarts = self._counter("watch_restarts", "Ends of lists and watches.", "kind", "reason")
         self._restarts: dict[tuple[str, str], int] = {}
 

@@ -54,13 +54,14 @@ class Agent:
     """One running agent, its log, and its namespace's nft."""
 
     def __init__(self, namespace: Namespace, directory: Path, *flags: str, files: int = 0) -> None:
-        """`files`: how many it may open at most; 0 for as many as we may."""
+        """`files`: how many it may open at most; 0 for as many as we may. Flags may name another source."""
         self.namespace = namespace
+        source = () if "--kubeconfig" in flags else ("--manifests", str(directory))
         self._log = directory.parent / f"{uuid4()}.log"
         with namespace.entered(), self._log.open("wb") as log:
             limit = ("prlimit", f"--nofile={files}:{files}") if files else ()
             self.process = subprocess.Popen(
-                [*limit, *command("run", "--manifests", str(directory), "--node", "n1", *flags)], stderr=log
+                [*limit, *command("run", *source, "--node", "n1", *flags)], stderr=log
             )
 
     def log(self) -> list[dict[str, object]]:

@@ -26,6 +26,7 @@ from policyd.agent_api import (
     GovernedPod,
     InterfaceCount,
     KnownObjects,
+    OwnPods,
     PolicyFindings,
     Proven,
     ReportedCondition,
@@ -51,6 +52,7 @@ __all__ = ["manifests", "node"]
 kernel = pytest.mark.kernel
 HOLDS = "generation 1, which isolates 2 addresses of pods and binds 4 to interfaces"
 WHOLE = "all of it compared at 1970-01-01 00:00:01 UTC"
+UNKNOWN = "the kubelet cannot be followed"
 ALONE = "no agent is at work, so changes of policies do not arrive"
 
 
@@ -245,6 +247,14 @@ GOOD = AgentState(
         (
             GOOD.model_copy(update={"interfaces": InterfaceCount(ports=2, links=1, unbound=3)}),
             "  interfaces pods are bound: 2 to ports of bridges, 1 to links of their own, 3 not bound",
+        ),
+        (
+            GOOD.model_copy(update={"own_pods": OwnPods(kubelet=True, pods=7)}),
+            "             known by the API server and the kubelet, which has 7",
+        ),
+        (
+            GOOD.model_copy(update={"own_pods": OwnPods(kubelet=False, reason="there is no \x1b")}),
+            f"             known by the API server alone, as {UNKNOWN}: there is no \\x1b",
         ),
         (
             Remains("x", "", KernelTable(1, 2, (), bound=4), None),

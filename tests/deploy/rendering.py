@@ -32,6 +32,7 @@ NO_VALUES = {
     "context": "it belongs to kubeconfig",
     "state_dir": "the chart mounts it, from stateDirectory",
     "cni_cache": "the chart mounts it, from cniResults",
+    "kubelet_pods": "the chart mounts it, from kubeletPods",
     "run_dir": "the chart mounts it",
     "cni_plugin": "the chart sets it, from cniPlugin.mode",
     "cni_conf_dir": "the chart mounts it, from cniPlugin.configurations",

@@ -101,7 +101,20 @@ def test_settings_become_variables() -> None:
         "POLICYD_LISTEN": "127.0.0.1:9471",
         "POLICYD_STATE_DIR": "/var/lib/policyd",
         "POLICYD_CNI_CACHE": "/var/lib/cni/results",
+        "POLICYD_KUBELET_PODS": "/var/lib/kubelet/pods-api/pods-api.sock",
     }
+
+
+@pytest.mark.cluster
+def test_the_kubelet_is_where_it_is_said_to_be_or_left_alone() -> None:
+    values = {"kubeletPods": "/var/lib/k0s/kubelet/pods-api"}
+    volumes = daemonset(values)["spec"]["template"]["spec"]["volumes"]
+    [found] = [each["hostPath"] for each in volumes if each["name"] == "kubelet-pods"]
+    assert found == {"path": values["kubeletPods"], "type": "DirectoryOrCreate"}
+    off = daemonset({"kubeletPods": ""})["spec"]["template"]["spec"]
+    [worker] = off["containers"]
+    assert "kubelet-pods" not in [each["name"] for each in (*off["volumes"], *worker["volumeMounts"])]
+    assert "POLICYD_KUBELET_PODS" not in [each["name"] for each in worker["env"]]
 
 
 @pytest.mark.cluster

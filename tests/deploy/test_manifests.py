@@ -159,12 +159,15 @@ def test_a_container_may_no_more_than_nftables_needs(path: Path) -> None:
 def test_nothing_else_of_the_node_is_mounted() -> None:
     spec = pod_spec()
     paths = {volume["name"]: volume["hostPath"]["path"] for volume in spec["volumes"]}
-    assert sorted(paths.values()) == ["/run/policyd", "/var/lib/cni/results", "/var/lib/policyd"]
+    pods = "/var/lib/kubelet/pods-api"
+    assert sorted(paths.values()) == ["/run/policyd", "/var/lib/cni/results", pods, "/var/lib/policyd"]
     (container,) = spec["containers"]
     mounts = {paths[mount["name"]]: mount for mount in container["volumeMounts"]}
     state, results = mounts["/var/lib/policyd"], mounts["/var/lib/cni/results"]
     assert state["mountPath"] == environment()["POLICYD_STATE_DIR"]
     assert (results["mountPath"], results["readOnly"]) == (environment()["POLICYD_CNI_CACHE"], True)
+    assert (mounts[pods]["mountPath"], mounts[pods]["readOnly"]) == (pods, True)
+    assert environment()["POLICYD_KUBELET_PODS"] == f"{pods}/pods-api.sock"
     assert mounts["/run/policyd"]["mountPath"] == load_settings({}, {}).settings.run_dir
 
 

@@ -17,6 +17,7 @@ from tests.faults.link import LINK_FAULTS
 from tests.faults.lint import LINT
 from tests.faults.meaning import MEANING
 from tests.faults.naming import NAMING
+from tests.faults.own_pods import OWN_PODS
 from tests.faults.proof import PROOF
 from tests.faults.render import RENDER
 from tests.faults.ruleset import RULESET
@@ -46,6 +47,7 @@ FAULTS: tuple[Fault, ...] = (
     *ENFORCEMENT,
     *TIMING,
     *STARTING,
+    *OWN_PODS,
     *ELEMENTS,
     *WATCHER,
     *LINT,

@@ -33,6 +33,14 @@ GRAPH = (
         FOLLOWING,
     ),
     Fault(
+        "in a translated mesh a policy that changes is followed as it is written",
+        "DESIGN: a ruleset that follows",
+        GRAPH_FILE,
+        "before, after = (meant(item, self._options) for item in (change.before, change.after))",
+        "before, after = change.before, change.after",
+        "tests/property/test_graph.py::test_a_mesh_whose_ports_are_translated_is_followed_as_well",
+    ),
+    Fault(
         "who goes with the namespace is asked for with what the namespace is now",
         "NP-048",
         JUDGING,

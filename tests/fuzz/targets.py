@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.fuzz import (
     cni_reader,
+    kubelet_reader,
     lint_reader,
     netlink_reader,
     nft_readers,
@@ -26,6 +27,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "cni": readers.cni_reader,
     "cni-request": cni_reader.request_reader,
     "cni-list": cni_reader.list_reader,
+    "kubelet": kubelet_reader.kubelet_reader,
     "attachments": readers.attachments_reader,
     "watch": watch_reader.watch_reader,
     "discovery": watch_reader.discovery_reader,

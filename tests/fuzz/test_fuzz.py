@@ -45,6 +45,7 @@ TAKEN = {
     "cni": "2 addresses",
     "cni-request": "the API server has not reported this pod",
     "cni-list": "3 plugins",
+    "kubelet": "is, 1 events",
     "listing-bridge": "as wanted",
     "attachments": "1 pods, ",
     "watch": "5 objects, WatchStatus(kind='Node', synced=True",

@@ -101,3 +101,13 @@ def test_most_changes_of_pods_of_other_nodes_are_followed() -> None:
         counted += follow(rng, PLAIN, Options())
     followed, built = counted["remote pod: followed"], counted["remote pod: built"]
     assert followed > 0.8 * (followed + built) > 300, counted
+
+
+def test_a_mesh_whose_ports_are_translated_is_followed_as_well() -> None:
+    rng, counted = random.Random("mesh"), Counter[str]()
+    for _ in range(8):
+        counted += follow(rng, rng.choice((PLAIN, PLAIN_TIERS)), Options(istio_ambient="translate"))
+    assert counted["policy: followed"] > 3, counted
+    assert counted["remote pod: followed"] > 8 * sum(n for key, n in counted.items() if "built" in key), (
+        counted
+    )

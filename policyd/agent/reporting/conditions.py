@@ -50,6 +50,8 @@ NAMES = (
     "part-failing",
     "table-unwatched",
     "directory-unwatched",
+    "kubelet-unread",
+    "mesh-ports",
     "http-unavailable",
     "kernel-unfit",
     "node-unexamined",

@@ -14,6 +14,7 @@ from policyd.agent_api import (
     InterfaceCount,
     JudgedInside,
     KnownObjects,
+    OwnPods,
     PolicyFindings,
     Proven,
     ReportedCondition,
@@ -85,6 +86,8 @@ class Reporter:
         self.findings: Callable[[], Mapping[str, object]] = dict
         #: The pods that are judged in their own network namespaces.
         self.inside: Callable[[], Mapping[str, object]] = dict
+        #: By whose word this node's pods are known.
+        self.own_pods: Callable[[], Mapping[str, object]] = dict
         #: What was proved of the ruleset in force, and when.
         self.proof: Callable[[], Mapping[str, object]] = dict
 
@@ -110,6 +113,7 @@ class Reporter:
         conditions = self.conditions()
         self._metrics.set_conditions({name: any(c.name == name for c in conditions) for name in NAMES})
         self._metrics.enforcing.set(not any(c.degraded for c in conditions))
+        self._metrics.kubelet_followed.set(bool(self.own_pods().get("kubelet")))
         self._source.report(self._metrics)
         self._reconciler.status.report(self._metrics)
         return self._metrics.render()
@@ -139,6 +143,7 @@ class Reporter:
             objects=tuple(map(KnownObjects.model_validate, self._source.known())),
             interfaces=self._count_interfaces(),
             inside=JudgedInside.model_validate(self.inside()),
+            own_pods=OwnPods.model_validate(self.own_pods()),
             findings=PolicyFindings.model_validate(self.findings()),
             pods=tuple(governed(status.pods, status.table, status.owners)),
             proof=Proven.model_validate(self.proof()),

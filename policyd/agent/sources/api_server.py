@@ -52,6 +52,10 @@ class LiveSource:
         """How each watch fares."""
         return tuple(reflector.status() for reflector in self._reflectors)
 
+    def answers_for(self, kind: str) -> bool:
+        """Whether all objects of a kind are known, as far as one can tell."""
+        return any(s.kind == kind and s.synced and s.trouble is None for s in self.statuses())
+
     def known(self) -> tuple[Known, ...]:
         """What is known of each kind."""
         found = []

@@ -90,12 +90,25 @@ securityContext:
 {{- end }}
 {{- end }}
 
+{{- define "policyd.kubeletMounts" -}}
+{{- if .Values.kubeletPods }}
+# The kubelet's socket is there, where it serves its pods (Kubernetes 1.37); a directory, as each start makes it anew.
+- name: kubelet-pods
+  mountPath: /var/lib/kubelet/pods-api
+  readOnly: true
+{{- end }}
+{{- end }}
+
 {{- define "policyd.environment" -}}
 - name: POLICYD_STATE_DIR
   value: /var/lib/policyd
 {{- if .Values.cniResults }}
 - name: POLICYD_CNI_CACHE
   value: /var/lib/cni/results
+{{- end }}
+{{- if .Values.kubeletPods }}
+- name: POLICYD_KUBELET_PODS
+  value: /var/lib/kubelet/pods-api/pods-api.sock
 {{- end }}
 {{- if ne .Values.cniPlugin.mode "off" }}
 - name: POLICYD_CNI_PLUGIN
