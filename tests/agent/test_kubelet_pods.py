@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from grpclib import GRPCError, Status
+from grpclib.client import Channel
+from grpclib.protocol import H2Protocol
 
 from policyd.agent.clock import Clock
 from policyd.agent.sources import kubelet as module
@@ -129,6 +131,26 @@ async def test_where_nothing_is_served_the_api_server_is_all_there_is(kubelet: K
         async with kubelet.serving():  # it is upgraded
             await eventually(lambda: node.follower.is_followed)
             assert node.names == ["shop/db", "shop/web"]
+
+
+async def test_a_connection_that_is_lost_before_it_is_used_is_tried_again(
+    kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a kubelet that ends just then: the library has no error of its own for that."""
+    connect, losses = Channel.__connect__, [None] * 3
+
+    async def lose(channel: Channel) -> H2Protocol:
+        protocol = await connect(channel)
+        if losses:
+            losses.pop()
+            protocol.connection.close()
+        return protocol
+
+    monkeypatch.setattr(Channel, "__connect__", lose)
+    async with kubelet.serving(), at_work(kubelet.socket) as node:
+        await eventually(lambda: node.follower.is_followed)
+        assert not losses
+        assert node.names == ["shop/db", "shop/web"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,14 @@ NEWER = "a node's pods: the newer word counts"
 
 OWN_PODS = (
     Fault(
+        "a kubelet that ends before it was asked ends who asks",
+        "DESIGN: a node's own pods",
+        "policyd/kubelet/client.py",
+        "    except AttributeError:\n",
+        "    except KeyError:\n",
+        "tests/agent/test_kubelet_pods.py::test_a_connection_that_is_lost_before_it_is_used_is_tried_again",
+    ),
+    Fault(
         "an address counts as the API server knows it, which the kubelet has yet to tell",
         NEWER,
         TWO,
