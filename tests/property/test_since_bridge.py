@@ -30,7 +30,7 @@ SHAPES = (
 )
 OPTIONS = (Options(), Options(pod_interfaces=("veth*",)))
 EVENTS = 8
-EXAMPLES = max(6, settings().max_examples // 32)
+EXAMPLES = max(6, settings().max_examples // 48)
 
 
 def on_bridge(rng: random.Random, events: Iterator[Event]) -> Iterator[Event]:
