@@ -10,7 +10,6 @@ from grpclib import GRPCError, Status
 from grpclib.client import Channel, UnaryStreamMethod
 from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import ProtocolError, StreamTerminatedError
-from h2.exceptions import H2Error
 
 from policyd.kubelet.message import WATCH, Said, read_event
 
@@ -68,12 +67,16 @@ async def follow(socket: Path) -> AsyncGenerator[Said, None]:
         raise KubeletError(reason, f"{error.status.name}: {(error.message or '')[:200]}") from None
     except StreamTerminatedError as error:
         raise KubeletError("ended", str(error)) from None
-    except (ValueError, ProtocolError, H2Error) as error:
+    except (ValueError, ProtocolError) as error:
         raise KubeletError("malformed", str(error)) from None
     except OSError as error:
         raise KubeletError("refused", error.strerror or str(error)) from None
     except AttributeError:
         # The library takes its transport off a connection that is lost, and then asks it for a stream.
         raise KubeletError("ended", "the connection was lost before it was used") from None
+    except KubeletError:
+        raise
+    except Exception as error:  # noqa: BLE001 HTTP/2 below the library has errors of its own
+        raise KubeletError("malformed", f"{type(error).__name__}: {error}") from None
     finally:
         channel.close()
