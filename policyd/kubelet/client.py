@@ -60,23 +60,30 @@ async def follow(socket: Path) -> AsyncGenerator[Said, None]:
                 await stream.cancel()
                 raise
         raise KubeletError("ended", "the kubelet ended the stream")
-    except (FileNotFoundError, NotADirectoryError):
-        raise KubeletError("absent", f"there is no {socket}") from None
-    except GRPCError as error:
-        reason = _REASONS.get(error.status, "ended")
-        raise KubeletError(reason, f"{error.status.name}: {(error.message or '')[:200]}") from None
-    except StreamTerminatedError as error:
-        raise KubeletError("ended", str(error)) from None
-    except (ValueError, ProtocolError) as error:
-        raise KubeletError("malformed", str(error)) from None
-    except OSError as error:
-        raise KubeletError("refused", error.strerror or str(error)) from None
-    except AttributeError:
-        # The library takes its transport off a connection that is lost, and then asks it for a stream.
-        raise KubeletError("ended", "the connection was lost before it was used") from None
     except KubeletError:
         raise
     except Exception as error:  # noqa: BLE001 HTTP/2 below the library has errors of its own
-        raise KubeletError("malformed", f"{type(error).__name__}: {error}") from None
+        raise _said(error, socket) from None
     finally:
         channel.close()
+
+
+def _said(error: Exception, socket: Path) -> KubeletError:
+    """What an error means for who follows."""
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            return KubeletError("absent", f"there is no {socket}")
+        case GRPCError():
+            reason = _REASONS.get(error.status, "ended")
+            return KubeletError(reason, f"{error.status.name}: {(error.message or '')[:200]}")
+        case StreamTerminatedError():
+            return KubeletError("ended", str(error))
+        case AttributeError() if "_transport" in str(error):
+            # The library takes its transport off a connection that is lost, and then asks it for a stream.
+            return KubeletError("ended", "the connection was lost before it was used")
+        case ValueError() | ProtocolError():
+            return KubeletError("malformed", str(error))
+        case OSError():
+            return KubeletError("refused", error.strerror or str(error))
+        case _:
+            return KubeletError("malformed", f"{type(error).__name__}: {error}")

@@ -18,8 +18,8 @@ OWN_PODS = (
         "a kubelet that ends before it was asked ends who asks",
         "DESIGN: a node's own pods",
         "policyd/kubelet/client.py",
-        "    except AttributeError:\n",
-        "    except KeyError:\n",
+        "    except Exception as error:  # noqa: BLE001 HTTP/2 below the library has errors of its own\n",
+        "    except OSError as error:\n",
         "tests/agent/test_kubelet_pods.py::test_a_connection_that_is_lost_before_it_is_used_is_tried_again",
     ),
     Fault(
