@@ -6,7 +6,7 @@ go and change their labels, and only elements change. It means nothing: a packet
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -131,14 +131,20 @@ def lay_out_ordered(texts: Sequence[str], stages: Sequence[Ordered]) -> Layout:
                 ranks[each.text] = min(ranks.get(each.text, (rank, each)), (rank, each), key=itemgetter(0))
     ports = {text: _decide(stages, text) for text in ranks}
     named = [each for text, (_, each) in sorted(ranks.items(), key=itemgetter(1)) if ports[text] != opened]
-    shared = [each for each in named if each.wide or len(named) == 1][:MOST_SHARED]
+    groups = _groups(named, ports)
     told = {each.text for rule in rules for each in rule.selected}
-    alone = len(told) == len(shared) == 1 and not any(rule.ranges or rule.named for rule in rules)
+    alone = len(told) == len(groups) == 1 and not any(rule.ranges or rule.named for rule in rules)
     return Layout(
         digest("\n\n".join(texts).encode()),
-        tuple(Group(each.text, each.hosts, ports[each.text]) for each in shared),
+        groups,
         own=bool(told or any(rule.named for rule in rules)) and not alone,
     )
+
+
+def _groups(named: Sequence[Selected], ports: Mapping[str, PortSet]) -> tuple[Group, ...]:
+    """The groups of selectors, in their order: of those that may well select many, or of a single one."""
+    shared = [each for each in named if each.wide or len(named) == 1][:MOST_SHARED]
+    return tuple(Group(each.text, each.hosts, ports[each.text]) for each in shared)
 
 
 def _decide(stages: Iterable[Ordered], selector: str | None) -> PortSet:
@@ -168,14 +174,13 @@ def _of_rules(identity: str, rules: list[Written]) -> Layout:
     ports = {text: union_ports(many) for text, (_, many) in found.items()}
     # Whoever may use no more than everybody needs no element.
     named = [selected for text, (selected, _) in found.items() if ports[text] != opened]
-    shared = [s for s in named if s.wide or len(named) == 1]
-    shared = sorted(shared, key=lambda s: (s.requirements, s.text))[:MOST_SHARED]
+    groups = _groups(sorted(named, key=lambda s: (s.requirements, s.text)), ports)
     different = {union_ports((rule.ports, opened)) for rule in closed}
     alike = different.pop() if len(different) == 1 else None
     exceptions = alike is None and (len(named) > 1 or any(rule.ranges for rule in closed))
     return Layout(
         identity,
-        tuple(Group(s.text, s.hosts, ports[s.text]) for s in shared),
-        own=bool(named) and (len(shared) < len(named) or exceptions),
+        groups,
+        own=bool(named) and (len(groups) < len(named) or exceptions),
         alike=alike,
     )

@@ -10,14 +10,11 @@ from collections.abc import Callable, Iterator
 
 from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.reporting.conditions import Condition
+from policyd.agent.sparing import look_when_changed
 from policyd.cluster.mesh_ports import How, OffPort, off_port
 from policyd.cluster.state import ClusterState
 from policyd.threads import Threads
 
-#: How often it is asked whether anything has changed, in seconds.
-REST_SECONDS = 10.0
-#: After a look at least so many times as long as it took.
-SHARE = 100.0
 #: Policies that are named of each kind; the rest is counted.
 _NAMED = 4
 
@@ -57,11 +54,7 @@ class MeshCheck:
 
     async def run(self) -> None:
         """Look whenever something has changed, until cancelled."""
-        seen: int | None = None
-        while True:
-            took = 0.0
-            if (said := self._said()) != seen:
-                seen, began = said, self._clock.now()
-                self.found = await self._threads.run(off_port, self._state(), self._node)
-                took = self._clock.now() - began
-            await self._clock.sleep(max(REST_SECONDS, took * SHARE))
+        await look_when_changed(self._said, self._look, self._clock)
+
+    async def _look(self) -> None:
+        self.found = await self._threads.run(off_port, self._state(), self._node)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.memory import give_back
 from policyd.agent.reporting.conditions import Condition
+from policyd.agent.sparing import look_when_changed
 from policyd.cluster.state import ClusterState
 from policyd.kube.objects import KubeObject
 from policyd.lint.certain import RULES, certain_findings, counted
@@ -20,10 +21,6 @@ from policyd.threads import Threads
 
 log = logging.getLogger(__name__)
 
-#: How often it is asked whether a policy has changed, in seconds: objects that come together are one look.
-REST_SECONDS = 10.0
-#: After a look at least so many times as long as it took.
-SHARE = 100.0
 #: Findings that are named; the rest is counted.
 NAMED = 20
 
@@ -57,17 +54,9 @@ class PolicyCheck:
 
     async def run(self) -> None:
         """Look whenever a policy has changed, until cancelled."""
-        seen: int | None = None
-        while True:
-            changes = self._changes()
-            took = 0.0
-            if changes is not None and changes != seen:
-                seen, took = changes, await self._look_over()
-            await self._clock.sleep(max(REST_SECONDS, took * SHARE))
+        await look_when_changed(self._changes, self._look_over, self._clock)
 
-    async def _look_over(self) -> float:
-        """Look once; how long it took."""
-        began = self._clock.now()
+    async def _look_over(self) -> None:
         objects = tuple(self._state().objects())
         found = await self._threads.run(self._look, objects)
         await self._threads.run(give_back)
@@ -83,7 +72,6 @@ class PolicyCheck:
                 "reason": finding.sentence,
             }
             log.warning("a policy means something else than it seems to", extra=fields)
-        return self._clock.now() - began
 
     def state(self) -> Mapping[str, object]:
         """For whoever asks the agent: how many findings, and the first of them in sentences."""

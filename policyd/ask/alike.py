@@ -10,7 +10,7 @@ from policyd.ask.ends import end_of
 from policyd.ask.gates import FAMILIES, Gate
 from policyd.ask.rectangles import families_of
 from policyd.ask.tiers import has_tiers
-from policyd.ask.why import blocks_of_tiers, isolating, stands_for_many
+from policyd.ask.why import blocks_of, blocks_of_tiers, isolating, stands_for_many
 from policyd.ask.world import World
 from policyd.cluster.peers import block_ranges
 from policyd.kube.objects import IPBlock, NetworkPolicy, PodPeer, PolicyRule
@@ -130,14 +130,9 @@ def _rules_of(policy: NetworkPolicy, direction: Direction) -> Sequence[PolicyRul
 
 def _edges(world: World, family: int) -> list[int]:
     """Where blocks that any policy names begin and end: between two edges all addresses are alike."""
-    written = (peer for policy in world.state.policies.values() for peer in _blocks_of(policy))
+    written = (peer for policy in world.state.policies.values() for peer in blocks_of(policy))
     found: set[int] = set()
     for block in dict.fromkeys((*written, *blocks_of_tiers(world))):
         for low, high in block_ranges(block).ranges(family):
             found.update((low, high + 1))
     return sorted(found)
-
-
-def _blocks_of(policy: NetworkPolicy) -> Iterator[IPBlock]:
-    for rule in (*(policy.ingress or ()), *(policy.egress or ())):
-        yield from (peer for peer in rule.peers or () if isinstance(peer, IPBlock))

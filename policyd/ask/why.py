@@ -12,7 +12,7 @@ from policyd.ask.gates import Gate
 from policyd.ask.tiers import decided, has_tiers, through
 from policyd.ask.world import World
 from policyd.kube.cidr import holds
-from policyd.kube.objects import IPBlock, NetworkPolicy, Pod
+from policyd.kube.objects import ClusterNetworkPolicy, IPBlock, NetworkPolicy, Pod
 from policyd_compiler.addr import Family
 from policyd_compiler.ir import Direction
 from policyd_compiler.ports import PortSet
@@ -206,8 +206,13 @@ def kind_of_host(world: World, host: int | None, blocks: Sequence[IPBlock], *, n
 def blocks_of_tiers(world: World) -> Iterator[IPBlock]:
     """The networks that ClusterNetworkPolicies name."""
     for policy in world.state.cluster_policies.values():
-        for rule in (*(policy.ingress or ()), *(policy.egress or ())):
-            yield from (peer for peer in rule.peers or () if isinstance(peer, IPBlock))
+        yield from blocks_of(policy)
+
+
+def blocks_of(policy: NetworkPolicy | ClusterNetworkPolicy) -> Iterator[IPBlock]:
+    """The networks that a policy names."""
+    for rule in (*(policy.ingress or ()), *(policy.egress or ())):
+        yield from (peer for peer in rule.peers or () if isinstance(peer, IPBlock))
 
 
 def _side(

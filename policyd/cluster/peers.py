@@ -17,6 +17,7 @@ from policyd.kube.legal import contradicts, legal
 from policyd.kube.objects import (
     Cidr,
     IPBlock,
+    LabelSelector,
     NamedPort,
     NetworkPolicy,
     Peer,
@@ -50,6 +51,9 @@ class SubjectPorts:
 #: An ingress rule: what it is for every pod if it names no port, or else its peers, ports and origins.
 _Read: TypeAlias = tuple[Rule | None, Peers, tuple[PolicyPort, ...], tuple[Origin, ...]]
 
+
+#: All namespaces, also those of which nothing is known, which no NetworkPolicy selects (CNP-020).
+ANYWHERE: typing.Final = "*"
 
 #: The peers of a rule that names ports of theirs, its origin, and how it is written.
 _Named: TypeAlias = tuple[Peers, Origin, PolicyRule]
@@ -152,18 +156,11 @@ class RuleResolver:
 
     def _selected(self, policy: NetworkPolicy, peer: PodPeer) -> Selected | None:
         """A selector as a layout has it; None for one that can select nothing."""
-        where = None if peer.namespaces is None else legal(peer.namespaces)
-        pods = legal(peer.pods)
-        if contradicts(pods) or contradicts(where or ()):
-            return None
-        text = f"{policy.namespace if where is None else where} {pods}"
-        self.grouped.setdefault(text, (policy, peer))
-        return Selected(
-            text,
-            self._matched(policy, peer)[1],
-            len(pods) + len(where or ()),
-            where is not None or not pods,
-        )
+        scope = policy.namespace if peer.namespaces is None else ""
+        found = as_selected(peer, scope, self._matched(policy, peer)[1])
+        if found is not None:
+            self.grouped.setdefault(found.text, (policy, peer))
+        return found
 
     def _matched(self, policy: NetworkPolicy, peer: PodPeer) -> tuple[int, int]:
         """The pods that a peer of a policy selects, and the hosts of which it selects all claimants."""
@@ -309,6 +306,19 @@ class RuleResolver:
         if known is None:
             known = self._blocks[block] = block_ranges(block)
         return known
+
+
+def as_selected(peer: PodPeer, scope: str, hosts: int) -> Selected | None:
+    """A selector as a layout has it; None for one that can select nothing.
+
+    `scope`: the one namespace that it is about, or ANYWHERE; empty where labels of namespaces say it. Those
+    with the same text select the same pods.
+    """
+    where, pods = legal(peer.namespaces or LabelSelector()), legal(peer.pods)
+    if contradicts(pods) or contradicts(where):
+        return None
+    wide = scope in ("", ANYWHERE) or not pods
+    return Selected(f"{scope or where} {pods}", hosts, len(pods) + len(where), wide)
 
 
 def _names(named: list[str], direction: Direction) -> str:

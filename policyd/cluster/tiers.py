@@ -14,9 +14,16 @@ from typing import Final, assert_never
 from policyd.cluster.index import PodIndex, bits_of
 from policyd.cluster.origins import origin_of
 from policyd.cluster.ownership import claim_addresses
-from policyd.cluster.peers import Holders, SubjectPorts, block_ranges, one_port, port_numbers
+from policyd.cluster.peers import (
+    ANYWHERE,
+    Holders,
+    SubjectPorts,
+    as_selected,
+    block_ranges,
+    one_port,
+    port_numbers,
+)
 from policyd.kube.cidr import parse_ip
-from policyd.kube.legal import contradicts, legal
 from policyd.kube.objects import (
     ClusterNetworkPolicy,
     IPBlock,
@@ -175,15 +182,10 @@ class TierPolicies:
         known = self._selected_by.get(peer, ...)
         if known is not ...:
             return known
-        where, pods = legal(peer.namespaces or LabelSelector()), legal(peer.pods)
-        found = None
-        if not (contradicts(pods) or contradicts(where)):
-            # All are also namespaces of which nothing is known: no NetworkPolicy selects those (CNP-020).
-            is_all = peer.namespaces is None or not peer.namespaces.requirements
-            text = f"{'*' if is_all else where} {pods}"
-            self.grouped[text] = peer
-            hosts = self._claims.held(self._matched(peer))
-            found = Selected(text, hosts, len(pods) + len(where), wide=True)
+        is_all = peer.namespaces is None or not peer.namespaces.requirements
+        found = as_selected(peer, ANYWHERE if is_all else "", self._claims.held(self._matched(peer)))
+        if found is not None:
+            self.grouped[found.text] = peer
         self._selected_by[peer] = found
         return found
 

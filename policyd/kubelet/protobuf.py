@@ -1,7 +1,7 @@
 """Bytes in protobuf's wire format → numbered fields. Pure, and all of the format that a Pod needs.
 
 By hand, because of a Pod's some 300 fields 20 are read: code generated for all of them would bring protobuf's
-runtime and be made anew with each version of Kubernetes, where numbers of fields stay for ever.
+runtime and be regenerated for each version of Kubernetes, where numbers of fields stay for ever.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class FramesSince:
             for family, address, pods in ports.claims:
                 own = {f"{pod.namespace}/{pod.name}" for pod in pods}
                 differs = address in self.differing[family] or not keys.isdisjoint(own)
-                if differs or any(self._is_judged_anew(ports.cluster, pod) for pod in pods):
+                if differs or any(self._is_judged_otherwise(ports.cluster, pod) for pod in pods):
                     touched.addresses[family].add(address)
                     keys |= own
         touched.ports.update(
@@ -114,10 +114,10 @@ class FramesSince:
         touched.ports.update({*was.ports} ^ {*is_.ports})
         # Behind a port that is not known may be whoever is hidden.
         hidden = [{(family, address) for family, address, _ in ports.hidden} for ports in (before, now)]
-        anew = (address in touched.addresses[family] for family, address in hidden[0] | hidden[1])
-        touched.unknown |= hidden[0] != hidden[1] or any(anew)
+        others = (address in touched.addresses[family] for family, address in hidden[0] | hidden[1])
+        touched.unknown |= hidden[0] != hidden[1] or any(others)
 
-    def _is_judged_anew(self, cluster: Cluster, pod: Pod) -> bool:
+    def _is_judged_otherwise(self, cluster: Cluster, pod: Pod) -> bool:
         """Whether one of the policies that govern a pod differs."""
         return bool(self.unlike_policies) and any(
             policy_key(policy) in self.unlike_policies

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from policyd.agent.daemon import _of_mesh
-from policyd.agent.mesh_check import REST_SECONDS, MeshCheck
+from policyd.agent.mesh_check import MeshCheck
+from policyd.agent.sparing import REST_SECONDS
 from policyd.cluster.state import ClusterState
 from policyd.config import load_settings
 from policyd.lab.namespace import Namespace

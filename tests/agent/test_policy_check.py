@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from policyd.agent.policy_check import REST_SECONDS, SHARE, PolicyCheck
+from policyd.agent.policy_check import PolicyCheck
+from policyd.agent.sparing import REST_SECONDS, SHARE
 from policyd.cluster.events import Delete, Synced, Upsert
 from policyd.kube.decode import decode_live
 from policyd.kube.objects import KubeObject

@@ -92,8 +92,8 @@ ASKING = (
         "networks of ClusterNetworkPolicies do not tell addresses apart",
         "CNP-024",
         "policyd/ask/why.py",
-        "    for policy in world.state.cluster_policies.values():\n        for rule in",
-        "    for policy in ():\n        for rule in",
+        "    for policy in world.state.cluster_policies.values():\n        yield from",
+        "    for policy in ():\n        yield from",
         "tests/property/test_kinds.py::test_a_network_of_a_cluster_policy_tells_equal_pods_apart",
     ),
     Fault(

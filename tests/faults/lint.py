@@ -138,9 +138,9 @@ LINT = (
     Fault(
         "the agent looks policies over all the time",
         PAGE,
-        "policyd/agent/policy_check.py",
-        "            if changes is not None and changes != seen:",
-        "            if changes is not None:",
+        "policyd/agent/sparing.py",
+        "        if count is not None and count != seen:",
+        "        if count is not None:",
         "tests/agent/test_policy_check.py::test_it_looks_when_a_policy_has_changed_and_only_then",
     ),
     Fault(

@@ -10,14 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policyd.cluster.state import MissingNamespaces
-from policyd.pipeline import build
-from policyd.proof.prove import prove
-from policyd.proof.since import Given, is_still_proved
+from policyd.proof.since import Given
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
+from tests.property.proved_since import follow_proofs, share_looked_at
 from tests.strategies.clusters import Shape
 from tests.strategies.damage import damaged
-from tests.strategies.histories import NODE, PLAIN, history
+from tests.strategies.histories import PLAIN, history
 
 #: Addresses that are hard to own, and policies of all tiers; and clusters in which that is rare.
 SHAPES = (
@@ -39,24 +38,12 @@ EXAMPLES = max(6, settings().max_examples // 16)
 
 def follow(rng: random.Random, every: tuple[Options, ...] = OPTIONS) -> Counter[str]:
     """One history: each ruleset, one with a mistake and one of before are held to what is proved before."""
-    counted: Counter[str] = Counter()
+
+    def wrongs(before: Given, now: Given) -> tuple[tuple[str, Table], ...]:
+        return ("damaged", broken(rng, now.table)), ("of before", before.table)
+
     options, missing = rng.choice(every), rng.choice(list(MissingNamespaces))
-    before: Given | None = None
-    for event in history(rng, rng.choice(SHAPES), missing, EVENTS):
-        built = build(event.state, NODE, options)
-        now = Given(event.state, built.table, frozenset(over.policy for over in built.over))
-        proof = prove(now.state, NODE, options, now.table, now.closed)
-        assert proof.proved
-        if before is not None:
-            still = is_still_proved(before, now, NODE, options)
-            counted[f"{event.kind}: {'looked at' if still else 'from nothing'}"] += 1
-            for name, table in (("damaged", broken(rng, now.table)), ("of before", before.table)):
-                wrong = now._replace(table=table)
-                found = is_still_proved(before, wrong, NODE, options)
-                assert not found or prove(wrong.state, NODE, options, table, wrong.closed).proved
-                counted[f"{name}: {'proved' if found else 'not'}"] += 1
-        before = now if proof.plain else None
-    return counted
+    return follow_proofs(history(rng, rng.choice(SHAPES), missing, EVENTS), options, wrongs)
 
 
 def broken(rng: random.Random, table: Table) -> Table:
@@ -77,8 +64,7 @@ def test_in_a_mesh_too_most_changes_are_looked_at() -> None:
     rng, counted = random.Random("power"), Counter[str]()
     for _ in range(5):
         counted += follow(rng, (Options(istio_ambient="translate"),))
-    looked = sum(n for name, n in counted.items() if name.endswith(": looked at"))
-    assert looked > 0.7 * (looked + sum(n for name, n in counted.items() if name.endswith(": from nothing")))
+    assert share_looked_at(counted) > 0.7
 
 
 def test_most_changes_are_looked_at_and_most_mistakes_seen() -> None:
@@ -86,7 +72,6 @@ def test_most_changes_are_looked_at_and_most_mistakes_seen() -> None:
     rng, counted = random.Random("power"), Counter[str]()
     for _ in range(5):
         counted += follow(rng)
-    looked = sum(n for name, n in counted.items() if name.endswith(": looked at"))
-    assert looked > 0.9 * (looked + sum(n for name, n in counted.items() if name.endswith(": from nothing")))
+    assert share_looked_at(counted) > 0.9
     assert counted["damaged: not"] > counted["damaged: proved"] > 0, counted
     assert counted["of before: not"] > 3 < counted["of before: proved"], counted

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState, MissingNamespaces
-from policyd.pipeline import build
-from policyd.proof.prove import prove
-from policyd.proof.since import Given, is_still_proved
+from policyd.proof.since import Given
 from policyd_compiler.ir import Attachment
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.options import Options
+from tests.property.proved_since import follow_proofs, share_looked_at
 from tests.strategies.clusters import Shape
 from tests.strategies.damage import damaged
 from tests.strategies.histories import NODE, PLAIN, Event, history
@@ -69,24 +68,9 @@ def wrongs(rng: random.Random, before: Given, now: Given) -> Iterator[tuple[str,
 
 def follow(rng: random.Random, options: Options | None = None) -> Counter[str]:
     """One history: each ruleset, and some with a mistake, are held to what is proved before."""
-    counted: Counter[str] = Counter()
     options, missing = options or rng.choice(OPTIONS), rng.choice(list(MissingNamespaces))
-    before: Given | None = None
-    for event in on_bridge(rng, history(rng, rng.choice(SHAPES), missing, EVENTS)):
-        built = build(event.state, NODE, options)
-        now = Given(event.state, built.table, frozenset(over.policy for over in built.over))
-        proof = prove(now.state, NODE, options, now.table, now.closed)
-        assert proof.proved
-        if before is not None:
-            still = is_still_proved(before, now, NODE, options)
-            counted[f"{event.kind}: {'looked at' if still else 'from nothing'}"] += 1
-            for name, table in wrongs(rng, before, now):
-                wrong = now._replace(table=table)
-                found = is_still_proved(before, wrong, NODE, options)
-                assert not found or prove(wrong.state, NODE, options, table, wrong.closed).proved
-                counted[f"{name}: {'proved' if found else 'not'}"] += 1
-        before = now if proof.plain else None
-    return counted
+    events = on_bridge(rng, history(rng, rng.choice(SHAPES), missing, EVENTS))
+    return follow_proofs(events, options, lambda before, now: wrongs(rng, before, now))
 
 
 @settings(max_examples=EXAMPLES)
@@ -101,7 +85,6 @@ def test_most_changes_are_looked_at_and_most_mistakes_seen() -> None:
     rng, counted = random.Random("power"), Counter[str]()
     for _ in range(5):
         counted += follow(rng)
-    looked = sum(n for name, n in counted.items() if name.endswith(": looked at"))
-    assert looked > 0.5 * (looked + sum(n for name, n in counted.items() if name.endswith(": from nothing")))
+    assert share_looked_at(counted) > 0.5
     assert counted["damaged: not"] > counted["damaged: proved"] > 0, counted
     assert counted["of before: not"] > 3 < counted["of before: proved"], counted
