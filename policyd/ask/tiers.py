@@ -48,6 +48,10 @@ class Decided:
     doubt: bool = False
 
 
+#: How far from allowing a rule is that surely denies before any NetworkPolicy is asked.
+FIRST = -2
+
+
 def has_tiers(gate: Gate | None) -> bool:
     """Whether a ClusterNetworkPolicy has a word in what a gate lets through."""
     return gate is not None and (
@@ -64,19 +68,21 @@ def decided(world: World, gate: Gate, other: Party, packet: Packet) -> Decided:
     asks = True
     for tier in (Tier.ADMIN, Tier.BASELINE):
         for rule, sure in _matching(world, gate, tier, other, packet):
-            reason = f"{rule.action.value}s it, in tier {tier.value.capitalize()}"
+            reason = f"{_DOES[rule.action]} it, in tier {tier.value.capitalize()}"
             origin = rule.origins[0]
             reference = Reference(origin.policy, origin.rule, "", origin.file, origin.line)
             if rule.action is Action.ACCEPT:
                 rules.append(Fit(reference, True, True if sure else None, reason, 0, _DOUBT))  # noqa: FBT003
             elif rule.action is Action.DENY:
-                near.append(Fit(reference, True, False if sure else None, reason, -1, _DOUBT))  # noqa: FBT003
+                distance = FIRST if sure and tier is Tier.ADMIN else -1
+                near.append(Fit(reference, True, False if sure else None, reason, distance, _DOUBT))  # noqa: FBT003
             if sure:
                 asks &= tier is Tier.BASELINE or rule.action is Action.PASS
                 break
     return Decided(tuple(rules), tuple(near), asks)
 
 
+_DOES = {Action.ACCEPT: "accepts", Action.DENY: "denies", Action.PASS: "passes"}
 _DOUBT = "depends on what is not known of the other end"
 
 

@@ -8,6 +8,7 @@ from policyd.ask.ends import End
 from policyd.ask.fits import FAR, Reference
 from policyd.ask.ports import print_ports
 from policyd.ask.summed import judge_all
+from policyd.ask.tiers import FIRST
 from policyd.ask.why import Side, Verdict
 from policyd.ask.world import World
 from policyd.kube.syntax import printable
@@ -68,12 +69,7 @@ def _side(word: str, side: Side, end: End) -> Iterator[str]:
         yield from (f"{'and by':6} {line}" for line in lines[1:])
         return
     if side.state == "denied":
-        by = (
-            f"{isolated}; no rule of theirs allows it"
-            if side.isolated_by
-            else "a ClusterNetworkPolicy denies it"
-        )
-        yield f"{verb:6} {by}"
+        yield f"{verb:6} {_by(side, isolated)}"
         yield from (f"{'':6} {each}" for each in side.because)
     else:
         yield f"{verb:6} {'; '.join(side.because) or isolated}"
@@ -85,6 +81,16 @@ def _side(word: str, side: Side, end: End) -> Iterator[str]:
             yield f"{'fix':6} {near.edit}"
     if len(close) > _NEAR:
         yield f"{'':6} and {len(close) - _NEAR} more rules that do not fit (-o json has them)"
+
+
+def _by(side: Side, isolated: str) -> str:
+    """What denies it."""
+    denied = "a ClusterNetworkPolicy denies it"
+    if not side.isolated_by:
+        return denied
+    if any(near.distance <= FIRST for near in side.near):
+        return f"{denied}, before {_policies(side.isolated_by)} are asked"
+    return f"{isolated}; no rule of theirs allows it"
 
 
 def _policies(names: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases.form import cluster_policy, ingress, namespace, pod, pods
+from tests.cases.form import cluster_policy, ingress, namespace, pod, pods, policy
 from tests.cli.answers import answer
 from tests.cli.calls import ROOT, Call, as_list
 from tests.oracle import Manifest
@@ -270,6 +270,20 @@ def test_pods_that_differ_make_the_workload_unknown(call: Call) -> None:
         "shop/pod/web-0",
         "shop/pod/web-1",
     ]
+
+
+def test_what_the_administrator_denies_is_not_said_to_be_allowed_by_no_rule(call: Call) -> None:
+    """The NetworkPolicy that isolates it allows it: nobody asks it any more."""
+    tier = cluster_policy("first", ingress=[{"action": "Deny", "from": [{"namespaces": {}}]}])
+    allowing = policy("shop", name="too", policyTypes=["Ingress"], ingress=[{}])
+    asked = ("why", "-f", "-", "shop/client", "deploy/web:8080")
+    done = call(*asked, stdin=as_list(*SHOP, allowing, tier))
+    assert done.code == 1
+    assert "no rule of theirs" not in done.out
+    assert (
+        "  ingress  DENY   a ClusterNetworkPolicy denies it, before shop/too, shop/web are asked" in done.out
+    )
+    assert "denies it, in tier Admin" in done.out
 
 
 @pytest.mark.parametrize(("action", "code"), [("Deny", 1), ("Accept", 0), ("Pass", 1)])

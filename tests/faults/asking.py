@@ -17,6 +17,14 @@ LIVE = "tests/cli/test_live_namespace.py"
 
 ASKING = (
     Fault(
+        "what the administrator denies is said to be allowed by no rule",
+        "CNP-005",
+        "policyd/cli/why_text.py",
+        "    if any(near.distance <= FIRST for near in side.near):\n",
+        "    if not side.near:\n",
+        "tests/cli/test_questions.py::test_what_the_administrator_denies_is_not_said_to_be_allowed_by_no_rule",
+    ),
+    Fault(
         "a grant of any namespace lets routes in",
         PAGE,
         "policyd/kube/publishing.py",
