@@ -1,4 +1,7 @@
-"""Reads one table back from the kernel, as a value. Changes nothing."""
+"""Reads one table back from the kernel, as a value. Changes nothing.
+
+All sets of ours have a size or hold intervals: a list of one that grows meanwhile would not be whole.
+"""
 
 from __future__ import annotations
 
