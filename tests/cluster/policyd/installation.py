@@ -15,6 +15,7 @@ from tests.cluster.failures import ClusterFailed, wait_until
 from tests.cluster.node import CONTAINERD
 from tests.cluster.policyd.image import ROOT
 from tests.cluster.policyd.pods import OpenedNamespace
+from tests.deploy.rendering import BASE, template
 
 INSTALL = ROOT / "deploy" / "install.yaml"
 UNINSTALL = ROOT / "deploy" / "uninstall.yaml"
@@ -39,6 +40,14 @@ class Installation:
     def install(self) -> None:
         """Do what the install page says, and wait until both agents are ready."""
         self.cluster.kubectl("apply", "--filename", str(INSTALL))
+        self.roll_out()
+
+    def install_chart(self, **settings: object) -> None:
+        """Install the chart with these settings, every node at once, and wait until both agents are ready."""
+        rendered = template({"settings": settings, "maxUnavailable": "100%"})
+        assert rendered.returncode == 0, rendered.stderr
+        self.cluster.apply((BASE / "namespace.yaml").read_text())
+        self.cluster.apply(rendered.stdout)
         self.roll_out()
 
     def roll_out(self, seconds: float = ROLLOUT_SECONDS) -> None:

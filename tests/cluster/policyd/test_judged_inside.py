@@ -12,7 +12,6 @@ from tests.cluster.failures import wait_until
 from tests.cluster.policyd.installation import Installation
 from tests.cluster.policyd.pods import Place, Pod, Pods, policy
 from tests.cluster.policyd.removal import remove
-from tests.deploy.rendering import BASE, template
 
 pytestmark = [
     pytest.mark.cluster,
@@ -35,10 +34,7 @@ ALLOWED = {"friend": True, "other": False, "far": False, "far-friend": True}
 @pytest.fixture
 def inside(installation: Installation) -> Iterator[Installation]:
     """Give policyd installed by its chart with `placement: auto`."""
-    rendered = template({"settings": {"placement": "auto"}, "maxUnavailable": "100%"})
-    assert rendered.returncode == 0, rendered.stderr
-    installation.cluster.apply((BASE / "namespace.yaml").read_text())
-    installation.cluster.apply(rendered.stdout)
+    installation.install_chart(placement="auto")
     try:
         yield installation
     finally:
