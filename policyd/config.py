@@ -141,7 +141,7 @@ class Settings(BaseModel):
         Field(
             (),
             description="addresses of Services that kube-proxy rewrites on this node, as 10.96.0.0/12: with "
-            "placement pod they are judged by the node, where they go to",
+            "placement pod they are judged by the node alone, where they go to",
         )
     )
     cni_cache: str = Field(

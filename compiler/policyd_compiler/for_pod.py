@@ -35,6 +35,7 @@ from policyd_compiler.nft.expressions import Field, InSet, Match, Prefix, Word, 
 from policyd_compiler.nft.keys import FAMILIES, Family, SetName, Side
 from policyd_compiler.options import Options
 from policyd_compiler.ruleset import Part, PartId, Ruleset, closure, id_of, in_order, parts_of, refers_to
+from policyd_compiler.served import NOTHING_SERVED, Exceptions, Served, ServiceVerdicts
 
 #: Behind conntrack, before a mesh or NAT rewrites what the peer asked for (-100); and as it is on the wire,
 #: behind source NAT (100): a pod may forward for others with its own address.
@@ -74,15 +75,46 @@ class Surroundings:
 class Cutter:
     """One ruleset of a node, cut for one of its pods after the other."""
 
-    def __init__(self, ruleset: Ruleset, around: Surroundings, options: Options) -> None:
+    def __init__(
+        self,
+        ruleset: Ruleset,
+        around: Surroundings,
+        options: Options,
+        served: Served = NOTHING_SERVED,
+        before: Cutter | None = None,
+    ) -> None:
+        """`served`: Services whose addresses are rewritten where this node may not see it.
+
+        `before`: of the ruleset before, from which is taken what is the same.
+        """
         self._ruleset, self.around, self._options = ruleset, around, options
-        self._leads = read_leads(ruleset)
+        self.leads = read_leads(ruleset)
         self._tunnels = tuple(_tunnels(ruleset))
+        always = {} if self._is_strict else around.nodes
+        known = None if before is None else before.services
+        self.services: ServiceVerdicts = ServiceVerdicts(ruleset, served, always, known)
 
     @property
     def table(self) -> Table:
         """The node's table that is cut."""
         return self._ruleset.table
+
+    @property
+    def served(self) -> Served:
+        """The Services that there are."""
+        return self.services.served
+
+    def foresee(self, addresses: Iterable[Address]) -> None:
+        """Find out what Services these pods may ask: what takes long, so that no cut of one has to."""
+        for _ in self.exceptions(addresses):
+            pass
+
+    def exceptions(self, addresses: Iterable[Address]) -> Iterator[tuple[Family, Exceptions]]:
+        """For each of a pod's addresses whose egress is judged: what it may ask of which Services."""
+        for family, number in addresses:
+            lead = self.leads.get(("asking", "egress", family), {}).get(number)
+            if lead is not None:
+                yield family, self.services.of(family, lead)
 
     def cut(
         self,
@@ -95,14 +127,14 @@ class Cutter:
         `probes`: addresses with which the node's probes come to this pod, besides those that the node has.
         Equal parts, surroundings, arguments and options give equal tables.
         """
-        objects = Objects(self._options.deny, Names())
-        view = _View(tuple(sorted(addresses)), interface, probes, self._leads, objects)
+        objects = Objects("drop", Names())  # behind routing the kernel takes no `reject`
+        view = _View(tuple(sorted(addresses)), interface, probes, self.leads, objects)
         hooks = self._coming(view), self._going(view), *self._in_mesh(view)
         own = Table(
             self._options.table,
             sets=tuple(view.objects.sets.values()),
             maps=tuple(view.objects.maps.values()),
-            chains=hooks,
+            chains=(*hooks, *view.objects.chains.values()),
         )
         named = {named for part in parts_of(own) for named in refers_to(part)} & self._ruleset.keys()
         reached = closure(named, self._ruleset.references)
@@ -113,7 +145,7 @@ class Cutter:
         held = before._ruleset
         changed = frozenset(known for known, part in self._ruleset.items() if held.get(known) is not part)
         alike = self._settings == before._settings
-        return Since(before._leads, self._leads, changed, alike)
+        return Since(before, self, changed, alike)
 
     @property
     def _settings(self) -> tuple[object, ...]:
@@ -209,29 +241,35 @@ class Cutter:
             if ranges := self.around.services.get(family, ()):
                 name = view.objects.add_range_set(f"services{family}", family, ranges)
                 yield Rule(Accept(), (_in(family, "daddr", name),))
+        for family, exceptions in self.exceptions(view.addresses):
+            if exceptions:
+                verdicts = tuple((address, view.objects.verdict(ports)) for address, ports in exceptions)
+                name = view.objects.add_peer_map(f"served{family}", "served", family, verdicts)
+                yield Rule(Vmap(address_field(family, "daddr"), name))
 
 
 @dataclass(frozen=True, slots=True)
 class Since:
     """What differs between two rulesets of a node: for most pods nothing."""
 
-    before: Leads
-    after: Leads
+    before: Cutter
+    after: Cutter
     changed: frozenset[PartId]
     alike: bool
 
     def concerns(self, addresses: Collection[Address], cut: Table) -> bool:
         """Whether the cut for the pod with these addresses may be another now."""
+        before, after = self.before.leads, self.after.leads
         keys = [(what, direction) for what in _WHAT for direction in _DIRECTIONS]
         return (
             not self.alike
             or any(
-                self.before.get((*key, family), {}).get(number)
-                != self.after.get((*key, family), {}).get(number)
+                before.get((*key, family), {}).get(number) != after.get((*key, family), {}).get(number)
                 for family, number in addresses
                 for key in keys
             )
             or any(id_of(part) in self.changed for part in parts_of(cut))
+            or [*self.before.exceptions(addresses)] != [*self.after.exceptions(addresses)]
         )
 
 

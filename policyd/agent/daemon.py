@@ -19,6 +19,7 @@ from policyd.agent.attachment_watch import AttachmentWatch
 from policyd.agent.builder import Target
 from policyd.agent.connections.revoker import Revoker
 from policyd.agent.gate import Gate
+from policyd.agent.known_services import KnownServices
 from policyd.agent.long_lived import LongLived
 from policyd.agent.mesh_check import MeshCheck
 from policyd.agent.node_watch import NodeWatch
@@ -48,10 +49,12 @@ from policyd.applier.pieces import Pieces
 from policyd.applier.probe import replaces_are_atomic
 from policyd.applier.program import NftProgram
 from policyd.applier.worker import NftWorker
+from policyd.cluster.events import Event
 from policyd.cluster.state import MissingNamespaces
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused, PolicydError
-from policyd.kube.registry import POD
+from policyd.kube.kind import Kinds
+from policyd.kube.registry import KINDS, POD, SERVED
 from policyd.netlink.claim import claim_node
 from policyd.netlink.element_reader import ElementReader
 from policyd.netlink.elements import ElementWriter
@@ -89,12 +92,14 @@ async def run_agent(settings: Settings, version: str) -> None:
         saver = Saver(Path(settings.state_dir), settings.node, settings.table) if settings.state_dir else None
         guard = BridgeGuard(nft, settings.options())
         was_there = await _read_back(applier) or await _restore(applier, saver, guard)
-        source, *kubelet = await _open_sources(settings, store, was_there=was_there)
+        services = _services_of(settings)
+        source, *kubelet = await _open_sources(settings, store, services, was_there=was_there)
         target = Target(settings.node, settings.options(), compile_seconds=settings.compile_seconds)
         timing = LoopTiming(verify_every=settings.verify_interval)
         reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
         reconciler.on_enforced.append(LongLived(reconciler.status).notice)
-        rules = _pod_rules(settings, store, reconciler, nft, metrics, in_place=by_hand != (None, None))
+        way = _way_inside(nft, in_place=by_hand != (None, None))
+        rules = _pod_rules(settings, store, reconciler, way, metrics, services)
         parts: list[Part] = [
             TableWatch(monitor, settings.verify_interval),
             NodeWatch(nft, settings, store.pods_here, inside=rules.addresses if rules else frozenset),
@@ -150,20 +155,30 @@ def _pod_rules(
     settings: Settings,
     store: ObjectStore,
     reconciler: Reconciler,
-    nft: Nft,
+    way: Way,
     metrics: Metrics,
-    *,
-    in_place: bool,
+    services: KnownServices | None,
 ) -> PodRules | None:
     """Who keeps rules in pods' own namespaces; nobody where they are judged by the node alone."""
     if settings.places() == "host":
         return None
-    # A process of its own: what somebody's rules in a pod do to the library must not hold up the node's.
-    nft_of = NftWorker().inside if isinstance(nft, NftWorker) else NftProgram
-    way = Way(nft_of, Inside(), in_place=in_place, atomic=replaces_are_atomic(platform.release()))
     rules = PodRules(settings, reconciler.status, store.known_pods, way, metrics)
+    if services is not None:
+        rules.judge_by(services)
     reconciler.on_enforced.append(rules.notice)
     return rules
+
+
+def _way_inside(nft: Nft, *, in_place: bool) -> Way:
+    """How pods' namespaces are reached."""
+    # A process of its own: what somebody's rules in a pod do to the library must not hold up the node's.
+    nft_of = NftWorker().inside if isinstance(nft, NftWorker) else NftProgram
+    return Way(nft_of, Inside(), in_place=in_place, atomic=replaces_are_atomic(platform.release()))
+
+
+def _services_of(settings: Settings) -> KnownServices | None:
+    """Who knows Services: where pods are judged by their addresses, and an API server says what these are."""
+    return None if settings.places() == "host" or settings.manifests is not None else KnownServices()
 
 
 def _of_starts(
@@ -286,16 +301,21 @@ def _missing_namespaces(settings: Settings) -> MissingNamespaces:
 
 
 async def _open_sources(
-    settings: Settings, store: ObjectStore, *, was_there: bool
+    settings: Settings, store: ObjectStore, services: KnownServices | None, *, was_there: bool
 ) -> tuple[Source] | tuple[Source, KubeletPods]:
     """Where objects come from; and the kubelet, which next to an API server knows this node's pods."""
     if settings.manifests is not None:
         directory, recursive = settings.manifests, settings.recursive
         return (DirectorySource(directory, store.apply, recursive=recursive, keep_until_good=was_there),)
+    kinds = KINDS if services is None else Kinds((*KINDS, *SERVED))
+
+    async def open_live(sink: Callable[[Sequence[Event]], None]) -> LiveSource:
+        return await LiveSource.open(settings, sink if services is None else services.beside(sink), kinds)
+
     if not settings.kubelet_pods:
-        return (await LiveSource.open(settings, store.apply),)
+        return (await open_live(store.apply),)
     pods = TwoSources(settings.node, store.apply)
-    live = await LiveSource.open(settings, pods.api)
+    live = await open_live(pods.api)
     return live, KubeletPods(Path(settings.kubelet_pods), pods, partial(live.answers_for, POD.name))
 
 

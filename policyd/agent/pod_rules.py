@@ -13,6 +13,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from policyd.agent.clock import CLOCK, Clock
+from policyd.agent.known_services import KnownServices
 from policyd.agent.pod_table import PodTable, Way
 from policyd.agent.reporting.conditions import Condition
 from policyd.agent.reporting.status import AgentStatus
@@ -29,6 +30,7 @@ from policyd_compiler.for_pod import Cutter, Since, Surroundings
 from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.keys import FAMILIES, Family
 from policyd_compiler.ruleset import Ruleset
+from policyd_compiler.served import NOTHING_SERVED, Served
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +66,16 @@ class PodRules:
         self._around = Surroundings()
         self._looked = -LOOK_SECONDS
         self._changed = asyncio.Event()
+        self._services: KnownServices | None = None
         #: Called whenever all that could be brought into force has been.
         self.on_enforced: list[Callable[[], None]] = []
+
+    def judge_by(self, services: KnownServices) -> None:
+        """Let pods ask Services by what is behind them: an eBPF program may rewrite their addresses behind
+        the pod's namespace. Nothing is brought into force before they are known.
+        """
+        self._services = services
+        services.on_change.append(self.notice)
 
     def notice(self) -> None:
         """The node's ruleset was brought into force: its cuts may have to follow."""
@@ -102,7 +112,7 @@ class PodRules:
     def conditions(self) -> tuple[Condition, ...]:
         """Pods whose own namespaces hold no rules."""
         failing = {
-            key: held.trouble if (held := self._tables.get(key)) else "it has not been looked at yet"
+            key: held.trouble if (held := self._tables.get(key)) else self._unlooked
             for key, pod in sorted(self._status.pods.items())
             if not self._holds(key, pod)
         }
@@ -115,6 +125,13 @@ class PodRules:
             f"may see their packets ({named}{more})"
         )
         return (Condition("pods-open", text),)
+
+    @property
+    def _unlooked(self) -> str:
+        """Why a pod has not been looked at."""
+        if self._services is not None and not self._services.is_complete:
+            return "the API server has not listed Services and EndpointSlices yet"
+        return "it has not been looked at yet"
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -129,7 +146,7 @@ class PodRules:
 
     async def look(self) -> None:
         """Bring every pod's namespace up to date, and remove there what earlier rulesets left."""
-        if self._status.table is None:
+        if self._status.table is None or not (self._services is None or self._services.is_complete):
             return
         due = self._clock.now() - self._looked >= LOOK_SECONDS
         if due:
@@ -157,9 +174,12 @@ class PodRules:
     def _next_cutter(self, table: Table) -> tuple[Cutter, Since | None]:
         """Who cuts this ruleset, and what differs from the one before."""
         before = self._cutter
-        if before is not None and before.table is table and before.around == self._around:
-            return before, before.since(before)
-        cutter = Cutter(Ruleset(table), self._around, self._settings.options())
+        served = NOTHING_SERVED if self._services is None else self._services.served()
+        if before is not None and _cuts(before, table, self._around, served):
+            cutter = before
+        else:
+            cutter = Cutter(Ruleset(table), self._around, self._settings.options(), served, before)
+        cutter.foresee(address for held in self._tables.values() for address in held.addresses)
         return cutter, None if before is None else cutter.since(before)
 
     async def _follow_pods(self, *, again: bool) -> None:
@@ -262,6 +282,11 @@ class PodRules:
                 await held.settle(mark)
             except EnvironmentRefused as error:  # it is in nobody's way, and the next change finds it
                 log.debug("not swept", extra={"event": "pod.unswept", "reason": str(error)})
+
+
+def _cuts(cutter: Cutter, table: Table, around: Surroundings, served: Served) -> bool:
+    """Whether it is these that it cuts, for these surroundings."""
+    return cutter.table is table and cutter.around == around and cutter.served is served
 
 
 def _texts(pod: KnownPod) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from policyd.kube.decode_endpoints import SERVICE_LABEL
 from policyd.kube.encode_place import Manifest, encode_labels, manifest
 from policyd.kube.encode_pod import encode_owners, encode_ports
 from policyd.kube.reading import Path
-from policyd.kube.workloads import Service, Workload
+from policyd.kube.workloads import EndpointSlice, Service, Workload
 
 
 def workload_encoder(version: str, kind: str, template: Path) -> Callable[[Workload], Manifest]:
@@ -42,3 +43,21 @@ def encode_service(item: Service) -> Manifest:
     if item.selector is not None:
         spec["selector"] = encode_labels(item.selector)
     return manifest("v1", "Service", {"name": item.name, "namespace": item.namespace}, spec=spec)
+
+
+def encode_endpoints(item: EndpointSlice) -> Manifest:
+    """The manifest of an EndpointSlice."""
+    metadata: Manifest = {"name": item.name, "namespace": item.namespace}
+    if item.service:
+        metadata["labels"] = {SERVICE_LABEL: item.service}
+    return manifest(
+        "discovery.k8s.io/v1",
+        "EndpointSlice",
+        metadata,
+        addressType="IPv6" if ":" in "".join(item.addresses) else "IPv4",
+        endpoints=[{"addresses": [address]} for address in item.addresses],
+        ports=[
+            {"name": p.name, "protocol": p.protocol} | ({} if p.number is None else {"port": p.number})
+            for p in item.ports
+        ],
+    )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from policyd.kube.decode_cluster_policy import decode_cluster_policy
+from policyd.kube.decode_endpoints import decode_endpoints
 from policyd.kube.decode_place import decode_namespace, decode_node
 from policyd.kube.decode_pod import decode_pod
 from policyd.kube.decode_policy import decode_policy
@@ -27,7 +28,7 @@ from policyd.kube.encode_publishing import (
     rename_publisher,
     route_encoder,
 )
-from policyd.kube.encode_workload import encode_service, workload_encoder
+from policyd.kube.encode_workload import encode_endpoints, encode_service, workload_encoder
 from policyd.kube.kind import Kind, Kinds
 from policyd.kube.objects import ClusterNetworkPolicy, Namespace, NetworkPolicy, Node, Pod
 from policyd.kube.publishing import (
@@ -47,12 +48,13 @@ from policyd.kube.rename import (
     rename_pod,
     rename_policy,
 )
-from policyd.kube.rename_workload import rename_service, rename_workload
+from policyd.kube.rename_workload import rename_endpoints, rename_service, rename_workload
 from policyd.kube.syntax import dns_label_mistake
 from policyd.kube.workloads import (
     CronJob,
     DaemonSet,
     Deployment,
+    EndpointSlice,
     Job,
     ReplicaSet,
     ReplicationController,
@@ -164,6 +166,19 @@ SERVICE: Final = Kind(
     rename=rename_service,
     name_mistake=dns_label_mistake,
 )
+ENDPOINT_SLICE: Final = Kind(
+    name="EndpointSlice",
+    item=EndpointSlice,
+    version="discovery.k8s.io/v1",
+    plural="endpointslices",
+    namespaced=True,
+    decode=decode_endpoints,
+    encode=encode_endpoints,
+    rename=rename_endpoints,
+)
+
+#: What an agent follows besides, where pods are judged in their own namespaces: by addresses of Services.
+SERVED: Final = Kinds((ENDPOINT_SLICE, SERVICE))
 
 
 def _publisher(item: type[P], version: str, plural: str, older: tuple[str, ...] = ()) -> Kind[P]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from policyd.kube.rename import Renaming, rename_labels, rename_owner
-from policyd.kube.workloads import Service, Workload
+from policyd.kube.workloads import EndpointSlice, Service, Workload
 
 W = TypeVar("W", bound=Workload)
 
@@ -42,4 +42,15 @@ def rename_service(item: Service, other: Renaming) -> Service:
         ports,
         item.addresses,
         published=item.published,
+    )
+
+
+def rename_endpoints(item: EndpointSlice, other: Renaming) -> EndpointSlice:
+    """An EndpointSlice under other names; its addresses stay."""
+    return EndpointSlice(
+        other("ns", item.namespace),
+        other("endpoints", item.name, item.namespace),
+        other("service", item.service, item.namespace) if item.service else "",
+        item.addresses,
+        tuple(replace(port, name=other("port", port.name) if port.name else "") for port in item.ports),
     )

@@ -1,4 +1,6 @@
-"""Workloads, which make pods, and Services, which lead to pods. Read for questions; no ruleset needs them.
+"""Workloads, which make pods, and Services, which lead to pods. Read for questions.
+
+Services and what is behind them are followed, too, where pods are judged in their own namespaces.
 
 A workload is its pod template: what labels and named ports its pods will have. It has no address.
 """
@@ -84,3 +86,24 @@ class Service:
     source: Source | None = None
     #: NodePort or LoadBalancer, for one that is open to the outside.
     published: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPort:
+    """A port of what is behind a Service; `number` None: any."""
+
+    name: str
+    protocol: Protocol
+    number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSlice:
+    """A part of what is behind a Service, all of one family; `service` is "" where it belongs to none."""
+
+    namespace: str
+    name: str
+    service: str
+    addresses: tuple[str, ...]
+    ports: tuple[EndpointPort, ...]
+    source: Source | None = None

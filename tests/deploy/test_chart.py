@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from policyd.kube.registry import KINDS, SERVED
 from tests.cluster import programs
 from tests.deploy.chart_readme import README, readme_text, rows, settings_rows
 from tests.deploy.rendering import CHART, DEPLOY, NAMESPACE, ROOT, SCHEMA, helm, render, schema_text, template
@@ -146,6 +147,20 @@ def test_what_enters_pods_namespaces_is_asked_for_only_where_it_is_needed(cleanu
 
     assert asked("host") == (["NET_ADMIN"], False)
     assert asked("pod") == (["NET_ADMIN", "SYS_ADMIN"], True)
+
+
+@pytest.mark.cluster
+def test_services_are_asked_for_only_where_pods_are_judged_by_their_addresses() -> None:
+    def followed(placement: str) -> list[str]:
+        rendered = template({"settings": {"placement": placement}})
+        documents = [each for each in yaml.safe_load_all(rendered.stdout) if each]
+        [role] = [each for each in documents if each["kind"] == "ClusterRole"]
+        assert all(rule["verbs"] == ["list", "watch"] for rule in role["rules"])
+        return sorted(plural for rule in role["rules"] for plural in rule["resources"])
+
+    kinds = sorted(kind.plural for kind in KINDS)
+    assert followed("host") == kinds
+    assert followed("auto") == followed("pod") == sorted([*kinds, *(kind.plural for kind in SERVED)])
 
 
 @pytest.mark.cluster

@@ -14,8 +14,8 @@ ELEMENTS = (
         "elements of two moments are read as of one",
         "DESIGN: drift",
         READER,
-        "            if read_generation(self._socket) == before:\n",
-        "            if before:\n",
+        "            if read_generation(self._socket) != before:\n",
+        "            if not before:\n",
         f"{TESTS}::test_what_is_read_is_of_one_moment",
     ),
     Fault(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from tests.faults.fault import Fault
 
 FOR_POD = "compiler/policyd_compiler/for_pod.py"
+SERVED = "compiler/policyd_compiler/served.py"
 ENDING = "policyd/agent/connections/inside.py"
 LAWS = "tests/property/test_for_pod.py"
 ORACLE = f"{LAWS}::test_the_namespaces_of_both_ends_do_what_the_oracle_says"
 STRAYS = f"{LAWS}::test_what_opens_no_connection_is_judged_as_the_node_judges_it"
 CARRIED = f"{LAWS}::test_what_a_mesh_carries_inside_is_judged_as_if_it_came_and_went_by_itself"
+SERVICES = "tests/property/test_served.py"
+TAKEN = f"{SERVICES}::test_who_is_behind_a_service_and_no_peer_any_more_takes_it_along"
 IN_MESH = "tests/networks/test_mesh.py"
 IN_A_MESH = "tests/agent/test_revoke.py::test_in_a_mesh_a_connection_is_judged_by_the_port_that_was_asked_for"
 
@@ -117,5 +120,61 @@ INSIDE = (
         "address, port = asked_for(flow)",
         "address, port = asked_for(flow)[0], flow.port",
         IN_A_MESH,
+    ),
+    Fault(
+        "a Service may be asked if one of those behind it may",
+        "DESIGN: services",
+        SERVED,
+        "                and all(self",
+        "                and any(self",
+        SERVICES,
+    ),
+    Fault(
+        "a Service with nothing behind it may be asked where a block holds its address",
+        "DESIGN: services",
+        SERVED,
+        "(port.protocol, port.number): bool(port.backends)\n                and all(",
+        "(port.protocol, port.number): all(",
+        SERVICES,
+    ),
+    Fault(
+        "a Service whose address a block holds may be asked, whatever is behind it",
+        "DESIGN: services",
+        SERVED,
+        "            if wanted != plain:\n",
+        "            if any(wanted.values()) and wanted != plain:\n",
+        SERVICES,
+    ),
+    Fault(
+        "what was known of an address stays, though a set holds it no more",
+        "DESIGN: services",
+        SERVED,
+        " if address not in changed}",
+        "}",
+        TAKEN,
+    ),
+    Fault(
+        "what Services lead to concerns no pod",
+        "DESIGN: services",
+        FOR_POD,
+        "            or [*self.before.exceptions(addresses)] != [*self.after.exceptions(addresses)]\n",
+        "",
+        TAKEN,
+    ),
+    Fault(
+        "pods' rules are in force before Services are known",
+        "DESIGN: services",
+        "policyd/agent/pod_rules.py",
+        "if self._status.table is None or not (self._services is None or self._services.is_complete):",
+        "if self._status.table is None:",
+        "tests/agent/test_pod_rules.py",
+    ),
+    Fault(
+        "a Service leads to ports of any name",
+        "DESIGN: services",
+        "policyd/cluster/served.py",
+        "if (each.name, each.protocol) == (port.name, port.protocol)",
+        "if each.protocol == port.protocol",
+        "tests/unit/cluster/test_served.py",
     ),
 )

@@ -29,10 +29,12 @@ class LiveSource:
         self._reflectors = tuple(Reflector(kind, connection, sink) for kind in kinds)
 
     @classmethod
-    async def open(cls, settings: Settings, sink: Callable[[Sequence[Event]], None]) -> LiveSource:
+    async def open(
+        cls, settings: Settings, sink: Callable[[Sequence[Event]], None], kinds: Kinds = KINDS
+    ) -> LiveSource:
         """Find the configuration. Raises EnvironmentRefused if there is none that can be used."""
         access = find_access(settings.kubeconfig or None, settings.context or None, os.environ)
-        return cls(await connect(access), sink)
+        return cls(await connect(access), sink, kinds)
 
     async def run(self) -> None:
         """List and watch until cancelled."""
