@@ -53,8 +53,7 @@ from policyd.cluster.events import Event
 from policyd.cluster.state import MissingNamespaces
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused, PolicydError
-from policyd.kube.kind import Kinds
-from policyd.kube.registry import KINDS, POD, SERVED
+from policyd.kube.registry import POD, followed
 from policyd.netlink.claim import claim_node
 from policyd.netlink.element_reader import ElementReader
 from policyd.netlink.elements import ElementWriter
@@ -307,7 +306,7 @@ async def _open_sources(
     if settings.manifests is not None:
         directory, recursive = settings.manifests, settings.recursive
         return (DirectorySource(directory, store.apply, recursive=recursive, keep_until_good=was_there),)
-    kinds = KINDS if services is None else Kinds((*KINDS, *SERVED))
+    kinds = followed(inside=services is not None)
 
     async def open_live(sink: Callable[[Sequence[Event]], None]) -> LiveSource:
         return await LiveSource.open(settings, sink if services is None else services.beside(sink), kinds)

@@ -10,7 +10,7 @@ from policyd.config import Settings
 from policyd.doctor.node_lines import Line
 from policyd.errors import EnvironmentRefused
 from policyd.kube.kind import Kind, Kinds
-from policyd.kube.registry import KINDS
+from policyd.kube.registry import followed
 from policyd.watcher.failure import WatchError
 from policyd.watcher.resource import accept
 from policyd.watcher.transport import Access, Connection, InCluster, Timeouts, connect, find_access
@@ -19,8 +19,13 @@ _SECONDS = 10.0
 _NAME = "api server"
 
 
-async def api_line(settings: Settings, environ: Mapping[str, str] = os.environ, kinds: Kinds = KINDS) -> Line:
-    """How it fares with the API server that an agent with these settings would have."""
+async def api_line(
+    settings: Settings, environ: Mapping[str, str] = os.environ, kinds: Kinds | None = None
+) -> Line:
+    """How it fares with the API server that an agent with these settings would have.
+
+    `kinds`: what has to be listed there, unless it is what that agent follows.
+    """
     access = _access(settings, environ)
     if access is None:
         return Line(_NAME, "ok", "none is configured")
@@ -29,7 +34,7 @@ async def api_line(settings: Settings, environ: Mapping[str, str] = os.environ, 
     except EnvironmentRefused as error:
         return Line(_NAME, "FAIL", str(error))
     try:
-        return await _allowed(connection, kinds)
+        return await _allowed(connection, kinds or followed(inside=settings.places() != "host"))
     finally:
         await connection.close()
 

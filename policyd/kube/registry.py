@@ -181,6 +181,11 @@ ENDPOINT_SLICE: Final = Kind(
 SERVED: Final = Kinds((ENDPOINT_SLICE, SERVICE))
 
 
+def followed(*, inside: bool) -> Kinds:
+    """The kinds that an agent follows; `inside`: it judges pods in their own namespaces."""
+    return Kinds((*KINDS, *SERVED)) if inside else KINDS
+
+
 def _publisher(item: type[P], version: str, plural: str, older: tuple[str, ...] = ()) -> Kind[P]:
     """The row of a kind that leads to Services from outside."""
     is_ingress = issubclass(item, Ingress)

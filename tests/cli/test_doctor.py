@@ -211,10 +211,16 @@ def test_an_api_server_that_answers_and_one_that_does_not_let_us_read(
 ) -> None:
     good = ask_api({}, kubeconfig=str(control_plane.kubeconfig))
     assert (good.state, good.text) == ("ok", "it answers, and lists Namespace, NetworkPolicy, Node, Pod")
+    inside = ask_api({}, kubeconfig=str(control_plane.kubeconfig), placement="auto")
+    listed = "EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Service"
+    assert (inside.state, inside.text) == ("ok", f"it answers, and lists {listed}")
     control_plane.kubectl("create", "serviceaccount", "nobody")
     token = control_plane.kubectl("create", "token", "nobody").stdout.strip()
     config = json.loads(control_plane.kubectl("config", "view", "--raw", "-o", "json").stdout)
-    for given, said in ((token, "does not list Namespace (403)"), ("nonsense", "does not know us (401)")):
+    for given, said in (
+        (token, "does not list ClusterNetworkPolicy (403), Namespace (403)"),
+        ("nonsense", "does not know us (401)"),
+    ):
         config["users"][0]["user"] = {"token": given}
         path = tmp_path / "config.json"
         path.write_text(json.dumps(config))
