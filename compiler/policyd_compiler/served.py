@@ -7,12 +7,14 @@ the packet goes to is not known. One without anything behind it leads nowhere, a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from policyd_compiler.addr import union
+from policyd_compiler.addr import BITS, union
 from policyd_compiler.nft.ast import Chain, ChainName, Hook, Rule, Set, Table, Verdict, VerdictMap
+from policyd_compiler.nft.expressions import ADDRESS_FIELDS, Prefix
 from policyd_compiler.nft.keys import L4, Family, Key
 from policyd_compiler.nft.packet import Packet
 from policyd_compiler.ports import PortSet
@@ -45,17 +47,6 @@ Exceptions: TypeAlias = tuple[tuple[int, PortSet], ...]
 _Asked: TypeAlias = tuple[L4, int]
 
 
-@dataclass(slots=True)
-class _Judge:
-    """What one chain says of addresses: found out once for each, and kept while what it asks is the same."""
-
-    parts: Mapping[PartId, Part]
-    known: dict[int, dict[_Asked, bool]] = field(default_factory=dict)
-    services: Mapping[int, tuple[ServedPort, ...]] | None = None
-    found: Exceptions = ()
-    simulator: Simulator | None = None
-
-
 class ServiceVerdicts:
     """What the egress chains of one ruleset say of Services."""
 
@@ -82,58 +73,140 @@ class ServiceVerdicts:
         judge = self.judges.get((family, lead))
         if judge is None:
             judge = self.judges[family, lead] = self._begin(family, lead)
-        services = self.served.get(family, {})
-        if judge.services is not services:
-            found = tuple(self._exceptions(judge, family, lead, services))
-            judge.found = judge.found if found == judge.found else found
-            judge.services, judge.simulator = services, None
-        return judge.found
+        return judge.exceptions(self.served.get(family, {}))
 
     def _begin(self, family: Family, lead: Verdict) -> _Judge:
         """With what is known of the same chain in the ruleset before."""
         named = {part for part in refers_to(_base(lead)) if part in self._ruleset}
         parts = {known: self._ruleset[known] for known in closure(named, self._ruleset.references)}
-        before = self._before.get((family, lead))
-        if before is None:
-            return _Judge(parts)
-        changed = _changed(before.parts, parts)
+        always = self.always.get(family, frozenset())
+        return _Judge(family, lead, parts, always, self._before.get((family, lead)))
+
+
+class _Judge:
+    """What one chain says of addresses: found out once, and kept while what it asks is the same."""
+
+    def __init__(
+        self,
+        family: Family,
+        lead: Verdict,
+        parts: Mapping[PartId, Part],
+        always: Collection[int],
+        before: _Judge | None,
+    ) -> None:
+        self._family, self._lead, self._parts, self._always = family, lead, parts, always
+        self._simulator: Simulator | None = None
+        self._places = _Places(parts)
+        #: By address, or by what an address has in common with others: whether it may be asked.
+        self._known: dict[int, dict[_Asked, bool]] = {}
+        #: By a Service's address: its ports, and what is allowed where that is an exception.
+        self._services: dict[int, tuple[tuple[ServedPort, ...], PortSet | None]] = {}
+        self._served: Mapping[int, tuple[ServedPort, ...]] | None = None
+        self._found: Exceptions = ()
+        if before is not None:
+            self._take(before)
+
+    def _take(self, before: _Judge) -> None:
+        self._found = before._found
+        changed = _changed(before._parts, self._parts)
         if changed is None:
-            return _Judge(parts, found=before.found)
+            return
+        self._known = {address: said for address, said in before._known.items() if address not in changed}
         if not changed:
-            return _Judge(parts, before.known, before.services, before.found)
-        kept = {address: said for address, said in before.known.items() if address not in changed}
-        return _Judge(parts, kept, None, before.found)
+            self._services, self._served = before._services, before._served
 
-    def _exceptions(
-        self, judge: _Judge, family: Family, lead: Verdict, services: Mapping[int, tuple[ServedPort, ...]]
-    ) -> Iterator[tuple[int, PortSet]]:
-        for address, ports in sorted(services.items()):
-            if address in self.always.get(family, ()):
-                continue
-            wanted = {
-                (port.protocol, port.number): bool(port.backends)
-                and all(self._passes(judge, family, lead, port.protocol, each) for each in port.backends)
-                for port in ports
+    def exceptions(self, served: Mapping[int, tuple[ServedPort, ...]]) -> Exceptions:
+        """Of these Services: the same object as before where it is equal."""
+        if self._served is not served:
+            known = self._services
+            self._services = {
+                address: held
+                if (held := known.get(address)) is not None and held[0] == ports
+                else (ports, self._exception(address, ports))
+                for address, ports in served.items()
+                if address not in self._always
             }
-            plain = {
-                (protocol, number): self._passes(judge, family, lead, protocol, Backend(address, number))
-                for protocol, number in wanted
-            }
-            if wanted != plain:
-                yield address, _ports(asked for asked, passes in wanted.items() if passes)
+            found = tuple(
+                (address, allowed)
+                for address, (_, allowed) in sorted(self._services.items())
+                if allowed is not None
+            )
+            self._found = self._found if found == self._found else found
+            self._served, self._simulator = served, None
+        return self._found
 
-    def _passes(self, judge: _Judge, family: Family, lead: Verdict, protocol: L4, to: Backend) -> bool:
-        if to.address in self.always.get(family, ()):
+    def _exception(self, address: int, ports: tuple[ServedPort, ...]) -> PortSet | None:
+        """What may be asked of a Service; None where the chain says so of its address already."""
+        wanted = {
+            (port.protocol, port.number): bool(port.backends)
+            and all(self._passes(port.protocol, each) for each in port.backends)
+            for port in ports
+        }
+        if all(
+            self._passes(protocol, Backend(address, number)) == passes
+            for (protocol, number), passes in wanted.items()
+        ):
+            return None
+        return _ports(asked for asked, passes in wanted.items() if passes)
+
+    def _passes(self, protocol: L4, to: Backend) -> bool:
+        if to.address in self._always:
             return True
-        said = judge.known.setdefault(to.address, {})
+        said = self._known.setdefault(self._places.of(to.address), {})
         verdict = said.get((protocol, to.port))
         if verdict is None:
-            if judge.simulator is None:
-                judge.simulator = Simulator(_table(judge.parts, lead))
-            packet = Packet(family, 0, to.address, protocol, to.port, hook="postrouting")
-            verdict = judge.simulator.evaluate(packet).verdict == "accept"
+            if self._simulator is None:
+                self._simulator = Simulator(_table(self._parts, self._lead))
+            packet = Packet(self._family, 0, to.address, protocol, to.port, hook="postrouting")
+            verdict = self._simulator.evaluate(packet).verdict == "accept"
             said[protocol, to.port] = verdict
         return verdict
+
+
+class _Places:
+    """Which addresses some parts cannot tell from each other: most are named by none."""
+
+    def __init__(self, parts: Mapping[PartId, Part]) -> None:
+        self._named: set[Key] = set()
+        self._bounds: list[int] = []
+        self._tells_all = False
+        for part in parts.values():
+            match part:
+                case Set() | VerdictMap() if len(part.key.kinds) > 1:
+                    self._tells_all = True  # of pairs, and whatever else
+                case Set(elements=keys):
+                    self._add(keys, interval=part.interval)
+                case VerdictMap(elements=elements):
+                    self._add((key for key, _ in elements), interval=part.interval)
+                case Chain():
+                    self._bounds += _bounds(part)
+                case _:
+                    pass
+        self._bounds.sort()
+
+    def _add(self, keys: Iterable[Key], *, interval: bool) -> None:
+        if not interval:
+            self._named.update(keys)
+            return
+        for key in keys:
+            low, high = key if isinstance(key, tuple) else (key, key)
+            if isinstance(low, int) and isinstance(high, int):
+                self._bounds += (low, high + 1)
+
+    def of(self, address: int) -> int:
+        """The address itself where a part names it, and else a number that those of its kind share."""
+        if self._tells_all or address in self._named:
+            return address
+        return ~bisect_right(self._bounds, address)
+
+
+def _bounds(chain: Chain) -> Iterator[int]:
+    """Where the prefixes that a chain names begin, and where others follow."""
+    for match in (match for rule in chain.rules for match in rule.matches):
+        if match.field in ADDRESS_FIELDS and isinstance(match.right, Prefix):
+            family, _ = ADDRESS_FIELDS[match.field]
+            yield match.right.network
+            yield match.right.network + (1 << BITS[family] - match.right.length)
 
 
 def _base(lead: Verdict) -> Chain:

@@ -160,3 +160,26 @@ def test_who_is_behind_a_service_and_no_peer_any_more_takes_it_along() -> None:
         assert after.since(first).concerns([own], table)
         assert not asks(after.cut([own], "eth0"), own, service, "tcp", 80)
     assert not cutter(rules, (c,), first).since(first).concerns([own], table)
+
+
+def test_what_is_known_of_an_address_goes_when_what_names_it_says_something_else() -> None:
+    """It stays one that the chain names, of which other ports are allowed; all chains stay, for others."""
+    own, service = Address(4, int(ip_address("10.244.1.1"))), int(ip_address("10.96.0.1"))
+    rules = [
+        {"to": [pods(pod="c")], "ports": [{"port": 8080}]},
+        {"to": [pods(tier="back")], "ports": [{"port": 9090}]},
+    ]
+    served: Served = {4: {service: (ServedPort("tcp", 80, (Backend(int(ip_address("10.244.2.3")), 8080),)),)}}
+
+    def cutter(labels: dict[str, str], before: Cutter | None = None) -> Cutter:
+        world = [namespace("x"), pod("x/a", "10.244.1.1"), egress("x", "a", *rules)]
+        for number, known in enumerate((labels, {"pod": "c"}, {"pod": "other"}), start=3):
+            metadata = {"labels": {"tier": "back", **known}}
+            world.append(pod(f"x/p{number}", f"10.244.2.{number}", node="n2", metadata=metadata))
+        table = compile_world(world, NODE).table
+        return Cutter(Ruleset(table), Surroundings(), Options(), served, before)
+
+    first = cutter({"pod": "c"})
+    assert asks(first.cut([own], "eth0"), own, service, "tcp", 80)
+    second = cutter({"pod": "other"}, first)
+    assert not asks(second.cut([own], "eth0"), own, service, "tcp", 80)
