@@ -25,7 +25,11 @@ from tests.strategies.tables import OPTIONS, TABLES, damaged
 from tests.strategies.worlds import worlds
 
 NAME = "policyd"
-SLOW = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+#: Three backends do each of these, one by starting nft for every transaction.
+SLOW = settings(
+    max_examples=max(20, settings().max_examples // 3),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 
 
 async def holds(nft: Nft, wanted: Table) -> bool:

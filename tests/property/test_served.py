@@ -58,7 +58,7 @@ def asks(table: Table, own: Address, address: int, protocol: L4, number: int) ->
     return Simulator(table).evaluate(replace(going, fib_local=True)).verdict == "accept"
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_service_may_be_asked_if_all_behind_it_may(data: st.DataObject) -> None:
     """And nothing else is judged otherwise than without it."""
@@ -88,7 +88,7 @@ def test_a_service_may_be_asked_if_all_behind_it_may(data: st.DataObject) -> Non
                             assert direct == asks(without, own, b.address, port.protocol, b.port)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_what_is_taken_from_the_ruleset_before_changes_nothing(data: st.DataObject) -> None:
     """Whatever changed, pods, policies or Services: the cut is that from nothing, and who is not concerned

@@ -29,7 +29,7 @@ SHAPES = (
 )
 OPTIONS = (Options(), Options(pod_interfaces=("veth*",)))
 EVENTS = 8
-EXAMPLES = max(6, settings().max_examples // 48)
+EXAMPLES = max(4, settings().max_examples // 75)
 
 
 def on_bridge(rng: random.Random, events: Iterator[Event]) -> Iterator[Event]:
