@@ -68,11 +68,12 @@ class Gate:
         self._uids: set[str] = set()  # of pods that have asked
         self._unasked = 0
         self._changed: asyncio.Event | None = None
+        self._was_enforcing = False  # at the last look
         self._trouble = ""
 
     def notice(self) -> None:
-        """A ruleset has been brought into force."""
-        if self._changed is not None:
+        """A ruleset has been brought into force: somebody may wait for it, or for the first one."""
+        if self._changed is not None and (self._waiting or not self._was_enforcing):
             self._changed.set()
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -125,7 +126,7 @@ class Gate:
 
     async def _look(self) -> None:
         """Take what has come, and answer what can be answered."""
-        enforcing = self._status.enforced is not None and self._holds()
+        enforcing = self._was_enforcing = self._status.enforced is not None and self._holds()
         names, read = await asyncio.to_thread(self._read, frozenset(self._waiting), enforcing)
         self._waiting = {name: asked for name, asked in self._waiting.items() if name in names}
         answers: dict[str, Answer] = {}
