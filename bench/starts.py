@@ -13,28 +13,30 @@ from pathlib import Path
 
 from bench.rows import quantile
 from tests.agent.asking import ask_root
-from tests.cni.bed import Bed
+from tests.cni.bed import Bed, Wiring
 from tests.cni.crowd import Crowd
 
 STARTS, A_SECOND = 1000, 20.0
+#: Networks, and where pods are judged there.
+PLACES: tuple[tuple[Wiring, str], ...] = (("ptp", "host"), ("bridge", "host"), ("ptp", "pod"))
 
 
 def main(number: int) -> int:
-    """Start pods on either kind of network; fails if one packet leaks or is lost."""
+    """Start pods on either kind of network, and judged inside; fails if one packet leaks or is lost."""
     wrong = 0
-    print("| network | pods | leaked | lost | plugin p50 | p99 | agent p50 | p99 |")
-    print("|---|---|---|---|---|---|---|---|")
-    for wiring in ("ptp", "bridge"):
+    print("| network | placement | pods | leaked | lost | plugin p50 | p99 | agent p50 | p99 |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for wiring, placement in PLACES:
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             bed = Bed(stack, directory, wiring)
             bed.install()
-            with bed.agent("--cni-cache", str(bed.runtime.results)):
+            with bed.agent("--cni-cache", str(bed.runtime.results), "--placement", placement):
                 found = Crowd(bed).run(number, A_SECOND)
                 waits = agent_waits(ask_root("/metrics", bed.run_dir / "policyd.sock")[1])
         wrong += len(found.leaked) + len(found.lost)
         held = sorted(seconds * 1000 for seconds in found.held)
-        row = [wiring, len(held), len(found.leaked), len(found.lost)]
+        row: list[object] = [wiring, placement, len(held), len(found.leaked), len(found.lost)]
         row += [f"{quantile(held, q):.0f} ms" for q in (0.5, 0.99)]
         row += [f"≤ {waits[q] * 1000:g} ms" for q in (0.5, 0.99)]
         print(f"| {' | '.join(map(str, row))} |", flush=True)

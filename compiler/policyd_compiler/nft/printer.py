@@ -128,8 +128,24 @@ def _key_printer(part: Set | VerdictMap) -> Callable[[Key], str]:
     return partial(print_key, part.key)
 
 
+#: Rules and their texts, by number.
+_printed: dict[int, tuple[Rule, str]] = {}
+_MOST_PRINTED = 2048
+
+
 def print_rule(rule: Rule) -> str:
     """One rule as it stands in a chain. Raises CompilerBug for one that nft would list otherwise."""
+    # By which object it is, as to compare takes as long as to print: a rule is printed for its chain's name,
+    # for the kernel, and for each pod's own namespace. What is kept here cannot become another object.
+    known = _printed.get(id(rule))
+    if known is None or known[0] is not rule:
+        if len(_printed) >= _MOST_PRINTED:
+            _printed.clear()
+        known = _printed[id(rule)] = rule, _print_rule(rule)
+    return known[1]
+
+
+def _print_rule(rule: Rule) -> str:
     if len(rule.matches) > 1 and (match := misread(rule.matches)) is not None:
         raise CompilerBug(f"nft would not list {print_match(match)!r} as it stands in a rule")
     parts = [print_match(match) for match in rule.matches]
