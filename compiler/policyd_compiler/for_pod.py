@@ -66,10 +66,12 @@ class Surroundings:
 
     `nodes`: addresses of this node, which reaches its own pods. `services`: addresses of Services that the
     node rewrites, so that what pods send there is judged by the node's own table, by its real destination.
+    `returns`: with which source the network gives back to a pod what it sent to itself through its Service.
     """
 
     nodes: Mapping[Family, tuple[int, ...]] = field(default_factory=dict)
     services: Mapping[Family, Ranges] = field(default_factory=dict)
+    returns: Mapping[Family, tuple[int, ...]] = field(default_factory=dict)
 
 
 class Cutter:
@@ -227,12 +229,19 @@ class Cutter:
         return self._options.node_egress == "enforce"
 
     def _of_nodes(self, view: _View, side: Side) -> tuple[Rule, ...]:
-        """The node reaches its own pods; and they reach it, where that is not judged (decisions 2)."""
-        comes = side == "saddr"
+        """The node reaches its own pods; and they reach it, where that is not judged (decisions 2).
+
+        So do they themselves, through their own Service (NP-096).
+        """
+        found = {family: set(self.around.nodes.get(family, ())) for family in FAMILIES}
+        if side == "saddr":
+            returned = self.around.returns if self._options.hairpin == "allow" else {}
+            for family, own in found.items():
+                own.update(view.probes.get(family, ()), returned.get(family, ()))
         return tuple(
-            Rule(Accept(), (_in(family, side, view.objects.add_host_set(f"nodes{family}", family, own)),))
-            for family in FAMILIES
-            if (own := (*self.around.nodes.get(family, ()), *(view.probes.get(family, ()) if comes else ())))
+            Rule(Accept(), (_in(f, side, view.objects.add_host_set(f"nodes{f}", f, tuple(sorted(own)))),))
+            for f, own in found.items()
+            if own
         )
 
     def _to_services(self, view: _View) -> Iterator[Rule]:

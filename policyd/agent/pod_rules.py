@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
@@ -21,8 +21,10 @@ from policyd.applier.grace import wait_for_packets
 from policyd.config import Settings
 from policyd.errors import EnvironmentRefused
 from policyd.netlink.inside import NoNamespace
+from policyd.netlink.links import read_links
 from policyd.netlink.local_addresses import local_addresses
 from policyd.node.attach import KnownPod, KnownPods
+from policyd.node.blind import EBPF_LINKS
 from policyd.node.unseen import Ways, read_unseen, unseen_reason
 from policyd.obs.metrics import Metrics
 from policyd_compiler.addr import Interval, Ranges, print_address, union
@@ -40,6 +42,9 @@ LOOK_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 #: Pods named in a sentence; the rest is counted.
 _NAMED = 3
+#: What Cilium makes the source of what a pod sends to itself through its Service: 169.254.42.1 and fe80::1,
+#: unless its options ipv4- and ipv6-service-loopback-address say otherwise.
+CILIUM_RETURNS: Mapping[Family, tuple[int, ...]] = {4: (0xA9FE_2A01,), 6: (0xFE80 << 112 | 1,)}
 
 
 class PodRules:
@@ -316,10 +321,13 @@ def _sandbox(pod: KnownPod) -> tuple[object, ...]:
 
 
 def read_surroundings(settings: Settings) -> Surroundings:
-    """The addresses with which this node reaches its pods, and those of Services that it rewrites."""
+    """The addresses with which this node reaches its pods, those of Services that it rewrites, and those that
+    stand for a pod itself.
+    """
     own = local_addresses()
     nodes = {family: tuple(sorted(a for a in own[family] if _reaches(family, a))) for family in FAMILIES}
-    return Surroundings(nodes, services_of(settings))
+    is_cilium = any(EBPF_LINKS.get(link.name) == "Cilium" for link in read_links())
+    return Surroundings(nodes, services_of(settings), CILIUM_RETURNS if is_cilium else {})
 
 
 def _reaches(family: Family, address: int) -> bool:

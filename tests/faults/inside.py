@@ -177,4 +177,12 @@ INSIDE = (
         "if each.protocol == port.protocol",
         "tests/unit/cluster/test_served.py",
     ),
+    Fault(
+        "what a pod sends itself through its Service is judged as a stranger's on such a network",
+        "NP-096",
+        FOR_POD,
+        'returned = self.around.returns if self._options.hairpin == "allow" else {}',
+        'returned = self.around.returns if self._options.hairpin == "evaluate" else {}',
+        f"{LAWS}::test_what_a_pod_sends_itself_through_its_service_comes_back",
+    ),
 )

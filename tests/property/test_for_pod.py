@@ -225,3 +225,18 @@ def test_what_a_node_rewrites_is_judged_by_the_node() -> None:
         table = cutter.cut([Address(4, own)], "eth0")
         assert Simulator(table).evaluate(going).verdict == verdict
         assert Simulator(table).evaluate(replace(going, saddr=9)).verdict == "drop"
+
+
+def test_what_a_pod_sends_itself_through_its_service_comes_back() -> None:
+    """With a source of the network's, which nobody else has; unless that is judged, too (NP-096)."""
+    built = compile_world([namespace("x"), pod("x/a", "10.244.1.1"), ingress("x", "a")], NODE)
+    own, returned = int(ip_address("10.244.1.1")), int(ip_address("169.254.42.1"))
+    around = Surroundings({4: (int(ip_address("192.0.2.1")),)}, returns={4: (returned,)})
+    coming = Packet(4, returned, own, "tcp", 80, "prerouting", iifname="eth0")
+    for options, verdict in ((Options(), "accept"), (Options(hairpin="evaluate"), "drop")):
+        table = Cutter(Ruleset(built.table), around, options).cut([Address(4, own)], "eth0")
+        assert Simulator(table).evaluate(coming).verdict == verdict
+        assert Simulator(table).evaluate(replace(coming, saddr=returned + 1)).verdict == "drop"
+        assert parse_replace(print_replace(table)) == table
+        going = Packet(4, own, returned, "tcp", 80, "postrouting", oifname="eth0")
+        assert Simulator(table).evaluate(replace(going, saddr=returned, daddr=9)).verdict == "drop"

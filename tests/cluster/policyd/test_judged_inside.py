@@ -8,6 +8,7 @@ import pytest
 
 from policyd.lab.probes import Probe, probe_all
 from policyd.lab.servers import Servers, Transport
+from tests.cluster.addresses import PODS
 from tests.cluster.failures import wait_until
 from tests.cluster.policyd.installation import Installation
 from tests.cluster.policyd.pods import Place, Pod, Pods, policy
@@ -27,6 +28,8 @@ PLACES = {
     "far": Place("n2", {"pod": "far"}),
     "far-friend": Place("n2", {"pod": "friend"}),
 }
+#: All addresses of a family, and those of pods.
+OUTSIDE = (("0.0.0.0/0", PODS.v4), ("::/0", PODS.v6))
 #: Who may reach `web` with this policy.
 ALLOWED = {"friend": True, "other": False, "far": False, "far-friend": True}
 
@@ -75,3 +78,54 @@ def test_pods_on_ebpf_routing_are_judged_in_their_own_namespaces(inside: Install
         seconds=60,
         check=inside.cluster.check,
     )
+
+
+def test_services_are_judged_by_what_is_behind_them(inside: Installation, pods: Pods) -> None:
+    """Cilium rewrites their addresses behind the pods' namespaces, where no rule sees it, and gives back to a
+    pod what it sends to itself with another source.
+    """
+    namespace = pods.namespace("served")
+    found = pods.start(namespace, PLACES)
+    web, other, far = found["web"], found["other"], found["far"]
+    services = {name: service(inside, namespace, name) for name in ("web", "far")}
+    neither, both = ([said] * len(services["web"]) for said in (False, True))
+    with Servers() as servers:
+        for pod in (web, far):
+            for address in pod.addresses:
+                servers.listen(pod.network, "tcp", address, PORT)
+
+        def asks(source: Pod, name: str) -> list[bool]:
+            probes = [Probe(source.network, address, "tcp", PORT) for address in services[name]]
+            return [outcome.result == "answered" for outcome in probe_all(probes, 1.5)]
+
+        def comes_to(source: Pod, name: str, expected: list[bool]) -> None:
+            wait_until(
+                lambda: asks(source, name) == expected,
+                f"{name}: not {expected}",
+                seconds=60,
+                check=inside.cluster.check,
+            )
+
+        for source, name in ((other, "web"), (other, "far"), (web, "web")):
+            comes_to(source, name, both)
+        # The blocks hold the Services' addresses, and not those of the pods.
+        blocks = [{"ipBlock": {"cidr": cidr, "except": [pods]}} for cidr, pods in OUTSIDE]
+        egress = [{"to": [{"podSelector": {"matchLabels": {"pod": "web"}}}]}, {"to": blocks}]
+        subject = {"matchLabels": {"pod": "other"}}
+        rules = {"podSelector": subject, "policyTypes": ["Egress"], "egress": egress}
+        inside.cluster.apply(policy("out", namespace, **rules))
+        comes_to(other, "far", neither)
+        assert asks(other, "web") == both
+        subject = {"matchLabels": {"pod": "web"}}
+        inside.cluster.apply(policy("in", namespace, podSelector=subject, policyTypes=["Ingress"]))
+        comes_to(other, "web", neither)
+        assert asks(web, "web") == both
+
+
+def service(installation: Installation, namespace: str, name: str) -> list[str]:
+    """Make a Service with the pod of this label behind it, and give its addresses."""
+    spec = {"selector": {"pod": name}, "ports": [{"port": PORT}], "ipFamilyPolicy": "PreferDualStack"}
+    metadata = {"name": name, "namespace": namespace}
+    installation.cluster.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+    found = installation.cluster.get("services", name, namespace=namespace)
+    return [str(address) for address in found["spec"]["clusterIPs"]]
