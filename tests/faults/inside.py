@@ -61,8 +61,8 @@ INSIDE = (
         "probes of a pod in Istio's ambient mesh are judged",
         "NP-090",
         FOR_POD,
-        "if comes else ())",
-        "if not comes else ())",
+        "own.update(view.probes.get(family, ()), returned.get(family, ()))",
+        "own.update(returned.get(family, ()))",
         f"{IN_MESH}::test_probes_of_ambient_pods_pass_with_the_source_that_istio_gives_them",
     ),
     Fault(
