@@ -18,7 +18,8 @@ class KnownServices:
         self._services: dict[str, Service] = {}
         self._slices: dict[str, EndpointSlice] = {}
         self._synced: set[str] = set()
-        self._served: Served | None = None
+        self._said = 0
+        self._served: tuple[int, Served] | None = None  # after how much was said
         #: Called whenever something was said of them.
         self.on_change: list[Callable[[], None]] = []
 
@@ -28,12 +29,11 @@ class KnownServices:
         return self._synced.issuperset(SERVED.names)
 
     def served(self) -> Served:
-        """What they come to: the same object until something changes."""
-        known = self._served
-        if known is None:
-            known = served_of((*self._services.values(),), (*self._slices.values(),))
-            self._served = known
-        return known
+        """What they come to: the same object until something changes. In a thread, while more may be said."""
+        said, known = self._said, self._served
+        if known is None or known[0] != said:
+            known = self._served = said, served_of((*self._services.values(),), (*self._slices.values(),))
+        return known[1]
 
     def beside(self, others: Callable[[Sequence[Event]], None]) -> Callable[[Sequence[Event]], None]:
         """Who takes what is said: of these kinds this, of all others `others`."""
@@ -41,7 +41,7 @@ class KnownServices:
         def take(events: Sequence[Event]) -> None:
             rest = [event for event in events if not self._take(event)]
             if len(rest) < len(events):
-                self._served = None
+                self._said += 1
                 for call in self.on_change:
                     call()
             if rest or not events:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import pytest
 
 from policyd.agent.known_services import KnownServices
 from policyd.cluster.events import Delete, Event, Synced, Upsert
+from policyd.cluster.served import served_of
 from policyd.kube.objects import Namespace
 from policyd.kube.workloads import EndpointSlice
+from policyd_compiler.served import Served
 from tests.cases.services import part, ports, service
 
 
@@ -48,3 +53,19 @@ def test_a_slice_of_no_service_is_nobodys() -> None:
     lone = EndpointSlice("shop", "lone", "", ("10.244.1.9",), ())
     services.beside(lambda _: None)([Upsert("shop/lone", lone)])
     assert services.served() == {4: {}, 6: {}}
+
+
+def test_what_is_said_while_they_are_put_together_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is done in a thread. What it came to then is of no use any more."""
+    services = KnownServices()
+    said = services.beside(lambda _: None)
+    said([Upsert("shop/web", service()), Upsert("shop/web-x", part())])
+
+    def interrupted(*known: Any) -> Served:
+        monkeypatch.undo()
+        said([Delete("EndpointSlice", "shop/web-x")])
+        return served_of(*known)
+
+    monkeypatch.setattr("policyd.agent.known_services.served_of", interrupted)
+    assert all(ports(services.served()).values())
+    assert not any(ports(services.served()).values())

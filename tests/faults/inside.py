@@ -185,4 +185,12 @@ INSIDE = (
         'returned = self.around.returns if self._options.hairpin == "evaluate" else {}',
         f"{LAWS}::test_what_a_pod_sends_itself_through_its_service_comes_back",
     ),
+    Fault(
+        "what is said of Services while they are put together is lost",
+        "DESIGN: services",
+        "policyd/agent/known_services.py",
+        "if known is None or known[0] != said:",
+        "if known is None:",
+        "tests/agent/test_known_services.py",
+    ),
 )
