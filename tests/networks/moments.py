@@ -12,12 +12,13 @@ from typing import Literal
 
 import yaml
 
+from policyd.kube.registry import SERVED
 from policyd.lab.namespace import Namespace
 from tests.agent.agents import Agent, nft, running
 from tests.cni.bed import WORLD, Bed, Wiring, pod_manifest
 from tests.networks.beside import Pod, answered, settled, wire
 from tests.support.waiting import until
-from tests.watcher.emulator import NAMESPACES, PODS, POLICIES, Emulator
+from tests.watcher.emulator import KINDS, NAMESPACES, PODS, POLICIES, Emulator
 from tests.watcher.server import write_kubeconfig
 
 Placement = Literal["host", "port", "pod"]
@@ -106,7 +107,8 @@ class ApiServer:
             asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        emulator = Emulator()
+        # With a placement in the pods an agent follows more kinds, of which there are no objects here.
+        emulator = Emulator(kinds=KINDS | {kind.path: kind.name for kind in SERVED})
         self._loop, self._is_over = asyncio.get_running_loop(), asyncio.Event()
         space, policy = yaml.safe_load_all(WORLD)
         emulator.put(NAMESPACES, space)
