@@ -97,8 +97,9 @@ async def run_agent(settings: Settings, version: str) -> None:
         timing = LoopTiming(verify_every=settings.verify_interval)
         reconciler = Reconciler(store, applier, monitor, target, timing, metrics)
         reconciler.on_enforced.append(LongLived(reconciler.status).notice)
-        way = _way_inside(nft, in_place=by_hand != (None, None))
-        rules = _pod_rules(settings, store, reconciler, way, metrics, services)
+        rules = _pod_rules(settings, store, reconciler, nft, metrics, in_place=by_hand != (None, None))
+        if rules is not None and services is not None:
+            rules.judge_by(services)
         parts: list[Part] = [
             TableWatch(monitor, settings.verify_interval),
             NodeWatch(nft, settings, store.pods_here, inside=rules.addresses if rules else frozenset),
@@ -154,25 +155,20 @@ def _pod_rules(
     settings: Settings,
     store: ObjectStore,
     reconciler: Reconciler,
-    way: Way,
+    nft: Nft,
     metrics: Metrics,
-    services: KnownServices | None,
+    *,
+    in_place: bool,
 ) -> PodRules | None:
     """Who keeps rules in pods' own namespaces; nobody where they are judged by the node alone."""
     if settings.places() == "host":
         return None
-    rules = PodRules(settings, reconciler.status, store.known_pods, way, metrics)
-    if services is not None:
-        rules.judge_by(services)
-    reconciler.on_enforced.append(rules.notice)
-    return rules
-
-
-def _way_inside(nft: Nft, *, in_place: bool) -> Way:
-    """How pods' namespaces are reached."""
     # A process of its own: what somebody's rules in a pod do to the library must not hold up the node's.
     nft_of = NftWorker().inside if isinstance(nft, NftWorker) else NftProgram
-    return Way(nft_of, Inside(), in_place=in_place, atomic=replaces_are_atomic(platform.release()))
+    way = Way(nft_of, Inside(), in_place=in_place, atomic=replaces_are_atomic(platform.release()))
+    rules = PodRules(settings, reconciler.status, store.known_pods, way, metrics)
+    reconciler.on_enforced.append(rules.notice)
+    return rules
 
 
 def _services_of(settings: Settings) -> KnownServices | None:
