@@ -34,7 +34,7 @@ from policyd_compiler.nft.ast import (
 from policyd_compiler.nft.expressions import Field, InSet, Match, Prefix, Word, address_field
 from policyd_compiler.nft.keys import FAMILIES, Family, SetName, Side
 from policyd_compiler.options import Options
-from policyd_compiler.ruleset import Part, PartId, Ruleset, closure, id_of, in_order, parts_of, refers_to
+from policyd_compiler.ruleset import Part, PartId, Ruleset, id_of, in_order, parts_of, reached
 from policyd_compiler.served import NOTHING_SERVED, Exceptions, Served, ServiceVerdicts
 
 #: Behind conntrack, before a mesh or NAT rewrites what the peer asked for (-100); and as it is on the wire,
@@ -138,9 +138,7 @@ class Cutter:
             maps=tuple(view.objects.maps.values()),
             chains=(*hooks, *view.objects.chains.values()),
         )
-        named = {named for part in parts_of(own) for named in refers_to(part)} & self._ruleset.keys()
-        reached = closure(named, self._ruleset.references)
-        return _with_parts(own, (self._ruleset[known] for known in reached), self._options)
+        return _with_parts(own, reached(self._ruleset, parts_of(own)), self._options)
 
     def since(self, before: Cutter) -> Since:
         """What is other than in an earlier ruleset: parts that stayed are mostly the same objects."""

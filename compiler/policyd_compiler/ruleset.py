@@ -170,6 +170,12 @@ def closure(nodes: AbstractSet[_Node], edges: Mapping[_Node, AbstractSet[_Node]]
     return seen
 
 
+def reached(ruleset: Ruleset, parts: Iterable[Part]) -> Iterator[Part]:
+    """What parts that are none of a ruleset's lead to in it, each once."""
+    named = {known for part in parts for known in refers_to(part)} & ruleset.keys()
+    return (ruleset[known] for known in closure(named, ruleset.references))
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """How one ruleset differs from another: in canonical order, and by kind as in `parts_of`.

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from policyd_compiler.addr import BITS, union
+from policyd_compiler.elements import differing_elements
 from policyd_compiler.nft.ast import Chain, ChainName, Hook, Rule, Set, Table, Verdict, VerdictMap
 from policyd_compiler.nft.expressions import ADDRESS_FIELDS, Prefix
 from policyd_compiler.nft.keys import L4, Family, Key
 from policyd_compiler.nft.packet import Packet
 from policyd_compiler.ports import PortSet
-from policyd_compiler.ruleset import Part, PartId, Ruleset, closure, refers_to
+from policyd_compiler.ruleset import Part, Ruleset, in_order, parts_of, reached
 from policyd_compiler.sim import Simulator
 
 
@@ -77,10 +78,10 @@ class ServiceVerdicts:
 
     def _begin(self, family: Family, lead: Verdict) -> _Judge:
         """With what is known of the same chain in the ruleset before."""
-        named = {part for part in refers_to(_base(lead)) if part in self._ruleset}
-        parts = {known: self._ruleset[known] for known in closure(named, self._ruleset.references)}
+        base = Chain(ChainName("postrouting"), (Rule(lead),), Hook("postrouting", 0))
+        table = _table(base, tuple(reached(self._ruleset, (base,))))
         always = self.always.get(family, frozenset())
-        return _Judge(family, lead, parts, always, self._before.get((family, lead)))
+        return _Judge(family, table, always, self._before.get((family, lead)))
 
 
 class _Judge:
@@ -89,14 +90,14 @@ class _Judge:
     def __init__(
         self,
         family: Family,
-        lead: Verdict,
-        parts: Mapping[PartId, Part],
+        table: Table,
         always: Collection[int],
         before: _Judge | None,
     ) -> None:
-        self._family, self._lead, self._parts, self._always = family, lead, parts, always
+        """`table`: of a base chain that leads to it, and nothing else."""
+        self._family, self._table, self._always = family, table, always
         self._simulator: Simulator | None = None
-        self._places = _Places(parts)
+        self._places = _Places(table)
         #: By address, or by what an address has in common with others: whether it may be asked.
         self._known: dict[int, dict[_Asked, bool]] = {}
         #: By a Service's address: its ports, and what is allowed where that is an exception.
@@ -108,9 +109,10 @@ class _Judge:
 
     def _take(self, before: _Judge) -> None:
         self._found = before._found
-        changed = _changed(before._parts, self._parts)
-        if changed is None:
+        differing = differing_elements(before._table, self._table)
+        if differing is None:
             return
+        changed = {address for of_part in differing.values() for address in of_part}
         self._known = {address: said for address, said in before._known.items() if address not in changed}
         if not changed:
             self._services, self._served = before._services, before._served
@@ -156,7 +158,7 @@ class _Judge:
         verdict = said.get((protocol, to.port))
         if verdict is None:
             if self._simulator is None:
-                self._simulator = Simulator(_table(self._parts, self._lead))
+                self._simulator = Simulator(self._table)
             packet = Packet(self._family, 0, to.address, protocol, to.port, hook="postrouting")
             verdict = self._simulator.evaluate(packet).verdict == "accept"
             said[protocol, to.port] = verdict
@@ -164,13 +166,13 @@ class _Judge:
 
 
 class _Places:
-    """Which addresses some parts cannot tell from each other: most are named by none."""
+    """Which addresses a table cannot tell from each other: most are named by no part."""
 
-    def __init__(self, parts: Mapping[PartId, Part]) -> None:
+    def __init__(self, table: Table) -> None:
         self._named: set[Key] = set()
         self._bounds: list[int] = []
         self._tells_all = False
-        for part in parts.values():
+        for part in parts_of(table):
             match part:
                 case Set() | VerdictMap() if len(part.key.kinds) > 1:
                     self._tells_all = True  # of pairs, and whatever else
@@ -209,38 +211,14 @@ def _bounds(chain: Chain) -> Iterator[int]:
             yield match.right.network + (1 << BITS[family] - match.right.length)
 
 
-def _base(lead: Verdict) -> Chain:
-    return Chain(ChainName("postrouting"), (Rule(lead),), Hook("postrouting", 0))
-
-
-def _table(parts: Mapping[PartId, Part], lead: Verdict) -> Table:
-    """A table that asks nothing but what the lead leads to."""
+def _table(base: Chain, parts: Collection[Part]) -> Table:
+    """A table that asks nothing but what its base chain leads to."""
     return Table(
         "asked",
-        sets=tuple(part for part in parts.values() if isinstance(part, Set)),
-        maps=tuple(part for part in parts.values() if isinstance(part, VerdictMap)),
-        chains=(_base(lead), *(part for part in parts.values() if isinstance(part, Chain))),
+        sets=in_order(part for part in parts if isinstance(part, Set)),
+        maps=in_order(part for part in parts if isinstance(part, VerdictMap)),
+        chains=in_order((base, *(part for part in parts if isinstance(part, Chain)))),
     )
-
-
-def _changed(before: Mapping[PartId, Part], after: Mapping[PartId, Part]) -> frozenset[int] | None:
-    """The addresses of which the same chains may say something else now; None: of any."""
-    if before.keys() != after.keys():
-        return None
-    found: set[Key] = set()
-    for known, part in after.items():
-        match before[known], part:
-            case held, _ if held is part:
-                pass
-            case Set(interval=False) as held, Set(interval=False):
-                found |= set(held.elements) ^ set(part.elements)
-            case VerdictMap(interval=False) as held, VerdictMap(interval=False):
-                found |= {key for key, _ in set(held.elements) ^ set(part.elements)}
-            case held, _:
-                if held != part:
-                    return None
-    single = frozenset(key for key in found if isinstance(key, int))
-    return single if len(single) == len(found) else None
 
 
 def _ports(asked: Iterable[_Asked]) -> PortSet:
