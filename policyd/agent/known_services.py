@@ -44,7 +44,7 @@ class KnownServices:
                 self._said += 1
                 for call in self.on_change:
                     call()
-            if rest or not events:
+            if rest:
                 others(rest)
 
         return take

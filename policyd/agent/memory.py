@@ -6,10 +6,10 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 _ROOT = Path("/")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Where a cgroup keeps its limit and its use, and what `memory.stat` calls files, which can be dropped.
 _V2 = ("memory.max", "memory.current", ("active_file", "inactive_file"))
 _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_active_file", "total_inactive_file"))
@@ -38,16 +38,8 @@ def give_back() -> None:
 
 
 def _pages(root: Path, field: int) -> int:
-    # By hand, as it is asked for with each change: a Path costs ten times as much.
-    try:
-        opened = os.open(f"{root}/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        text = os.read(opened, 256).split()
-    finally:
-        os.close(opened)
-    return int(text[field]) * _PAGE if len(text) > field else 0
+    text = _read(root / "proc/self/statm").split()
+    return int(text[field]) * os.sysconf("SC_PAGE_SIZE") if len(text) > field else 0
 
 
 def _of_machine(root: Path) -> Iterator[int]:
@@ -85,7 +77,9 @@ def _droppable(stat: str, files: tuple[str, ...]) -> int:
 
 
 def _read(path: Path) -> str:
+    # Without a buffer and a decoder in between: one of these is read with each change.
     try:
-        return path.read_text(encoding="ascii", errors="replace")
+        with FileIO(path) as file:
+            return file.readall().decode("ascii", "replace")
     except OSError:
         return ""

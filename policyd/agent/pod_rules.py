@@ -24,7 +24,7 @@ from policyd.netlink.inside import NoNamespace
 from policyd.netlink.links import read_links
 from policyd.netlink.local_addresses import local_addresses
 from policyd.node.attach import KnownPod, KnownPods
-from policyd.node.blind import EBPF_LINKS
+from policyd.node.blind import network_of
 from policyd.node.unseen import Ways, read_unseen, unseen_reason
 from policyd.obs.metrics import Metrics
 from policyd_compiler.addr import Interval, Ranges, print_address, union
@@ -132,9 +132,13 @@ class PodRules:
         return (Condition("pods-open", text),)
 
     @property
+    def _waits_for_services(self) -> bool:
+        return self._services is not None and not self._services.is_complete
+
+    @property
     def _unlooked(self) -> str:
         """Why a pod has not been looked at."""
-        if self._services is not None and not self._services.is_complete:
+        if self._waits_for_services:
             return "the API server has not listed Services and EndpointSlices yet"
         return "it has not been looked at yet"
 
@@ -151,7 +155,7 @@ class PodRules:
 
     async def look(self) -> None:
         """Bring every pod's namespace up to date, and remove there what earlier rulesets left."""
-        if self._status.table is None or not (self._services is None or self._services.is_complete):
+        if self._status.table is None or self._waits_for_services:
             return
         due = self._clock.now() - self._looked >= LOOK_SECONDS
         if due:
@@ -326,8 +330,8 @@ def read_surroundings(settings: Settings) -> Surroundings:
     """
     own = local_addresses()
     nodes = {family: tuple(sorted(a for a in own[family] if _reaches(family, a))) for family in FAMILIES}
-    is_cilium = any(EBPF_LINKS.get(link.name) == "Cilium" for link in read_links())
-    return Surroundings(nodes, services_of(settings), CILIUM_RETURNS if is_cilium else {})
+    returns = CILIUM_RETURNS if network_of(read_links()) == "Cilium" else {}
+    return Surroundings(nodes, services_of(settings), returns)
 
 
 def _reaches(family: Family, address: int) -> bool:

@@ -61,7 +61,7 @@ class Graph:
         )
         if not self._is_of_use:
             return
-        state = sources.state  # with the policies that were resolved: rules are told apart by identity
+        state = sources.state  # with the policies that were resolved: a rule is known by its identity
         self._options = sources.options
         claims, index = sources.resolved.claims, sources.resolved.resolver.index
         self._node = node

@@ -6,7 +6,7 @@ How many there are the interface knows; how many reached the first hook, a witne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -33,9 +33,9 @@ class Measured:
     seen: int = 0
 
 
-def network_of(facts: Facts) -> str:
-    """The eBPF network of this node; empty if none is known."""
-    return next((EBPF_LINKS[link.name] for link in facts.links if link.name in EBPF_LINKS), "")
+def network_of(links: Iterable[Link]) -> str:
+    """The eBPF network of the node that has these links; empty if none is known."""
+    return next((EBPF_LINKS[link.name] for link in links if link.name in EBPF_LINKS), "")
 
 
 def pass_by(facts: Facts) -> tuple[Link, ...]:
@@ -43,7 +43,7 @@ def pass_by(facts: Facts) -> tuple[Link, ...]:
 
     With a network known to do so these are all whose other end is in a pod: its routes need not lead to them.
     """
-    network = network_of(facts)
+    network = network_of(facts.links)
     reached = {way.link for way in facts.ways.values() if not way.gateway}
     return tuple(
         link

@@ -179,7 +179,7 @@ def _past_ip(facts: Facts, measured: Measured) -> Iterator[Finding]:
     """eBPF on the pods' interfaces can take packets past every hook; counters show whether it does."""
     if not pass_by(facts) and measured.sight != "blind":
         return
-    network = network_of(facts)
+    network = network_of(facts.links)
     what = f"eBPF programs{f' of {network}' if network else ''} are first to see the packets of pods"
     remedy = "have that network leave routing to the node (Cilium: bpf.hostLegacyRouting, endpointRoutes)"
     so = "some may pass no rule"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from policyd.errors import EnvironmentRefused
 from policyd.netlink.links import Link, Way, read_links, read_programmed, read_ways
 from policyd.netlink.tcx import read_tcx
-from policyd.node.blind import EBPF_LINKS
+from policyd.node.blind import network_of
 from policyd.node.facts import BRIDGE4, BRIDGE6, read_sysctl
 from policyd.node.placement import SEEN_KINDS
 
@@ -31,8 +31,7 @@ def unseen_reason(address: str, found: Ways, interface: str | None = None) -> st
 
     `interface`: the node's link that the pod is known to be behind.
     """
-    network = next((EBPF_LINKS[link.name] for link in found.links.values() if link.name in EBPF_LINKS), "")
-    if network:
+    if network := network_of(found.links.values()):
         return f"eBPF programs of {network} are first to see its packets"
     way = found.ways.get(address)
     own = next((link for link in found.links.values() if link.name == interface), None)

@@ -165,7 +165,7 @@ INSIDE = (
         "pods' rules are in force before Services are known",
         "DESIGN: services",
         "policyd/agent/pod_rules.py",
-        "if self._status.table is None or not (self._services is None or self._services.is_complete):",
+        "if self._status.table is None or self._waits_for_services:",
         "if self._status.table is None:",
         "tests/agent/test_pod_rules.py",
     ),

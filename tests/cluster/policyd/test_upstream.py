@@ -45,7 +45,7 @@ def test_upstreams_own_tests_pass(policyd: Installation, which: str, tell: Calla
 def test_they_pass_where_pods_are_judged_inside(
     installation: Installation, placement: str, tell: Callable[[str], None]
 ) -> None:
-    """As the network asks for it, or all pods: nothing is told of which network it is."""
+    """As the network asks for it, or all pods: which network it is, policyd finds out by itself."""
     installation.install_chart(placement=placement)
     try:
         assert_all_pass(installation, f"{installation.cluster.network}, placement {placement}", tell)
