@@ -19,6 +19,7 @@ from policyd.cni.files import Place, remove
 from policyd.errors import EnvironmentRefused, Exit
 from policyd.netlink.claim import claim_node
 from policyd.node.cni_result import read_results
+from policyd.node.element_trial import remove_abandoned_trials
 from policyd.node.witness import witness_name
 from policyd.saved_state import state_file
 
@@ -55,6 +56,7 @@ async def _main(table: str, state_dir: str, cni_cache: str, place: Place) -> int
             there = [family for family in FAMILIES if await nft.list_table(table, family) is not None]
             await delete_tables(nft, table)
             await delete_tables(nft, witness_name(table))
+            await remove_abandoned_trials(nft)
         finally:
             await nft.close()
         inside = await _remove_inside(table, Path(cni_cache)) if cni_cache else 0

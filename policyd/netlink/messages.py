@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 NETFILTER = 12
@@ -17,6 +18,7 @@ _KIND = 0x3FFF
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _CODE = struct.Struct("=i")
+_SOCKETS = Path("/proc/thread-self/net/netlink")
 #: The kernel's MAX_ERRNO.
 _LAST_ERROR = 4095
 
@@ -44,6 +46,12 @@ def open_socket(protocol: int) -> socket.socket:
     opened.bind((0, 0))
     opened.settimeout(5)
     return opened
+
+
+def ports_in_use(protocol: int) -> frozenset[int]:
+    """The ports of the sockets of this protocol that are open in this network namespace. Raises OSError."""
+    rows = [line.split() for line in _SOCKETS.read_text().splitlines()[1:]]
+    return frozenset(int(row[2]) for row in rows if int(row[1]) == protocol)
 
 
 def message(kind: int, flags: int, payload: bytes, sequence: int = 0) -> bytes:

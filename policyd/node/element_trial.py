@@ -1,20 +1,26 @@
 """Do elements arrive that are written by hand? Some of every type are, in a table of its own, and read back.
 
 By nft's listing and by a raw dump, which must agree with what was written, and after a deletion with what is
-left. The table has neither hooks nor rules, so no packet meets it; a crash meanwhile leaves it behind.
+left. The table has neither hooks nor rules, so no packet meets it. One that was left behind, as its maker was
+killed, is removed by the next trial and by `policyd cleanup`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from policyd.applier.backend import Nft, NftRefused, removal
+from policyd.applier.choose import retry_idempotent
 from policyd.applier.listing import list_table
+from policyd.errors import EnvironmentRefused
 from policyd.netlink.element_reader import ElementReader, compare
 from policyd.netlink.elements import ElementsBroken, ElementsRefused, ElementWriter
+from policyd.netlink.messages import NETFILTER, ports_in_use
+from policyd.netlink.netfilter import table_names
 from policyd_compiler.nft.ast import Chain, ChainName, Drop, Goto, Set, Table, Verdict, VerdictMap
 from policyd_compiler.nft.commands import Change, Elements, add
 from policyd_compiler.nft.json_parser import ForeignContent
@@ -22,6 +28,7 @@ from policyd_compiler.nft.keys import Key, KeyType, SetName, bits
 from policyd_compiler.nft.printer import print_replace
 
 TABLE = "policyd-elements"
+_NAMED = re.compile(rf"inet ({TABLE}-(\d+))")
 _CHAIN = ChainName("trial")
 _VERDICTS: tuple[Verdict, ...] = (Drop(), Goto(_CHAIN))
 _INTERVALS: dict[KeyType, tuple[Key, Key]] = {
@@ -36,20 +43,42 @@ async def elements_unsupported_reason(nft: Nft) -> str | None:
 
     The backend must be in this network namespace. Raises EnvironmentRefused when the kernel cannot be asked.
     """
+    # A worker that is killed meanwhile says nothing about the kernel.
+    wrong = await retry_idempotent(lambda: _wrong(nft))
+    if wrong is None:
+        return None
+    return f"the kernel {platform.release()} does not take elements as policyd writes them by hand: {wrong}"
+
+
+async def remove_abandoned_trials(nft: Nft) -> None:
+    """Remove the tables of trials that were killed: those whose socket is gone.
+
+    The backend must be in this network namespace. Raises EnvironmentRefused when the kernel cannot be asked.
+    """
+    try:
+        named, alive = table_names(), ports_in_use(NETFILTER)
+    except OSError as error:
+        raise EnvironmentRefused(
+            f"the kernel's tables cannot be listed: {error.strerror or error}"
+        ) from error
+    for match in filter(None, map(_NAMED.fullmatch, named)):
+        if int(match[2]) not in alive:
+            await nft.run(await removal(nft, match[1]))
+
+
+async def _wrong(nft: Nft) -> str | None:
+    await remove_abandoned_trials(nft)
     writer, reader = ElementWriter(), ElementReader()
     # The port is this socket's alone in the namespace, so that two trials at a time do not meet.
     name = f"{TABLE}-{writer.port}"
     try:
-        wrong = await _try(nft, writer, reader, name)
+        return await _try(nft, writer, reader, name)
     except (NftRefused, ElementsRefused, ElementsBroken, ForeignContent) as error:
-        wrong = str(error)
+        return str(error)
     finally:
         writer.close()
         reader.close()
         await nft.run(await removal(nft, name))
-    if wrong is None:
-        return None
-    return f"the kernel {platform.release()} does not take elements as policyd writes them by hand: {wrong}"
 
 
 async def _try(nft: Nft, writer: ElementWriter, reader: ElementReader, name: str) -> str | None:

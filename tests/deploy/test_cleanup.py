@@ -58,6 +58,13 @@ def test_cleanup_removes_both_tables_and_names_them() -> None:
             assert nft(namespace, "list", "tables") == "table bridge other\n"
 
 
+def test_cleanup_removes_what_a_killed_trial_of_elements_left() -> None:
+    with closing(Namespace("cleanup")) as namespace:
+        nft(namespace, "add", "table", "inet", "policyd-elements-4294967000")
+        assert cleanup(namespace).returncode == 0
+        assert nft(namespace, "list", "tables") == ""
+
+
 def test_a_state_that_cannot_be_removed_is_reported(tmp_path: Path) -> None:
     (tmp_path / "policyd.nft").mkdir()
     with closing(Namespace("cleanup")) as namespace:

@@ -90,4 +90,28 @@ ELEMENTS = (
         "        if await list_table(nft, name) is None:\n",
         "tests/node/test_element_trial.py::test_what_is_lost_is_noticed[set NAME s-ether-nft lists others]",
     ),
+    Fault(
+        "a trial takes the table of another that is at work for one that was left behind",
+        "DESIGN: elements",
+        "policyd/node/element_trial.py",
+        "        if int(match[2]) not in alive:\n",
+        "        if int(match[2]) not in alive or True:\n",
+        "tests/node/test_element_trial.py::test_what_a_killed_trial_left_is_removed_by_the_next[NftWorker]",
+    ),
+    Fault(
+        "what a killed trial left stays in the kernel",
+        "DESIGN: elements",
+        "policyd/node/element_trial.py",
+        "    await remove_abandoned_trials(nft)\n",
+        "",
+        "tests/node/test_element_trial.py::test_what_a_killed_trial_left_is_removed_by_the_next[NftProgram]",
+    ),
+    Fault(
+        "a worker that is killed during the trial counts as a kernel that takes no elements",
+        "DESIGN: elements",
+        "policyd/node/element_trial.py",
+        "    wrong = await retry_idempotent(lambda: _wrong(nft))\n",
+        "    wrong = await _wrong(nft)\n",
+        "tests/node/test_element_trial.py::test_a_worker_that_is_killed_says_nothing_about_the_kernel",
+    ),
 )
