@@ -52,6 +52,11 @@ def realistic(scale: Scale) -> Iterator[Manifest]:
         yield item
 
 
+def probe_address(number: int) -> str:
+    """The address of a probe; they are counted from 1, which there is from the beginning."""
+    return f"10.200.{number >> 8}.{number & 255}"
+
+
 def _policy(name: str, spec: Mapping[str, object]) -> Manifest:
     metadata = {"namespace": PLACE, "name": name}
     return {"kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1", "metadata": metadata, "spec": spec}
@@ -149,7 +154,7 @@ class _Changes:
         """A pod whose arrival in the ruleset can be seen from outside."""
         self._probes += 1
         pod: Manifest = json.loads(json.dumps(self._pods[0]))
-        address = f"10.200.{self._probes >> 8}.{self._probes & 255}"
+        address = probe_address(self._probes)
         pod["metadata"] |= {"namespace": PLACE, "name": f"probe-{self._probes}", "labels": {}}
         pod["spec"]["nodeName"] = NODE
         pod["status"] |= {"podIP": address, "podIPs": [{"ip": address}]}

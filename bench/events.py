@@ -51,6 +51,7 @@ class Events:
         if crowd:
             self._server.do(do="crowd", namespace="crowd", pods=CROWD)
         before = self._pods()
+        self._server.links.add(map(_addresses, range(1, 1 + SELECTED)))
         self._server.do(do="burst", items=put, gap=0.0)
         self._agent.until(lambda lines: lines[-1]["pods"] == before + SELECTED)
         time.sleep(1.0)
@@ -74,6 +75,8 @@ class Events:
     def _local_pod(self, labels: dict[str, str]) -> float:
         """A pod of the node comes; afterwards it goes, which is not measured."""
         before, number = self._pods(), self._fresh()
+        self._server.links.add([_addresses(number)])
+        time.sleep(REST_SECONDS)
         took = self._in_force(_pod(f"local-{number}", labels, number, NODE))
         self._server.do(do="delete", kind="Pod", key=f"{PLACE}/local-{number}")
         self._agent.until(lambda lines: lines[-1]["pods"] == before)
@@ -109,8 +112,12 @@ def _repeat(change: Callable[[int], float], effort: Effort) -> list[float]:
     return found
 
 
+def _addresses(number: int) -> tuple[str, str]:
+    return f"10.203.{number >> 8}.{number & 255}", f"fd00:203::{number:x}"
+
+
 def _pod(name: str, labels: dict[str, str], number: int, node: str) -> Line:
-    addresses = [f"10.203.{number >> 8}.{number & 255}", f"fd00:203::{number:x}"]
+    addresses = _addresses(number)
     return {
         "kind": "Pod",
         "apiVersion": "v1",

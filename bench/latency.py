@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.links import Links
 from bench.rows import quantile
 from bench.scale import Agent, Line, Server
 from bench.scenarios import NODE, Scale
@@ -149,9 +150,10 @@ def running() -> Iterator[Bench]:
     plan = NodePlan(NODE, ("192.0.2.1", "2001:db8:1::1"), pods)
     with tempfile.TemporaryDirectory(prefix="policyd-latency-") as folder, Lab([plan]) as lab:
         processes: list[subprocess.Popen[Any]] = []
+        links = Links(lab.nodes[NODE])
         try:
             with lab.nodes[NODE].entered():
-                server = Server(SCALE)
+                server = Server(SCALE, links)
                 processes.append(server.process)
                 agent = Agent(Path(folder), server.url)
                 processes.append(agent.process)
@@ -167,6 +169,7 @@ def running() -> Iterator[Bench]:
             for process in processes:
                 process.kill()
                 process.wait()
+            links.close()
 
 
 def main(samples: int, rounds: int) -> None:

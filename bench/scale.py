@@ -21,8 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.apiserver import PROBE_EVERY, probe_address
+from bench.links import Links
 from bench.rows import quantile
-from bench.scenarios import NODE, Scale
+from bench.scenarios import NODE, Scale, addresses_of, local_pods
 from policyd.lab.namespace import Namespace
 
 DEADLINE = 600.0
@@ -79,9 +81,11 @@ class Churn:
 
 
 class Server:
-    """The API server's process."""
+    """The API server's process. `links`: the interfaces of the node's pods, which are made before these."""
 
-    def __init__(self, scale: Scale) -> None:
+    def __init__(self, scale: Scale, links: Links) -> None:
+        self.links, self._probes = links, 1
+        links.add([(probe_address(1),), *map(addresses_of, sorted(local_pods(scale)))])
         command = [
             sys.executable,
             "-m",
@@ -100,6 +104,12 @@ class Server:
         while "done" not in (line := self._read()):
             lines.append(line)
         return lines
+
+    def churn(self, seconds: int, rate: int) -> list[Line]:
+        """Let pods come, move and go; what the server says of the probes among them."""
+        first, self._probes = self._probes + 1, self._probes + -(-seconds * rate // PROBE_EVERY)
+        self.links.add([(probe_address(number),) for number in range(first, self._probes + 1)])
+        return self.do(do="churn", seconds=seconds, rate=rate)
 
     def _read(self) -> Line:
         assert self.process.stdout is not None
@@ -169,11 +179,12 @@ class Agent:
 def running(scale: Scale, foreign: str = "") -> Iterator[tuple[Server, Agent]]:
     """An agent on a server, both ended with the block, next to a script's tables."""
     processes: list[subprocess.Popen[Any]] = []
-    namespace = Namespace("scale")
+    namespace, links = Namespace("scale"), None
     try:
         with tempfile.TemporaryDirectory(prefix="policyd-scale-") as folder, namespace.entered():
             subprocess.run(["nft", "-f", "-"], input=foreign, text=True, check=True)
-            server = Server(scale)
+            links = Links(namespace)
+            server = Server(scale, links)
             processes.append(server.process)
             agent = Agent(Path(folder), server.url)
             processes.append(agent.process)
@@ -184,6 +195,8 @@ def running(scale: Scale, foreign: str = "") -> Iterator[tuple[Server, Agent]]:
         for process in processes:
             process.kill()
             process.wait()
+        if links is not None:
+            links.close()
         namespace.close()
 
 
@@ -216,7 +229,7 @@ def churn(server: Server, agent: Agent, seconds: int, rate: int) -> Churn:
     """Let pods come, move and go at a rate (a second), and wait until all of it is in force."""
     before, base = agent.cost(), agent.in_force()[-1]
     began = time.monotonic()
-    probes = server.do(do="churn", seconds=seconds, rate=rate)
+    probes = server.churn(seconds, rate)
     lines = agent.until(lambda lines: lines[-1]["pods"] == base["pods"] + len(probes))
     times = []
     for number, probe in enumerate(probes, start=1):

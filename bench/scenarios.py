@@ -61,9 +61,14 @@ def local_pods(scale: Scale) -> frozenset[int]:
     return frozenset((0, *random.Random(2).sample(range(1, scale.pods), scale.local - 1)))
 
 
-def _pod(i: int, namespaces: int, *, local: bool) -> Manifest:
+def addresses_of(i: int) -> tuple[str, str]:
+    """The addresses of a pod of a cluster."""
     last = f"{i:x}" if i < 1 << 16 else f"{i >> 16:x}:{i & 0xFFFF:x}"
-    addresses = [{"ip": f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}"}, {"ip": f"fd00:10::{last}"}]
+    return f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}", f"fd00:10::{last}"
+
+
+def _pod(i: int, namespaces: int, *, local: bool) -> Manifest:
+    addresses = [{"ip": address} for address in addresses_of(i)]
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -50,7 +50,8 @@ class ObjectStore:
         self._known_pods: KnownPods | None = None  # this and the next: until something local changes
         self._here: tuple[dict[str, Pod], list[str]] | None = None
         self._attachments = UNKNOWN
-        self._expects_attachments = self._is_attached = False
+        self._expects_attachments = self._is_attached = self._looks = False
+        self._only_attached = True  # whether only interfaces became known since somebody asked
         #: Set when a pod's network is being made, whose interface is to be found at once.
         self.starts = asyncio.Event()
         #: Set when this node's pods, or what is known of their addresses and interfaces, may have changed.
@@ -108,14 +109,27 @@ class ObjectStore:
 
         `complete`: all its pods were known when they were read.
         """
+        looked, self._looks = self._looks, False
         if attachments != self._attachments:
             self._attachments, self._known_pods = attachments, None
+            only = self._only_attached
             self._note_said()
-        if self._changed:
+            self._only_attached = only
+        if self._changed or looked:
             self._wake.set()
         if complete and self._expects_attachments:
             self._expects_attachments = False
             self._wake.set()
+
+    def begin_look(self) -> None:
+        """The node's links are about to be read, for the pods that are known now; `attach` ends it."""
+        self.local_changed.clear()
+        self._looks = True
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether interfaces of the pods that are known now are still being looked for."""
+        return self._is_attached and (self._looks or self.local_changed.is_set())
 
     def local_pods(self) -> tuple[LocalPod, ...]:
         """This node's pods that have a network of their own, with what the network plugin said of them."""
@@ -173,6 +187,7 @@ class ObjectStore:
 
     def _note_said(self, *, urgent: bool = False) -> None:
         self._changed, self._urgent = True, self._urgent or urgent
+        self._only_attached = False
         self._said += 1
 
     @property
@@ -189,6 +204,11 @@ class ObjectStore:
         """Whether anything was said since the last call."""
         changed, self._changed = self._changed, False
         return changed
+
+    def take_only_attached(self) -> bool:
+        """Whether nothing but interfaces became known since the last call."""
+        only, self._only_attached = self._only_attached, True
+        return only
 
     def take_policy_times(self) -> dict[str, float]:
         """When each policy that has changed since the last call first did so, by the monotonic clock."""

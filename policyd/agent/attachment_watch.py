@@ -9,12 +9,19 @@ import asyncio
 import logging
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 
 from policyd.agent.clock import wait_for
 from policyd.agent.reporting.conditions import Condition
 from policyd.cluster.attachments import Attachments
-from policyd.netlink.links import read_links, read_ways
-from policyd.netlink.messages import open_socket
+from policyd.netlink.links import (
+    Link,
+    heard_links,
+    open_link_listener,
+    read_link,
+    read_links,
+    read_ways,
+)
 from policyd.netlink.peers import read_peers
 from policyd.node.attach import LocalPod, Network, attach
 from policyd.node.bridge_guard import BridgeGuard
@@ -30,7 +37,8 @@ LOOK_SECONDS = 10.0
 REST_SECONDS = 0.02
 #: A pod without an interface for so many looks is reported: while pods come and go some have none.
 STEADY_LOOKS = 3
-_ROUTE, _SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_LINK = 0, 270, 1, 1
+#: Of more links than this that changed, all are read at once.
+MOST_ASKED = 16
 #: Pods named in a sentence; the rest is counted.
 _NAMED = 3
 
@@ -43,6 +51,9 @@ class AttachmentWatch:
         self._last, self._asked_at = Look(), -every
         self._unbound: dict[str, int] = {}
         self._trouble = self._unguarded = ""
+        #: The links that may be others than the last look had them; None while no changes are heard of.
+        self._heard: frozenset[int] | None = None
+        self._hears = False
         store.expect_attachments()
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -70,10 +81,10 @@ class AttachmentWatch:
         listener = _listen()
         loop = asyncio.get_running_loop()
         if listener is not None:
-            loop.add_reader(listener, _drain, listener, changed)
+            self.listens()
+            loop.add_reader(listener, self.hear, listener)
         try:
             while True:
-                changed.clear()
                 self._store.starts.clear()
                 await self.look()
                 await wait_for(self._store.starts, REST_SECONDS)
@@ -89,14 +100,17 @@ class AttachmentWatch:
 
     async def look(self) -> None:
         """Read the links once, and bring the store up to date."""
+        self._store.begin_look()
         pods, complete = self._store.local_pods(), self._store.is_complete
         now = asyncio.get_running_loop().time()
         if now - self._asked_at >= self._every:
-            self._last, self._asked_at = Look(), now
+            self._last, self._heard, self._asked_at = Look(), None, now
+        last = self._last if self._heard is None else replace(self._last, heard=self._heard)
+        self._heard = frozenset() if self._hears else None
         try:
-            self._last = await asyncio.to_thread(look, pods, self._store.attachments, self._last)
+            self._last = await asyncio.to_thread(look, pods, self._store.attachments, last)
         except Exception as error:  # noqa: BLE001 no socket, no thread, an odd answer: what was known stays
-            self._last = Look()
+            self._last, self._heard = Look(), None
             self._complain(f"this node's links cannot be read: {type(error).__name__} {error}")
             self._store.attach(self._store.attachments, complete=complete)
             return
@@ -105,6 +119,16 @@ class AttachmentWatch:
         self._store.attach(found, complete=complete)
         unbound = [pod.key for pod in pods if pod.addresses and pod.key not in found.pods]
         self._unbound = {key: self._unbound.get(key, 0) + 1 for key in unbound}
+
+    def listens(self) -> None:
+        """From now on `hear` is told of all links that change."""
+        self._hears = True
+
+    def hear(self, listener: socket.socket) -> None:
+        """Something about links: what, the next look shows."""
+        heard = heard_links(listener)
+        self._heard = None if heard is None or self._heard is None else self._heard | heard
+        self._store.local_changed.set()
 
     def _complain(self, text: str) -> None:
         if text != self._trouble:
@@ -120,9 +144,19 @@ def read_attachments(pods: Sequence[LocalPod], before: Attachments) -> Attachmen
 def look(pods: Sequence[LocalPod], before: Attachments, last: Look = Look()) -> Look:  # noqa: B008 a value
     """The same, with what the next look may go on from. Raises OSError.
 
-    The kernel is asked only for what libcni's results and the last look leave open.
+    The kernel is asked only for what libcni's results and the last look leave open. Where a pod's interface
+    is not found so, all links are read, as not every change is notified.
     """
-    links = read_links()
+    if last.heard is not None and len(last.heard) <= MOST_ASKED:
+        links = {index: link for index, link in last.links.items() if index not in last.heard}
+        links |= {link.index: link for link in map(read_link, last.heard) if link is not None}
+        found = _look(pods, before, last, tuple(links[index] for index in sorted(links)))
+        if all(pod.key in found.found.pods for pod in pods if pod.addresses):
+            return found
+    return _look(pods, before, last, read_links())
+
+
+def _look(pods: Sequence[LocalPod], before: Attachments, last: Look, links: tuple[Link, ...]) -> Look:
     names = {link.name for link in links}
     asked = [pod for pod in pods if names.isdisjoint(pod.interfaces)]
     known = known_ways(asked, links, last)
@@ -140,23 +174,9 @@ def look(pods: Sequence[LocalPod], before: Attachments, last: Look = Look()) -> 
 def _listen() -> socket.socket | None:
     """A socket that is notified of links that come, go and change; None where there can be none."""
     try:
-        opened = open_socket(_ROUTE)
-        opened.setblocking(False)  # noqa: FBT003 the standard library's signature
-        opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_LINK)
+        return open_link_listener()
     except OSError as error:
         log.warning(
             "changes of links are not reported", extra={"event": "interfaces.unheard", "reason": str(error)}
         )
         return None
-    return opened
-
-
-def _drain(listener: socket.socket, changed: asyncio.Event) -> None:
-    """Something about links: what, the next look shows; that some was lost says the same."""
-    try:
-        while listener.recv(1 << 16):
-            changed.set()
-    except BlockingIOError:
-        pass
-    except OSError:
-        changed.set()

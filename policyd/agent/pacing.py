@@ -17,6 +17,9 @@ class Pacing:
     least time between two compilations, unless a new pod waits; it is stretched to the length of the last
     one, so that at most half of the time goes into compiling.
 
+    `look`: how long a new pod of this node waits until its interface has been looked for, as another ruleset
+    would have to follow at once.
+
     `small`: where a compilation takes longer, the first change, too, waits for others: the pause is little
     next to it, and what came a moment later would wait for two of them.
     """
@@ -26,6 +29,7 @@ class Pacing:
     rest: float = 0.02
     quiet: float = 0.1
     small: float = 0.05
+    look: float = 0.03
 
 
 class Burst(NamedTuple):

@@ -116,8 +116,11 @@ class Reconciler:
     def _note_changes(self) -> None:
         now = self._clock.now()
         if self._store.take_changed():
-            urgent = self._store.take_urgent()
-            self._state = self._state.heard(now, self._timing.pacing, urgent=urgent)
+            urgent, only_attached = self._store.take_urgent(), self._store.take_only_attached()
+            pacing = self._timing.pacing
+            self._state = (
+                self._state.looked(now) if only_attached else self._state.heard(now, pacing, urgent=urgent)
+            )
         if self._monitor.tampered:
             self._state = self._state.tampered(now)
 
@@ -129,6 +132,7 @@ class Reconciler:
             self._monitor.tampered,
             None if hunt is None else Hunting(hunt.began, hunt.enough is not None),
             self._quarantine.next_release(),
+            self._store.is_looking,
         )
 
     async def _do(self, action: Action) -> None:

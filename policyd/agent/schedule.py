@@ -69,7 +69,7 @@ class Hunting:
 class Facts(NamedTuple):
     """What holds around the loop: whether the kernel holds a ruleset, and leftovers; whether somebody else
     may have written into the table; the hunt, if one is under way; when the next edited policy was closed
-    for long enough, if one is.
+    for long enough, if one is; whether interfaces of this node's pods are being looked for.
     """
 
     ruleset: bool = False
@@ -77,6 +77,7 @@ class Facts(NamedTuple):
     tampered: bool = False
     hunting: Hunting | None = None
     release_at: float | None = None
+    looking: bool = False
 
 
 class State(NamedTuple):
@@ -104,6 +105,10 @@ class State(NamedTuple):
         """Objects have changed; `urgent`: a new pod of this node is among them."""
         burst = arrival(now, pacing, self.changed, self.took, urgent=urgent)
         return self._replace(burst=merge(self.burst, burst), changed=now)
+
+    def looked(self, now: float) -> State:
+        """Interfaces became known: nothing belongs to that but the pods that came before."""
+        return self._replace(burst=merge(self.burst, Burst(now, now)))
 
     def waiting(self, burst: Burst) -> State:
         """These changes, too, are to be brought into force."""
@@ -177,6 +182,8 @@ def _converge_at(state: State, facts: Facts, intervals: Intervals) -> float | No
     if state.burst is None or (hunting is not None and not hunting.enough):
         return None
     at = due(state.burst, intervals.pacing, state.rested)
+    if facts.looking and state.burst.urgent:
+        at = max(at, state.burst.first + intervals.pacing.look)
     if hunting is not None and facts.ruleset:
         at = max(at, hunting.began + intervals.hunt)
     return max(at, state.retry_at)

@@ -5,6 +5,7 @@ Asks about this network namespace, whatever /sys shows, and changes nothing. Non
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Iterable, Mapping
@@ -19,11 +20,12 @@ from policyd.netlink.messages import (
     attribute,
     attributes,
     message,
+    messages,
     open_socket,
     understood,
 )
 
-_ROUTE = 0
+_ROUTE, _SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_LINK = 0, 270, 1, 1
 _GET_LINK, _GET_ROUTE, _GET_FILTER = 18, 26, 46
 _LINK = struct.Struct("=BxHiII")
 _ROUTING = struct.Struct("=BBBBBBBBI")
@@ -75,6 +77,42 @@ def read_links() -> tuple[Link, ...]:
         question = message(_GET_LINK, REQUEST | DUMP, _LINK.pack(0, 0, 0, 0, 0))
         with understood():
             return tuple(sorted(map(_link, ask(opened, question)), key=lambda link: link.index))
+
+
+def read_link(index: int) -> Link | None:
+    """The interface with this index; None if there is none."""
+    with open_socket(_ROUTE) as opened:
+        try:
+            with understood():
+                [answer] = ask(opened, message(_GET_LINK, REQUEST | ACK, _LINK.pack(0, 0, index, 0, 0)))
+                return _link(answer)
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return None
+            raise
+
+
+def open_link_listener() -> socket.socket:
+    """A socket that is notified of links that come, go and change, without waiting. Raises OSError."""
+    opened = open_socket(_ROUTE)
+    opened.setblocking(False)  # noqa: FBT003 the standard library's signature
+    opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_LINK)
+    return opened
+
+
+def heard_links(listener: socket.socket) -> frozenset[int] | None:
+    """The indexes of the links that were notified since the last call; None if some were lost."""
+    found: set[int] = set()
+    lost = False
+    while True:
+        try:
+            data = listener.recv(1 << 16)
+            with understood():
+                found.update(_LINK.unpack_from(each.payload)[2] for each in messages(data))
+        except BlockingIOError:
+            return None if lost else frozenset(found)
+        except OSError:
+            lost = True
 
 
 def read_ways(addresses: Iterable[str]) -> dict[str, Way]:

@@ -15,12 +15,16 @@ from policyd.node.attach import Address, LocalPod
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look found: the pods that there were, the links and the ways, and what came of it."""
+    """What one look found: the pods that there were, the links and the ways, and what came of it.
+
+    `heard`: the indexes of links that may be others since, but for what they count; None where all may be.
+    """
 
     pods: Mapping[str, LocalPod] = field(default_factory=dict)
     links: Mapping[int, Link] = field(default_factory=dict)
     ways: Mapping[Address, Way] = field(default_factory=dict)
     found: Attachments = UNKNOWN
+    heard: frozenset[int] | None = None
 
 
 def known_ways(pods: Iterable[LocalPod], links: Iterable[Link], last: Look) -> dict[Address, Way]:
@@ -47,4 +51,4 @@ def _known(pod: LocalPod, links: Mapping[int, Link], last: Look) -> Iterator[tup
 
 
 def _is_same(link: Link, before: Link | None) -> bool:
-    return before is not None and replace(before, received=link.received) == link
+    return before is link or (before is not None and replace(before, received=link.received) == link)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,7 +23,7 @@ from policyd.lab.lab import Lab
 from policyd.lab.namespace import Namespace
 from policyd.lab.plan import Bridged, NodePlan, PodPlan
 from policyd.manifests.load import load_manifest
-from policyd.netlink.links import Link, Way
+from policyd.netlink.links import Link, Way, heard_links, open_link_listener, read_link, read_links
 from policyd.node.attach import Hint
 from policyd.node.bridge_guard import BridgeGuard
 from policyd.node.cni_result import read_hint
@@ -236,3 +238,82 @@ async def test_a_change_is_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) ->
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_only_links_that_were_heard_of_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all where notifications were lost, where many came, or where a pod's interface is not found."""
+    store, asked = ObjectStore("n1", asyncio.Event()), list[int | str]()
+    links = {n: Link(n, f"veth{n}", "veth", peer=2, netns=n) for n in range(7, 60)}
+
+    def read_links() -> tuple[Link, ...]:
+        asked.append("all")
+        return tuple(links.values())
+
+    def read_link(index: int) -> Link | None:
+        asked.append(index)
+        return links.get(index)
+
+    monkeypatch.setattr(attachment_watch, "read_links", read_links)
+    monkeypatch.setattr(attachment_watch, "read_link", read_link)
+    monkeypatch.setattr(attachment_watch, "read_ways", lambda addresses: dict.fromkeys(addresses, Way(8)))
+    monkeypatch.setattr(attachment_watch, "read_peers", lambda _links: {})
+    heard: list[frozenset[int] | None] = []
+    monkeypatch.setattr(attachment_watch, "heard_links", lambda _listener: heard.pop())
+    watch = AttachmentWatch(store, BridgeGuard(FakeNft(), Options()), every=1e6)
+    watch.listens()
+    await watch.look()
+    listener = cast(socket.socket, None)  # nobody reads it here
+    for said, expected in (
+        ([], []),
+        ([frozenset({7})], [7]),
+        ([frozenset({7}), frozenset({9, 70})], [7, 9, 70]),
+        ([None], ["all"]),
+        ([frozenset({7}), None], ["all"]),
+        ([frozenset(range(7, 8 + attachment_watch.MOST_ASKED))], ["all"]),
+    ):
+        asked.clear()
+        for each in said:
+            heard.append(each)
+            watch.hear(listener)
+        await watch.look()
+        assert sorted(asked, key=str) == sorted(expected, key=str)
+    store.apply([Upsert("shop/a", pod("a", "10.0.0.1", "uid-a"))])
+    del links[8]
+    links[80] = replace(links[9], index=80, name="veth80")
+    asked.clear()
+    heard.append(frozenset({8}))
+    watch.hear(listener)
+    await watch.look()
+    assert asked == [8, "all"]  # its interface is gone, or was never heard of
+
+
+@pytest.mark.kernel
+async def test_links_that_come_and_go_are_heard_of() -> None:
+    """One by one, as the kernel says it, and read so as in a list of all."""
+    with closing(Namespace("links")) as namespace, namespace.entered(), open_link_listener() as listener:
+        assert heard_links(listener) == frozenset()
+        namespace.ip(["link add cni0 type bridge", "link add veth1 type veth peer name veth2"])
+        namespace.ip([f"link set {name} up" for name in ("cni0", "veth1", "veth2")])
+        links = read_links()
+        assert heard_links(listener) == frozenset(link.index for link in links if link.name != "lo")
+        again = [found for link in links if (found := read_link(link.index)) is not None]
+        assert [replace(link, received=0) for link in again] == [replace(link, received=0) for link in links]
+        [port] = [link for link in links if link.name == "veth1"]
+        for line in ("link set veth1 master cni0", "link set veth1 type bridge_slave isolated on"):
+            namespace.ip([line])
+            heard = heard_links(listener)
+            assert heard is not None
+            assert port.index in heard
+            found = read_link(port.index)
+            assert found is not None
+            assert (found.master != port.master, found.isolated) == (True, line.endswith("isolated on"))
+        namespace.ip(["link delete veth1"])
+        heard = heard_links(listener)
+        assert heard is not None
+        assert port.index in heard
+        assert read_link(port.index) is None
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        namespace.ip([f"link add bridge{number} type bridge" for number in range(9)])
+        assert heard_links(listener) is None  # more than it has room for
+        namespace.ip(["link set bridge1 up"])
+        assert heard_links(listener)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from policyd.agent.pacing import Burst, Pacing, due
 from policyd.agent.schedule import Action, Facts, Hunting, Intervals, State, schedule
 
-PACING = Pacing(settle=0.1, patience=1.0, rest=0.5, quiet=2.0, small=1.0)
+PACING = Pacing(settle=0.1, patience=1.0, rest=0.5, quiet=2.0, small=1.0, look=0.25)
 INTERVALS = Intervals(PACING, verify_every=30.0, sweep_after=0.2, sweep_latest=2.0, hunt=3.0)
 #: At 100 a comparison is due, long after anything else here.
 IDLE = State(verify_at=100.0)
@@ -57,6 +57,19 @@ CASES: dict[str, tuple[State, Facts, float, Action]] = {
         Action.CONVERGE,
     ),
     "for which a new pod does not wait": (URGENT._replace(rested=12.9), Facts(), 10.1, Action.CONVERGE),
+    "a new pod waits until its interface has been looked for": (
+        URGENT,
+        Facts(looking=True),
+        10.25,
+        Action.CONVERGE,
+    ),
+    "what is no new pod does not": (CHANGED, Facts(looking=True), 10.1, Action.CONVERGE),
+    "what the look found waits for nothing": (
+        FIRST._replace(burst=Burst(10.0, 10.0, urgent=True)).looked(10.01),
+        Facts(),
+        10.01,
+        Action.CONVERGE,
+    ),
     "what failed is not tried before its time": (
         URGENT._replace(retry_at=15.0),
         Facts(),
@@ -215,6 +228,7 @@ FACTS = st.builds(
     st.booleans(),
     st.none() | st.builds(Hunting, TIMES, st.booleans()),
     st.none() | TIMES,
+    st.booleans(),
 )
 
 

@@ -16,6 +16,7 @@ from policyd.kube.objects import KubeObject, LabelSelector, Namespace, NetworkPo
 from policyd.kube.registry import KINDS
 from policyd.node.attach import Hint
 from policyd.object_store import ObjectStore
+from policyd_compiler.ir import Attachment
 
 NAMES = ("a", "b")
 IPS = st.sampled_from([(), ("10.0.0.1",), ("10.0.0.2",)])
@@ -167,3 +168,36 @@ def test_what_links_say_is_news() -> None:
     store.attach(Attachments(bridges=("cni0",)))
     assert store.take_changed()
     assert store.attachments.bridges == ("cni0",)
+
+
+def test_interfaces_are_looked_for_from_a_change_of_this_nodes_pods_to_the_end_of_the_look_after_it() -> None:
+    wake, looking = asyncio.Event(), list[bool]()
+    store = ObjectStore("n1", wake)
+    store.apply([Upsert("x/near", pod("near", 1))])
+    looking.append(store.is_looking)  # nobody looks
+    store.expect_attachments()
+    looking.append(store.is_looking)
+    store.begin_look()
+    store.apply([Upsert("x/near", pod("near", 2))])
+    store.attach(UNKNOWN)
+    looking.append(store.is_looking)  # that look began before
+    store.begin_look()
+    looking.append(store.is_looking)
+    store.take_changed()
+    wake.clear()
+    store.attach(UNKNOWN)
+    looking.append(store.is_looking)
+    assert wake.is_set()
+    store.apply([Upsert("x/far", pod("far", 3, node="n2"))])
+    looking.append(store.is_looking)
+    assert looking == [False, True, True, True, False, False]
+
+
+def test_that_only_interfaces_became_known_is_said_once() -> None:
+    store = ObjectStore("n1", asyncio.Event())
+    first, second = (Attachments({"x/near": Attachment(f"veth{number}")}) for number in (1, 2))
+    store.attach(first)
+    assert [store.take_changed(), store.take_only_attached()] == [True, True]
+    store.apply([Upsert("x/near", pod("near", 1))])
+    store.attach(second)
+    assert [store.take_changed(), store.take_only_attached(), store.take_changed()] == [True, False, False]

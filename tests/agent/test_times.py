@@ -11,6 +11,8 @@ from policyd.agent.builder import Target
 from policyd.agent.pacing import Pacing
 from policyd.agent.reconciler import LoopTiming
 from policyd.applier.backend import NftUnavailable
+from policyd.cluster.attachments import Attachments
+from policyd_compiler.ir import Attachment
 from policyd_compiler.nft.ast import TableFamily
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD, policy
@@ -190,3 +192,38 @@ async def test_what_the_kernel_refuses_is_tried_again_with_pauses_that_grow() ->
         kernel.broken = False
         await turned.turn(31.0)
         assert (ports(kernel), agent.status.trouble) == ({"443"}, "")
+
+
+async def test_a_new_pod_waits_for_its_interface_but_not_for_long() -> None:
+    """One ruleset with both, not two, one after the other."""
+    async with at_work() as (agent, kernel, turned):
+        await attach(agent, turned, {})
+        for last in (3, 4):
+            applies = agent.status.applies
+            agent.say(WORLD.replace("10.0.0.1", f"10.0.0.{last}"))
+            await turned.turn(PACING.look - 0.001)
+            assert f"10.0.0.{last}" not in held(kernel)
+            if last == 3:
+                await attach(agent, turned, {"shop/web": Attachment("veth9")})
+                assert '"veth9" . 10.0.0.3' in held(kernel)
+            await turned.turn(0.002)
+            assert f"10.0.0.{last}" in held(kernel)
+            assert agent.status.applies == applies + 1
+            await turned.turn(1.0)
+
+
+async def test_what_is_no_pod_of_this_node_waits_for_no_interface() -> None:
+    async with at_work() as (agent, kernel, turned):
+        await attach(agent, turned, {})
+        agent.store.local_changed.set()  # some link changed
+        agent.say(policy("web", "web", 81))
+        await turned.turn(0.0)
+        assert "81" in ports(kernel)
+
+
+async def attach(agent: Agent, turned: TurnedClock, pods: dict[str, Attachment]) -> None:
+    """The node's links are looked at, and say this."""
+    agent.store.expect_attachments()
+    agent.store.begin_look()
+    agent.store.attach(Attachments(pods))
+    await turned.turn(0.0)

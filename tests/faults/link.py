@@ -20,6 +20,39 @@ ASKED_AGAIN = f"{WATCHED}::test_routes_are_asked_for_again_where_they_may_be_oth
 
 TUNNELS = (
     Fault(
+        "a new pod is put into a ruleset before its interface has been looked for",
+        "NP-162",
+        "policyd/agent/schedule.py",
+        "    if facts.looking and state.burst.urgent:\n",
+        "    if facts.looking and False:\n",
+        "tests/agent/test_times.py::test_a_new_pod_waits_for_its_interface_but_not_for_long",
+    ),
+    Fault(
+        "a look that began before the pod came counts as the look for it",
+        "NP-162",
+        "policyd/object_store.py",
+        "        return self._is_attached and (self._looks or self.local_changed.is_set())\n",
+        "        return self._is_attached and self._looks\n",
+        "tests/agent/test_store.py"
+        "::test_interfaces_are_looked_for_from_a_change_of_this_nodes_pods_to_the_end_of_the_look_after_it",
+    ),
+    Fault(
+        "that notifications of links were lost changes nothing",
+        "NP-162",
+        "policyd/netlink/links.py",
+        "            return None if lost else frozenset(found)\n",
+        "            return frozenset(found)\n",
+        f"{WATCHED}::test_links_that_come_and_go_are_heard_of",
+    ),
+    Fault(
+        "a pod whose interface was not notified stays without one",
+        "NP-162",
+        WATCH,
+        "        if all(pod.key in found.found.pods for pod in pods if pod.addresses):\n",
+        "        if found:\n",
+        f"{WATCHED}::test_only_links_that_were_heard_of_are_read_again",
+    ),
+    Fault(
         "the route of a pod that waits for one is not asked for again",
         "NP-162",
         WAYS,
@@ -39,8 +72,8 @@ TUNNELS = (
         "a link with another pod behind it is the one that there was",
         "NP-162",
         WAYS,
-        "    return before is not None and replace(before, received=link.received) == link\n",
-        "    return before is not None and before.name == link.name\n",
+        "(before is not None and replace(before, received=link.received) == link)\n",
+        "(before is not None and before.name == link.name)\n",
         ASKED_AGAIN,
     ),
     Fault(
