@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from policyd.agent.clock import Clock
 from policyd.agent.compiling import CompileFailed, Limits, compile_here
@@ -18,6 +18,7 @@ from policyd.agent.memory import give_back
 from policyd.agent.reporting.status import AgentStatus
 from policyd.cluster.attachments import Attachments
 from policyd.cluster.state import ClusterState
+from policyd.errors import EnvironmentRefused
 from policyd.graph.changes import ObjectChange, Step, in_turn
 from policyd.graph.graph import Graph
 from policyd.obs.metrics import Metrics
@@ -36,6 +37,7 @@ CHECK_SECONDS = 300.0
 
 BuildFunction: TypeAlias = Callable[[ClusterState, str, Options, frozenset[str]], Build]
 #: Begins to follow: from a build of a state, for a node.
+Made = TypeVar("Made")
 GraphOf: TypeAlias = Callable[[Build, ClusterState, str], Graph]
 
 
@@ -101,6 +103,15 @@ class Builder:
         self._base = self._graph = None
         self._unchecked = False
 
+    @property
+    def is_unprepared(self) -> bool:
+        """Whether what changes are followed with is still to be made."""
+        return self._base is not None
+
+    async def prepare(self) -> None:
+        """Make what changes are followed with, so that the first of them need not wait for it."""
+        await self._watched(self._graph_of_base)
+
     def is_check_due(self, *, otherwise: bool = False) -> bool:
         """Whether, now that it is quiet, a compilation should show that what was followed to is right.
 
@@ -124,21 +135,29 @@ class Builder:
 
         `attachments`: those that are known now, with the last group.
         """
-        self._status.compiling = self._clock.now()
-        try:
-            step = await compile_here(lambda: self._follow(changes, attachments), self.limits())
-        except CompileFailed as error:
-            fields = {"event": "follow.failed", "reason": str(error)}
-            log.error("a change could not be followed: a bug; the cluster is compiled", extra=fields)
-            step, self._graph = None, None
-        finally:
-            self._status.compiling = None
+        step = await self._watched(lambda: self._graph_of_base().change(changes, attachments))
         if step is None:
             self._give_up("a bug" if self._graph is None else self._graph.reason)
             return None
         self._unchecked = self._unchecked or bool(changes) or step.changes is None
         self._count("followed")
         return step
+
+    async def _watched(self, work: Callable[[], Made]) -> Made | None:
+        """Work with the graph in a thread; None, and no graph, if that failed."""
+        self._status.compiling = self._clock.now()
+        try:
+            return await compile_here(work, self.limits())
+        except CompileFailed as error:
+            fields = {"event": "follow.failed", "reason": str(error)}
+            log.error("a change could not be followed: a bug; the cluster is compiled", extra=fields)
+        except EnvironmentRefused as error:
+            fields = {"event": "follow.failed", "reason": str(error)}
+            log.warning("a change could not be followed; the cluster is compiled", extra=fields)
+        finally:
+            self._status.compiling = None
+        self._graph = self._base = None
+        return None
 
     def _give_up(self, reason: str) -> None:
         known = self._status.not_followed
@@ -149,12 +168,12 @@ class Builder:
         self._metrics.made.labels(way).inc()
         self._status.made[way] = self._status.made.get(way, 0) + 1
 
-    def _follow(self, changes: Sequence[ObjectChange], attachments: Attachments | None) -> Step | None:
+    def _graph_of_base(self) -> Graph:
+        """Made of the compilation when it is needed first, so that no ruleset has to wait for it."""
         if self._base is not None:
-            # Made when it is needed first, so that no compilation has to wait for it.
             self._graph, self._base = self._target.graph(*self._base, self._target.node), None
         assert self._graph is not None  # noqa: S101 for mypy
-        return self._graph.change(changes, attachments)
+        return self._graph
 
     def compare(self, followed: Ruleset, built: Build) -> None:
         """Say so if a compilation comes to something else than what was followed to. Then it is right."""

@@ -133,6 +133,7 @@ class Reconciler:
             None if hunt is None else Hunting(hunt.began, hunt.enough is not None),
             self._quarantine.next_release(),
             self._store.is_looking,
+            self._builder.is_unprepared,
         )
 
     async def _do(self, action: Action) -> None:
@@ -145,6 +146,8 @@ class Reconciler:
                 await self._sweep()
             case Action.VERIFY:
                 await self._verify()
+            case Action.PREPARE:
+                await self._builder.prepare()
             case Action.RELEASE:
                 self._release()
             case _:
@@ -207,6 +210,7 @@ class Reconciler:
     async def _compile(self, step: Step | None, burst: Burst, began: float) -> None:
         """Compile the cluster, and bring it into force. `step`: what it should come to, if that is known."""
         exact, self._check = self._check, False
+        recurs = not exact and self._good is not None  # what comes next may be as dear
         self._builder.stop()
         same = self._store.take_changes() == []  # from here on all that changes comes with the next step
         state, self._taken = self._store.state(), self._store.known_pods()
@@ -228,7 +232,9 @@ class Reconciler:
                 self._builder.start(built, state)
             self._measure(burst)
             self._succeed(built, applied)
-            self._state = self._state.converged(burst, began, self._clock.now(), self._timing.pacing)
+            now = self._clock.now()
+            began = began if recurs else now
+            self._state = self._state.converged(burst, began, now, self._timing.pacing)
 
     def _candidates(self) -> frozenset[str]:
         return (self._hunt and self._hunt.enough) or frozenset()

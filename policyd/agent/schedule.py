@@ -23,7 +23,8 @@ class Intervals:
     """Seconds. `sweep_after`: how long nothing must have changed before leftovers are removed.
 
     `sweep_latest`: how old leftovers become at most, as under changes without end there is no such time.
-    `retry_least`: the least pause after a failure. `hunt`: how long changes wait until the culprits
+    `retry_least`: the least pause after a failure. `prepare_after`: how long after a compilation what changes
+    are followed with is made, if none came by then. `hunt`: how long changes wait until the culprits
     are found, before they are brought into force with the candidates closed.
     """
 
@@ -32,6 +33,7 @@ class Intervals:
     sweep_after: float = 0.2
     sweep_latest: float = 2.0
     retry_least: float = 0.2
+    prepare_after: float = 0.1
     hunt: float = 1.0
 
 
@@ -48,6 +50,7 @@ class Action(Enum):
     SEARCH = auto()  #: try once more without some of the candidates
     SWEEP = auto()  #: remove what earlier rulesets left
     VERIFY = auto()  #: compare the kernel with what was applied
+    PREPARE = auto()  #: make what changes are followed with
     RELEASE = auto()  #: try policies again that were edited while they were closed
 
 
@@ -69,7 +72,8 @@ class Hunting:
 class Facts(NamedTuple):
     """What holds around the loop: whether the kernel holds a ruleset, and leftovers; whether somebody else
     may have written into the table; the hunt, if one is under way; when the next edited policy was closed
-    for long enough, if one is; whether interfaces of this node's pods are being looked for.
+    for long enough, if one is; whether interfaces of this node's pods are being looked for; whether what
+    changes are followed with is still to be made.
     """
 
     ruleset: bool = False
@@ -78,6 +82,7 @@ class Facts(NamedTuple):
     hunting: Hunting | None = None
     release_at: float | None = None
     looking: bool = False
+    unprepared: bool = False
 
 
 class State(NamedTuple):
@@ -168,6 +173,7 @@ def schedule(state: State, facts: Facts, intervals: Intervals) -> Due:
         (_sweep_at(state, facts, intervals), Action.SWEEP),
         # What is left may be many times the ruleset: it is swept before the kernel is compared with it.
         (state.verify_at if facts.tampered or not facts.leftovers else None, Action.VERIFY),
+        (_prepare_at(state, facts, intervals), Action.PREPARE),
         (facts.release_at, Action.RELEASE),
     )
     return min([Due(at, action) for at, action in times if at is not None], key=itemgetter(0))
@@ -187,6 +193,10 @@ def _converge_at(state: State, facts: Facts, intervals: Intervals) -> float | No
     if hunting is not None and facts.ruleset:
         at = max(at, hunting.began + intervals.hunt)
     return max(at, state.retry_at)
+
+
+def _prepare_at(state: State, facts: Facts, intervals: Intervals) -> float | None:
+    return state.ended + intervals.prepare_after if facts.unprepared and state.burst is None else None
 
 
 def _sweep_at(state: State, facts: Facts, intervals: Intervals) -> float | None:

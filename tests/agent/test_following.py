@@ -25,7 +25,7 @@ from policyd_compiler.nft.commands import Change, Elements, print_changes
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.options import Options
 from tests.agent.agents import WORLD
-from tests.agent.loops import ALL_SYNCED, Agent
+from tests.agent.loops import ALL_SYNCED, Agent, held
 from tests.fakes.fake_nft import FakeNft
 from tests.property.holding import bare
 from tests.support.clock import TurnedClock
@@ -256,3 +256,32 @@ async def sizes(world: World) -> set[int]:
     held = (await list_tables(world.kernel, "policyd")).table
     assert held is not None
     return {part.size for part in held.parts if part.size >= 256}
+
+
+async def test_what_follows_is_made_when_it_is_quiet_and_no_change_pays_for_the_compilation_before() -> None:
+    """A large cluster takes seconds to compile, and half a second to begin to follow."""
+    turned, made = TurnedClock(), list[Build]()
+
+    def slow(state: ClusterState, node: str, options: Options, closed: frozenset[str]) -> Build:
+        turned.now += 5.0
+        return build(state, node, options, closed)
+
+    def graph(built: Build, state: ClusterState, node: str) -> Graph:
+        made.append(built)
+        return Graph(built, state, node)
+
+    timing = LoopTiming(PACING, verify_every=30.0, clock=turned.clock)
+    agent = Agent(Target("n1", Options(), slow, graph=graph), FakeNft(), timing)
+    agent.say(f"{WORLD}{RULES}---\n{pod('one', 'db', 1)}")
+    agent.store.apply(ALL_SYNCED)
+    task = agent.task = asyncio.create_task(agent.reconciler.run(agent.wake))
+    await turned.turn(6.0)
+    assert len(made) == 1
+    for number in range(2, 5):
+        agent.say(pod("two", "db", number))
+        await turned.turn(2 * PACING.settle)
+        assert f"10.0.1.{number}" in held(agent.kernel)
+        await turned.turn(PACING.rest)
+    assert len(made) == 1
+    agent.reconciler.stop(agent.wake)
+    await task

@@ -70,6 +70,18 @@ CASES: dict[str, tuple[State, Facts, float, Action]] = {
         10.01,
         Action.CONVERGE,
     ),
+    "what changes are followed with is made when it is quiet": (
+        IDLE._replace(ended=10.0),
+        Facts(unprepared=True),
+        10.1,
+        Action.PREPARE,
+    ),
+    "but not while some wait": (
+        CHANGED._replace(ended=9.95, rested=10.4),
+        Facts(unprepared=True),
+        10.4,
+        Action.CONVERGE,
+    ),
     "what failed is not tried before its time": (
         URGENT._replace(retry_at=15.0),
         Facts(),
@@ -229,6 +241,7 @@ FACTS = st.builds(
     st.none() | st.builds(Hunting, TIMES, st.booleans()),
     st.none() | TIMES,
     st.booleans(),
+    st.booleans(),
 )
 
 
@@ -244,6 +257,9 @@ def test_there_is_always_something_to_do_that_makes_sense(state: State, facts: F
         case Action.SEARCH:
             assert facts.hunting is not None
             assert at >= state.retry_at
+        case Action.PREPARE:
+            assert facts.unprepared
+            assert state.burst is None
         case Action.SWEEP:
             assert facts.leftovers
             assert at >= state.retry_at

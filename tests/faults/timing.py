@@ -11,6 +11,11 @@ SURVIVAL = "tests/agent/test_survival.py"
 TIMES = "tests/agent/test_times.py"
 WHAT_IS_NEXT = "tests/agent/test_schedule.py"
 
+FIRST_CHANGE = (
+    "tests/agent/test_following.py"
+    "::test_what_follows_is_made_when_it_is_quiet_and_no_change_pays_for_the_compilation_before"
+)
+
 TIMING = (
     Fault(
         "changes of others wait until the culprit is known",
@@ -75,5 +80,21 @@ TIMING = (
         "        at = max(at, state.sweep_by + intervals.sweep_latest)\n",
         "        pass\n",
         f"{WHAT_IS_NEXT}::test_what_is_done_next[a new pod does not wait for that]",
+    ),
+    Fault(
+        "the first change after a compilation waits as if it were compiled, too",
+        "DESIGN: when a change is compiled",
+        "policyd/agent/reconciler.py",
+        "            began = began if recurs else now\n",
+        "",
+        FIRST_CHANGE,
+    ),
+    Fault(
+        "what changes are followed with is made when one waits for it",
+        "DESIGN: a ruleset that follows",
+        SCHEDULE,
+        " if facts.unprepared and state.burst is None else None\n",
+        " if state.burst is None and False else None\n",
+        FIRST_CHANGE,
     ),
 )
