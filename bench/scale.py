@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,8 @@ DEADLINE = 600.0
 CHURN_SECONDS, CHURN_RATE = 40, 50
 LOOK_SECONDS = 0.05
 POLICY_CHANGES = 10
+#: A pod has its interface so long before the API server knows of its address.
+LEAD_SECONDS = 0.3
 SCALES = (Scale(1_000, 200, 100), Scale(10_000, 1_000, 100), Scale(100_000, 10_000, 100))
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -106,10 +108,24 @@ class Server:
         return lines
 
     def churn(self, seconds: int, rate: int) -> list[Line]:
-        """Let pods come, move and go; what the server says of the probes among them."""
+        """Let pods come, move and go; what the server says of the probes among them.
+
+        Each probe has its interface a while before, as on a node, and not all from the beginning.
+        """
         first, self._probes = self._probes + 1, self._probes + -(-seconds * rate // PROBE_EVERY)
-        self.links.add([(probe_address(number),) for number in range(first, self._probes + 1)])
-        return self.do(do="churn", seconds=seconds, rate=rate)
+        numbers = range(first, self._probes + 1)
+        pace = threading.Thread(target=self._add_links, args=(numbers, PROBE_EVERY / rate), daemon=True)
+        pace.start()
+        time.sleep(LEAD_SECONDS)
+        said = self.do(do="churn", seconds=seconds, rate=rate)
+        pace.join()
+        return said
+
+    def _add_links(self, numbers: Iterable[int], pause: float) -> None:
+        began = time.monotonic()
+        for at, number in enumerate(numbers):
+            time.sleep(max(0.0, began + at * pause - time.monotonic()))
+            self.links.add([(probe_address(number),)])
 
     def _read(self) -> Line:
         assert self.process.stdout is not None
