@@ -167,7 +167,7 @@ def _look(pods: Sequence[LocalPod], before: Attachments, last: Look, links: tupl
     first = attach(pods, Network(links, ways), before)
     complete = {attachment.interface for attachment in first.pods.values() if attachment.mac is not None}
     peers = read_peers(link for link in links if link.name not in complete)
-    found = attach(pods, Network(links, ways, peers), before)
+    found = attach(pods, Network(links, ways, peers), before) if peers else first
     return Look({pod.key: pod for pod in pods}, {link.index: link for link in links}, ways, found)
 
 

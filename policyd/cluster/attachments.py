@@ -45,8 +45,6 @@ UNKNOWN = Attachments()
 
 def attached(snapshot: Snapshot, attachments: Attachments) -> Snapshot:
     """The snapshot with what is known of its endpoints' interfaces, and of the node's links."""
-    if attachments == UNKNOWN:
-        return snapshot
     network = replace(
         snapshot.network,
         bridges=attachments.bridges,
@@ -55,8 +53,14 @@ def attached(snapshot: Snapshot, attachments: Attachments) -> Snapshot:
         tunnel_ports=attachments.tunnels,
         shared=attachments.shared,
     )
-    endpoints = (replace(e, attachments=_attachments_of(e, attachments)) for e in snapshot.endpoints)
-    return replace(snapshot, endpoints=tuple(endpoints), network=network)
+    endpoints = tuple(_attached(endpoint, attachments) for endpoint in snapshot.endpoints)
+    return replace(snapshot, endpoints=endpoints, network=network)
+
+
+def _attached(endpoint: Endpoint, attachments: Attachments) -> Endpoint:
+    """The same object where it has these interfaces already."""
+    found = _attachments_of(endpoint, attachments)
+    return endpoint if endpoint.attachments == found else replace(endpoint, attachments=found)
 
 
 def with_nodes(snapshot: Snapshot, nodes: Iterable[Node]) -> Snapshot:

@@ -248,6 +248,8 @@ class Judging:
         units = {key: self._units_of(key) for key in self._places.in_order()}
         self._endpoints = {key: self._endpoint(key, of_key) for key, of_key in units.items()}
         self._snapshot = snapshot_of((endpoint for _, endpoint in self._endpoints.values()), self.setting)
+        # With their interfaces, of which most are the same the next time.
+        self._endpoints = {e.key: (units[e.key], e) for e in self._snapshot.endpoints}
         self._ordered = in_order(self._snapshot, units)
         for unit, _ in self._ordered:
             for judges in unit.judging.judges.values():

@@ -7,7 +7,7 @@ node are closed where interfaces are named (NP-107, decisions 4). Nodes' tunnels
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from policyd_compiler.ir import Attachment, Endpoint, Snapshot, addresses_of, restricts
 from policyd_compiler.lower.link import LINK_LOCAL6, LOOPBACK4, MULTICAST4, MULTICAST6, NOWHERE4, NOWHERE6
@@ -55,13 +55,17 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """What the rules depend on. `attached` pods have a known interface, `loose` ones an address alone."""
+    """What the rules depend on. `attached` pods have a known interface, `loose` ones an address alone.
+
+    `bound`: what several rules ask, as it was made for the first of them.
+    """
 
     snapshot: Snapshot
     options: Options
     objects: Objects
     attached: tuple[Endpoint, ...]
     loose: tuple[Endpoint, ...]
+    bound: dict[Family, Match] = field(default_factory=dict)
 
     @property
     def closed(self) -> bool:
@@ -95,6 +99,11 @@ class _Scene:
 
     def unbound(self, family: Family) -> Match:
         """The source is not bound to the interface that the packet came by."""
+        if family not in self.bound:
+            self.bound[family] = self._make_unbound(family)
+        return self.bound[family]
+
+    def _make_unbound(self, family: Family) -> Match:
         pairs = {
             (interface_of(attachment), address)
             for endpoint in self.attached
