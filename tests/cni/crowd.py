@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -118,6 +118,14 @@ class Outcome:
     held: tuple[float, ...]
 
 
+def forget(places: Iterable[Namespace]) -> None:
+    """Forget who had which address: each comes again after seconds, and on a bridge its last holder would be
+    sent to, also without policyd, for up to 18 s, as Debian's plugin announces nobody.
+    """
+    for place in places:
+        place.ip(["neigh flush dev eth0"])
+
+
 class Crowd:
     """Starts pods on a bed whose agent is at work."""
 
@@ -153,6 +161,7 @@ class Crowd:
                     bed.say(ahead, app="new")
                 for done in [each for each, (*_, start) in under_way.items() if start.done()]:
                     self._judge(done, under_way.pop(done), boxes, at, leaked, lost)
+                    forget(places[name][0] for name in ("friend", "server"))
             for name in list(under_way):
                 under_way[name][2].result()
                 self._judge(name, under_way.pop(name), boxes, at, leaked, lost)
