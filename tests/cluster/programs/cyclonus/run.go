@@ -29,8 +29,8 @@ var (
 	protocols  = []v1.Protocol{v1.ProtocolTCP, v1.ProtocolUDP, v1.ProtocolSCTP}
 )
 
-// run does what `cyclonus generate` does, with three differences: the probes of a pod are one command in it (which
-// that command has no flag for), no test is left out, and -baseline.
+// run does what `cyclonus generate` does, with four differences: the probes of a pod are one command in it (which
+// that command has no flag for), no test is left out, -baseline, and how pods are found that a test makes (probeBy).
 func run() {
 	destination := flag.String("destination", generator.ProbeModePodIP, "pod-ip or service-ip")
 	baseline := flag.Bool("baseline", false, "expect a Baseline ClusterNetworkPolicy that denies everything")
@@ -117,14 +117,25 @@ func tests(address string, mode generator.ProbeMode, chosen *regexp.Regexp) []*g
 	all := generator.NewTestCaseGenerator(true, address, namespaces, nil, nil).GenerateTestCases()
 	for i, test := range all {
 		test.Description = fmt.Sprintf("%d: %s", i+1, test.Description)
-		for _, step := range test.Steps {
-			step.Probe.Mode = mode
-		}
+		probeBy(test, mode)
 		if chosen.MatchString(test.Description) {
 			found = append(found, test)
 		}
 	}
 	return found
+}
+
+// probeBy has a test probe pods by this kind of address, and by their own once it made one or gave one other labels:
+// Cyclonus forgets the address of such a pod's Service then, and would have each pod ask itself, which is answered.
+func probeBy(test *generator.TestCase, mode generator.ProbeMode) {
+	for _, step := range test.Steps {
+		for _, action := range step.Actions {
+			if action.CreatePod != nil || action.SetPodLabels != nil {
+				mode = generator.ProbeModePodIP
+			}
+		}
+		step.Probe.Mode = mode
+	}
 }
 
 // denyByDefault makes a test expect that every pod is denied in each direction in which no policy allows a packet.
