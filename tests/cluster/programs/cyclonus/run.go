@@ -134,7 +134,9 @@ func probeBy(test *generator.TestCase, mode generator.ProbeMode) {
 				mode = generator.ProbeModePodIP
 			}
 		}
-		step.Probe.Mode = mode
+		probe := *step.Probe // which tests have in common
+		probe.Mode = mode
+		step.Probe = &probe
 	}
 }
 
