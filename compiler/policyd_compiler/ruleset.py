@@ -221,6 +221,13 @@ def restricted(table: Table, other: Table) -> Table | None:
     return replace(found, bridge=beside) if whole else None
 
 
+def holds_more(table: Table, other: Table) -> bool:
+    """Whether a table that has all the parts of another has some besides."""
+    if table.bridge is not None and other.bridge is not None and holds_more(table.bridge, other.bridge):
+        return True
+    return len(parts_of(table)) > len(parts_of(other))
+
+
 def with_parts(table: Table, parts: Mapping[SetName, Set | VerdictMap]) -> Table:
     """The table, in canonical order, with others in place of sets and maps of these names."""
     sets, maps = list(table.sets), list(table.maps)

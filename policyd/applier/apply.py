@@ -25,7 +25,7 @@ from policyd_compiler.nft.ast import Table
 from policyd_compiler.nft.stamp import stamp, unstamp
 from policyd_compiler.plan import Step, StepKind, Transaction, differences, plan
 from policyd_compiler.room import as_large, keeping_sizes
-from policyd_compiler.ruleset import part_of, restricted, with_parts
+from policyd_compiler.ruleset import holds_more, part_of, restricted, with_parts
 
 log = logging.getLogger(__name__)
 
@@ -221,6 +221,8 @@ class Applier:
         if delta is None or not delta.steps or not await self._write(delta):
             return False
         self._held, self._wanted, self._lags = with_elements(held, wanted), wanted, False
+        # It may have been read back: then what is left of rulesets before is found out only here.
+        self._leftovers = holds_more(held, wanted)
         return True
 
     async def _write(self, delta: Delta) -> bool:

@@ -19,7 +19,7 @@ from policyd.lab.namespace import Namespace
 from policyd.netlink.elements import ElementWriter
 from policyd_compiler.elements import differing_elements
 from policyd_compiler.nft.ast import Table
-from policyd_compiler.nft.commands import Change, add, print_changes
+from policyd_compiler.nft.commands import Change, Elements, add, print_changes
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.ruleset import part_of, with_parts
 from tests.applier.rulesets import NAME, content
@@ -328,3 +328,27 @@ async def test_elements_that_somebody_took_are_no_trouble(kernel: Kernel) -> Non
     await kernel.applier.apply(wanted)
     await kernel.applier.sweep()
     assert await kernel.holds(wanted)
+
+
+@pytest.mark.parametrize("how", ["another agent", "a repair"])
+async def test_what_was_not_swept_is_known_again_where_only_elements_are_written(
+    kernel: Kernel, how: str
+) -> None:
+    """Else nothing removed it until the next swap: what a ruleset left, and then nobody swept."""
+    await kernel.applier.apply(world(friend(1), friend(2, "n1"), isolated()))
+    second, third = world(friend(1)), world(friend(1), friend(3))
+    await kernel.applier.apply(second)
+    applier, wanted = kernel.applier, third
+    if how == "another agent":
+        applier = Applier(kernel.nft, NAME, elements=kernel.in_place)
+    else:
+        wanted = second
+        part = next(part for part in second.sets if part.name.startswith("group4") and part.elements)
+        gone = Change("delete", Elements(part.name, part.key, part.elements))
+        await kernel.nft.run(print_changes(NAME, [gone]))
+        assert await applier.verify() != ()
+    assert (await applier.apply(wanted)).steps == ("elements",)
+    assert applier.holds_leftovers
+    await applier.sweep()
+    assert await content(kernel.nft) == stamp(wanted, applier.generation)
+    assert await applier.verify() == ()
