@@ -112,9 +112,7 @@ class ObjectStore:
         looked, self._looks = self._looks, False
         if attachments != self._attachments:
             self._attachments, self._known_pods = attachments, None
-            only = self._only_attached
-            self._note_said()
-            self._only_attached = only
+            self._note_said(attached=True)
         if self._changed or looked:
             self._wake.set()
         if complete and self._expects_attachments:
@@ -185,9 +183,9 @@ class ObjectStore:
         kinds = tuple(kind for kind in self._kinds.names if kind not in self._synced)
         return kinds or (("interfaces",) if self._expects_attachments else ())
 
-    def _note_said(self, *, urgent: bool = False) -> None:
+    def _note_said(self, *, urgent: bool = False, attached: bool = False) -> None:
         self._changed, self._urgent = True, self._urgent or urgent
-        self._only_attached = False
+        self._only_attached = self._only_attached and attached
         self._said += 1
 
     @property

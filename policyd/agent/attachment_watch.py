@@ -121,7 +121,7 @@ class AttachmentWatch:
         self._unbound = {key: self._unbound.get(key, 0) + 1 for key in unbound}
 
     def listens(self) -> None:
-        """From now on `hear` is told of all links that change."""
+        """From now on `hear` is called when a link changes."""
         self._hears = True
 
     def hear(self, listener: socket.socket) -> None:

@@ -246,8 +246,8 @@ class Judging:
         """Which isolation judges whom."""
         self._first: dict[ChainName, int] = {}
         units = {key: self._units_of(key) for key in self._places.in_order()}
-        self._endpoints = {key: self._endpoint(key, of_key) for key, of_key in units.items()}
-        self._snapshot = snapshot_of((endpoint for _, endpoint in self._endpoints.values()), self.setting)
+        endpoints = (self._endpoint(key, of_key) for key, of_key in units.items())
+        self._snapshot = snapshot_of(endpoints, self.setting)
         # With their interfaces, of which most are the same the next time.
         self._endpoints = {e.key: (units[e.key], e) for e in self._snapshot.endpoints}
         self._ordered = in_order(self._snapshot, units)
@@ -260,11 +260,11 @@ class Judging:
         sources = self._places.sources[key]
         return tuple(self._by_key[sources[d].key] if d in sources else None for d in DIRECTIONS)
 
-    def _endpoint(self, key: str, units: tuple[Unit | None, ...]) -> tuple[tuple[Unit | None, ...], Endpoint]:
+    def _endpoint(self, key: str, units: tuple[Unit | None, ...]) -> Endpoint:
         known, row = self._endpoints.get(key), self._places.rows[key]
         if known is not None and known[0] == units and known[1].host == row.host:
-            return known
-        return units, endpoint_of(row, *units)
+            return known[1]
+        return endpoint_of(row, *units)
 
     def _assemble(self, before: Table) -> None:
         for unit, _ in self._ordered:

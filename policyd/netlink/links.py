@@ -101,18 +101,20 @@ def open_link_listener() -> socket.socket:
 
 
 def heard_links(listener: socket.socket) -> frozenset[int] | None:
-    """The indexes of the links that were notified since the last call; None if some were lost."""
+    """The indexes of the links that were notified since the last call; None if some were lost.
+
+    Then the socket may have more, and is readable still.
+    """
     found: set[int] = set()
-    lost = False
     while True:
         try:
             data = listener.recv(1 << 16)
             with understood():
                 found.update(_LINK.unpack_from(each.payload)[2] for each in messages(data))
         except BlockingIOError:
-            return None if lost else frozenset(found)
+            return frozenset(found)
         except OSError:
-            lost = True
+            return None
 
 
 def read_ways(addresses: Iterable[str]) -> dict[str, Way]:
