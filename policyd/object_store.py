@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from enum import IntEnum, auto
 from typing import assert_never, cast
 
 from policyd.cluster.attachments import UNKNOWN, Attachments
@@ -17,6 +18,16 @@ from policyd.kube.objects import KubeObject, Pod
 from policyd.kube.registry import KINDS, POD
 from policyd.node.attach import Hint, KnownPod, KnownPods, LocalPod
 from policyd.node.starting import Starting
+
+
+class News(IntEnum):
+    """What was said, by how soon a ruleset should follow: of several it is the last of these."""
+
+    NOTHING = auto()
+    IDLE = auto()  #: pods of this node have gone, or have no address yet: nobody waits for that
+    INTERFACES = auto()  #: interfaces became known
+    CHANGES = auto()  #: anything else
+    STARTS = auto()  #: a pod of this node has come with an address, or got one: closed until it is compiled
 
 
 class ObjectStore:
@@ -33,12 +44,11 @@ class ObjectStore:
         self._node = node
         self._wake = wake
         self._missing_namespaces = missing_namespaces
-        self._changed = False
+        self._news = News.NOTHING
         self._said = self._taken = 0
         self._objects: dict[str, dict[str, KubeObject]] = {name: {} for name in kinds.names}
         self._policies = frozenset(kind.name for kind in kinds if kind.policy)
         self._synced: set[str] = set()
-        self._urgent = False
         self._local: set[str] = set()  # keys of this node's pods
         #: By kind, of the objects that changed since somebody asked what they were then.
         self._before: dict[str, dict[str, KubeObject | None]] = {name: {} for name in kinds.names}
@@ -51,7 +61,9 @@ class ObjectStore:
         self._here: tuple[dict[str, Pod], list[str]] | None = None
         self._attachments = UNKNOWN
         self._expects_attachments = self._is_attached = self._looks = False
-        self._only_attached = True  # whether only interfaces became known since somebody asked
+        self._to_look = False  # whether somebody waits for the next look
+        #: Called when pods of this node may have come, changed or gone.
+        self.on_local: list[Callable[[], None]] = []
         #: Set when a pod's network is being made, whose interface is to be found at once.
         self.starts = asyncio.Event()
         #: Set when this node's pods, or what is known of their addresses and interfaces, may have changed.
@@ -59,10 +71,14 @@ class ObjectStore:
 
     def hint(self, hints: Mapping[str, Hint]) -> None:
         """What this node's network plugin says of pods' addresses, by uid: all that it says now."""
+        before = self._placed()
         self._hints = hints
         self._note_local()
-        if self._placed():
-            self._note_said(urgent=True)
+        after = self._placed()
+        if after != before:
+            grown = any(pod != before.get(key) for key, pod in after.items())
+            self._to_look |= grown
+            self._note_said(News.STARTS if grown else News.IDLE)
             self._wake.set()
 
     def start(self, key: str, hint: Hint) -> None:
@@ -72,8 +88,9 @@ class ObjectStore:
         ruleset is made after that look: one with the address alone would be followed by another at once.
         """
         self._starting.add(key, self._pods[key], hint)
+        self._to_look = True
         self._note_local()
-        self._note_said(urgent=True)
+        self._note_said(News.STARTS)
         self.starts.set()
         if not self._is_attached:
             self._wake.set()
@@ -81,6 +98,8 @@ class ObjectStore:
     def _note_local(self) -> None:
         self._known_pods = self._here = None
         self.local_changed.set()
+        for call in self.on_local:
+            call()
 
     def known_pods(self) -> KnownPods:
         """This node's pods as a ruleset has them that is made now."""
@@ -111,9 +130,9 @@ class ObjectStore:
         """
         looked, self._looks = self._looks, False
         if attachments != self._attachments:
-            self._attachments, self._known_pods = attachments, None
-            self._note_said(attached=True)
-        if self._changed or looked:
+            before, self._attachments, self._known_pods = self._attachments, attachments, None
+            self._note_said(News.IDLE if _are_fewer(attachments, before) else News.INTERFACES)
+        if self._news > News.NOTHING or looked:
             self._wake.set()
         if complete and self._expects_attachments:
             self._expects_attachments = False
@@ -122,12 +141,12 @@ class ObjectStore:
     def begin_look(self) -> None:
         """The node's links are about to be read, for the pods that are known now; `attach` ends it."""
         self.local_changed.clear()
-        self._looks = True
+        self._looks, self._to_look = self._to_look, False
 
     @property
     def is_looking(self) -> bool:
-        """Whether interfaces of the pods that are known now are still being looked for."""
-        return self._is_attached and (self._looks or self.local_changed.is_set())
+        """Whether interfaces of pods that have started are still being looked for."""
+        return self._is_attached and (self._looks or self._to_look)
 
     def local_pods(self) -> tuple[LocalPod, ...]:
         """This node's pods that have a network of their own, with what the network plugin said of them."""
@@ -155,21 +174,16 @@ class ObjectStore:
         for event in events:
             match event:
                 case Upsert(key, item):
-                    self._put(key, item)
+                    self._note_said(self._put(key, item))
                 case Delete(kind, key):
-                    gone = self._objects[kind].pop(key, None)
-                    if isinstance(gone, Pod) and gone.node == self._node:
-                        self._starting.see(key, None)
-                        self._note_local()
-                    self._note_change(kind, key, gone, None)
-                    self._note_policy(kind, key)
+                    self._note_said(self._remove(kind, key))
                 case Synced(kind):
                     self._synced.add(kind)
                     self._note_local()
+                    self._note_said(News.CHANGES)
                 case _:
                     assert_never(event)
         if events:
-            self._note_said()
             self._wake.set()
 
     @property
@@ -183,9 +197,8 @@ class ObjectStore:
         kinds = tuple(kind for kind in self._kinds.names if kind not in self._synced)
         return kinds or (("interfaces",) if self._expects_attachments else ())
 
-    def _note_said(self, *, urgent: bool = False, attached: bool = False) -> None:
-        self._changed, self._urgent = True, self._urgent or urgent
-        self._only_attached = self._only_attached and attached
+    def _note_said(self, news: News) -> None:
+        self._news = max(self._news, news)
         self._said += 1
 
     @property
@@ -198,15 +211,10 @@ class ObjectStore:
         """Whether nothing was said since changes were last taken, so that `state` is what these came to."""
         return self._said == self._taken
 
-    def take_changed(self) -> bool:
-        """Whether anything was said since the last call."""
-        changed, self._changed = self._changed, False
-        return changed
-
-    def take_only_attached(self) -> bool:
-        """Whether nothing but interfaces became known since the last call."""
-        only, self._only_attached = self._only_attached, True
-        return only
+    def take_news(self) -> News:
+        """What was said since the last call."""
+        news, self._news = self._news, News.NOTHING
+        return news
 
     def take_policy_times(self) -> dict[str, float]:
         """When each policy that has changed since the last call first did so, by the monotonic clock."""
@@ -216,14 +224,6 @@ class ObjectStore:
     def policy_changes(self) -> int | None:
         """How often something was said of policies so far; None until everything is known."""
         return self._policy_changes if self.is_complete else None
-
-    def take_urgent(self) -> bool:
-        """Whether a pod of this node has come, or got its address, since the last call.
-
-        It is closed until it is compiled.
-        """
-        urgent, self._urgent = self._urgent, False
-        return urgent
 
     def take_changes(self) -> list[ObjectChange] | None:
         """What became of objects since the last call; None the first time.
@@ -291,17 +291,31 @@ class ObjectStore:
             )
         return found
 
-    def _put(self, key: str, item: KubeObject) -> None:
-        kind = self._kinds.of(item).name
+    def _put(self, key: str, item: KubeObject) -> News:
+        kind, news = self._kinds.of(item).name, News.CHANGES
         if isinstance(item, Pod) and item.node == self._node:
             known = self._pods.get(key)
-            if known is None or (known.node, known.v4, known.v6) != (item.node, item.v4, item.v6):
-                self._urgent = True
+            hint = self._starting.hint(key) or self._hints.get(item.uid)
+            if not item.has_address and hint is None:
+                news = News.IDLE
+            elif known is None or (known.node, known.v4, known.v6) != (item.node, item.v4, item.v6):
+                self._to_look, news = True, News.STARTS
             self._starting.see(key, item)
             self._note_local()
         self._note_policy(kind, key)
         self._note_change(kind, key, self._objects[kind].get(key), item)
         self._objects[kind][key] = item
+        return news
+
+    def _remove(self, kind: str, key: str) -> News:
+        gone, news = self._objects[kind].pop(key, None), News.CHANGES
+        if isinstance(gone, Pod) and gone.node == self._node:
+            self._starting.see(key, None)
+            self._note_local()
+            news = News.IDLE
+        self._note_change(kind, key, gone, None)
+        self._note_policy(kind, key)
+        return news
 
     def _note_change(self, kind: str, key: str, before: KubeObject | None, after: KubeObject | None) -> None:
         """Remember what an object was when somebody asked last; servers often say the same again."""
@@ -316,6 +330,12 @@ class ObjectStore:
         if kind in self._policies:
             self._policy_times.setdefault(key, time.monotonic())
             self._policy_changes += 1
+
+
+def _are_fewer(now: Attachments, before: Attachments) -> bool:
+    """Whether pods and their ports have gone, and nothing else is another."""
+    fewer = now.pods.items() <= before.pods.items() and set(now.ports) <= set(before.ports)
+    return fewer and replace(before, pods=now.pods, ports=now.ports) == now
 
 
 def _interface(attachments: Attachments, key: str) -> str | None:

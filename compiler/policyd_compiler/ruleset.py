@@ -228,6 +228,22 @@ def holds_more(table: Table, other: Table) -> bool:
     return len(parts_of(table)) > len(parts_of(other))
 
 
+def names_of(table: Table) -> frozenset[tuple[str, PartId]]:
+    """All parts of a table and the one beside it: family, and by what they are known."""
+    beside = frozenset() if table.bridge is None else names_of(table.bridge)
+    return beside | {(table.family, id_of(part)) for part in parts_of(table)}
+
+
+def without(table: Table, names: AbstractSet[tuple[str, PartId]]) -> Table:
+    """A table, and the one beside it, without parts of these families and names."""
+
+    def kept(parts: tuple[_OneKind, ...], _: tuple[_OneKind, ...]) -> tuple[_OneKind, ...]:
+        return tuple(part for part in parts if (table.family, id_of(part)) not in names)
+
+    beside = None if table.bridge is None else without(table.bridge, names)
+    return replace(_of_both(table, table, kept), bridge=beside)
+
+
 def with_parts(table: Table, parts: Mapping[SetName, Set | VerdictMap]) -> Table:
     """The table, in canonical order, with others in place of sets and maps of these names."""
     sets, maps = list(table.sets), list(table.maps)

@@ -197,6 +197,7 @@ def _of_starts(
             return reconciler.holds_ruleset and not monitor.tampered
 
         gate = Gate(directory, store, reconciler.status, holds, metrics)
+        store.on_local.append(gate.notice)
         gate.expected = lambda: keeper is not None and not keeper.conditions()
         if rules is None:
             reconciler.on_enforced.append(gate.notice)

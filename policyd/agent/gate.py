@@ -72,7 +72,7 @@ class Gate:
         self._trouble = ""
 
     def notice(self) -> None:
-        """A ruleset has been brought into force: somebody may wait for it, or for the first one."""
+        """A ruleset has been brought into force, or a pod has become known: somebody may wait for it."""
         if self._changed is not None and (self._waiting or not self._was_enforcing):
             self._changed.set()
 

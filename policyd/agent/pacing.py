@@ -20,6 +20,9 @@ class Pacing:
     `look`: how long a new pod of this node waits until its interface has been looked for, as another ruleset
     would have to follow at once.
 
+    `linger`: how long that waits for which nobody does: each pod that has gone would cost a swap, and one
+    that starts meanwhile would wait for it.
+
     `small`: where a compilation takes longer, the first change, too, waits for others: the pause is little
     next to it, and what came a moment later would wait for two of them.
     """
@@ -30,17 +33,20 @@ class Pacing:
     quiet: float = 0.1
     small: float = 0.05
     look: float = 0.03
+    linger: float = 0.1
 
 
 class Burst(NamedTuple):
     """Changes that have not been compiled: when the first came, and from when on they count as all.
 
-    `urgent`: a new pod of this node is among them, which is closed until it is compiled.
+    `urgent`: a new pod of this node is among them, which is closed until it is compiled. `idle`: nobody
+    waits for them, as they are but pods of this node that have gone, or have no address yet.
     """
 
     first: float
     over: float
     urgent: bool = False
+    idle: bool = False
 
     @property
     def waits(self) -> bool:
@@ -56,12 +62,15 @@ def arrival(now: float, pacing: Pacing, changed: float, took: float, *, urgent: 
 
 def merge(one: Burst | None, other: Burst) -> Burst:
     """The changes of both."""
-    if one is None:
-        return other
+    if one is None or one.idle:
+        return other if one is None or not other.idle else one
+    if other.idle:
+        return one
     return Burst(min(one.first, other.first), max(one.over, other.over), one.urgent or other.urgent)
 
 
 def due(burst: Burst, pacing: Pacing, rested: float) -> float:
     """When to compile a burst, if there has been rest enough since the last compilation at `rested`."""
-    soon = min(burst.over, burst.first + pacing.patience)
-    return soon if burst.urgent else max(soon, rested)
+    if burst.urgent:
+        return burst.first
+    return max(burst.over if burst.idle else min(burst.over, burst.first + pacing.patience), rested)

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from policyd.agent.clock import CLOCK, Clock
 from policyd.agent.known_services import KnownServices
@@ -72,6 +73,8 @@ class PodRules:
         self._looked = -LOOK_SECONDS
         self._changed = asyncio.Event()
         self._services: KnownServices | None = None
+        #: What waits for packets that may be in it: tables, each as it was, and when they are gone.
+        self._walked: tuple[list[tuple[PodTable, int]], asyncio.Future[None]] | None = None
         #: Called whenever all that could be brought into force has been.
         self.on_enforced: list[Callable[[], None]] = []
 
@@ -280,10 +283,20 @@ class PodRules:
 
     async def sweep(self) -> None:
         """Remove what earlier rulesets left, until something else is to be done. One wait is for all."""
-        waiting = [(held, held.mark) for held in self._tables.values() if held.waits]
-        if not waiting:
-            return
-        await asyncio.to_thread(wait_for_packets)
+        if self._walked is None:
+            waiting = [(held, held.mark) for held in self._tables.values() if held.waits]
+            if not waiting:
+                return
+            self._walked = waiting, asyncio.get_running_loop().run_in_executor(None, wait_for_packets)
+        waiting, gone = self._walked
+        changed = asyncio.create_task(self._changed.wait())
+        either: tuple[asyncio.Future[Any], ...] = (gone, changed)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        changed.cancel()
+        if not gone.done():
+            return  # what is to be brought into force is not kept waiting
+        self._walked = None
+        gone.result()
         for held, mark in waiting:
             if self._changed.is_set():
                 return

@@ -80,7 +80,7 @@ class Reconciler:
         self._builder = Builder(target, self.status, self._metrics, self._clock)
         self._check = False  # whether the next ruleset is compiled, to compare what was followed with it
         self._policy_times: dict[str, float] = {}
-        self._stopping = False
+        self._stopping, self._wake = False, asyncio.Event()
 
     @property
     def holds_ruleset(self) -> bool:
@@ -101,6 +101,7 @@ class Reconciler:
 
         Nothing is written before every kind has been complete once (NP-048).
         """
+        self._wake = wake
         while self._store.waiting_for and not self._stopping:
             await wake.wait()
             wake.clear()
@@ -115,12 +116,7 @@ class Reconciler:
 
     def _note_changes(self) -> None:
         now = self._clock.now()
-        if self._store.take_changed():
-            urgent, only_attached = self._store.take_urgent(), self._store.take_only_attached()
-            pacing = self._timing.pacing
-            self._state = (
-                self._state.looked(now) if only_attached else self._state.heard(now, pacing, urgent=urgent)
-            )
+        self._state = self._state.told(self._store.take_news(), now, self._timing.pacing)
         if self._monitor.tampered:
             self._state = self._state.tampered(now)
 
@@ -134,6 +130,7 @@ class Reconciler:
             self._quarantine.next_release(),
             self._store.is_looking,
             self._builder.is_unprepared,
+            self._applier.is_walked,
         )
 
     async def _do(self, action: Action) -> None:
@@ -384,11 +381,14 @@ class Reconciler:
 
     async def _sweep(self) -> None:
         try:
-            await self._applier.sweep()
+            await self._applier.sweep_soon(self._wake.set)
         except Exception as error:  # noqa: BLE001 what is left is in nobody's way
             self._fail("what is left of the last ruleset could not be removed", "sweep.failed", error)
             self._state = self._state.waiting(Burst(now := self._clock.now(), now))
         else:
+            if self._applier.is_walked:
+                return
+            self._state = self._state.swept(self._clock.now(), self._timing)
             if self._applier.lags:  # to the names that a compilation gives, now that it is quiet
                 self._state = self._state.waiting(Burst(now := self._clock.now(), now))
 

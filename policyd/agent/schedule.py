@@ -11,11 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, assert_never
 
 from policyd.agent.pacing import Burst, Pacing, arrival, due, merge
+from policyd.object_store import News
 
 _NEVER = float("-inf")
+#: A comparison waits for packets that may be in leftovers, and for what is removed then, for so long at most.
+_WALK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class Facts(NamedTuple):
     """What holds around the loop: whether the kernel holds a ruleset, and leftovers; whether somebody else
     may have written into the table; the hunt, if one is under way; when the next edited policy was closed
     for long enough, if one is; whether interfaces of this node's pods are being looked for; whether what
-    changes are followed with is still to be made.
+    changes are followed with is still to be made; whether leftovers wait for packets that may be in them.
     """
 
     ruleset: bool = False
@@ -83,6 +86,7 @@ class Facts(NamedTuple):
     release_at: float | None = None
     looking: bool = False
     unprepared: bool = False
+    walked: bool = False
 
 
 class State(NamedTuple):
@@ -106,14 +110,32 @@ class State(NamedTuple):
     retry_at: float = _NEVER
     sweep_by: float = _NEVER
 
-    def heard(self, now: float, pacing: Pacing, *, urgent: bool) -> State:
+    def told(self, news: News, now: float, pacing: Pacing) -> State:
+        """The store has said something, or nothing."""
+        match news:
+            case News.NOTHING:
+                return self
+            case News.IDLE:
+                return self._idled(now, pacing)
+            case News.INTERFACES:
+                return self._looked(now)
+            case News.CHANGES | News.STARTS:
+                return self._heard(now, pacing, urgent=news is News.STARTS)
+            case _:
+                assert_never(news)
+
+    def _heard(self, now: float, pacing: Pacing, *, urgent: bool) -> State:
         """Objects have changed; `urgent`: a new pod of this node is among them."""
         burst = arrival(now, pacing, self.changed, self.took, urgent=urgent)
         return self._replace(burst=merge(self.burst, burst), changed=now)
 
-    def looked(self, now: float) -> State:
+    def _looked(self, now: float) -> State:
         """Interfaces became known: nothing belongs to that but the pods that came before."""
         return self._replace(burst=merge(self.burst, Burst(now, now)))
+
+    def _idled(self, now: float, pacing: Pacing) -> State:
+        """Nobody waits for what changed, and whatever comes takes it along."""
+        return self._replace(burst=merge(self.burst, Burst(now, now + pacing.linger, idle=True)))
 
     def waiting(self, burst: Burst) -> State:
         """These changes, too, are to be brought into force."""
@@ -156,6 +178,10 @@ class State(NamedTuple):
         """An attempt of the hunt is over."""
         return self._replace(searched=now)
 
+    def swept(self, now: float, intervals: Intervals) -> State:
+        """Leftovers were removed; there may be others by now, which are younger."""
+        return self._replace(sweep_by=now + intervals.sweep_latest)
+
     def verifying(self, now: float, intervals: Intervals) -> State:
         """The kernel is compared now."""
         return self._replace(verify_at=now + intervals.verify_every)
@@ -172,7 +198,7 @@ def schedule(state: State, facts: Facts, intervals: Intervals) -> Due:
         (_converge_at(state, facts, intervals), Action.CONVERGE),
         (_sweep_at(state, facts, intervals), Action.SWEEP),
         # What is left may be many times the ruleset: it is swept before the kernel is compared with it.
-        (state.verify_at if facts.tampered or not facts.leftovers else None, Action.VERIFY),
+        (_verify_at(state, facts), Action.VERIFY),
         (_prepare_at(state, facts, intervals), Action.PREPARE),
         (facts.release_at, Action.RELEASE),
     )
@@ -195,12 +221,18 @@ def _converge_at(state: State, facts: Facts, intervals: Intervals) -> float | No
     return max(at, state.retry_at)
 
 
+def _verify_at(state: State, facts: Facts) -> float | None:
+    if facts.walked and not facts.tampered:
+        return state.verify_at + _WALK_SECONDS
+    return state.verify_at if facts.tampered or not facts.leftovers else None
+
+
 def _prepare_at(state: State, facts: Facts, intervals: Intervals) -> float | None:
     return state.ended + intervals.prepare_after if facts.unprepared and state.burst is None else None
 
 
 def _sweep_at(state: State, facts: Facts, intervals: Intervals) -> float | None:
-    if not facts.leftovers:
+    if not facts.leftovers or facts.walked:
         return None
     at = min(state.ended + intervals.sweep_after, state.sweep_by)
     if state.burst is not None and state.burst.urgent:  # a new pod waits

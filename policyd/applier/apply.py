@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from policyd.applier.backend import Nft, removal
-from policyd.applier.grace import wait_for_packets
+from policyd.applier.grace import Leftovers, wait_for_packets
 from policyd.applier.in_place import Difference, InPlace, with_elements
 from policyd.applier.listing import list_tables
 from policyd.applier.monitor import TableMonitor
@@ -62,7 +62,7 @@ class Applier:
         self._certain = False  # whether the kernel holds `_held`
         self._held: Table | None = None  # with its stamp, and with what is not swept yet
         self._wanted: Table | None = None
-        self._leftovers = False
+        self._leftovers, self._left = False, Leftovers()
         self._lags = self._is_of_other_size = self._mistrusts = False
         self._desired: Table | None = None  # what was asked for last, if it came into force and still is
         self._replaced = False  # because it was too large to be listed
@@ -73,6 +73,11 @@ class Applier:
     def holds_leftovers(self) -> bool:
         """Whether there is something to sweep."""
         return self._leftovers
+
+    @property
+    def is_walked(self) -> bool:
+        """Whether what is to be swept waits for packets that may be in it."""
+        return self._left.are_walked
 
     @property
     def lags(self) -> bool:
@@ -195,6 +200,7 @@ class Applier:
         if done:
             self._held = transaction.leaves
         self._wanted = transaction.brings
+        self._left.bring(transaction.brings)
         self._leftovers = any(step.kind == "sweep" for step in transaction.steps)
         return tuple(done)
 
@@ -277,10 +283,26 @@ class Applier:
             return
         if not waited:
             await asyncio.to_thread(wait_for_packets)
+        await self._keep(self._wanted)
+
+    async def sweep_soon(self, notify: Callable[[], None]) -> None:
+        """The same, but nobody waits for packets: the first call begins to, and `notify` is called when they
+        are gone; the second removes what was left at the first. Raises RuntimeError if there is no thread.
+        """
+        if self._held is None or self._wanted is None or not self._leftovers:
+            return
+        if self._left.are_left:
+            await self._keep(self._left.take(self._held))
+        elif not self._left.are_walked:
+            self._left.begin(self._held, self._wanted, notify)
+
+    async def _keep(self, table: Table) -> None:
+        """Remove all other parts, which nothing refers to."""
         self._certain = self._leftovers = False
-        for step in plan(self._held, self._wanted).steps:
+        for step in plan(self._held, table).steps:
             await self._run(step)
-        self._held, self._certain = self._wanted, True
+        self._held, self._certain = table, True
+        self._leftovers = self._wanted is not None and holds_more(table, self._wanted)
 
     async def verify(self, *, thorough: bool = True) -> tuple[str, ...]:
         """Compare the kernel with what was applied, elements included: what differs, in sentences.

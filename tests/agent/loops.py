@@ -52,9 +52,8 @@ class Agent:
         self.kernel = kernel
         self.store = ObjectStore("n1", self.wake)
         self.monitor = SimpleNamespace(tampered=False)
-        self.reconciler = Reconciler(
-            self.store, Applier(kernel, "policyd", elements=in_place_in(kernel)), self.monitor, target, timing
-        )
+        self.applier = Applier(kernel, "policyd", elements=in_place_in(kernel))
+        self.reconciler = Reconciler(self.store, self.applier, self.monitor, target, timing)
         self.status = self.reconciler.status
 
     @property

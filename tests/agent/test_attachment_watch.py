@@ -28,7 +28,7 @@ from policyd.node.attach import Hint
 from policyd.node.bridge_guard import BridgeGuard
 from policyd.node.cni_result import read_hint
 from policyd.node.ways import Look
-from policyd.object_store import ObjectStore
+from policyd.object_store import News, ObjectStore
 from policyd_compiler.ir import Attachment
 from policyd_compiler.options import Options
 from tests.agent.agents import nft, running
@@ -104,7 +104,7 @@ async def test_the_links_of_the_node_bind_its_pods() -> None:
             await watch.look()
             assert said(watch) == []
             assert {key: found.interface for key, found in store.attachments.pods.items()} == devices
-            assert (store.take_changed(), store.attachments.bridges) == (True, ("cni0",))
+            assert (store.take_news() > News.NOTHING, store.attachments.bridges) == (True, ("cni0",))
             # The plugin's word by the pod's uid counts more than what a pod says of itself.
             store.hint({"uid-a": Hint("uid-a", None, None, ("cni0", devices["shop/b"]), 7)})
             store.apply([Delete("Pod", "shop/b")])

@@ -15,7 +15,7 @@ from policyd.kube.objects import Pod
 from policyd.manifests.load import load_manifest
 from policyd.node.attach import Hint
 from policyd.node.cni_result import read_hint
-from policyd.object_store import ObjectStore
+from policyd.object_store import News, ObjectStore
 from tests.agent.agents import write
 from tests.agent.results import RESULT
 from tests.support.clock import TurnedClock
@@ -55,9 +55,9 @@ PENDING = pod(
 def test_a_hint_counts_until_the_api_server_says() -> None:
     store = ObjectStore("n1", asyncio.Event())
     store.apply([Upsert("shop/web", PENDING)])
-    assert (store.take_changed(), store.take_urgent()) == (True, True)
+    assert store.take_news() is News.IDLE
     store.hint({"uid-1": Hint("uid-1", 9, None), "uid-2": Hint("uid-2", 8, None)})
-    assert (store.take_changed(), store.take_urgent()) == (True, True)
+    assert store.take_news() is News.STARTS
     assert store.state().pods["shop/web"].v4 == 9
     store.apply([Upsert("shop/web", replace(PENDING, v4=7))])
     assert store.state().pods["shop/web"].v4 == 7

@@ -91,6 +91,7 @@ async def at_work() -> AsyncIterator[World]:
     agent.say(f"{WORLD}{RULES}---\n{pod('one', 'db', 1)}")
     agent.store.apply(ALL_SYNCED)
     task = agent.task = asyncio.create_task(agent.reconciler.run(agent.wake))
+    turned.busy = lambda: agent.applier.is_walked
     await turned.turn(1.0)
     try:
         yield World(agent, kernel, turned, compiled)

@@ -8,38 +8,39 @@ from hypothesis import strategies as st
 
 from policyd.agent.pacing import Burst, Pacing, due
 from policyd.agent.schedule import Action, Facts, Hunting, Intervals, State, schedule
+from policyd.object_store import News
 
-PACING = Pacing(settle=0.1, patience=1.0, rest=0.5, quiet=2.0, small=1.0, look=0.25)
+PACING = Pacing(settle=0.1, patience=1.0, rest=0.5, quiet=2.0, small=1.0, look=0.25, linger=0.8)
 INTERVALS = Intervals(PACING, verify_every=30.0, sweep_after=0.2, sweep_latest=2.0, hunt=3.0)
 #: At 100 a comparison is due, long after anything else here.
 IDLE = State(verify_at=100.0)
 LEFT = Facts(ruleset=True, leftovers=True)
 #: A change came at 10, soon after another; and one after a quiet spell.
 BUSY = IDLE._replace(changed=9.0)
-CHANGED, URGENT = (BUSY.heard(10.0, PACING, urgent=urgent) for urgent in (False, True))
-FIRST = IDLE._replace(changed=8.0).heard(10.0, PACING, urgent=False)
+CHANGED, URGENT, GONE = (BUSY.told(news, 10.0, PACING) for news in (News.CHANGES, News.STARTS, News.IDLE))
+FIRST = IDLE._replace(changed=8.0).told(News.CHANGES, 10.0, PACING)
 #: A ruleset came into force at 10 and left something.
 SWAPPED = IDLE._replace(ended=10.0, sweep_by=11.5)
 
 CASES: dict[str, tuple[State, Facts, float, Action]] = {
     "nothing happens but that the kernel is compared": (IDLE, Facts(), 100.0, Action.VERIFY),
     "the first change after a quiet spell goes at once": (FIRST, Facts(), 10.0, Action.CONVERGE),
-    "so does the first of all": (IDLE.heard(10.0, PACING, urgent=False), Facts(), 10.0, Action.CONVERGE),
+    "so does the first of all": (IDLE.told(News.CHANGES, 10.0, PACING), Facts(), 10.0, Action.CONVERGE),
     "but not where a compilation takes long": (
-        IDLE._replace(took=1.1).heard(10.0, PACING, urgent=False),
+        IDLE._replace(took=1.1).told(News.CHANGES, 10.0, PACING),
         Facts(),
         10.1,
         Action.CONVERGE,
     ),
     "where it could not go it waits for the next": (
-        FIRST.heard(10.05, PACING, urgent=False),
+        FIRST.told(News.CHANGES, 10.05, PACING),
         Facts(),
         10.15,
         Action.CONVERGE,
     ),
     "any other change waits until its burst is over": (CHANGED, Facts(), 10.1, Action.CONVERGE),
     "a further change makes it longer": (
-        CHANGED.heard(10.05, PACING, urgent=False),
+        CHANGED.told(News.CHANGES, 10.05, PACING),
         Facts(),
         10.15,
         Action.CONVERGE,
@@ -56,7 +57,33 @@ CASES: dict[str, tuple[State, Facts, float, Action]] = {
         10.4,
         Action.CONVERGE,
     ),
-    "for which a new pod does not wait": (URGENT._replace(rested=12.9), Facts(), 10.1, Action.CONVERGE),
+    "for which a new pod does not wait": (URGENT._replace(rested=12.9), Facts(), 10.0, Action.CONVERGE),
+    "what nobody waits for may be more by then": (GONE, Facts(), 10.8, Action.CONVERGE),
+    "for a while only": (GONE.told(News.IDLE, 10.7, PACING), Facts(), 10.8, Action.CONVERGE),
+    "whatever else comes takes it along": (
+        GONE.told(News.CHANGES, 10.2, PACING),
+        Facts(),
+        10.3,
+        Action.CONVERGE,
+    ),
+    "and is not kept waiting for it": (
+        CHANGED.told(News.IDLE, 10.05, PACING),
+        Facts(),
+        10.1,
+        Action.CONVERGE,
+    ),
+    "leftovers that packets may be in are waited for beside": (
+        SWAPPED,
+        Facts(ruleset=True, leftovers=True, walked=True),
+        101.0,
+        Action.VERIFY,
+    ),
+    "younger leftovers are removed when they are old": (
+        SWAPPED.told(News.STARTS, 14.0, PACING).swept(13.9, INTERVALS),
+        LEFT,
+        14.0,
+        Action.CONVERGE,
+    ),
     "a new pod waits until its interface has been looked for": (
         URGENT,
         Facts(looking=True),
@@ -65,9 +92,9 @@ CASES: dict[str, tuple[State, Facts, float, Action]] = {
     ),
     "what is no new pod does not": (CHANGED, Facts(looking=True), 10.1, Action.CONVERGE),
     "what the look found waits for nothing": (
-        FIRST._replace(burst=Burst(10.0, 10.0, urgent=True)).looked(10.01),
+        FIRST._replace(burst=Burst(10.0, 10.0, urgent=True)).told(News.INTERFACES, 10.01, PACING),
         Facts(),
-        10.01,
+        10.0,
         Action.CONVERGE,
     ),
     "what changes are followed with is made when it is quiet": (
@@ -98,13 +125,13 @@ CASES: dict[str, tuple[State, Facts, float, Action]] = {
     "a new pod does not wait for that": (
         URGENT._replace(ended=9.95, sweep_by=9.0),
         LEFT,
-        10.1,
+        10.0,
         Action.CONVERGE,
     ),
     "unless the kernel has grown for too long": (
-        URGENT._replace(ended=9.95, sweep_by=8.0),
+        URGENT._replace(ended=9.95, sweep_by=7.9),
         LEFT,
-        10.0,
+        9.9,
         Action.SWEEP,
     ),
     "to remove it is not tried again before its time": (
@@ -199,7 +226,7 @@ def test_whatever_comes_when_no_change_waits_long_and_half_of_the_time_is_left(
     while changes or state.burst is not None:
         at = due(state.burst, pacing, state.rested) if state.burst is not None else changes[0]
         if changes and changes[0] <= max(at, now):
-            state = state.heard(now := max(now, changes.pop(0)), pacing, urgent=False)
+            state = state.told(News.CHANGES, now := max(now, changes.pop(0)), pacing)
         elif state.burst is not None:
             burst, now = state.burst, max(now, at)
             waited.append(now - burst.first)
@@ -221,7 +248,7 @@ def test_what_follows_the_first_change_needs_no_rest_but_what_follows_that() -> 
 
 
 TIMES = st.floats(0.0, 100.0)
-BURSTS = st.none() | st.builds(Burst, TIMES, TIMES, st.booleans())
+BURSTS = st.none() | st.builds(Burst, TIMES, TIMES, st.booleans(), st.booleans())
 STATES = st.builds(
     State,
     TIMES,
@@ -242,6 +269,7 @@ FACTS = st.builds(
     st.none() | TIMES,
     st.booleans(),
     st.booleans(),
+    st.booleans(),
 )
 
 
@@ -249,7 +277,7 @@ FACTS = st.builds(
 def test_there_is_always_something_to_do_that_makes_sense(state: State, facts: Facts) -> None:
     """Nothing else would wake the loop: without this, what is lost stays so."""
     at, action = schedule(state, facts, INTERVALS)
-    assert at <= max(100.0 + INTERVALS.sweep_latest, state.verify_at, state.retry_at)
+    assert at <= max(100.0 + INTERVALS.sweep_latest, state.verify_at + 1.0, state.retry_at)
     match action:
         case Action.CONVERGE:
             assert state.burst is not None
@@ -266,4 +294,4 @@ def test_there_is_always_something_to_do_that_makes_sense(state: State, facts: F
         case Action.RELEASE:
             assert at == facts.release_at
         case Action.VERIFY:
-            assert at == state.verify_at
+            assert at == state.verify_at + (1.0 if facts.walked and not facts.tampered else 0.0)

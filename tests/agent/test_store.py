@@ -15,7 +15,7 @@ from policyd.graph.changes import ObjectChange
 from policyd.kube.objects import KubeObject, LabelSelector, Namespace, NetworkPolicy, Node, Pod
 from policyd.kube.registry import KINDS
 from policyd.node.attach import Hint
-from policyd.object_store import ObjectStore
+from policyd.object_store import News, ObjectStore
 from policyd_compiler.ir import Attachment
 
 NAMES = ("a", "b")
@@ -58,7 +58,7 @@ def test_the_last_word_counts(batches: list[list[Event]]) -> None:
                     pass
         assert before == copy, "a state is a value: later events do not change it"
         assert store.state() == ClusterState.of(last.values())
-        assert store.take_changed() == bool(batch)
+        assert (store.take_news() > News.NOTHING) == bool(batch)
 
 
 def test_it_waits_for_every_kind() -> None:
@@ -86,20 +86,52 @@ def test_it_waits_for_interfaces_that_were_read_when_every_pod_was_known() -> No
     assert (waiting, wake.is_set()) == ([("interfaces",), ()], True)
 
 
-def test_a_pod_of_this_node_is_urgent_when_it_comes_and_when_it_gets_its_address() -> None:
-    """As API servers tell it: created, bound to the node, with an address, ready."""
+def test_a_pod_of_this_node_starts_when_it_gets_its_address_and_nobody_waits_before_and_after() -> None:
+    """As API servers tell it: created, bound to the node, with an address, ready, without it, deleted."""
     store = ObjectStore("n1", asyncio.Event())
     steps = [
-        (pod("far", 9, node="n2"), False),
-        (pod("near", None, node=""), False),
-        (pod("near", None), True),
-        (pod("near", None), False),
-        (pod("near", 1), True),
-        (pod("near", 1), False),
+        (pod("far", 9, node="n2"), News.CHANGES),
+        (pod("near", None, node=""), News.CHANGES),
+        (pod("near", None), News.IDLE),
+        (pod("near", 1), News.STARTS),
+        (pod("near", 1), News.CHANGES),
+        (pod("near", None), News.IDLE),
     ]
     for item, expected in steps:
         store.apply([Upsert(f"x/{item.name}", item)])
-        assert store.take_urgent() is expected
+        assert store.take_news() is expected
+    for name, expected in (("near", News.IDLE), ("far", News.CHANGES)):
+        store.apply([Delete("Pod", f"x/{name}")])
+        assert store.take_news() is expected
+
+
+def test_of_several_news_it_is_the_one_that_waits_least() -> None:
+    store = ObjectStore("n1", asyncio.Event())
+    store.apply(
+        [Upsert("x/near", pod("near", 1)), Delete("Pod", "x/near"), Upsert("x/far", pod("far", 2, "n2"))]
+    )
+    assert [store.take_news(), store.take_news()] == [News.STARTS, News.NOTHING]
+
+
+def test_a_pod_that_its_plugin_knows_starts_and_is_missed_by_nobody() -> None:
+    """What the plugin says no more is not in force for longer than `linger`."""
+    wake = asyncio.Event()
+    store = ObjectStore("n1", wake)
+    store.apply(
+        [
+            Upsert("x/a", replace(pod("a", None), uid="uid-a")),
+            Upsert("x/b", replace(pod("b", None), uid="uid-b")),
+        ]
+    )
+    store.take_news()
+    both = {f"uid-{name}": Hint(f"uid-{name}", number, None) for number, name in enumerate("ab", 1)}
+    told = []
+    for hints in (both, both, {"uid-a": both["uid-a"]}, {}):
+        wake.clear()
+        store.hint(hints)
+        told.append((store.take_news(), wake.is_set()))
+    assert told == [(News.STARTS, True), (News.NOTHING, False), (News.IDLE, True), (News.IDLE, True)]
+    assert not store.state().pods["x/a"].has_address
 
 
 hints = st.lists(st.sampled_from(NAMES), unique=True).map(
@@ -164,9 +196,8 @@ def test_while_a_pod_has_what_its_plugin_says_other_pods_may_change_it() -> None
 
 def test_what_links_say_is_news() -> None:
     store = ObjectStore("n1", asyncio.Event())
-    store.take_changed()
     store.attach(Attachments(bridges=("cni0",)))
-    assert store.take_changed()
+    assert store.take_news() is News.INTERFACES
     assert store.attachments.bridges == ("cni0",)
 
 
@@ -183,12 +214,14 @@ def test_interfaces_are_looked_for_from_a_change_of_this_nodes_pods_to_the_end_o
     looking.append(store.is_looking)  # that look began before
     store.begin_look()
     looking.append(store.is_looking)
-    store.take_changed()
+    store.take_news()
     wake.clear()
     store.attach(UNKNOWN)
     looking.append(store.is_looking)
     assert wake.is_set()
-    store.apply([Upsert("x/far", pod("far", 3, node="n2"))])
+    for item in (pod("far", 3, node="n2"), pod("next", None)):  # of another node; without an address
+        store.apply([Upsert(f"x/{item.name}", item)])
+    store.apply([Delete("Pod", "x/near")])
     looking.append(store.is_looking)
     assert looking == [False, True, True, True, False, False]
 
@@ -197,7 +230,21 @@ def test_that_only_interfaces_became_known_is_said_once() -> None:
     store = ObjectStore("n1", asyncio.Event())
     first, second = (Attachments({"x/near": Attachment(f"veth{number}")}) for number in (1, 2))
     store.attach(first)
-    assert [store.take_changed(), store.take_only_attached()] == [True, True]
+    assert store.take_news() is News.INTERFACES
     store.apply([Upsert("x/near", pod("near", 1))])
     store.attach(second)
-    assert [store.take_changed(), store.take_only_attached(), store.take_changed()] == [True, False, False]
+    assert [store.take_news(), store.take_news()] == [News.STARTS, News.NOTHING]
+    store.attach(UNKNOWN)
+    assert store.take_news() is News.IDLE
+
+
+def test_ports_that_have_gone_with_their_pods_are_missed_by_nobody() -> None:
+    store = ObjectStore("n1", asyncio.Event())
+    pods = {f"x/{port}": Attachment(port, "cni0") for port in ("veth1", "veth2")}
+    both = Attachments(pods, ("cni0",), tuple(sorted(each.interface for each in pods.values())), ("up0",))
+    one = replace(both, pods={"x/veth1": pods["x/veth1"]}, ports=("veth1",))
+    news = []
+    for now in (both, one, both, replace(one, others=("up0", "veth2")), one, replace(one, bridges=())):
+        store.attach(now)
+        news.append(store.take_news())
+    assert news == [News.INTERFACES, News.IDLE, *[News.INTERFACES] * 4]

@@ -12,6 +12,7 @@ from policyd.agent.pacing import Pacing
 from policyd.agent.reconciler import LoopTiming
 from policyd.applier.backend import NftUnavailable
 from policyd.cluster.attachments import Attachments
+from policyd.cluster.events import Delete
 from policyd_compiler.ir import Attachment
 from policyd_compiler.nft.ast import TableFamily
 from policyd_compiler.options import Options
@@ -61,6 +62,7 @@ async def at_work(
     agent = Agent(Target("n1", Options()), kernel, timing)
     agent.say(f"{WORLD}---\n{policy('web', 'web', 80)}")
     agent.store.apply(ALL_SYNCED)
+    turned.busy = lambda: agent.applier.is_walked
     task = agent.task = asyncio.create_task(agent.reconciler.run(agent.wake))
     await turned.turn(1.0)
     try:
@@ -106,17 +108,35 @@ async def test_the_first_change_after_a_quiet_spell_goes_at_once() -> None:
             assert str(1000 + port) in ports(kernel)
 
 
-async def test_a_new_pod_soon_after_a_change_waits_for_what_belongs_to_it_and_not_for_the_rest() -> None:
-    """Its events and its network plugin's hint come together, and each makes another ruleset."""
+async def test_a_new_pod_soon_after_a_change_waits_for_nothing() -> None:
+    """It is closed until then; what may belong to it without it has no address."""
     async with at_work() as (agent, kernel, turned):
         for port in range(81, 84):
             agent.say(policy("web", "web", port))
             await turned.turn(0.006)
         agent.say(WORLD.replace("10.0.0.1", "10.0.0.3"))
-        await turned.turn(0.004)
-        assert "10.0.0.3" not in held(kernel)
-        await turned.turn(0.002)
+        await turned.turn(0.0)
         assert "10.0.0.3" in held(kernel)
+
+
+async def test_a_pod_that_has_gone_costs_no_ruleset_where_another_comes() -> None:
+    """Nobody waits for it, and a pod that starts would wait for its ruleset."""
+    async with at_work() as (agent, kernel, turned):
+        agent.say(policy("db", "db", 81))
+        await turned.turn(1.0)
+        applies = agent.status.applies
+        agent.store.apply([Delete("Pod", "shop/db")])
+        await turned.turn(0.05)
+        assert agent.status.applies == applies
+        web = WORLD.split("---\n")[1]
+        agent.say(web.replace("10.0.0.1", "10.0.0.3"))
+        await turned.turn(0.0)
+        assert ("10.0.0.3" in held(kernel), agent.status.applies) == (True, applies + 1)
+        agent.store.apply([Delete("Pod", "shop/web")])
+        await turned.turn(PACING.linger + 0.001)
+        assert agent.status.applies == applies + 2
+        await turned.turn(1.0)
+        assert "10.0.0.3" not in held(kernel)
 
 
 async def test_under_changes_without_end_there_is_a_rest_between_two_compilations() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from policyd.applier.apply import Applier
@@ -10,6 +12,7 @@ from policyd.errors import EnvironmentRefused
 from policyd_compiler.nft.ast import Table, TableFamily
 from policyd_compiler.nft.stamp import stamp
 from policyd_compiler.plan import plan
+from policyd_compiler.ruleset import names_of
 from tests.applier.rulesets import NAME, OLD, compiled, content
 from tests.cases.form import ingress, pods
 from tests.fakes.fake_nft import FakeNft
@@ -148,10 +151,9 @@ async def test_what_is_refused_ends_the_apply_and_the_next_one_arrives(
     with pytest.raises(NftRefused, match="on purpose"):
         await applier.apply(NEW)
     assert refusing.runs == number
-    held = await content(nft)
-    assert held is not None
-    assert {part.name for part in held.maps} == {part.name for part in left.maps}
-    assert chain(held, "forward") == chain(stamp(OLD, 1), "forward")
+    table = await held(nft)
+    assert {part.name for part in table.maps} == {part.name for part in left.maps}
+    assert chain(table, "forward") == chain(stamp(OLD, 1), "forward")
     assert (await applier.apply(NEW)).generation == 2
     assert await applier.verify() == ()
     await applier.sweep()
@@ -179,3 +181,45 @@ async def test_removal_leaves_nothing(nft: Nft) -> None:
         await applier.apply(OLD)
         await applier.remove()
         assert await content(nft) is None
+
+
+async def test_what_packets_may_have_come_to_while_they_were_waited_for_stays(nft: Nft) -> None:
+    """Of the leftovers those go that were left when the wait began, and that nothing has led to since."""
+    applier, gone = Applier(nft, NAME), asyncio.Event()
+    for table in (OLD, NEW):
+        await applier.apply(table)
+    await applier.sweep_soon(gone.set)  # waits for packets in what is of OLD only
+    walked = [applier.is_walked]
+    assert names_of(await held(nft)) == names_of(OLD) | names_of(NEW)
+    await applier.apply(OLD)  # they may be in that again, and in what is of NEW only
+    await gone.wait()
+    walked.append(applier.is_walked)
+    assert walked == [True, False]
+    await applier.sweep_soon(gone.set)
+    assert names_of(await held(nft)) == names_of(OLD) | names_of(NEW)
+    gone.clear()
+    await applier.sweep_soon(gone.set)
+    await gone.wait()
+    await applier.sweep_soon(gone.set)
+    assert await content(nft) == stamp(OLD, 3)
+    assert not applier.holds_leftovers
+    assert await applier.verify() == ()
+
+
+async def test_what_was_left_before_a_further_swap_goes_though_more_is_left_by_it(nft: Nft) -> None:
+    applier, gone = Applier(nft, NAME), asyncio.Event()
+    for table in (OLD, NEW):
+        await applier.apply(table)
+    await applier.sweep_soon(gone.set)
+    third = compiled(ingress("x", "b", {"ports": [{"port": 22}]}))
+    await applier.apply(third)
+    await gone.wait()
+    await applier.sweep_soon(gone.set)
+    assert names_of(await held(nft)) == names_of(NEW) | names_of(third)
+    assert await applier.verify() == ()
+
+
+async def held(nft: Nft) -> Table:
+    table = await content(nft)
+    assert table is not None
+    return table

@@ -31,7 +31,7 @@ TUNNELS = (
         "a look that began before the pod came counts as the look for it",
         "NP-162",
         "policyd/object_store.py",
-        "        return self._is_attached and (self._looks or self.local_changed.is_set())\n",
+        "        return self._is_attached and (self._looks or self._to_look)\n",
         "        return self._is_attached and self._looks\n",
         "tests/agent/test_store.py"
         "::test_interfaces_are_looked_for_from_a_change_of_this_nodes_pods_to_the_end_of_the_look_after_it",

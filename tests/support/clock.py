@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from policyd.agent.clock import Clock
@@ -24,6 +25,8 @@ class TurnedClock:
 
     def __init__(self, now: float = 1000.0, chance: float = 0.5) -> None:
         self.now, self.chance = now, chance
+        #: What the task has going on beside, which no alarm tells of.
+        self.busy: Callable[[], bool] = lambda: False
         self._alarms: list[_Alarm] = []
 
     @property
@@ -54,7 +57,7 @@ class TurnedClock:
 
     async def next(self) -> float:
         """Wait until the task has nothing to do; when it wakes by itself."""
-        await eventually(lambda: self._alarms and not any(_is_over(alarm) for alarm in self._alarms))
+        await eventually(lambda: self._alarms and not any(map(_is_over, self._alarms)) and not self.busy())
         return min(alarm.at for alarm in self._alarms)
 
     async def _wait(self, event: asyncio.Event, seconds: float) -> None:
