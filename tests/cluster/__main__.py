@@ -17,7 +17,7 @@ from policyd.errors import PolicydError
 from tests.cluster import folder, programs, requirements
 from tests.cluster.cluster import Cluster
 from tests.cluster.measure import measure as measurements
-from tests.cluster.network import Name
+from tests.cluster.network import CiliumWay, Name
 from tests.cluster.node import ProxyMode
 from tests.cluster.requirements import Part
 
@@ -36,7 +36,7 @@ def up(arguments: argparse.Namespace) -> None:
     """Bring up a cluster, say how to use it, and remove it on Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
     sys.stderr.write(f"policyd: bringing up a cluster on {arguments.network}\n")
-    with Cluster.up(network=arguments.network, proxy=arguments.proxy, legacy=arguments.legacy) as cluster:
+    with Cluster.up(network=arguments.network, proxy=arguments.proxy, way=arguments.way) as cluster:
         for archive in arguments.image:
             cluster.load_image(archive)
         sys.stdout.write(_usage(cluster))
@@ -108,7 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     bring_up.add_argument(
         "--proxy", choices=get_args(ProxyMode), default="nftables", help="kube-proxy's mode"
     )
-    bring_up.add_argument("--legacy", action="store_true", help="Cilium through the host's network stack")
+    bring_up.add_argument(
+        "--way", choices=get_args(CiliumWay), default="ebpf", help="how Cilium takes packets from pod to pod"
+    )
     bring_up.add_argument("--image", type=_archive, action="append", default=[], help="an archive to import")
     add("down", down)
     add("measure", measure).add_argument(

@@ -48,7 +48,7 @@ class Cluster(Client):
         self.controllers = self._controller("kube-controller-manager", *self._controllers_options())
         self.scheduler = self._controller("kube-scheduler")
         self.nodes = {name: Node(name, self.plane, proxy=proxy, primary=primary) for name in NODES}
-        self._stack = ExitStack()
+        self._stack, self._has_proxy = ExitStack(), True
         self._settle: float | None = None
 
     @classmethod
@@ -57,16 +57,16 @@ class Cluster(Client):
         *,
         network: networks.Name = "flannel",
         proxy: ProxyMode = "nftables",
-        legacy: bool = False,
+        way: networks.CiliumWay = "ebpf",
         primary: Family = "v4",
     ) -> Self:
         """Bring up a cluster and wait until its nodes are ready.
 
-        `legacy` is for Cilium: packets take the way through the host's network stack, not the eBPF short cut.
+        `way` is for Cilium: how packets get from pod to pod; `replacing` has no kube-proxy.
         `primary` is the family of a pod's first address.
         """
-        if legacy and network != "cilium":
-            raise WrongUsage(f"`legacy` is a way of Cilium's, and the network is {network}")
+        if way != "ebpf" and network != "cilium":
+            raise WrongUsage(f"`{way}` is a way of Cilium's, and the network is {network}")
         parts = networks.parts(network)
         require(*parts)
         programs.require(*parts)
@@ -75,7 +75,7 @@ class Cluster(Client):
         cluster._stack.callback(run.remove)
         cluster._stack.callback(cluster._end)
         try:
-            cluster._start(legacy=legacy)
+            cluster._start(way)
         except BaseException:
             cluster.down()
             raise
@@ -199,7 +199,7 @@ class Cluster(Client):
             component.start()
         self._wait_for_nodes()
 
-    def _start(self, *, legacy: bool) -> None:
+    def _start(self, way: networks.CiliumWay) -> None:
         self.plane.start()
         self._sign()
         with ThreadPoolExecutor() as pool:
@@ -209,7 +209,8 @@ class Cluster(Client):
                 component.start()
             for boot in boots:
                 boot.result()
-        networks.prepare(self.network, self.plane, self.nodes.values(), legacy=legacy)
+        self._has_proxy = way != "replacing"
+        networks.prepare(self.network, self.plane, self.nodes.values(), way)
         for node in self.nodes.values():
             node.kubelet.start()
         self._on_all(self._connect)
@@ -230,7 +231,8 @@ class Cluster(Client):
             seconds=NODE_SECONDS,
             check=self.check,
         )
-        node.proxy.start()
+        if self._has_proxy:
+            node.proxy.start()
         networks.connect(self.network, self.plane, node, self.nodes.values())
 
     def _wait_for_nodes(self) -> None:

@@ -16,6 +16,9 @@ from tests.cluster.node import Node
 from tests.cluster.requirements import SYSTEM_PATH, Part
 
 Name: TypeAlias = Literal["ptp", "flannel", "cilium"]
+#: How Cilium takes packets from pod to pod: by eBPF, past the node's stack, and by routes between nodes; by
+#: the stack (`legacy`); by eBPF and a tunnel between nodes; as the first, and in the place of kube-proxy.
+CiliumWay: TypeAlias = Literal["ebpf", "legacy", "tunnel", "replacing"]
 
 START_SECONDS = 60
 PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
@@ -26,7 +29,7 @@ def parts(network: Name) -> tuple[Part, ...]:
     return ("control-plane", "nodes") if network == "ptp" else ("control-plane", "nodes", network)
 
 
-def prepare(network: Name, plane: ControlPlane, nodes: Iterable[Node], *, legacy: bool) -> None:
+def prepare(network: Name, plane: ControlPlane, nodes: Iterable[Node], way: CiliumWay) -> None:
     """Do what is done once for a cluster: configurations, and components that are started with their node."""
     match network:
         case "ptp":
@@ -41,7 +44,7 @@ def prepare(network: Name, plane: ControlPlane, nodes: Iterable[Node], *, legacy
             plane.kubectl("apply", "--server-side", "--filename", str(programs.folder("cilium") / "crds"))
             for node in nodes:
                 node.write_network("05-cilium.conflist", CILIUM_CNI)
-                node.agents.append(_cilium(node, plane, legacy=legacy))
+                node.agents.append(_cilium(node, plane, way))
         case _:
             assert_never(network)
 
@@ -128,7 +131,7 @@ def _flannel(node: Node, plane: ControlPlane, settings: str) -> Component:
     return node.component("flanneld", programs.program("flanneld"), env=environment)
 
 
-# Cilium as a plain network: routes between the nodes, kube-proxy for Services, no policy of its own.
+# Cilium as a plain network, without policy of its own.
 
 CILIUM_CNI: dict[str, object] = {
     "cniVersion": "0.3.1",
@@ -137,7 +140,16 @@ CILIUM_CNI: dict[str, object] = {
 }
 
 
-def _cilium(node: Node, plane: ControlPlane, *, legacy: bool) -> Component:
+ROUTES = {
+    "routing-mode": "native",
+    "ipv4-native-routing-cidr": PODS.v4,
+    "ipv6-native-routing-cidr": PODS.v6,
+    "auto-direct-node-routes": "true",
+}
+TUNNEL = {"routing-mode": "tunnel", "tunnel-protocol": "vxlan"}
+
+
+def _cilium(node: Node, plane: ControlPlane, way: CiliumWay) -> Component:
     library, tools = node.path / "cilium", node.path / "tools"
     shutil.copytree(programs.folder("cilium") / "bpf", library / "bpf")
     tools.mkdir()
@@ -152,14 +164,13 @@ def _cilium(node: Node, plane: ControlPlane, *, legacy: bool) -> Component:
         "enable-ipv6": "true",
         "ipam": "kubernetes",
         "devices": "eth0",
-        "routing-mode": "native",
-        "ipv4-native-routing-cidr": PODS.v4,
-        "ipv6-native-routing-cidr": PODS.v6,
-        "auto-direct-node-routes": "true",
-        "enable-host-legacy-routing": str(legacy).lower(),
+        **(TUNNEL if way == "tunnel" else ROUTES),
+        "enable-host-legacy-routing": str(way == "legacy").lower(),
         # Without them pods of one node reach each other by eBPF, also on the way through the host's stack.
-        "enable-endpoint-routes": str(legacy).lower(),
-        "kube-proxy-replacement": "false",
+        "enable-endpoint-routes": str(way == "legacy").lower(),
+        "kube-proxy-replacement": str(way == "replacing").lower(),
+        # Services are rewritten at the pods' interfaces: at `connect` it would be in the host's cgroups.
+        "bpf-lb-sock": "false",
         "enable-policy": "never",
         "enable-l7-proxy": "false",
         "enable-hubble": "false",

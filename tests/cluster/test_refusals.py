@@ -22,7 +22,7 @@ pytestmark = pytest.mark.cluster
     ("arguments", "status", "sentence"),
     [
         (("up",), Exit.ENVIRONMENT, "make cluster-build CLUSTER_PARTS='control-plane nodes flannel'"),
-        (("up", "--legacy"), Exit.USAGE, "`legacy` is a way of Cilium's"),
+        (("up", "--way", "legacy"), Exit.USAGE, "`legacy` is a way of Cilium's"),
         (("up", "--image", "missing.tar"), Exit.USAGE, "there is no file missing.tar"),
         (("build", "flannel"), Exit.ENVIRONMENT, "no `go` on PATH"),
         (("measure", "--times", "0"), Exit.USAGE, "0 is not a number from 1 on"),

@@ -49,11 +49,15 @@ def render() -> dict[Path, str]:
         only=("podmonitor", "prometheusrule", "dashboard"),
     )
     cleanup = _template("cleanup=true", only=("daemonset",))
+    objects_inside = _template(INSIDE)
+    cleanup_inside = _template(INSIDE, "cleanup=true", only=("daemonset",))
     return {
         BASE / "policyd.yaml": f"{_made('')}{objects}",
         MONITORING / "monitoring.yaml": f"{_made('')}{monitoring}",
         DEPLOY / "install.yaml": f"{_made(INSTALL)}---\n{namespace}{objects}",
+        DEPLOY / "install-auto.yaml": f"{_made(INSTALL_AUTO)}---\n{namespace}{objects_inside}",
         DEPLOY / "uninstall.yaml": f"{_made(UNINSTALL)}{cleanup}",
+        DEPLOY / "uninstall-auto.yaml": f"{_made(UNINSTALL_AUTO)}{cleanup_inside}",
     }
 
 
@@ -62,6 +66,22 @@ INSTALL = """\
 #
 #   kubectl apply --filename install.yaml
 #   kubectl --namespace policyd rollout status daemonset/policyd
+"""
+INSIDE = "settings.placement=auto"
+INSTALL_AUTO = """\
+# The same for any network: pods whose packets their node does not see are judged in their own network
+# namespaces, and each agent finds out which those are. It takes the capability SYS_ADMIN, and the node's
+# directory of these namespaces.
+#
+#   kubectl apply --filename install-auto.yaml
+#   kubectl --namespace policyd rollout status daemonset/policyd
+"""
+UNINSTALL_AUTO = """\
+# The way out for install-auto.yaml: the rules are removed from the pods' namespaces, too.
+#
+#   kubectl apply --filename uninstall-auto.yaml
+#   kubectl --namespace policyd rollout status daemonset/policyd
+#   kubectl delete --filename install-auto.yaml
 """
 UNINSTALL = """\
 # The way out: each pod of policyd gives way to one that removes the rules from its node, and waits.

@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.cluster import Cluster
 from tests.cluster.conformance import DEFINITION, HOUSE, define_policies
 from tests.cluster.policyd.image import image_archive
-from tests.cluster.policyd.installation import Installation
+from tests.cluster.policyd.installation import AUTO, Installation
 from tests.cluster.policyd.pods import Pods
 from tests.cluster.policyd.removal import remove
 
@@ -32,6 +32,15 @@ def policyd(installation: Installation) -> Installation:
     """Give policyd installed by install.yaml, whatever was there before, and rolled out."""
     installation.install()
     return installation
+
+
+@pytest.fixture
+def automatic(installation: Installation) -> Iterator[Installation]:
+    """Give policyd installed by install-auto.yaml, and rolled out; removed as its page says."""
+    remove(installation)
+    installation.install(AUTO)
+    yield installation
+    installation.uninstall(AUTO)
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from tests.cluster.policyd.image import ROOT
 from tests.cluster.policyd.pods import OpenedNamespace
 from tests.deploy.rendering import BASE, template
 
-INSTALL = ROOT / "deploy" / "install.yaml"
-UNINSTALL = ROOT / "deploy" / "uninstall.yaml"
+#: Variants of the manifests: for networks whose packets the node sees, and for all networks.
+PLAIN, AUTO = "", "-auto"
 NAMESPACE = "policyd"
 DAEMONSET = "daemonset/policyd"
 SELECTOR = "app.kubernetes.io/name=policyd"
@@ -30,6 +30,11 @@ DELETE_SECONDS = 120
 LOG_LINES = 40
 
 
+def manifest(what: str, variant: str) -> str:
+    """The file that installs policyd, or that removes it again."""
+    return str(ROOT / "deploy" / f"{what}{variant}.yaml")
+
+
 class Installation:
     """policyd in a cluster of ours; its image is on the nodes, whether or not it is installed."""
 
@@ -37,9 +42,9 @@ class Installation:
         self.cluster = cluster
         cluster.load_image(archive)
 
-    def install(self) -> None:
+    def install(self, variant: str = PLAIN) -> None:
         """Do what the install page says, and wait until both agents are ready."""
-        self.cluster.kubectl("apply", "--filename", str(INSTALL))
+        self.cluster.kubectl("apply", "--filename", manifest("install", variant))
         self.roll_out()
 
     def install_chart(self, **settings: object) -> None:
@@ -58,11 +63,11 @@ class Installation:
             self.cluster.check()
             raise ClusterFailed(f"policyd did not roll out: {result.stderr.strip()}\n{self.report()}")
 
-    def uninstall(self) -> None:
+    def uninstall(self, variant: str = PLAIN) -> None:
         """Do what the uninstall page says."""
-        self.cluster.kubectl("apply", "--filename", str(UNINSTALL))
+        self.cluster.kubectl("apply", "--filename", manifest("uninstall", variant))
         self.roll_out()
-        self.cluster.kubectl("delete", "--filename", str(INSTALL), seconds=DELETE_SECONDS)
+        self.cluster.kubectl("delete", "--filename", manifest("install", variant), seconds=DELETE_SECONDS)
 
     def kubectl(self, *arguments: str, seconds: float = 60) -> str:
         """Run kubectl in policyd's namespace."""

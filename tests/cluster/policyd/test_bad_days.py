@@ -25,7 +25,7 @@ from tests.cluster.failures import wait_until
 from tests.cluster.policyd.api import opened_api
 from tests.cluster.policyd.day import DENIED, FLOW_SECONDS, WEB, Day, opened_day, selecting
 from tests.cluster.policyd.image import image_archive
-from tests.cluster.policyd.installation import INSTALL, NAMESPACE, TABLE, Installation
+from tests.cluster.policyd.installation import NAMESPACE, PLAIN, TABLE, Installation, manifest
 from tests.cluster.policyd.pods import policy
 from tests.cluster.policyd.stream import Stream
 from tests.cluster.policyd.unruly import (
@@ -175,7 +175,7 @@ def test_rights_that_are_taken_away_are_missed_aloud(day: Day, tell: Tell) -> No
         assert day.metric(node, 'policyd_condition{condition="watch-forbidden"}') == 1
     day.waits_for(lambda node: "WatchForbidden" in events(cluster, node), "no Event says so", seconds=60)
     cluster.delete("networkpolicy", "early", namespace=day.namespace)
-    cluster.kubectl("apply", "--filename", str(INSTALL))
+    cluster.kubectl("apply", "--filename", manifest("install", PLAIN))
     tell(f"rights: missed after {told:.1f} s, well {day.recovers():.0f} s after they were given back")
     tell(day.is_well())
     assert day.restarts() == 0

@@ -15,14 +15,12 @@ import pytest
 from policyd.lab.probes import Probe, probe_all
 from policyd.lab.servers import Servers
 from tests.cluster.cluster import Cluster
-from tests.cluster.cyclonus import CyclonusReport
 from tests.cluster.failures import wait_until
 from tests.cluster.policyd.pods import Place, Pods, cluster_policy
-from tests.cluster.policyd.upstream import FOCUS, TESTS, story
+from tests.cluster.policyd.upstream import CYCLONUS_TESTS, FOCUS, TESTS, story, tables
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-CYCLONUS_TESTS = 230
 EVERYWHERE: dict[str, object] = {"namespaces": {}}
 #: The label that upstream's tests give to each namespace that they make.
 OF_UPSTREAM = {"namespaces": {"matchExpressions": [{"key": "e2e-run", "operator": "Exists"}]}}
@@ -100,12 +98,6 @@ def assert_cyclonus_passes(
     tell(f"Cyclonus, {cluster.network}, {how}: {found}")
     assert not report.failed, tables(report)
     assert len(report.passed) == CYCLONUS_TESTS
-
-
-def tables(report: CyclonusReport) -> str:
-    """Tell what the failed tests saw."""
-    parts = report.output.split("evaluating test case: ")[1:]
-    return "\n".join(part for part in parts if part.partition("\n")[0] in report.failed)
 
 
 @contextmanager

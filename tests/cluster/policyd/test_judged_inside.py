@@ -1,8 +1,8 @@
-"""On Cilium with eBPF routing, what passes no rule of the node is judged in the pods' own namespaces."""
+"""One manifest for every network: what passes no rule of the node is judged in the pods' own namespaces."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -11,13 +11,10 @@ from policyd.lab.servers import Servers, Transport
 from tests.cluster.addresses import PODS
 from tests.cluster.failures import wait_until
 from tests.cluster.policyd.installation import Installation
-from tests.cluster.policyd.pods import Place, Pod, Pods, policy
-from tests.cluster.policyd.removal import remove
+from tests.cluster.policyd.networks import BESIDE, NETWORKS, on
+from tests.cluster.policyd.pods import OpenedNamespace, Place, Pod, Pods, policy
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.parametrize("client", ["cilium"], indirect=True),
-]
+pytestmark = [pytest.mark.cluster, on(*NETWORKS)]
 
 PORT = 8080
 TRANSPORTS: tuple[Transport, ...] = ("tcp", "udp")
@@ -34,25 +31,17 @@ OUTSIDE = (("0.0.0.0/0", PODS.v4), ("::/0", PODS.v6))
 ALLOWED = {"friend": True, "other": False, "far": False, "far-friend": True}
 
 
-@pytest.fixture
-def inside(installation: Installation) -> Iterator[Installation]:
-    """Give policyd installed by its chart with `placement: auto`."""
-    installation.install_chart(placement="auto")
-    try:
-        yield installation
-    finally:
-        remove(installation)
-
-
 def reached(source: Pod, target: Pod) -> list[bool]:
     """Whether each address answers, by TCP and UDP."""
     probes = [Probe(source.network, a, t, PORT) for a in target.addresses for t in TRANSPORTS]
     return [outcome.result == "answered" for outcome in probe_all(probes, 1.5)]
 
 
-def test_pods_on_ebpf_routing_are_judged_in_their_own_namespaces(inside: Installation, pods: Pods) -> None:
+def test_pods_are_judged_where_their_packets_can_be_seen(
+    automatic: Installation, which: str, pods: Pods
+) -> None:
     """From the same node and from another one, by TCP and UDP, in both families; and the agents say so."""
-    namespace = pods.namespace("inside")
+    inside, namespace = automatic, pods.namespace("inside")
     found = pods.start(namespace, PLACES)
     web = found["web"]
     count = len(web.addresses) * len(TRANSPORTS)
@@ -78,13 +67,18 @@ def test_pods_on_ebpf_routing_are_judged_in_their_own_namespaces(inside: Install
         seconds=60,
         check=inside.cluster.check,
     )
+    for node in inside.cluster.nodes:
+        addresses = inside.state(node)["inside"]["addresses"]
+        own = {a for name, place in PLACES.items() if place.node == node for a in found[name].addresses}
+        assert (own & set(addresses)) == (own if which in BESIDE else set())
 
 
-def test_services_are_judged_by_what_is_behind_them(inside: Installation, pods: Pods) -> None:
+@pytest.mark.usefixtures("which")
+def test_services_are_judged_by_what_is_behind_them(automatic: Installation, pods: Pods) -> None:
     """Cilium rewrites their addresses behind the pods' namespaces, where no rule sees it, and gives back to a
     pod what it sends to itself with another source.
     """
-    namespace = pods.namespace("served")
+    inside, namespace = automatic, pods.namespace("served")
     found = pods.start(namespace, PLACES)
     web, other, far = found["web"], found["other"], found["far"]
     services = {name: service(inside, namespace, name) for name in ("web", "far")}
@@ -122,9 +116,42 @@ def test_services_are_judged_by_what_is_behind_them(inside: Installation, pods: 
         assert asks(web, "web") == both
 
 
-def service(installation: Installation, namespace: str, name: str) -> list[str]:
+@pytest.mark.usefixtures("which")
+def test_a_nodes_port_is_no_way_around_policies(automatic: Installation, pods: Pods) -> None:
+    """From outside of the nodes, by the pod's own node and by another, which rewrites the source as well."""
+    cluster, namespace = automatic.cluster, pods.namespace("outside")
+    web = pods.start(namespace, {"web": PLACES["web"]})["web"]
+    service(automatic, namespace, "web", type="NodePort")
+    port = cluster.get("services", "web", namespace=namespace)["spec"]["ports"][0]["nodePort"]
+    nodes = [address for node in cluster.nodes.values() for address in (node.addresses.v4, node.addresses.v6)]
+    with closing(OpenedNamespace("outside", f"/proc/{cluster.plane.machine.pid}/ns/net")) as outside:
+        probes = [Probe(outside, address, "tcp", port) for address in nodes]
+
+        def answers(*, expected: bool) -> None:
+            wait_until(
+                lambda: (
+                    [each.result == "answered" for each in probe_all(probes, 1.5)] == [expected] * len(nodes)
+                ),
+                f"not {expected} everywhere",
+                seconds=60,
+                check=cluster.check,
+            )
+
+        with Servers() as servers:
+            for address in web.addresses:
+                servers.listen(web.network, "tcp", address, PORT)
+            answers(expected=True)
+            cluster.apply(policy("web", namespace, policyTypes=["Ingress"]))
+            answers(expected=False)
+            everybody = [{"ipBlock": {"cidr": cidr}} for cidr, _ in OUTSIDE]
+            cluster.apply(policy("all", namespace, ingress=[{"from": everybody}]))
+            answers(expected=True)
+
+
+def service(installation: Installation, namespace: str, name: str, **more: object) -> list[str]:
     """Make a Service with the pod of this label behind it, and give its addresses."""
-    spec = {"selector": {"pod": name}, "ports": [{"port": PORT}], "ipFamilyPolicy": "PreferDualStack"}
+    ports = [{"port": PORT}]
+    spec = {"selector": {"pod": name}, "ports": ports, "ipFamilyPolicy": "PreferDualStack", **more}
     metadata = {"name": name, "namespace": namespace}
     installation.cluster.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
     found = installation.cluster.get("services", name, namespace=namespace)

@@ -8,7 +8,7 @@ import pytest
 
 from policyd.version import VERSION
 from tests.cluster.failures import wait_until
-from tests.cluster.policyd.installation import DAEMONSET, INSTALL, NAMESPACE, TABLE, Installation
+from tests.cluster.policyd.installation import DAEMONSET, NAMESPACE, PLAIN, TABLE, Installation, manifest
 from tests.cluster.policyd.removal import remove
 from tests.cluster.policyd.traffic import EVERYBODY, FRIENDS, POLICY, SERVER, Traffic, opened_traffic
 
@@ -57,7 +57,7 @@ def test_an_upgrade_and_a_downgrade_neither_lose_nor_leak_a_packet(
     installation.tag(IMAGE, NEXT)
     for change, image in (
         (("set", "image", f"--namespace={NAMESPACE}", DAEMONSET, f"policyd={NEXT}"), NEXT),
-        (("apply", "--filename", str(INSTALL)), IMAGE),
+        (("apply", "--filename", manifest("install", PLAIN)), IMAGE),
         (("rollout", "restart", f"--namespace={NAMESPACE}", DAEMONSET), IMAGE),
     ):
         before = set(installation.pods().values())
@@ -123,7 +123,7 @@ def test_uninstalling_frees_what_was_denied_and_cuts_nothing(
 
 #: The other networks that the install pages call run on a real cluster.
 @pytest.mark.parametrize(
-    "client", ["ptp", {"network": "cilium", "legacy": True}], indirect=True, ids=["ptp", "cilium"]
+    "client", ["ptp", {"network": "cilium", "way": "legacy"}], indirect=True, ids=["ptp", "cilium"]
 )
 def test_the_same_on_another_network(
     installation: Installation, traffic: Traffic, governed: Mapping[str, int]

@@ -8,51 +8,52 @@ from collections.abc import Callable
 import pytest
 
 from tests.cluster.policyd.installation import Installation
+from tests.cluster.policyd.networks import NETWORKS, on
 from tests.cluster.policyd.removal import remove
 from tests.cluster.policyd.upstream import FOCUS, TESTS, story
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-CLUSTERS = {
-    "flannel": {"network": "flannel"},
-    "iptables": {"network": "flannel", "proxy": "iptables"},
-    "ptp": {"network": "ptp"},
-    "cilium": {"network": "cilium", "legacy": True},
-    "redirected": {"network": "cilium"},  # by eBPF, past the node's own stack
-}
 #: One that passes by luck mostly does not do so three times.
-RUNS = [("flannel", 1), ("flannel", 2), ("flannel", 3), ("iptables", 1), ("ptp", 1), ("cilium", 1)]
-
-
-#: With what is set: where pods are judged in their own namespaces as well, because of the network or all.
-PLACED = [("ptp", "auto"), ("flannel", "auto"), ("redirected", "auto"), ("ptp", "pod")]
+RUNS = [("flannel", 1), ("flannel", 2), ("flannel", 3), ("iptables", 1), ("ptp", 1), ("legacy", 1)]
 
 
 @pytest.mark.parametrize(
     ("client", "which"),
-    [pytest.param(CLUSTERS[name], f"{name}, run {number}", id=f"{name}-{number}") for name, number in RUNS],
+    [
+        pytest.param(dict(NETWORKS[name]), f"{name}, run {number}", id=f"{name}-{number}")
+        for name, number in RUNS
+    ],
     indirect=["client"],
 )
 def test_upstreams_own_tests_pass(policyd: Installation, which: str, tell: Callable[[str], None]) -> None:
     assert_all_pass(policyd, which, tell)
 
 
-@pytest.mark.parametrize(
-    ("client", "placement"),
-    [pytest.param(CLUSTERS[name], placement, id=f"{name}-{placement}") for name, placement in PLACED],
-    indirect=["client"],
-)
-def test_they_pass_where_pods_are_judged_inside(
-    installation: Installation, placement: str, tell: Callable[[str], None]
+@on(*NETWORKS)
+def test_they_pass_on_any_network_by_one_manifest(
+    automatic: Installation, which: str, tell: Callable[[str], None]
 ) -> None:
-    """As the network asks for it, or all pods: which network it is, policyd finds out by itself."""
-    installation.install_chart(placement=placement)
+    """Which network it is, and so where pods are judged, policyd finds out by itself."""
+    assert_all_pass(automatic, f"{which}, install-auto.yaml", tell)
+    assert_enforcing(automatic)
+
+
+@on("ptp")
+def test_they_pass_where_all_pods_are_judged_inside(
+    installation: Installation, which: str, tell: Callable[[str], None]
+) -> None:
+    installation.install_chart(placement="pod")
     try:
-        assert_all_pass(installation, f"{installation.cluster.network}, placement {placement}", tell)
-        for node in installation.cluster.nodes:
-            assert "policyd_enforcing 1.0" in installation.ask(node, "/metrics")[1]
+        assert_all_pass(installation, f"{which}, placement pod", tell)
+        assert_enforcing(installation)
     finally:
         remove(installation)
+
+
+def assert_enforcing(installation: Installation) -> None:
+    for node in installation.cluster.nodes:
+        assert "policyd_enforcing 1.0" in installation.ask(node, "/metrics")[1]
 
 
 def assert_all_pass(installation: Installation, which: str, tell: Callable[[str], None]) -> None:
