@@ -13,14 +13,17 @@ import yaml
 from policyd.agent.daemon import STOP_SECONDS
 from policyd.agent.reporting.http import StatusProvider, public
 from policyd.config import PREFIX, Settings, load_settings
-from policyd.kube.registry import KINDS
+from policyd.kube.registry import followed
 from policyd.version import VERSION
 from policyd.watcher import event_writer
 from tests.deploy.rendering import BASE, CHART, DEPLOY, MONITORING, NAMESPACE, NO_VALUES
 
 INSTALL = DEPLOY / "install.yaml"
 UNINSTALL = DEPLOY / "uninstall.yaml"
-MANIFESTS = (INSTALL, UNINSTALL, *sorted((DEPLOY / "kustomize").rglob("*.yaml")))
+#: For any network: pods may be judged in their own namespaces.
+INSTALL_AUTO, UNINSTALL_AUTO = DEPLOY / "install-auto.yaml", DEPLOY / "uninstall-auto.yaml"
+ALL = (INSTALL, UNINSTALL, INSTALL_AUTO, UNINSTALL_AUTO)
+MANIFESTS = (*ALL, *sorted((DEPLOY / "kustomize").rglob("*.yaml")))
 IMAGE = f"policyd:{VERSION}"
 
 
@@ -69,7 +72,7 @@ def test_install_is_the_namespace_and_what_kustomize_starts_from() -> None:
 
 
 def test_every_object_is_in_the_namespace_or_in_none() -> None:
-    for path in (INSTALL, UNINSTALL, MONITORING / "monitoring.yaml"):
+    for path in (*ALL, MONITORING / "monitoring.yaml"):
         for document in documents(path):
             if document["kind"] not in ("Role", "RoleBinding"):
                 assert document["metadata"].get("namespace", NAMESPACE) == NAMESPACE
@@ -100,11 +103,16 @@ def test_the_role_allows_to_write_the_events_of_nodes_and_nothing_else() -> None
     assert role["rules"] == [{"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]}]
 
 
-def test_the_cluster_role_allows_what_the_watcher_asks_for_and_nothing_else() -> None:
-    wanted = {(kind.group, kind.plural, verb) for kind in KINDS for verb in ("list", "watch")}
+@pytest.mark.parametrize(("path", "inside"), [(INSTALL, False), (INSTALL_AUTO, True)])
+def test_the_cluster_role_allows_what_the_watcher_asks_for_and_nothing_else(
+    path: Path, *, inside: bool
+) -> None:
+    wanted = {
+        (kind.group, kind.plural, verb) for kind in followed(inside=inside) for verb in ("list", "watch")
+    }
     allowed = [
         (group, resource, verb)
-        for rule in only("ClusterRole")["rules"]
+        for rule in only("ClusterRole", path)["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
@@ -140,15 +148,17 @@ def test_probes_ask_for_paths_that_the_agent_serves_where_it_listens() -> None:
     assert {f"{probe['host']}:{probe['port']}" for probe in probes} == {environment()["POLICYD_LISTEN"]}
 
 
-@pytest.mark.parametrize("path", [INSTALL, UNINSTALL], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
 def test_a_container_may_no_more_than_nftables_needs(path: Path) -> None:
+    """And, where pods' network namespaces are entered, what that takes."""
+    enters = ["SYS_ADMIN"] if path in (INSTALL_AUTO, UNINSTALL_AUTO) else []
     for container in containers(path):
         assert container["securityContext"] == {
             "runAsUser": 0,
             "privileged": False,
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", *enters]},
             "seccompProfile": {"type": "RuntimeDefault"},
         }
     spec = pod_spec(path)
@@ -156,11 +166,13 @@ def test_a_container_may_no_more_than_nftables_needs(path: Path) -> None:
     assert {"hostPID", "hostIPC", "hostUsers"} & set(spec) == set()
 
 
-def test_nothing_else_of_the_node_is_mounted() -> None:
-    spec = pod_spec()
+@pytest.mark.parametrize(("path", "more"), [(INSTALL, []), (INSTALL_AUTO, ["/run/netns"])])
+def test_nothing_else_of_the_node_is_mounted(path: Path, more: list[str]) -> None:
+    spec = pod_spec(path)
     paths = {volume["name"]: volume["hostPath"]["path"] for volume in spec["volumes"]}
     pods = "/var/lib/kubelet/pods-api"
-    assert sorted(paths.values()) == ["/run/policyd", "/var/lib/cni/results", pods, "/var/lib/policyd"]
+    found = sorted(paths.values())
+    assert found == sorted(["/run/policyd", "/var/lib/cni/results", pods, "/var/lib/policyd", *more])
     (container,) = spec["containers"]
     mounts = {paths[mount["name"]]: mount for mount in container["volumeMounts"]}
     state, results = mounts["/var/lib/policyd"], mounts["/var/lib/cni/results"]
@@ -171,7 +183,15 @@ def test_nothing_else_of_the_node_is_mounted() -> None:
     assert mounts["/run/policyd"]["mountPath"] == load_settings({}, {}).settings.run_dir
 
 
-@pytest.mark.parametrize("path", [INSTALL, UNINSTALL], ids=lambda path: path.name)
+def test_a_manifest_for_any_network_says_so_and_is_the_same_otherwise() -> None:
+    plain, auto = environment(), environment(INSTALL_AUTO)
+    assert auto.pop("POLICYD_PLACEMENT") == "auto"
+    assert auto == plain
+    kinds = [[document["kind"] for document in documents(path)] for path in (INSTALL, INSTALL_AUTO)]
+    assert kinds[0] == kinds[1]
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
 def test_every_linux_node_gets_a_pod_that_is_not_evicted(path: Path) -> None:
     spec = pod_spec(path)
     assert spec["tolerations"] == [{"operator": "Exists"}]
@@ -187,26 +207,33 @@ def test_updates_go_node_by_node_and_wait_for_the_last_transaction() -> None:
     assert pod_spec()["terminationGracePeriodSeconds"] > STOP_SECONDS
 
 
-def test_uninstalling_replaces_the_agent_and_runs_cleanup_first() -> None:
+@pytest.mark.parametrize(
+    ("install", "uninstall", "more"),
+    [(INSTALL, UNINSTALL, set()), (INSTALL_AUTO, UNINSTALL_AUTO, {"/run/netns", "/var/lib/cni/results"})],
+    ids=["plain", "auto"],
+)
+def test_uninstalling_replaces_the_agent_and_runs_cleanup_first(
+    install: Path, uninstall: Path, more: set[str]
+) -> None:
     """The pods of one DaemonSet never run side by side, and so the agent cannot put the table back."""
-    before, after = only("DaemonSet"), only("DaemonSet", UNINSTALL)
-    assert [document["kind"] for document in documents(UNINSTALL)] == ["DaemonSet"]
+    before, after = only("DaemonSet", install), only("DaemonSet", uninstall)
+    assert [document["kind"] for document in documents(uninstall)] == ["DaemonSet"]
     assert before["metadata"] == after["metadata"]
     assert before["spec"]["selector"] == after["spec"]["selector"]
-    (cleanup,) = pod_spec(UNINSTALL)["initContainers"]
+    (cleanup,) = pod_spec(uninstall)["initContainers"]
     assert cleanup["args"] == ["cleanup"]
-    (agent,) = pod_spec()["containers"]
+    (agent,) = pod_spec(install)["containers"]
     assert cleanup["env"] == [entry for entry in agent["env"] if entry["name"] != "POLICYD_NODE"]
     [state] = [mount for mount in agent["volumeMounts"] if mount["name"] == "state"]
     assert cleanup["volumeMounts"][0] == state
     # Also where the agent was not to write: whatever was installed by an earlier setting is removed.
     there = {mount["mountPath"] for mount in cleanup["volumeMounts"]}
-    assert there == {"/var/lib/policyd", "/etc/cni/net.d", "/opt/cni/bin"}
-    assert pod_spec(UNINSTALL)["automountServiceAccountToken"] is False
+    assert there == {"/var/lib/policyd", "/etc/cni/net.d", "/opt/cni/bin", *more}
+    assert pod_spec(uninstall)["automountServiceAccountToken"] is False
 
 
 def test_the_image_has_one_name() -> None:
-    assert {container["image"] for path in (INSTALL, UNINSTALL) for container in containers(path)} == {IMAGE}
+    assert {container["image"] for path in ALL for container in containers(path)} == {IMAGE}
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (VERSION, VERSION)
     script = (DEPLOY.parent / "scripts" / "image").read_text()
