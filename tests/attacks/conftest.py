@@ -21,14 +21,15 @@ def nothing_left() -> Iterator[None]:
     assert leftovers() == before
 
 
-@pytest.fixture(scope="session", params=["routed", "bridged"])
+@pytest.fixture(scope="session", params=["routed", "bridged", "routed-inside", "bridged-inside"])
 def judged(
     request: pytest.FixtureRequest, nothing_left: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Judged]:
-    """Give what came through of every row, without rules and with them."""
+    """Give what came through of every row: without rules, and with the node's, or each pod's own, too."""
     folder: Path = tmp_path_factory.mktemp("agents")
-    with open_bed(request.param) as bed:
+    wiring, _, inside = request.param.partition("-")
+    with open_bed(wiring) as bed:
         before = judge(bed, comes_without_rules)
-        with enforced(bed, folder):
+        with enforced(bed, folder, inside=bool(inside)):
             bed.heal()
             yield Judged(bed, before, judge(bed, must_come))

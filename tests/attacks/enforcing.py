@@ -7,18 +7,23 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.agent.agents import running, write
+from tests.agent.agents import nft, running, write
 from tests.attacks.bed import PODS
 from tests.attacks.lab_bed import LabBed, addresses_of, policies
 from tests.oracle import Manifest
+from tests.support.waiting import until
+
+TABLE = ("list", "table", "inet", "policyd")
 
 
 @contextmanager
-def enforced(bed: LabBed, folder: Path, *, results: bool = True, closed: bool = True) -> Iterator[Path]:
+def enforced(
+    bed: LabBed, folder: Path, *, results: bool = True, closed: bool = True, inside: bool = False
+) -> Iterator[Path]:
     """Run the agents until the context ends; give the directory of manifests that they follow.
 
     Without `results` of libcni they know pods by routes and by the other ends of veths. `closed`: whether
-    unknown pods are.
+    unknown pods are. `inside`: whether all pods are judged in their own network namespaces, too.
     """
     manifests = folder / "manifests"
     manifests.mkdir()
@@ -36,9 +41,12 @@ def enforced(bed: LabBed, folder: Path, *, results: bool = True, closed: bool = 
                 "--node",
                 name,
                 *(("--pod-interfaces", interfaces) if closed else ()),
+                *(("--placement", "pod") if inside else ()),
             )
             # Nobody asks them, and later tests of this session have agents of their own in the one run_dir.
             stack.enter_context(running(node, manifests, "--listen", "", "--run-dir", "", *flags))
+        if inside:
+            until(lambda: all(nft(pod.namespace, *TABLE) for pod in bed.lab.pods.values()))
         yield manifests
 
 
