@@ -26,6 +26,7 @@ from policyd_compiler.ruleset import (
     Ruleset,
     are_alike,
     compare,
+    compare_tables,
     id_of,
     with_others,
 )
@@ -88,11 +89,11 @@ def plan(actual: Table | None, desired: Table, generation: int | None = None) ->
         gone = (_REMOVED,) if actual is not None and actual.bridge and desired.bridge is None else ()
         return Transaction((Step("replace", desired, bridge=gone),), desired, desired)
     desired = apart(actual, desired)
-    differs = compare(Ruleset(actual), Ruleset(desired))
+    differs = compare_tables(actual, desired)
     beside = _bridge(actual.bridge, desired.bridge)
     if generation is not None and not differs.new and len(differs.changed) < 2 and not any(beside[:2]):
         kept = stamp(desired, unstamp(actual)[1])
-        but_for_it = compare(Ruleset(actual), Ruleset(kept))
+        but_for_it = compare_tables(actual, kept)
         if not but_for_it.changed:
             desired, differs = kept, but_for_it
     scripts = zip(_KINDS, _changes(differs), beside, strict=True)
@@ -125,7 +126,7 @@ def _bridge(actual: Table | None, desired: Table | None) -> tuple[list[Change], 
             stage, commit, *_ = _changes(compare({}, Ruleset(desired)))
             return [_ADDED, *stage], commit, [], []
         case Table(), Table() if _alike(actual, desired):
-            return _changes(compare(Ruleset(actual), Ruleset(desired)))
+            return _changes(compare_tables(actual, desired))
         case _, Table():  # somebody else's: in the place of what it was, in one transaction
             stage, commit, *_ = _changes(compare({}, Ruleset(desired)))
             return [], [_REMOVED, _ADDED, *stage, *commit], [], []
@@ -142,7 +143,7 @@ def _alike(actual: Table, desired: Table) -> bool:
         return False
     held = {part.name: part for part in actual.parts}  # sets and maps share their names
     both = ((held[part.name], part) for part in desired.parts if part.name in held)
-    return all(id_of(old) == id_of(new) and are_alike(old, new) for old, new in both)
+    return all(old is new or (id_of(old) == id_of(new) and are_alike(old, new)) for old, new in both)
 
 
 def _stage(new: tuple[Part, ...]) -> list[Change]:

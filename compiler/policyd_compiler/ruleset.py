@@ -199,6 +199,17 @@ def compare(old: Mapping[PartId, Part], new: Mapping[PartId, Part]) -> Differenc
     )
 
 
+def compare_tables(old: Table, new: Table) -> Difference:
+    """What differs between two tables. What is the same object in both is not looked at, and that is most."""
+    held = {id(part) for part in parts_of(old)}
+    differing = [part for part in parts_of(new) if id(part) not in held]
+    kept = held.intersection(map(id, parts_of(new)))
+    return compare(
+        {id_of(part): part for part in parts_of(old) if id(part) not in kept},
+        {id_of(part): part for part in differing},
+    )
+
+
 # --- tables made of two -------------------------------------------------------------------------------
 
 
