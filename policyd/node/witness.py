@@ -60,11 +60,15 @@ class Witness:
 
 
 def script(name: str) -> str:
-    """The table, in the place of any that was there. Its hook comes before all others (raw is -300)."""
+    """The table, in the place of any that was there. Its hook comes before all others (raw is -300).
+
+    The key by `typeof`, as everywhere: nft 1.1.3 notes with `type` what nft 1.0.6 dies of when it lists any
+    table, and so kube-proxy would.
+    """
     return (
         f"add table inet {name}\ndelete table inet {name}\nadd table inet {name}\n"
         f"table inet {name} {{\n"
-        "\tset seen {\n\t\ttype ifname\n\t\tsize 65535\n\t\tflags dynamic\n\t\tcounter\n\t}\n"
+        "\tset seen {\n\t\ttypeof iifname\n\t\tsize 65535\n\t\tflags dynamic\n\t\tcounter\n\t}\n"
         "\tchain prerouting {\n\t\ttype filter hook prerouting priority -450; policy accept;\n"
         "\t\tupdate @seen { iifname }\n\t}\n}\n"
     )

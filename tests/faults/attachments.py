@@ -10,6 +10,14 @@ NODES = "tests/networks/test_nodes.py"
 
 ATTACHMENTS = (
     Fault(
+        "the table of the witness is one of which older nft dies, and kube-proxy with it",
+        "docs/networks.md",
+        "policyd/node/witness.py",
+        "ttypeof iifname",
+        "ttype ifname",
+        "tests/node/test_facts.py::test_what_the_witness_writes_can_be_read_by_older_programs",
+    ),
+    Fault(
         "pods of other nodes on a bridge of this one are taken for unknown pods",
         "NP-107",
         "compiler/policyd_compiler/lower/guard.py",

@@ -20,7 +20,7 @@ from policyd.netlink.links import Way
 from policyd.node.blind import measure
 from policyd.node.facts import BRIDGE4, BRIDGE6, Facts, read_facts
 from policyd.node.findings import STEADY_LOOKS, Finding, judge, pod_links
-from policyd.node.witness import Witness
+from policyd.node.witness import Witness, script
 from tests.node.ebpf import attach, load_pass, load_redirect_peer
 
 pytestmark = pytest.mark.kernel
@@ -228,3 +228,10 @@ def test_ways_are_what_the_kernel_would_take(empty: Namespace) -> None:
     [v0] = [link for link in look(empty).links if link.name == "v0"]
     asked = ("10.1.0.7", "10.2.0.7", "10.3.0.7", "10.4.0.7", "10.5.0.7", "10.1.0.1", "fd00::9")
     assert look(empty, asked).ways == {"10.1.0.7": Way(v0.index), "10.2.0.7": Way(v0.index, gateway=True)}
+
+
+def test_what_the_witness_writes_can_be_read_by_older_programs() -> None:
+    """nft 1.0.6, and kube-proxy with it, dies of sets that nft 1.1.3 declares by `type`, whoever's they are."""
+    declared = [line.split() for line in script("policyd-witness").splitlines()]
+    assert ["typeof", "iifname"] in declared
+    assert not any(words[0] == "type" and words[1] != "filter" for words in declared if words)
