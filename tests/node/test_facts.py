@@ -231,7 +231,7 @@ def test_ways_are_what_the_kernel_would_take(empty: Namespace) -> None:
 
 
 def test_what_the_witness_writes_can_be_read_by_older_programs() -> None:
-    """nft 1.0.6, and kube-proxy with it, dies of sets that nft 1.1.3 declares by `type`, whoever's they are."""
+    """nft 1.0.6, and kube-proxy with it, dies of sets that nft 1.1.3 declares by `type`."""
     declared = [line.split() for line in script("policyd-witness").splitlines()]
     assert ["typeof", "iifname"] in declared
     assert not any(words[0] == "type" and words[1] != "filter" for words in declared if words)

@@ -71,7 +71,7 @@ def test_pods_are_judged_where_their_packets_can_be_seen(
         addresses = inside.state(node)["inside"]["addresses"]
         own = {a for name, place in PLACES.items() if place.node == node for a in found[name].addresses}
         assert (own & set(addresses)) == (own if which in BESIDE else set())
-        inside.cluster.node(node).run("nft", "list", "ruleset")  # an older nft than ours, as kube-proxy's may be
+        inside.cluster.node(node).run("nft", "list", "ruleset")  # older than ours, as kube-proxy's may be
 
 
 @pytest.mark.usefixtures("which")
