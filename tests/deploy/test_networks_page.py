@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 
 from policyd.agent.reporting.conditions import NAMES
 from policyd.node.networks import AMBIENT, ISTIO, NETWORKS, Network
 from policyd.node.placement import patterns
-from tests.deploy.rendering import ROOT
+from tests.deploy.rendering import CHART, ROOT
 
 PAGE = (ROOT / "docs" / "networks.md").read_text()
 TRIED = (ROOT / "tests" / "networks" / "README.md").read_text()
@@ -49,3 +50,10 @@ def test_doctor_prints_the_rows_of_the_table(network: Network) -> None:
     cells = [[cell.strip() for cell in row.split("|")] for row in plain]
     [found] = [row for row in cells if row[1] == network.name]
     assert found[2:6] == [network.placement, network.pod_interfaces, network.in_network, network.on_node]
+
+
+def test_the_manifests_know_the_names_of_every_network() -> None:
+    """Else pods that start are open there for a moment, until somebody has set them."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    named = {name for network in NETWORKS for name in network.pod_interfaces.split(", ")} - {"", "none"}
+    assert named <= set(values["settings"]["pod_interfaces"])
