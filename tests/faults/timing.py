@@ -42,6 +42,14 @@ TIMING = (
         f"{TIMES}::test_the_first_change_after_a_quiet_spell_goes_at_once",
     ),
     Fault(
+        "a pod that asked before it was known is noticed with the next ruleset",
+        "DESIGN: when a pod starts",
+        "policyd/object_store.py",
+        "        for call in self.on_local:\n            call()\n",
+        "",
+        "tests/agent/test_gate.py::test_a_pod_that_asked_before_it_was_known_goes_on_when_it_is",
+    ),
+    Fault(
         "each pod that has gone costs a ruleset at once",
         "DESIGN: when a change is compiled",
         SCHEDULE,
