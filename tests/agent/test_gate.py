@@ -83,7 +83,8 @@ async def test_a_pod_that_asked_before_it_was_known_goes_on_when_it_is(
         await eventually(lambda: gate._waiting)
         pod = Pod("shop", "web", "u1", (), "n1", False, False, False, "", None, None, ())
         store.apply([Upsert("shop/web", pod)])
-        await eventually(lambda: store.state().pods["shop/web"].v4 is not None)
+        async with asyncio.timeout(30):
+            await eventually(lambda: store.state().pods["shop/web"].v4 is not None)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
