@@ -140,18 +140,27 @@ class Cluster(Client):
         return report
 
     def cyclonus(
-        self, tests: str = ".", *, services: bool = False, baseline: bool = False, seconds: float = 5400
+        self,
+        tests: str = ".",
+        *,
+        services: bool = False,
+        baseline: bool = False,
+        sctp: bool = True,
+        seconds: float = 5400,
     ) -> CyclonusReport:
         """Run Cyclonus' tests whose names match the regular expression; its pods are gone afterwards.
 
         With `services` a probe goes to the address of a pod's Service. With `baseline` Cyclonus expects what
-        a ClusterNetworkPolicy of the Baseline tier does that denies everything.
+        a ClusterNetworkPolicy of the Baseline tier does that denies everything. Without `sctp` the tests of
+        that are left out, for a network that does not carry it.
         """
         archive = self.plane.path / "worker.tar"
         write_worker_image(archive)
         self.load_image(archive)
         try:
-            return run_cyclonus(self.plane, tests, services=services, baseline=baseline, seconds=seconds)
+            return run_cyclonus(
+                self.plane, tests, services=services, baseline=baseline, sctp=sctp, seconds=seconds
+            )
         finally:
             self.delete("namespaces", *CYCLONUS_NAMESPACES, "--ignore-not-found", seconds=180)
             self.check()

@@ -47,9 +47,9 @@ def write_worker_image(archive: Path) -> None:
 
 
 def run_cyclonus(
-    plane: ControlPlane, tests: str, *, services: bool, baseline: bool, seconds: float
+    plane: ControlPlane, tests: str, *, services: bool, baseline: bool, sctp: bool, seconds: float
 ) -> CyclonusReport:
-    """Run the tests whose numbers and names match the regular expression."""
+    """Run the tests whose numbers and names match the regular expression; `sctp`: those of SCTP, too."""
     programs.require("cyclonus", "cnp")
     results = plane.path / "cyclonus.json"
     results.unlink(missing_ok=True)
@@ -57,6 +57,7 @@ def run_cyclonus(
         programs.program("cyclonus"),
         f"-destination={'service-ip' if services else 'pod-ip'}",
         f"-baseline={str(baseline).lower()}",
+        f"-sctp={str(sctp).lower()}",
         f"-only={tests}",
         f"-results={results}",
         env={"KUBECONFIG": str(plane.authority.file("admin.conf"))},

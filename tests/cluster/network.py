@@ -171,7 +171,6 @@ def _cilium(node: Node, plane: ControlPlane, way: CiliumWay) -> Component:
         "kube-proxy-replacement": str(way == "replacing").lower(),
         # Services are rewritten at the pods' interfaces: at `connect` it would be in the host's cgroups.
         "bpf-lb-sock": "false",
-        "enable-sctp": "true",  # else it is dropped, and Cyclonus sends it
         "enable-policy": "never",
         "enable-l7-proxy": "false",
         "enable-hubble": "false",

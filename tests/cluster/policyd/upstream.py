@@ -8,7 +8,7 @@ from tests.cluster.e2e import E2eFailure
 FOCUS = "Netpol.*Feature:NetworkPolicy"
 #: Those of the version that is built, without those that open SCTP sockets.
 TESTS = 46
-CYCLONUS_TESTS = 230
+CYCLONUS_TESTS, CYCLONUS_SCTP_TESTS = 230, 14
 #: What a failed test says at its end: the connections that were tried, what was expected, what was seen.
 LOG_LINES = 400
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strings"
 
 	"github.com/mattfenwick/cyclonus/pkg/connectivity"
 	"github.com/mattfenwick/cyclonus/pkg/connectivity/probe"
@@ -26,14 +27,15 @@ var (
 	namespaces = []string{"x", "y", "z"}
 	pods       = []string{"a", "b", "c"}
 	ports      = []int{80, 81}
-	protocols  = []v1.Protocol{v1.ProtocolTCP, v1.ProtocolUDP, v1.ProtocolSCTP}
+	protocols  = []v1.Protocol{v1.ProtocolTCP, v1.ProtocolUDP}
 )
 
-// run does what `cyclonus generate` does, with four differences: the probes of a pod are one command in it (which
-// that command has no flag for), no test is left out, -baseline, and how pods are found that a test makes (probeBy).
+// run does what `cyclonus generate` does, with five differences: the probes of a pod are one command in it (which
+// that command has no flag for), no test is left out, -baseline, -sctp, and how pods are found that a test makes (probeBy).
 func run() {
 	destination := flag.String("destination", generator.ProbeModePodIP, "pod-ip or service-ip")
 	baseline := flag.Bool("baseline", false, "expect a Baseline ClusterNetworkPolicy that denies everything")
+	sctp := flag.Bool("sctp", true, "probe SCTP, too, and run the tests of it")
 	only := flag.String("only", "", "run only the tests whose names match this regular expression")
 	list := flag.Bool("list", false, "print the tests' names, and run none")
 	wait := flag.Int("wait", 2, "seconds between a change and its probes")
@@ -44,8 +46,11 @@ func run() {
 	die(err)
 	chosen, err := regexp.Compile(*only)
 	die(err)
+	if *sctp {
+		protocols = append(protocols, v1.ProtocolSCTP)
+	}
 	if *list {
-		for _, test := range tests("192.0.2.1", mode, chosen) {
+		for _, test := range tests("192.0.2.1", mode, chosen, *sctp) {
 			fmt.Println(test.Description)
 		}
 		return
@@ -61,7 +66,7 @@ func run() {
 	// Some tests are about the address of this pod.
 	target, err := resources.GetPod("z", "c")
 	die(err)
-	judge(cluster{access}, resources, tests(target.IP, mode, chosen), *baseline, *wait, *results)
+	judge(cluster{access}, resources, tests(target.IP, mode, chosen, *sctp), *baseline, *wait, *results)
 }
 
 // judge runs the tests, and writes the results again after each, for whoever waits.
@@ -112,13 +117,13 @@ func waitForServers(interpreter *connectivity.Interpreter, baseline bool) {
 }
 
 // tests gives Cyclonus' tests, each with a name of its own.
-func tests(address string, mode generator.ProbeMode, chosen *regexp.Regexp) []*generator.TestCase {
+func tests(address string, mode generator.ProbeMode, chosen *regexp.Regexp, sctp bool) []*generator.TestCase {
 	var found []*generator.TestCase
 	all := generator.NewTestCaseGenerator(true, address, namespaces, nil, nil).GenerateTestCases()
 	for i, test := range all {
 		test.Description = fmt.Sprintf("%d: %s", i+1, test.Description)
 		probeBy(test, mode)
-		if chosen.MatchString(test.Description) {
+		if chosen.MatchString(test.Description) && (sctp || !strings.Contains(test.Description, "sctp")) {
 			found = append(found, test)
 		}
 	}
