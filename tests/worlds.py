@@ -78,6 +78,13 @@ def written_cases() -> tuple[Case, ...]:
 
 
 @cache
+def unresolved_cases() -> tuple[Manifest, ...]:
+    """Give cases of NetworkPolicy as they are written, for a cluster that has addresses of its own."""
+    tables = (rules.SHAPES, rules.SELECTORS, traffic.NAMED_PORTS, traffic.PROTOCOLS, places.NODES)
+    return (*_read("cases.json")["cases"], *(case for table in tables for case in table))
+
+
+@cache
 def unreal_cases() -> tuple[Case, ...]:
     """Give cases that no network can be built for: impossible addresses, and what is known half."""
     live = (replace(resolve_case(case), live=True) for case in places.LIVE)
