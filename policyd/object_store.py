@@ -71,12 +71,12 @@ class ObjectStore:
 
     def hint(self, hints: Mapping[str, Hint]) -> None:
         """What this node's network plugin says of pods' addresses, by uid: all that it says now."""
-        before = self._placed()
+        before = self._hinted_at()
         self._hints = hints
         self._note_local()
-        after = self._placed()
+        after = self._hinted_at()
         if after != before:
-            grown = any(pod != before.get(key) for key, pod in after.items())
+            grown = any(hint != before.get(key) for key, hint in after.items())
             self._to_look |= grown
             self._note_said(News.STARTS if grown else News.IDLE)
             self._wake.set()
@@ -270,12 +270,7 @@ class ObjectStore:
 
         What the API server gives to another live pod is that pod's: a plugin's hint may be stale.
         """
-        if self._here is None:
-            local = {key: self._pods[key] for key in self._local}
-            placed = self._starting.placed(local) if self._starting else local
-            waiting = [key for key, pod in placed.items() if self._hints and self._is_waiting(pod)]
-            self._here = {key: pod for key, pod in placed.items() if pod != local[key]}, waiting
-        others, waiting = self._here
+        others, waiting = self._here_now()
         if not waiting:
             return others
         pods = {**self._pods, **others}
@@ -290,6 +285,20 @@ class ObjectStore:
                 v6=None if hint.v6 in v6 else hint.v6,
             )
         return found
+
+    def _hinted_at(self) -> dict[str, Hint]:
+        """What the plugin says of pods of which nobody else says an address; costs this node's pods alone."""
+        _, waiting = self._here_now()
+        return {key: self._hints[self._pods[key].uid] for key in waiting}
+
+    def _here_now(self) -> tuple[dict[str, Pod], list[str]]:
+        """This node's pods that the runtime places elsewhere, and those that wait for the plugin's word."""
+        if self._here is None:
+            local = {key: self._pods[key] for key in self._local}
+            placed = self._starting.placed(local) if self._starting else local
+            waiting = [key for key, pod in placed.items() if self._hints and self._is_waiting(pod)]
+            self._here = {key: pod for key, pod in placed.items() if pod != local[key]}, waiting
+        return self._here
 
     def _put(self, key: str, item: KubeObject) -> News:
         kind, news = self._kinds.of(item).name, News.CHANGES

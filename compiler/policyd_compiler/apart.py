@@ -32,8 +32,7 @@ from policyd_compiler.ruleset import Ruleset, id_of, in_order, is_same
 def apart(actual: Table, desired: Table) -> Table:
     """The desired ruleset, or the same without names that the actual one has for other parts."""
     held = {part.name: part for part in actual.parts}
-    both = ((held[part.name], part) for part in desired.parts if part.name in held)
-    changed = [part for old, part in both if old is not part and not is_same(old, part)]
+    changed = [part for part in desired.parts if part.name in held and not is_same(held[part.name], part)]
     if desired.bridge is not None and actual.bridge is not None:
         desired = replace(desired, bridge=apart(actual.bridge, desired.bridge))
     return _renamed(desired, changed) if changed else desired

@@ -95,6 +95,8 @@ def are_alike(one: Set | VerdictMap, other: Set | VerdictMap) -> bool:
 
 def is_same(one: Part, other: Part) -> bool:
     """Whether two parts of one name are the same to the kernel: notes do not count."""
+    if one is other:
+        return True
     match one, other:
         case (Chain(), Chain()):
             return one.hook == other.hook and (one.rules is other.rules or one.rules == other.rules)
@@ -191,23 +193,20 @@ class Difference:
 def compare(old: Mapping[PartId, Part], new: Mapping[PartId, Part]) -> Difference:
     """What differs between two rulesets."""
     both = ((old[known], part) for known, part in new.items() if known in old)
-    differing = ((before, after) for before, after in both if before is not after)
     return Difference(
         tuple(part for known, part in new.items() if known not in old),
         tuple(part for known, part in old.items() if known not in new),
-        tuple((before, after) for before, after in differing if not is_same(before, after)),
+        tuple((before, after) for before, after in both if not is_same(before, after)),
     )
 
 
 def compare_tables(old: Table, new: Table) -> Difference:
     """What differs between two tables. What is the same object in both is not looked at, and that is most."""
-    held = {id(part) for part in parts_of(old)}
-    differing = [part for part in parts_of(new) if id(part) not in held]
-    kept = held.intersection(map(id, parts_of(new)))
-    return compare(
-        {id_of(part): part for part in parts_of(old) if id(part) not in kept},
-        {id_of(part): part for part in differing},
+    both = set(map(id, parts_of(old))).intersection(map(id, parts_of(new)))
+    before, after = (
+        {id_of(part): part for part in parts_of(table) if id(part) not in both} for table in (old, new)
     )
+    return compare(before, after)
 
 
 # --- tables made of two -------------------------------------------------------------------------------

@@ -62,8 +62,8 @@ def arrival(now: float, pacing: Pacing, changed: float, took: float, *, urgent: 
 
 def merge(one: Burst | None, other: Burst) -> Burst:
     """The changes of both."""
-    if one is None or one.idle:
-        return other if one is None or not other.idle else one
+    if one is None or (one.idle and not other.idle):
+        return other
     if other.idle:
         return one
     return Burst(min(one.first, other.first), max(one.over, other.over), one.urgent or other.urgent)

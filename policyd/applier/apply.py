@@ -62,7 +62,7 @@ class Applier:
         self._certain = False  # whether the kernel holds `_held`
         self._held: Table | None = None  # with its stamp, and with what is not swept yet
         self._wanted: Table | None = None
-        self._leftovers, self._left = False, Leftovers()
+        self._leftovers, self._grace = False, Leftovers()
         self._lags = self._is_of_other_size = self._mistrusts = False
         self._desired: Table | None = None  # what was asked for last, if it came into force and still is
         self._replaced = False  # because it was too large to be listed
@@ -77,7 +77,7 @@ class Applier:
     @property
     def is_walked(self) -> bool:
         """Whether what is to be swept waits for packets that may be in it."""
-        return self._left.are_walked
+        return self._grace.are_walked
 
     @property
     def lags(self) -> bool:
@@ -200,7 +200,7 @@ class Applier:
         if done:
             self._held = transaction.leaves
         self._wanted = transaction.brings
-        self._left.bring(transaction.brings)
+        self._grace.bring(transaction.brings)
         self._leftovers = any(step.kind == "sweep" for step in transaction.steps)
         return tuple(done)
 
@@ -291,10 +291,10 @@ class Applier:
         """
         if self._held is None or self._wanted is None or not self._leftovers:
             return
-        if self._left.are_left:
-            await self._keep(self._left.take(self._held))
-        elif not self._left.are_walked:
-            self._left.begin(self._held, self._wanted, notify)
+        if self._grace.are_left:
+            await self._keep(self._grace.take(self._held))
+        elif not self._grace.are_walked:
+            self._grace.begin(self._held, self._wanted, notify)
 
     async def _keep(self, table: Table) -> None:
         """Remove all other parts, which nothing refers to."""

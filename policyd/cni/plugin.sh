@@ -32,6 +32,11 @@ fail() {
 
 clean_up() {
     [ -z "$timer" ] || kill "$timer" 2>/dev/null
+    withdraw
+}
+
+# withdraw: remove the question. Mostly the agent has done so, and then no process is made for it.
+withdraw() {
     if [ -e "$drafted" ] || [ -e "$asked" ]; then rm -rf "$drafted" "$asked"; fi
 }
 
@@ -160,7 +165,7 @@ ask() {
     answer=''
     drafted=$run_dir/cni/new-$CNI_CONTAINERID-$CNI_IFNAME.$$
     asked=$run_dir/cni/asked/$CNI_CONTAINERID-$CNI_IFNAME.$$
-    if [ -e "$drafted" ] || [ -e "$asked" ]; then rm -rf "$drafted" "$asked"; fi # of a process of this number
+    withdraw # that of an earlier process of this number
     mkdir -p "$run_dir/cni/asked" "$drafted" 2>/dev/null && mkfifo "$drafted/answer" 2>/dev/null &&
         printf 'CNI_COMMAND=%s\nCNI_CONTAINERID=%s\nCNI_IFNAME=%s\nCNI_NETNS=%s\nCNI_ARGS=%s\nWAIT_SECONDS=%s\n\n%s' \
             "$1" "$CNI_CONTAINERID" "$CNI_IFNAME" "$CNI_NETNS" "${CNI_ARGS:-}" "$wait_seconds" "$config" \

@@ -61,7 +61,7 @@ TIMING = (
         "what is left is removed though packets may have come to it since the wait began",
         "DESIGN: how a ruleset replaces another",
         "policyd/applier/apply.py",
-        "        self._left.bring(transaction.brings)\n",
+        "        self._grace.bring(transaction.brings)\n",
         "",
         "tests/applier/test_apply.py::test_what_packets_may_have_come_to_while_they_were_waited_for_stays",
     ),

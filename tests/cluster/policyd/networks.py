@@ -16,7 +16,7 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "tunnel": {"network": "cilium", "way": "tunnel"},
     "replacing": {"network": "cilium", "way": "replacing"},  # and no kube-proxy
 }
-#: Those whose packets the node does not see, or may not: an agent that is told nothing finds out.
+#: Those whose packets the node does not see, or may not: an agent finds out without a setting for it.
 BESIDE = frozenset({"legacy", "cilium", "tunnel", "replacing"})
 
 
