@@ -15,7 +15,7 @@ from tests.cluster.addresses import API_PORT, CONTROL_PLANE
 from tests.cluster.client import Manifest
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.failures import ClusterFailed
-from tests.cluster.policyd.pods import OpenedNamespace
+from tests.cluster.policyd.pods import network_of
 
 PATHS = {
     "Namespace": "/api/v1/namespaces",
@@ -38,12 +38,8 @@ class Api:
         self._connection = HTTPSConnection(
             CONTROL_PLANE.v4, API_PORT, timeout=ANSWER_SECONDS, context=context
         )
-        machine = OpenedNamespace("cp", f"/proc/{plane.machine.pid}/ns/net")
-        try:
-            with machine.entered():  # without the way through the door, which would count as the agents'
-                self._connection.connect()
-        finally:
-            machine.close()
+        with network_of("cp", plane.machine) as machine, machine.entered():
+            self._connection.connect()  # without the way through the door, which would count as the agents'
 
     def close(self) -> None:
         """Close the connection."""

@@ -14,7 +14,7 @@ from tests.cluster.addresses import CONTROL_PLANE, Addresses
 from tests.cluster.client import Manifest
 from tests.cluster.cluster import Cluster
 from tests.cluster.network import pod_ranges
-from tests.cluster.policyd.pods import OpenedNamespace, Place, Pods
+from tests.cluster.policyd.pods import Place, Pods, network_of
 
 NAMESPACE = "attacks"
 #: Whose Services there are.
@@ -31,8 +31,9 @@ def opened_bed(cluster: Cluster) -> Iterator[tuple[Bed, str]]:
     with Pods(cluster) as pods, ExitStack() as stack:
         namespace = pods.namespace(NAMESPACE)
         found = pods.start(namespace, {name: Place(f"n{node}", {"pod": name}) for name, node in PODS.items()})
-        places = {name: _opened(stack, name, cluster.node(name).machine.pid) for name in NODES}
-        outside = _opened(stack, "outside", cluster.plane.machine.pid)
+        nodes = {name: network_of(name, cluster.node(name).machine) for name in NODES}
+        places = {name: stack.enter_context(network) for name, network in nodes.items()}
+        outside = stack.enter_context(network_of("outside", cluster.plane.machine))
         spots = {
             name: Spot(pod.network, "eth0", _pair(pod.addresses), mac_of(places[f"n{PODS[name]}"], "cni0"))
             for name, pod in found.items()
@@ -57,12 +58,6 @@ def opened_bed(cluster: Cluster) -> Iterator[tuple[Bed, str]]:
             for address in spots[name].addresses:
                 servers.listen(spots[name].place, "udp", address, LIVE_PORT)
         yield bed, namespace
-
-
-def _opened(stack: ExitStack, label: str, pid: int) -> Namespace:
-    place = OpenedNamespace(label, f"/proc/{pid}/ns/net")
-    stack.callback(place.close)
-    return place
 
 
 def _both(addresses: Addresses) -> tuple[str, str]:

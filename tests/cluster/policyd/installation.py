@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.failures import ClusterFailed, wait_until
 from tests.cluster.node import CONTAINERD
 from tests.cluster.policyd.image import ROOT
-from tests.cluster.policyd.pods import OpenedNamespace
+from tests.cluster.policyd.pods import network_of
 from tests.deploy.rendering import BASE, template
 
 #: Variants of the manifests: for networks whose packets the node sees, and for all networks.
@@ -133,12 +133,7 @@ class Installation:
 
     @contextmanager
     def _connection(self, node: str, port: int) -> Iterator[HTTPConnection]:
-        net = OpenedNamespace(node, f"/proc/{self.cluster.node(node).machine.pid}/ns/net")
-        connection = HTTPConnection(LISTEN[0], port, timeout=10)
-        try:
-            with net.entered():
+        with closing(HTTPConnection(LISTEN[0], port, timeout=10)) as connection:
+            with network_of(node, self.cluster.node(node).machine) as net, net.entered():
                 connection.connect()
             yield connection
-        finally:
-            connection.close()
-            net.close()

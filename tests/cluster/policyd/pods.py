@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from policyd.lab.namespace import Namespace
 from tests.cluster.client import Manifest
 from tests.cluster.cluster import Cluster
 from tests.cluster.failures import ClusterFailed
+from tests.cluster.machine import Machine
 from tests.cluster.node import Node
 
 NETWORK_SECONDS = 60.0
@@ -31,6 +32,13 @@ class OpenedNamespace(Namespace):
         self.label = label
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._owner = os.getpid()
+
+
+@contextmanager
+def network_of(label: str, machine: Machine) -> Iterator[OpenedNamespace]:
+    """Hold the network of a machine open, until the context ends; `label` is what errors call it."""
+    with closing(OpenedNamespace(label, f"/proc/{machine.pid}/ns/net")) as opened:
+        yield opened
 
 
 @dataclass(frozen=True, slots=True)

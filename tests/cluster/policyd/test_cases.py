@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.failures import ClusterFailed
 from tests.cluster.policyd.installation import Installation
 from tests.cluster.policyd.networks import NETWORKS, on
-from tests.cluster.policyd.pods import OpenedNamespace, Pods
+from tests.cluster.policyd.pods import Pods, network_of
 from tests.oracle import Manifest
 from tests.worlds import recorded_world, unresolved_cases
 
@@ -78,10 +78,10 @@ class World:
         self.cluster, self._servers = cluster, stack.enter_context(Servers())
         self._listening: set[tuple[str, str, int]] = set()
         self._ends: dict[str, tuple[Namespace, tuple[str, str]]] = {}
-        outside = cluster.plane.machine.pid
-        self._ends["ext"] = _opened(stack, "ext", outside), (CONTROL_PLANE.v4, CONTROL_PLANE.v6)
+        outside = stack.enter_context(network_of("ext", cluster.plane.machine))
+        self._ends["ext"] = outside, (CONTROL_PLANE.v4, CONTROL_PLANE.v6)
         for name, node in cluster.nodes.items():
-            end = _opened(stack, name, node.machine.pid)
+            end = stack.enter_context(network_of(name, node.machine))
             self._ends[f"node:{name}"] = end, (node.addresses.v4, node.addresses.v6)
         for item in recorded_world():
             if item["kind"] == "Namespace":
@@ -126,10 +126,6 @@ class World:
             yield
         finally:
             self.cluster.kubectl("delete", "--filename", "-", "--ignore-not-found", stdin=text)
-
-
-def _opened(stack: ExitStack, label: str, pid: int | None) -> Namespace:
-    return stack.enter_context(closing(OpenedNamespace(label, f"/proc/{pid}/ns/net")))
 
 
 def _end(text: str) -> str:

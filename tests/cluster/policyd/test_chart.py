@@ -20,7 +20,7 @@ from tests.cluster.client import Manifest
 from tests.cluster.cluster import Cluster
 from tests.cluster.failures import wait_until
 from tests.cluster.policyd.installation import DAEMONSET, LISTEN, NAMESPACE, SELECTOR, TABLE, Installation
-from tests.cluster.policyd.pods import OpenedNamespace, Place, Pod, Pods, policy
+from tests.cluster.policyd.pods import Place, Pod, Pods, network_of, policy
 from tests.cluster.policyd.removal import remove
 from tests.deploy.rendering import CHART, helm
 
@@ -133,7 +133,7 @@ def ground(installation: Installation) -> Iterator[Ground]:
     node = cluster.node("n1")
     with (
         Pods(cluster) as pods,
-        closing(OpenedNamespace("n1", f"/proc/{node.machine.pid}/ns/net")) as machine,
+        network_of("n1", node.machine) as machine,
         Servers() as servers,
     ):
         namespace = pods.namespace("chart")
@@ -304,8 +304,7 @@ def endpoints(release: Release) -> set[str]:
 def ask(cluster: Cluster, node: str, address: str, path: str) -> int:
     """Ask an agent from another machine, and give the status of the answer."""
     connection = HTTPConnection(address, LISTEN[1], timeout=10)
-    machine = OpenedNamespace(node, f"/proc/{cluster.node(node).machine.pid}/ns/net")
-    with closing(machine), closing(connection):
+    with network_of(node, cluster.node(node).machine) as machine, closing(connection):
         with machine.entered():
             connection.connect()
         connection.request("GET", path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 import pytest
 
 from policyd.lab.probes import Probe, probe_all
@@ -12,7 +10,7 @@ from tests.cluster.addresses import PODS
 from tests.cluster.failures import wait_until
 from tests.cluster.policyd.installation import Installation
 from tests.cluster.policyd.networks import BESIDE, NETWORKS, on
-from tests.cluster.policyd.pods import OpenedNamespace, Place, Pod, Pods, policy
+from tests.cluster.policyd.pods import Place, Pod, Pods, network_of, policy
 
 pytestmark = [pytest.mark.cluster, on(*NETWORKS)]
 
@@ -125,7 +123,7 @@ def test_a_nodes_port_is_no_way_around_policies(automatic: Installation, pods: P
     service(automatic, namespace, "web", type="NodePort")
     port = cluster.get("services", "web", namespace=namespace)["spec"]["ports"][0]["nodePort"]
     nodes = [address for node in cluster.nodes.values() for address in (node.addresses.v4, node.addresses.v6)]
-    with closing(OpenedNamespace("outside", f"/proc/{cluster.plane.machine.pid}/ns/net")) as outside:
+    with network_of("outside", cluster.plane.machine) as outside:
         probes = [Probe(outside, address, "tcp", port) for address in nodes]
 
         def answers(*, expected: bool) -> None:
